@@ -1,0 +1,1 @@
+"""Launchers, sweeps, studies and benchmarks; run from the root of a clone."""

@@ -1,0 +1,65 @@
+"""robustjax: learning from noisy data, as composable JAX functions.
+
+The core (`losses`, `transforms`, `scores`, `graph`, `selection`, `corruption`) needs
+JAX alone. `models`, `data`, `training` and `methods` are imported on first use and
+need the extra `robustjax[experiments]`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from robustjax import losses as losses
+from robustjax._version import __version__ as __version__
+from robustjax.transforms import ExampleSpec as ExampleSpec
+from robustjax.transforms import LossState as LossState
+from robustjax.transforms import LossTransform as LossTransform
+from robustjax.transforms import Penalty as Penalty
+from robustjax.transforms import Reduction as Reduction
+from robustjax.transforms import Stage as Stage
+from robustjax.transforms import Terms as Terms
+from robustjax.transforms import alpha_weights as alpha_weights
+from robustjax.transforms import ce as ce
+from robustjax.transforms import chain as chain
+from robustjax.transforms import forward_correction as forward_correction
+from robustjax.transforms import gce as gce
+from robustjax.transforms import inject_hyperparameters as inject_hyperparameters
+from robustjax.transforms import loss_head as loss_head
+from robustjax.transforms import mae as mae
+from robustjax.transforms import named_chain as named_chain
+from robustjax.transforms import only_where as only_where
+from robustjax.transforms import reduce as reduce
+from robustjax.transforms import rowwise as rowwise
+from robustjax.transforms import set_hyperparameters as set_hyperparameters
+from robustjax.transforms import start as start
+from robustjax.transforms import stateless as stateless
+from robustjax.transforms import symmetric_ce as symmetric_ce
+from robustjax.transforms import truncated_gce as truncated_gce
+
+_LAZY_MODULES = (
+    "corruption",
+    "data",
+    "graph",
+    "methods",
+    "models",
+    "scores",
+    "selection",
+    "training",
+)
+# Attribute -> module: what would make `import robustjax` slower for everyone.
+_LAZY_ATTRIBUTES = {"aggregate_weighted": "robustjax.transforms.gradients"}
+
+
+def __getattr__(name: str) -> Any:
+    """Imports the heavier rooms on first use (PEP 562)."""
+    if name in _LAZY_MODULES:
+        return importlib.import_module(f"robustjax.{name}")
+    if name in _LAZY_ATTRIBUTES:
+        return getattr(importlib.import_module(_LAZY_ATTRIBUTES[name]), name)
+    raise AttributeError(f"module 'robustjax' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """Lists the lazy names too."""
+    return sorted({*globals(), *_LAZY_MODULES, *_LAZY_ATTRIBUTES})

@@ -1,0 +1,174 @@
+"""Early, precise errors for bad arguments.
+
+Every helper names the argument, what was got and what was expected, and lets
+traced values pass: a hyperparameter injected into a compiled program can only be
+checked where it enters.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+
+def is_traced(value: Any) -> bool:
+    """Whether any leaf of `value` is a JAX tracer (so its value is not known)."""
+    return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(value))
+
+
+def in_range(
+    name: str,
+    value: Any,
+    low: float = -np.inf,
+    high: float = np.inf,
+    *,
+    low_open: bool = False,
+    high_open: bool = False,
+) -> None:
+    """Raises `ValueError` unless the number `value` lies between `low` and `high`."""
+    if is_traced(value):
+        return
+    number = np.asarray(value)
+    above = number > low if low_open else number >= low
+    below = number < high if high_open else number <= high
+    if not np.all(above & below):
+        left, right = "(" if low_open else "[", ")" if high_open else "]"
+        raise ValueError(
+            f"{name}: got {value}, expected a number in {left}{low:g}, {high:g}{right}"
+        )
+
+
+def at_least(name: str, value: int, minimum: int) -> None:
+    """Raises `ValueError` unless the integer `value` is at least `minimum`."""
+    if value < minimum:
+        raise ValueError(f"{name}: got {value}, expected an integer >= {minimum}")
+
+
+def one_of(name: str, value: str, known: Iterable[str]) -> None:
+    """Raises `ValueError` with the known names, and the nearest, if unknown."""
+    known = list(known)
+    if value in known:
+        return
+    near = difflib.get_close_matches(str(value), known, n=1)
+    hint = f" (did you mean {near[0]!r}?)" if near else ""
+    raise ValueError(f"{name}: unknown {value!r}{hint}; known: {', '.join(known)}")
+
+
+def rank(name: str, array: Any, expected: int | Sequence[int]) -> None:
+    """Raises `ValueError` unless the array's rank is (one of) the expected."""
+    ranks = (expected,) if isinstance(expected, int) else tuple(expected)
+    if np.ndim(array) not in ranks:
+        wanted = " or ".join(str(r) for r in ranks)
+        raise ValueError(f"{name}: got shape {np.shape(array)}, expected rank {wanted}")
+
+
+def same_length(**arrays: Any) -> int:
+    """Raises `ValueError` unless all arrays have one length; returns it."""
+    lengths = {name: np.shape(array)[0] for name, array in arrays.items()}
+    if len(set(lengths.values())) > 1:
+        listed = ", ".join(f"{name} {length}" for name, length in lengths.items())
+        raise ValueError(
+            f"{next(iter(lengths))}: lengths differ ({listed}), expected one length"
+        )
+    return next(iter(lengths.values()))
+
+
+def finite(name: str, array: Any) -> None:
+    """Raises `ValueError` naming the first row that holds a NaN or an infinity."""
+    array = np.asarray(array)
+    if not np.issubdtype(array.dtype, np.inexact):
+        return
+    rows = array.reshape(array.shape[0], -1) if array.ndim else array.reshape(1, 1)
+    # The sum of a row is finite whenever the row is, short of overflow, and takes
+    # no N-by-d temporary; the exact check runs only on suspicious rows.
+    with np.errstate(over="ignore", invalid="ignore"):
+        suspicious = np.flatnonzero(~np.isfinite(rows.sum(axis=1)))
+    bad = [row for row in suspicious if not np.isfinite(rows[row]).all()]
+    if bad:
+        raise ValueError(
+            f"{name}: {len(bad)} row(s) hold NaN or infinity (first: row {bad[0]}), "
+            "expected finite values"
+        )
+
+
+def labels(
+    name: str,
+    values: Any,
+    num_classes: int | None = None,
+    *,
+    need_every_class: bool = False,
+) -> np.ndarray:
+    """Returns hard labels as int32 after checking dtype, range and coverage.
+
+    Args:
+      name: what to call the argument in an error.
+      values: (N,) integers.
+      num_classes: the number of classes; by default the largest label plus one.
+      need_every_class: whether a class without any example is an error.
+
+    Raises:
+      ValueError: for float or NaN labels, a wrong rank, a label outside
+        `0 … num_classes - 1`, or (if asked for) an empty class.
+    """
+    array = np.asarray(values)
+    rank(name, array, 1)
+    if array.size == 0:
+        raise ValueError(f"{name}: got no labels, expected at least one")
+    if not np.issubdtype(array.dtype, np.integer):
+        found = array.dtype.name
+        if np.issubdtype(array.dtype, np.floating) and np.isnan(array).any():
+            found += f" with NaN at row {int(np.flatnonzero(np.isnan(array))[0])}"
+        raise ValueError(f"{name}: got {found}, expected integer class indices")
+    top = int(array.max()) + 1 if num_classes is None else num_classes
+    outside = np.flatnonzero((array < 0) | (array >= top))
+    if outside.size:
+        row = int(outside[0])
+        raise ValueError(
+            f"{name}: {outside.size} label(s) out of range (first: {array[row]} at "
+            f"row {row}), expected 0 … {top - 1}"
+        )
+    if need_every_class:
+        empty = np.flatnonzero(np.bincount(array, minlength=top) == 0)
+        if empty.size:
+            shown = ", ".join(map(str, empty[:5])) + (" …" if empty.size > 5 else "")
+            raise ValueError(
+                f"{name}: class(es) {shown} have no example, expected every one of "
+                f"the {top} classes to occur"
+            )
+    return array.astype(np.int32)
+
+
+def unique_ids(name: str, ids: Any) -> np.ndarray:
+    """Returns ids as an array; raises `ValueError` naming the first duplicate."""
+    array = np.asarray(ids)
+    rank(name, array, 1)
+    values, counts = np.unique(array, return_counts=True)
+    if (counts > 1).any():
+        twice = values[counts > 1]
+        raise ValueError(
+            f"{name}: {twice.size} id(s) occur more than once (first: "
+            f"{twice[0].item()!r}), expected unique ids"
+        )
+    return array
+
+
+def stochastic(name: str, matrix: Any, num_classes: int | None = None) -> None:
+    """Raises `ValueError` unless `matrix` is square with rows on the simplex."""
+    if is_traced(matrix):
+        return
+    array = np.asarray(matrix)
+    size = array.shape[-1] if num_classes is None else num_classes
+    if array.shape[-2:] != (size, size):
+        raise ValueError(
+            f"{name}: got shape {array.shape}, expected (…, {size}, {size})"
+        )
+    if (array < 0).any() or not np.allclose(array.sum(-1), 1.0, atol=1e-4):
+        raise ValueError(
+            f"{name}: rows sum to {array.sum(-1).min():.6g} … "
+            f"{array.sum(-1).max():.6g} and the smallest entry is {array.min():.6g}, "
+            "expected non-negative rows that sum to 1"
+        )

@@ -1,0 +1,46 @@
+"""Uncertainty of a prediction, from logits. High means uncertain."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+
+def _log_probabilities(logits: jax.Array) -> jax.Array:
+    logits = jnp.asarray(logits)
+    return jax.nn.log_softmax(
+        logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
+    )
+
+
+def entropy(logits: jax.Array) -> jax.Array:
+    """Entropy of the predicted class distribution in nats.
+
+    Args:
+      logits: (..., C) floats.
+
+    Returns:
+      (...) values in [0, log C].
+    """
+    log_p = _log_probabilities(logits)
+    p = jnp.exp(log_p)
+    return -jnp.sum(jnp.where(p > 0, p * log_p, 0.0), axis=-1)
+
+
+def least_confidence(logits: jax.Array) -> jax.Array:
+    """One minus the largest class probability, in [0, 1 - 1/C].
+
+    Args:
+      logits: (..., C) floats.
+    """
+    return -jnp.expm1(jnp.max(_log_probabilities(logits), axis=-1))
+
+
+def margin_uncertainty(logits: jax.Array) -> jax.Array:
+    """One minus the gap between the two largest class probabilities, in [0, 1].
+
+    Args:
+      logits: (..., C) floats, C >= 2.
+    """
+    top = jax.lax.top_k(jnp.exp(_log_probabilities(logits)), 2)[0]
+    return 1 - (top[..., 0] - top[..., 1])

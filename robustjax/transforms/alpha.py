@@ -1,0 +1,186 @@
+"""Contribution weights of robust active label correction (Kim, ECCV 2022)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from robustjax import checks
+from robustjax import losses as losses_lib
+from robustjax.transforms.base import (
+    Batch,
+    ExampleSpec,
+    LossState,
+    LossTransform,
+    Reduction,
+    Stage,
+    Terms,
+    need,
+)
+from robustjax.transforms.rows import rowwise
+
+SCALES = ("mean_loss", "pairwise")
+LOSS_PASSES = ("evaluation", "training")
+WEIGHTINGS = ("unit_mean", "literal")
+
+
+def _mean_pairwise_distance(values: jax.Array, valid: jax.Array) -> jax.Array:
+    """Mean of `|v_j - v_k|` over pairs j < k of valid values, exact by sorting."""
+    count = jnp.sum(valid)
+    # Valid values first, in order; the i-th of n is added i times and subtracted
+    # n - 1 - i times.
+    ordered = jnp.sort(jnp.where(valid, values, jnp.inf))
+    place = jnp.arange(values.shape[0])
+    factor = 2.0 * place - (count - 1)
+    total = jnp.sum(jnp.where(place < count, factor * ordered, 0.0))
+    pairs = count * (count - 1) / 2
+    return total / jnp.maximum(pairs, 1)
+
+
+def loss_scale(losses: jax.Array, valid: jax.Array, rule: str) -> jax.Array:
+    """The scale sigma_alpha of Eq. 4 by the named heuristic.
+
+    The paper says "determined similarly" to the graph's scale, the squared mean of
+    pairwise distances. `"mean_loss"` takes the squared mean loss, so that an
+    average example has g = 1/e; `"pairwise"` the squared mean of `|l_j - l_k|`.
+
+    Args:
+      losses: (N,) losses.
+      valid: (N,) bool, which of them count.
+      rule: "mean_loss" or "pairwise".
+
+    Returns:
+      A scalar >= 0.
+    """
+    if rule == "pairwise":
+        return _mean_pairwise_distance(losses, valid) ** 2
+    count = jnp.maximum(jnp.sum(valid), 1)
+    return (jnp.sum(jnp.where(valid, losses, 0.0)) / count) ** 2
+
+
+def alpha_weights(
+    step_size: float = 0.1,
+    *,
+    scale: str | float = "mean_loss",
+    freeze_scale: bool = False,
+    loss_pass: str = "evaluation",
+    weighting: str = "unit_mean",
+    loss: Callable[[jax.Array, jax.Array], jax.Array] = losses_lib.cross_entropy,
+) -> LossTransform:
+    """Per-example contribution weights that fade consistently hard examples.
+
+    Eqs. 2 to 4 of Kim, "Active Label Correction Using Robust Parameter Update and
+    Entropy Propagation" (ECCV 2022): the weights alpha live on the simplex over all
+    N examples, start uniform, and after every epoch move by `step_size` towards
+    `g / sum(g)` with `g_j = exp(-l_j^2 / sigma)`. The paper's text calls sigma
+    "delta" in one sentence; sigma -> inf makes the weights uniform.
+
+    Args:
+      step_size: delta_alpha in [0, 1]; 0 keeps the weights uniform, 1 forgets all
+        but the last epoch.
+      scale: sigma_alpha: a positive number, or the heuristic "mean_loss" or
+        "pairwise" (see `loss_scale`).
+      freeze_scale: keep the first epoch's sigma instead of following the losses.
+      loss_pass: "evaluation" weighs by the losses of all examples at the epoch's
+        end, given to `epoch` as `losses`; "training" by the losses each example had
+        when the epoch visited it, which costs no extra pass. Examples that were
+        never visited keep the mean weight.
+      weighting: "unit_mean" multiplies an example's weight by `N alpha`, which
+        equals ordinary training at uniform alpha; "literal" uses alpha itself and a
+        *sum* over the batch, as Eq. 2 is printed (N/B times smaller steps).
+      loss: what the "training" pass measures, `(logits, labels) -> (B,)`.
+
+    Returns:
+      A `LossTransform` of the weights stage. Its `update` needs `logits` only with
+      `loss_pass="training"`; its `epoch` needs `losses` only with "evaluation".
+
+    Raises:
+      ValueError: an unknown flag or a number outside its range.
+    """
+    name = "alpha_weights"
+    checks.in_range("step_size", step_size, 0, 1)
+    if isinstance(scale, str):
+        checks.one_of("scale", scale, SCALES)
+    else:
+        checks.in_range("scale", scale, 0, low_open=True)
+    checks.one_of("loss_pass", loss_pass, LOSS_PASSES)
+    checks.one_of("weighting", weighting, WEIGHTINGS)
+    records_losses = loss_pass == "training"
+
+    def init_rows(spec: ExampleSpec) -> Any:
+        real = jnp.arange(spec.padded_examples) < spec.num_examples
+        rows = {"alpha": jnp.where(real, 1.0 / spec.num_examples, 0.0)}
+        if records_losses:
+            rows["loss"] = jnp.zeros(spec.padded_examples)
+            rows["visited"] = jnp.zeros(spec.padded_examples, bool)
+        return rows
+
+    def init_shared(spec: ExampleSpec) -> Any:
+        return {
+            "num_examples": jnp.int32(spec.num_examples),
+            "epochs": jnp.int32(0),
+            "scale": jnp.float32(0.0),
+        }
+
+    def update_rows(
+        terms: Terms, rows: Any, shared: Any, batch: Batch, /, **extra: Any
+    ) -> tuple[Terms, Any]:
+        del batch
+        alpha = rows["alpha"]
+        if records_losses:
+            now = loss(need(name, extra, "logits"), terms.labels)
+            rows = {**rows, "loss": now, "visited": jnp.ones_like(rows["visited"])}
+        if weighting == "literal":
+            return terms.replace(
+                weight=terms.weight * alpha, reduction=Reduction.SUM
+            ), rows
+        return terms.replace(weight=terms.weight * alpha * shared["num_examples"]), rows
+
+    def epoch(state: LossState, /, **extra: Any) -> LossState:
+        rows, shared = state
+        alpha = rows["alpha"]
+        real = jnp.arange(alpha.shape[0]) < shared["num_examples"]
+        if records_losses:
+            values, known = rows["loss"], real & rows["visited"]
+        else:
+            values, known = need(name, extra, "losses"), real
+            if values.shape != alpha.shape:
+                raise ValueError(
+                    f"losses: got shape {values.shape}, expected {alpha.shape} (one "
+                    "per example, padded like the state)"
+                )
+        if isinstance(scale, str):
+            sigma = loss_scale(values, known, scale)
+            if freeze_scale:
+                sigma = jnp.where(shared["epochs"] == 0, sigma, shared["scale"])
+        else:
+            sigma = jnp.asarray(scale, values.dtype)
+        # All losses equal to 0 give sigma 0 and 0/0; the limit is g = 1. Shifting by
+        # the smallest exponent leaves g / sum(g) unchanged and keeps one g at 1.
+        exponent = values**2 / jnp.where(sigma > 0, sigma, 1.0)
+        lowest = jnp.min(jnp.where(known, exponent, jnp.inf))
+        g = jnp.where(known, jnp.exp(lowest - exponent), 0.0)
+        known_share = jnp.sum(known) / shared["num_examples"]
+        target = known_share * g / jnp.sum(g) + jnp.where(
+            real & ~known, 1.0 / shared["num_examples"], 0.0
+        )
+        moved = (1 - step_size) * alpha + step_size * target
+        moved = moved / jnp.sum(moved)
+        nothing_known = ~jnp.any(known)
+        return LossState(
+            {**rows, "alpha": jnp.where(nothing_known, alpha, moved)},
+            {**shared, "epochs": shared["epochs"] + 1, "scale": sigma},
+        )
+
+    return rowwise(
+        init_rows,
+        update_rows,
+        stage=Stage.WEIGHTS,
+        name=name,
+        init_shared=init_shared,
+        epoch=epoch,
+        needs=frozenset() if records_losses else frozenset({"losses"}),
+    )

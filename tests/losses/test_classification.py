@@ -1,0 +1,194 @@
+"""Losses against plain NumPy, their limits, gradients and errors."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from robustjax import losses
+
+
+def softmax(z):
+    z = np.asarray(z, np.float64)
+    e = np.exp(z - z.max(-1, keepdims=True))
+    return e / e.sum(-1, keepdims=True)
+
+
+def transition(c, rng):
+    t = rng.uniform(size=(c, c)) + np.eye(c)
+    return t / t.sum(1, keepdims=True)
+
+
+# name -> (JAX loss, NumPy loss of (p, y) with y an index or a distribution)
+HARD = {
+    "cross_entropy": (losses.cross_entropy, lambda p, y: -np.log(p[y])),
+    "mae": (losses.mae, lambda p, y: np.abs(np.eye(len(p))[y] - p).sum()),
+    "gce": (losses.gce, lambda p, y: (1 - p[y] ** 0.7) / 0.7),
+    "truncated_gce": (
+        losses.truncated_gce,
+        lambda p, y: (1 - max(p[y], 0.5) ** 0.7) / 0.7,
+    ),
+    "reverse_cross_entropy": (
+        losses.reverse_cross_entropy,
+        lambda p, y: (
+            -sum(p[k] * (0.0 if k == y else np.log(1e-4)) for k in range(len(p)))
+        ),
+    ),
+    "symmetric_ce": (
+        losses.symmetric_ce,
+        lambda p, y: -0.1 * np.log(p[y]) + (1 - p[y]) * -np.log(1e-4),
+    ),
+}
+SOFT = {
+    "cross_entropy": (losses.cross_entropy, lambda p, t: -(t * np.log(p)).sum()),
+    "mae": (losses.mae, lambda p, t: np.abs(t - p).sum()),
+    "gce": (losses.gce, lambda p, t: (t * (1 - p**0.7) / 0.7).sum()),
+    "reverse_cross_entropy": (
+        losses.reverse_cross_entropy,
+        lambda p, t: -(p * np.log(np.maximum(t, 1e-4))).sum(),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", HARD)
+def test_equals_numpy_on_hard_labels(name, rng):
+    logits = rng.normal(size=(4, 5, 6)).astype(np.float32) * 3
+    labels = rng.integers(0, 6, (4, 5))
+    loss, reference = HARD[name]
+    got = loss(jnp.asarray(logits), jnp.asarray(labels))
+    p = softmax(logits)
+    want = [[reference(p[i, j], labels[i, j]) for j in range(5)] for i in range(4)]
+    np.testing.assert_allclose(got, want, rtol=2e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", SOFT)
+def test_equals_numpy_on_distributions(name, rng):
+    logits = rng.normal(size=(7, 5)).astype(np.float32) * 2
+    target = rng.dirichlet(np.ones(5), 7)
+    loss, reference = SOFT[name]
+    got = loss(jnp.asarray(logits), jnp.asarray(target, jnp.float32))
+    p = softmax(logits)
+    want = [reference(p[i], target[i]) for i in range(7)]
+    np.testing.assert_allclose(got, want, rtol=2e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", SOFT)
+def test_one_hot_distribution_equals_index(name, rng):
+    logits = jnp.asarray(rng.normal(size=(9, 4)), jnp.float32)
+    labels = jnp.asarray(rng.integers(0, 4, 9))
+    loss = SOFT[name][0]
+    np.testing.assert_allclose(
+        loss(logits, labels), loss(logits, jax.nn.one_hot(labels, 4)), rtol=1e-5
+    )
+
+
+def test_forward_correction_equals_numpy_and_identity_is_cross_entropy(rng):
+    logits = jnp.asarray(rng.normal(size=(8, 5)), jnp.float32)
+    labels = rng.integers(0, 5, 8)
+    t = transition(5, rng)
+    want = -np.log((softmax(logits) @ t)[np.arange(8), labels])
+    got = losses.forward_corrected_ce(
+        logits, jnp.asarray(labels), transition=jnp.asarray(t, jnp.float32)
+    )
+    np.testing.assert_allclose(got, want, rtol=1e-5)
+    np.testing.assert_allclose(
+        losses.forward_corrected_ce(logits, jnp.asarray(labels), transition=jnp.eye(5)),
+        losses.cross_entropy(logits, jnp.asarray(labels)),
+        rtol=1e-5,
+    )
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.floats(-30, 30), st.floats(0.01, 1.0))
+def test_gce_gradient_is_p_to_q_times_cross_entropy_gradient(z, q):
+    logits = jnp.array([z, 0.0, -1.0])
+    label = jnp.int32(0)
+    p = softmax(np.asarray(logits))[0]
+    gce = jax.grad(lambda x: losses.gce(x, label, q=q))(logits)
+    ce = jax.grad(lambda x: losses.cross_entropy(x, label))(logits)
+    np.testing.assert_allclose(gce, p**q * np.asarray(ce), rtol=1e-3, atol=1e-6)
+
+
+def test_gce_limits(rng):
+    logits = jnp.asarray(rng.normal(size=(20, 5)), jnp.float32) * 4
+    labels = jnp.asarray(rng.integers(0, 5, 20))
+    ce = losses.cross_entropy(logits, labels)
+    np.testing.assert_array_equal(losses.gce(logits, labels, q=0.0), ce)
+    np.testing.assert_allclose(losses.gce(logits, labels, q=1e-4), ce, rtol=2e-3)
+    np.testing.assert_allclose(
+        losses.gce(logits, labels, q=1.0), losses.mae(logits, labels) / 2, atol=1e-6
+    )
+    # The limit has the cross-entropy's gradient, also through a traced q.
+    gradient = jax.jit(
+        jax.grad(lambda x, q: losses.gce(x, labels, q=q).sum()), static_argnums=()
+    )(logits, 0.0)
+    want = jax.grad(lambda x: losses.cross_entropy(x, labels).sum())(logits)
+    np.testing.assert_allclose(gradient, want, atol=1e-6)
+
+
+def test_truncated_gce_has_no_gradient_below_k(rng):
+    logits = jnp.asarray(rng.normal(size=(50, 3)), jnp.float32) * 2
+    labels = jnp.asarray(rng.integers(0, 3, 50))
+    gradient = jax.grad(lambda x: losses.truncated_gce(x, labels).sum())(logits)
+    below = softmax(logits)[np.arange(50), labels] <= 0.5
+    assert below.any()
+    assert (~below).any()
+    assert (np.asarray(gradient)[below] == 0).all()
+    assert (np.abs(np.asarray(gradient)[~below]).sum(-1) > 0).all()
+
+
+def test_reverse_cross_entropy_slope():
+    logits = jnp.array([[0.3, -1.0, 2.0]])
+    p = softmax(np.asarray(logits))[0]
+    got = losses.reverse_cross_entropy(logits, jnp.array([1]))
+    np.testing.assert_allclose(got, [9.2103404 * (1 - p[1])], rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", HARD)
+@pytest.mark.parametrize("scale", [1e4, -1e4])
+def test_extreme_logits_stay_finite(name, scale):
+    logits = jnp.array([[scale, 0.0, -scale]])
+    loss = HARD[name][0]
+    value, gradient = jax.value_and_grad(lambda x: loss(x, jnp.array([0])).sum())(
+        logits
+    )
+    assert np.isfinite(value)
+    assert np.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize("name", HARD)
+def test_label_out_of_range_is_nan_not_silence(name):
+    got = HARD[name][0](jnp.zeros((2, 3)), jnp.array([3, 0]))
+    assert np.isnan(got[0])
+    assert np.isfinite(got[1])
+
+
+@pytest.mark.parametrize("name", HARD)
+def test_half_precision_logits_are_computed_in_float32(name):
+    got = HARD[name][0](jnp.ones((2, 3), jnp.bfloat16), jnp.array([0, 2]))
+    assert got.dtype == jnp.float32
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda z, y: losses.gce(z, y, q=1.5), r"q: got 1.5, expected .*\[0, 1\]"),
+        (lambda z, y: losses.truncated_gce(z, y, k=0.0), r"k: got 0.0"),
+        (lambda z, y: losses.symmetric_ce(z, y, alpha=-1), "alpha: got -1"),
+        (lambda z, y: losses.reverse_cross_entropy(z, y, log_zero=0.0), "log_zero"),
+        (lambda z, y: losses.cross_entropy(z, y[:1]), r"labels: got shape \(1,\)"),
+        (
+            lambda z, y: losses.forward_corrected_ce(z, y, transition=jnp.ones((3, 3))),
+            "transition: rows sum to 3",
+        ),
+        (
+            lambda z, y: losses.forward_corrected_ce(z, y, transition=jnp.eye(4)),
+            r"transition: got shape \(4, 4\)",
+        ),
+    ],
+)
+def test_bad_arguments(call, message):
+    with pytest.raises(ValueError, match=message):
+        call(jnp.zeros((2, 3)), jnp.array([0, 1]))

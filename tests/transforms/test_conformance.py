@@ -1,0 +1,290 @@
+"""What every loss transform must satisfy. Cover a new one by adding a line here."""
+
+from __future__ import annotations
+
+import functools
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import orbax.checkpoint as ocp
+import pytest
+from jax.sharding import NamedSharding, PartitionSpec
+
+import robustjax as rj
+
+N, C, D, BATCH = 22, 3, 4, 8
+SPEC = rj.ExampleSpec(num_examples=N, num_classes=C, pad_to=8)
+TRANSITION = jnp.array([[0.8, 0.1, 0.1], [0.2, 0.7, 0.1], [0.0, 0.3, 0.7]])
+
+
+def weighted_ce(**flags):
+    return rj.chain(rj.alpha_weights(0.3, **flags), rj.ce())
+
+
+CASES = {
+    "ce": rj.ce,
+    "mae": rj.mae,
+    "gce": rj.gce,
+    "symmetric_ce": rj.symmetric_ce,
+    "truncated_gce": lambda: rj.truncated_gce(k=0.3),
+    "forward_correction": lambda: rj.forward_correction(TRANSITION),
+    "alpha_weights": weighted_ce,
+    "alpha_weights(pairwise)": lambda: weighted_ce(scale="pairwise"),
+    "alpha_weights(frozen)": lambda: weighted_ce(freeze_scale=True),
+    "alpha_weights(number)": lambda: weighted_ce(scale=2.0),
+    "alpha_weights(training)": lambda: weighted_ce(loss_pass="training"),
+    "alpha_weights(literal)": lambda: weighted_ce(weighting="literal"),
+    "named_chain": lambda: rj.named_chain(
+        alpha=rj.alpha_weights(), head=rj.truncated_gce(k=0.3)
+    ),
+    "inject_hyperparameters": lambda: rj.inject_hyperparameters(rj.gce)(
+        q=lambda step: 0.7 / (1 + step)
+    ),
+    "only_where": lambda: rj.only_where(
+        rj.ce(), lambda batch: batch["label"] == 0, rj.truncated_gce(k=0.3)
+    ),
+}
+
+
+@pytest.fixture(params=CASES, ids=list(CASES))
+def tx(request):
+    return CASES[request.param]()
+
+
+@functools.cache
+def problem():
+    """A linear model, and one epoch of batches of which the last is padded."""
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(SPEC.padded_examples, D)).astype(np.float32)
+    y = rng.integers(0, C, SPEC.padded_examples)
+    order = rng.permutation(N)
+    order = np.concatenate([order, np.full(-N % BATCH, SPEC.padded_examples)])
+    index = order.reshape(-1, BATCH).astype(np.int32)
+    mask = index < N
+    safe = np.minimum(index, N - 1)
+    batches = {"index": index, "mask": mask, "label": y[safe], "x": x[safe]}
+    params = rng.normal(size=(D, C)).astype(np.float32)
+    return jnp.asarray(x), jnp.asarray(y), jax.tree.map(jnp.asarray, batches), params
+
+
+def objective(params, state, batch, tx, axis_name=None):
+    terms, new = tx.update(
+        rj.start(batch), state, batch, logits=batch["x"] @ params, step=0
+    )
+    return rj.reduce(terms, axis_name), new
+
+
+def step(tx, carry, batch, axis_name=None):
+    params, state = carry
+    (loss, state), gradient = jax.value_and_grad(objective, has_aux=True)(
+        params, state, batch, tx, axis_name
+    )
+    if axis_name is not None:
+        gradient = jax.lax.pmean(gradient, axis_name)
+    return (params - 0.5 * gradient, state), loss
+
+
+def end_epoch(tx, params, state):
+    x, y, _, _ = problem()
+    return tx.epoch(state, losses=rj.losses.cross_entropy(x @ params, y))
+
+
+def run_epochs(tx, epochs=2):
+    """The reference: eager steps, batch by batch."""
+    _, _, batches, params = problem()
+    state, losses = tx.init(SPEC), []
+    for _ in range(epochs):
+        for i in range(batches["index"].shape[0]):
+            batch = jax.tree.map(lambda leaf, i=i: leaf[i], batches)
+            (params, state), loss = step(tx, (params, state), batch)
+            losses.append(loss)
+        state = end_epoch(tx, params, state)
+    return params, state, jnp.stack(losses)
+
+
+@functools.cache
+def reference(name):
+    return run_epochs(CASES[name]())
+
+
+def scanned(tx, params, state, batches, epochs=2):
+    def epoch(carry, _):
+        carry, losses = jax.lax.scan(functools.partial(step, tx), carry, batches)
+        params, state = carry
+        return (params, end_epoch(tx, params, state)), losses
+
+    (params, state), losses = jax.lax.scan(epoch, (params, state), length=epochs)
+    return params, state, losses.reshape(-1)
+
+
+@pytest.fixture
+def expected(request):
+    return reference(request.node.callspec.params["tx"])
+
+
+def test_scan_under_jit_equals_eager_loop(tx, expected):
+    _, _, batches, params = problem()
+    got = jax.jit(functools.partial(scanned, tx))(params, tx.init(SPEC), batches)
+    chex.assert_trees_all_close(got, expected, atol=2e-6)
+
+
+def test_one_trace_serves_every_batch_and_epoch(tx):
+    _, _, batches, params = problem()
+    traces = []
+
+    @jax.jit
+    def one_step(carry, batch):
+        traces.append("step")
+        return step(tx, carry, batch)
+
+    @jax.jit
+    def one_epoch(state, losses):
+        traces.append("epoch")
+        return tx.epoch(state, losses=losses)
+
+    carry = (params, tx.init(SPEC))
+    for _ in range(2):
+        for i in range(batches["index"].shape[0]):
+            batch = jax.tree.map(lambda leaf, i=i: leaf[i], batches)
+            carry, _ = one_step(carry, batch)
+        carry = (carry[0], one_epoch(carry[1], jnp.ones(SPEC.padded_examples)))
+    assert traces == ["step", "epoch"]
+
+
+def test_state_keeps_structure_shapes_and_dtypes(tx, expected):
+    chex.assert_trees_all_equal_shapes_and_dtypes(tx.init(SPEC), expected[1])
+
+
+def test_rows_lead_with_the_padded_axis(tx):
+    for leaf in jax.tree.leaves(tx.init(SPEC).rows):
+        assert leaf.shape[0] == SPEC.padded_examples
+
+
+def test_vmap_over_repeats_equals_single_runs(tx, expected):
+    _, _, batches, params = problem()
+    scales = jnp.array([1.0, 0.3, -1.0])
+    many = jax.vmap(lambda scale: scanned(tx, scale * params, tx.init(SPEC), batches))(
+        scales
+    )
+    chex.assert_trees_all_close(
+        jax.tree.map(lambda leaf: leaf[0], many), expected, atol=2e-6
+    )
+    alone = scanned(tx, scales[2] * params, tx.init(SPEC), batches)
+    chex.assert_trees_all_close(
+        jax.tree.map(lambda leaf: leaf[2], many), alone, atol=2e-6
+    )
+
+
+def test_sharded_over_eight_devices_equals_single_device(tx, expected, mesh):
+    _, _, batches, params = problem()
+    rows = NamedSharding(mesh, PartitionSpec("data"))
+    split = NamedSharding(mesh, PartitionSpec(None, "data"))
+    everywhere = NamedSharding(mesh, PartitionSpec())
+    state = tx.init(SPEC)
+    state = state._replace(
+        rows=jax.device_put(state.rows, rows),
+        shared=jax.device_put(state.shared, everywhere),
+    )
+    got = jax.jit(functools.partial(scanned, tx))(
+        jax.device_put(params, everywhere), state, jax.device_put(batches, split)
+    )
+    chex.assert_trees_all_close(got, expected, atol=2e-6)
+
+
+def test_usable_under_pmap(tx):
+    """Each device owns some rows; the loss and the step are the global batch's."""
+    _, _, batches, params = problem()
+    batch = jax.tree.map(lambda leaf: leaf[0], batches)
+    wanted, loss = step(tx, (params, tx.init(SPEC)), batch)
+    devices = jax.tree.map(lambda leaf: leaf.reshape(8, 1, *leaf.shape[1:]), batch)
+    mapped = jax.pmap(
+        functools.partial(step, tx, axis_name="d"), axis_name="d", in_axes=(None, 0)
+    )
+    (got, _), losses = mapped((params, tx.init(SPEC)), devices)
+    chex.assert_trees_all_close(got[3], wanted[0], atol=2e-6)
+    chex.assert_trees_all_close(losses, jnp.full(8, loss), atol=2e-6)
+
+
+def test_padding_is_inert(tx):
+    _, _, batches, params = problem()
+    last = jax.tree.map(lambda leaf: leaf[-1], batches)
+    assert not last["mask"].all()
+    spoilt = {
+        **last,
+        "label": jnp.where(last["mask"], last["label"], 10**6),
+        "index": jnp.where(last["mask"], last["index"], 0),
+        "x": jnp.where(last["mask"][:, None], last["x"], 1e6),
+    }
+    clean = step(tx, (params, tx.init(SPEC)), last)
+    chex.assert_trees_all_equal(step(tx, (params, tx.init(SPEC)), spoilt), clean)
+
+
+def test_rows_outside_the_batch_stay(tx):
+    _, _, batches, params = problem()
+    batch = jax.tree.map(lambda leaf: leaf[0], batches)
+    before = tx.init(SPEC)
+    (_, after), _ = step(tx, (params, before), batch)
+    others = np.setdiff1d(np.arange(SPEC.padded_examples), batch["index"])
+    pick = functools.partial(jax.tree.map, lambda leaf: leaf[others])
+    chex.assert_trees_all_equal(pick(after.rows), pick(before.rows))
+
+
+def test_no_gradient_flows_through_the_state(tx):
+    _, _, batches, params = problem()
+    batch = jax.tree.map(lambda leaf: leaf[0], batches)
+
+    def total(params):
+        _, state = objective(params, tx.init(SPEC), batch, tx)
+        floats = [
+            leaf
+            for leaf in jax.tree.leaves(state)
+            if jnp.issubdtype(leaf.dtype, jnp.inexact)
+        ]
+        return sum((jnp.sum(leaf) for leaf in floats), jnp.float32(0))
+
+    assert not jnp.any(jax.grad(total)(params))
+
+
+def test_half_precision_logits_give_float32_values(tx):
+    _, _, batches, params = problem()
+    batch = jax.tree.map(lambda leaf: leaf[0], batches)
+    logits = (batch["x"] @ params).astype(jnp.bfloat16)
+    state = tx.init(SPEC)
+    terms, new = tx.update(rj.start(batch), state, batch, logits=logits)
+    assert terms.value.dtype == jnp.float32
+    chex.assert_trees_all_equal_dtypes(state, new)
+
+
+def test_checkpoint_restores_onto_another_device_count(tx, expected, tmp_path):
+    state = expected[1]
+    if not jax.tree.leaves(state):
+        pytest.skip("a transform without state has nothing to save")
+    four = jax.sharding.Mesh(jax.devices()[:4], ("data",))
+    eight = jax.sharding.Mesh(jax.devices(), ("data",))
+
+    def place(state, mesh):
+        def shardings(tree, spec):
+            return jax.tree.map(lambda _: NamedSharding(mesh, spec), tree)
+
+        return type(state)(
+            shardings(state.rows, PartitionSpec("data")),
+            shardings(state.shared, PartitionSpec()),
+        )
+
+    saved = jax.device_put(state, place(state, eight))
+    with ocp.StandardCheckpointer() as checkpointer:
+        checkpointer.save(tmp_path / "state", saved)
+        checkpointer.wait_until_finished()
+        target = jax.tree.map(
+            lambda leaf, sharding: jax.ShapeDtypeStruct(
+                leaf.shape, leaf.dtype, sharding=sharding
+            ),
+            state,
+            place(state, four),
+        )
+        restored = checkpointer.restore(tmp_path / "state", target)
+    chex.assert_trees_all_equal(restored, state)
+    for leaf in jax.tree.leaves(restored.rows):
+        assert len(leaf.sharding.device_set) == 4
