@@ -112,9 +112,10 @@ def alpha_weights(
 
     def init_rows(spec: ExampleSpec) -> Any:
         real = jnp.arange(spec.padded_examples) < spec.num_examples
-        rows = {"alpha": jnp.where(real, 1.0 / spec.num_examples, 0.0)}
+        uniform = jnp.float32(1.0 / spec.num_examples)
+        rows = {"alpha": jnp.where(real, uniform, 0.0)}
         if records_losses:
-            rows["loss"] = jnp.zeros(spec.padded_examples)
+            rows["loss"] = jnp.zeros(spec.padded_examples, jnp.float32)
             rows["visited"] = jnp.zeros(spec.padded_examples, bool)
         return rows
 

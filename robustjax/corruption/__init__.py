@@ -1,0 +1,10 @@
+"""How data goes wrong: label-noise models and their transition matrices."""
+
+from robustjax.corruption import transitions as transitions
+from robustjax.corruption.label_noise import NoisyLabels as NoisyLabels
+from robustjax.corruption.label_noise import asymmetric as asymmetric
+from robustjax.corruption.label_noise import class_flip as class_flip
+from robustjax.corruption.label_noise import from_transition as from_transition
+from robustjax.corruption.label_noise import instance_dependent as instance_dependent
+from robustjax.corruption.label_noise import pairflip as pairflip
+from robustjax.corruption.label_noise import symmetric as symmetric

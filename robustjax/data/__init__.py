@@ -1,0 +1,14 @@
+"""Data sets as arrays with a stable index."""
+
+from robustjax.data.array_files import load_npz as load_npz
+from robustjax.data.array_files import save_npz as save_npz
+from robustjax.data.dataset import Dataset as Dataset
+from robustjax.data.dataset import check_clean_labels as check_clean_labels
+from robustjax.data.dataset import join as join
+from robustjax.data.dataset import make_dataset as make_dataset
+from robustjax.data.dataset import rows_of as rows_of
+from robustjax.data.dataset import take as take
+from robustjax.data.digits import load_digits as load_digits
+from robustjax.data.image_folder import load_image_folder as load_image_folder
+from robustjax.data.load import load as load
+from robustjax.data.tfds_source import load_tfds as load_tfds

@@ -1,0 +1,178 @@
+"""A data set as arrays whose rows keep their names."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from robustjax import checks
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """Inputs and labels, addressed by a stable index and named by stable ids.
+
+    Row i is example i everywhere: in per-example state, in selections, in reports.
+    Labels or scores that come separately are joined by `ids`, never by position.
+
+    Attributes:
+      inputs: (N, ...) uint8 images or floats.
+      labels: (N,) int32 class indices.
+      ids: (N,) unique integers or strings.
+      class_names: C names.
+      name: where the data came from, for reports.
+    """
+
+    inputs: np.ndarray
+    labels: np.ndarray
+    ids: np.ndarray
+    class_names: tuple[str, ...]
+    name: str
+
+    def __len__(self) -> int:
+        """The number of examples, N."""
+        return len(self.labels)
+
+    @property
+    def num_classes(self) -> int:
+        """The number of classes, C."""
+        return len(self.class_names)
+
+
+def make_dataset(
+    inputs: Any,
+    labels: Any,
+    *,
+    ids: Any = None,
+    class_names: Sequence[str] | None = None,
+    name: str = "arrays",
+) -> Dataset:
+    """Builds a `Dataset`, checking every part.
+
+    Args:
+      inputs: (N, ...) numbers.
+      labels: (N,) integer class indices.
+      ids: (N,) unique integers or strings; by default 0 … N-1.
+      class_names: C names; by default "0" … for all classes up to the largest label.
+      name: for reports.
+
+    Raises:
+      ValueError: lengths that differ, labels out of range or not integers,
+        duplicate ids, non-finite inputs, a class without any example.
+    """
+    inputs = np.asarray(inputs)
+    if inputs.ndim < 2:
+        raise ValueError(
+            f"inputs: got shape {inputs.shape}, expected (N, ...) with at least one "
+            "feature axis"
+        )
+    count = None if class_names is None else len(class_names)
+    labels = checks.labels("labels", labels, count)
+    checks.same_length(inputs=inputs, labels=labels)
+    checks.finite("inputs", inputs)
+    if class_names is None:
+        class_names = [str(c) for c in range(int(labels.max()) + 1)]
+    checks.labels("labels", labels, len(class_names), need_every_class=True)
+    ids = np.arange(len(labels)) if ids is None else checks.unique_ids("ids", ids)
+    checks.same_length(ids=ids, labels=labels)
+    return Dataset(inputs, labels, ids, tuple(map(str, class_names)), name)
+
+
+def take(dataset: Dataset, rows: np.ndarray) -> Dataset:
+    """The data set of the given rows, ids and class names kept."""
+    return dataclasses.replace(
+        dataset,
+        inputs=dataset.inputs[rows],
+        labels=dataset.labels[rows],
+        ids=dataset.ids[rows],
+    )
+
+
+def rows_of(dataset: Dataset, ids: Any, *, name: str = "ids") -> np.ndarray:
+    """The row of each id.
+
+    Args:
+      dataset: where to look.
+      ids: (M,) unique ids. Where the data set's ids are strings, anything that
+        prints alike matches (a CSV file knows no types), and likewise for integers.
+      name: what to call the argument in an error.
+
+    Returns:
+      (M,) row numbers.
+
+    Raises:
+      ValueError: duplicate or unknown ids.
+    """
+    ids = checks.unique_ids(name, ids)
+    known = {str(value): row for row, value in enumerate(dataset.ids.tolist())}
+    wanted = [str(value) for value in ids.tolist()]
+    unknown = [value for value in wanted if value not in known]
+    if unknown:
+        raise ValueError(
+            f"{name}: {len(unknown)} id(s) do not occur in {dataset.name} (first: "
+            f"{unknown[0]!r}; its ids look like {next(iter(known))!r})"
+        )
+    return np.array([known[value] for value in wanted], np.int64)
+
+
+def join(
+    dataset: Dataset, ids: Any, values: Any, *, name: str = "values"
+) -> np.ndarray:
+    """Brings values given by id into the data set's order.
+
+    Args:
+      dataset: whose order is wanted.
+      ids: (N,) ids, every one of the data set's exactly once, in any order.
+      values: (N, ...) one value per id.
+      name: what to call the values in an error.
+
+    Returns:
+      (N, ...) values, row i for example i.
+
+    Raises:
+      ValueError: lengths that differ, duplicate, unknown or missing ids.
+    """
+    values = np.asarray(values)
+    checks.same_length(**{name: values, "ids": np.asarray(ids)})
+    rows = rows_of(dataset, ids)
+    if len(rows) != len(dataset):
+        present = np.zeros(len(dataset), bool)
+        present[rows] = True
+        first = dataset.ids[np.flatnonzero(~present)[0]]
+        raise ValueError(
+            f"{name}: {len(dataset) - len(rows)} example(s) of {dataset.name} have no "
+            f"value (first: id {first.item()!r}), expected one for each"
+        )
+    joined = np.empty_like(values)
+    joined[rows] = values
+    return joined
+
+
+def check_clean_labels(dataset: Dataset, clean_labels: Any, *, name: str) -> None:
+    """Compares supplied clean labels with the loaded ones, before anything trains.
+
+    Files of noisy labels usually carry the clean ones too. A disagreement means that
+    their order is not the data set's (on-disk order is often shuffled).
+
+    Args:
+      dataset: whose `labels` are the clean ones.
+      clean_labels: (N,) integers in the data set's order.
+      name: where they came from.
+
+    Raises:
+      ValueError: lengths that differ or any label that disagrees.
+    """
+    clean = checks.labels(name, clean_labels, dataset.num_classes)
+    checks.same_length(**{name: clean, "labels": dataset.labels})
+    differ = np.flatnonzero(clean != dataset.labels)
+    if differ.size:
+        row = int(differ[0])
+        raise ValueError(
+            f"{name}: {differ.size} of {len(dataset)} clean labels disagree with "
+            f"{dataset.name} (first: id {dataset.ids[row].item()!r}, {clean[row]} "
+            f"against {dataset.labels[row]}); are they in the data set's order? "
+            "Join them by id"
+        )

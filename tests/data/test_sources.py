@@ -1,0 +1,160 @@
+"""Every source of data, on real or freshly written files."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from robustjax import data
+
+
+def test_digits_are_the_same_everywhere():
+    train, test = data.load("digits", "train"), data.load("digits", "test")
+    assert (len(train), len(test)) == (1437, 360)
+    assert not set(train.ids) & set(test.ids)
+    assert train.inputs.shape == (1437, 8, 8, 1)
+    assert train.inputs.dtype == np.uint8
+    assert train.inputs.max() == 255
+    counts = [36, 36, 35, 37, 36, 37, 36, 36, 35, 36]
+    np.testing.assert_array_equal(np.bincount(test.labels), counts)
+    assert np.setdiff1d(np.arange(30), train.ids).tolist() == [21, 24, 28]
+
+
+@pytest.fixture
+def npz(tmp_path):
+    train, test = data.load("digits", "train"), data.load("digits", "test")
+    data.save_npz(tmp_path / "digits.npz", train=train, test=test)
+    return tmp_path / "digits.npz"
+
+
+def test_npz_round_trip(npz):
+    for split in ("train", "test"):
+        got, want = data.load(str(npz), split), data.load("digits", split)
+        for part in ("inputs", "labels", "ids"):
+            np.testing.assert_array_equal(getattr(got, part), getattr(want, part))
+        assert got.class_names == want.class_names
+
+
+def test_npz_of_features_without_prefix(tmp_path, rng):
+    features = rng.normal(size=(9, 4)).astype(np.float32)
+    np.savez(tmp_path / "f.npz", inputs=features, labels=np.arange(9) % 3)
+    got = data.load_npz(tmp_path / "f.npz")
+    np.testing.assert_array_equal(got.inputs, features)
+    assert got.ids.tolist() == list(range(9))
+
+
+def test_bad_npz(npz, tmp_path):
+    with pytest.raises(
+        ValueError, match="lacks valid_inputs and valid_labels; it hold"
+    ):
+        data.load(str(npz), "valid")
+    broken = tmp_path / "broken.npz"
+    broken.write_bytes(npz.read_bytes()[:1000])
+    with pytest.raises(ValueError, match="cannot read .*broken.npz"):
+        data.load(str(broken), "train")
+    with pytest.raises(ValueError, match="cannot read .*absent.npz"):
+        data.load(str(tmp_path / "absent.npz"), "train")
+
+
+@pytest.fixture
+def folder(tmp_path, rng):
+    for name in ("cat", "dog"):
+        (tmp_path / "train" / name).mkdir(parents=True)
+        for i in range(3):
+            pixels = rng.integers(0, 256, (5, 4, 3), np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "train" / name / f"{i}.png")
+    return tmp_path
+
+
+def test_image_folder(folder):
+    got = data.load(str(folder), "train")
+    assert got.inputs.shape == (6, 5, 4, 3)
+    assert got.class_names == ("cat", "dog")
+    assert got.ids.tolist()[3:] == ["dog/0.png", "dog/1.png", "dog/2.png"]
+    want = np.asarray(Image.open(folder / "train" / "dog" / "1.png"))
+    np.testing.assert_array_equal(got.inputs[4], want)
+
+
+def test_image_folder_resizes(folder):
+    Image.new("L", (9, 9)).save(folder / "train" / "cat" / "grey.png")
+    with pytest.raises(ValueError, match=r"has shape .*; give image_size"):
+        data.load(str(folder), "train")
+    got = data.load(str(folder), "train", image_size=8)
+    assert got.inputs.shape == (7, 8, 8, 3)
+
+
+def test_bad_image_folders(folder):
+    with pytest.raises(ValueError, match="is not a folder"):
+        data.load(str(folder), "test")
+    (folder / "train" / "dog" / "0.png").write_bytes(b"not an image")
+    with pytest.raises(ValueError, match=r"cannot read .*0.png"):
+        data.load(str(folder), "train")
+    (folder / "train" / "empty").mkdir()
+    for file in (folder / "train" / "dog").iterdir():
+        file.unlink()
+    with pytest.raises(ValueError, match="class folder 'dog' holds no image"):
+        data.load(str(folder), "train")
+
+
+def test_unknown_names_list_the_known(tmp_path):
+    with pytest.raises(ValueError, match="is neither an .npz file nor a folder"):
+        data.load(str(tmp_path / "absent"), "train")
+    with pytest.raises(ValueError, match="expected 'train' or 'test' for digits"):
+        data.load("digits", "validation")
+    with pytest.raises(ValueError, match="data_dir: .* is not a folder"):
+        data.load("mnist", "train", data_dir=str(tmp_path / "absent"))
+    with pytest.raises(ValueError, match="tfds knows no 'mnits'"):
+        data.load("mnits", "train", data_dir=str(tmp_path))
+    with pytest.raises(ValueError, match="'mnist' is not prepared under"):
+        data.load("mnist", "train", data_dir=str(tmp_path))
+
+
+@pytest.mark.data
+def test_tfds_mnist_without_tensorflow(data_dir):
+    import sys
+
+    got = data.load("mnist", "test[100:160]", data_dir=str(data_dir / "tfds"))
+    assert "tensorflow" not in sys.modules
+    assert got.inputs.shape == (60, 28, 28, 1)
+    assert got.ids[0] == "test/00100"
+    order = np.load(data_dir / "order" / "mnist_test.npy")
+    original = np.load(data_dir / "label_errors" / "mnist_test_set_original_labels.npy")
+    np.testing.assert_array_equal(got.labels, original[order[100:160]])
+    with pytest.raises(ValueError, match=r"it has train \(60000\), test \(10000\)"):
+        data.load("mnist", "valid", data_dir=str(data_dir / "tfds"))
+
+
+@pytest.mark.data
+def test_cifar10_ids_join_labels_that_come_in_another_order(data_dir):
+    got = data.load("cifar10", "test[:200]", data_dir=str(data_dir / "tfds"))
+    original = np.load(
+        data_dir / "label_errors" / "cifar10_test_set_original_labels.npy"
+    )
+    mine = [int(name.removeprefix("test_")) for name in got.ids]
+    data.check_clean_labels(got, original[mine], name="label_errors")
+    with pytest.raises(ValueError, match="clean labels disagree"):
+        data.check_clean_labels(got, original[:200], name="label_errors")
+
+
+@pytest.mark.data
+def test_cifar10_n_label_sets(data_dir):
+    """Human labels of the first 2,000 training images (methods note 1.6)."""
+    keys = ["label", "worse_label", *(f"random_label{i}" for i in (1, 2, 3))]
+    sets = {
+        key: data.load(
+            "cifar10_n",
+            "train[:2000]",
+            data_dir=str(data_dir / "tfds"),
+            label_key=key,
+        )
+        for key in keys
+    }
+    clean = sets["label"].labels
+    wrong = {key: d.labels != clean for key, d in sets.items()}
+    assert abs(wrong["worse_label"].mean() - 0.40208) < 0.04
+    assert abs(wrong["random_label1"].mean() - 0.17234) < 0.03
+    any_random = np.logical_or.reduce([wrong[f"random_label{i}"] for i in (1, 2, 3)])
+    np.testing.assert_array_equal(wrong["worse_label"], any_random)
+    with pytest.raises(ValueError, match="label_key: unknown 'worst'"):
+        data.load(
+            "cifar10_n", "train[:5]", data_dir=str(data_dir / "tfds"), label_key="worst"
+        )
