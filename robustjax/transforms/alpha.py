@@ -78,6 +78,10 @@ def alpha_weights(
     `g / sum(g)` with `g_j = exp(-l_j^2 / sigma)`. The paper's text calls sigma
     "delta" in one sentence; sigma -> inf makes the weights uniform.
 
+    The state holds the relative weights `N alpha` (rows "weight"; mean 1, zero on
+    padding): uniform weights are then exactly 1, and training with them equals
+    training without to the last bit.
+
     Args:
       step_size: delta_alpha in [0, 1]; 0 keeps the weights uniform, 1 forgets all
         but the last epoch.
@@ -112,8 +116,7 @@ def alpha_weights(
 
     def init_rows(spec: ExampleSpec) -> Any:
         real = jnp.arange(spec.padded_examples) < spec.num_examples
-        uniform = jnp.float32(1.0 / spec.num_examples)
-        rows = {"alpha": jnp.where(real, uniform, 0.0)}
+        rows = {"weight": real.astype(jnp.float32)}
         if records_losses:
             rows["loss"] = jnp.zeros(spec.padded_examples, jnp.float32)
             rows["visited"] = jnp.zeros(spec.padded_examples, bool)
@@ -130,27 +133,27 @@ def alpha_weights(
         terms: Terms, rows: Any, shared: Any, batch: Batch, /, **extra: Any
     ) -> tuple[Terms, Any]:
         del batch
-        alpha = rows["alpha"]
+        relative = rows["weight"]
         if records_losses:
             now = loss(need(name, extra, "logits"), terms.labels)
             rows = {**rows, "loss": now, "visited": jnp.ones_like(rows["visited"])}
+        weight = terms.weight * relative
         if weighting == "literal":
-            return terms.replace(
-                weight=terms.weight * alpha, reduction=Reduction.SUM
-            ), rows
-        return terms.replace(weight=terms.weight * alpha * shared["num_examples"]), rows
+            weight = weight / shared["num_examples"]
+            return terms.replace(weight=weight, reduction=Reduction.SUM), rows
+        return terms.replace(weight=weight), rows
 
     def epoch(state: LossState, /, **extra: Any) -> LossState:
         rows, shared = state
-        alpha = rows["alpha"]
-        real = jnp.arange(alpha.shape[0]) < shared["num_examples"]
+        weight = rows["weight"]
+        real = jnp.arange(weight.shape[0]) < shared["num_examples"]
         if records_losses:
             values, known = rows["loss"], real & rows["visited"]
         else:
             values, known = need(name, extra, "losses"), real
-            if values.shape != alpha.shape:
+            if values.shape != weight.shape:
                 raise ValueError(
-                    f"losses: got shape {values.shape}, expected {alpha.shape} (one "
+                    f"losses: got shape {values.shape}, expected {weight.shape} (one "
                     "per example, padded like the state)"
                 )
         if isinstance(scale, str):
@@ -164,15 +167,12 @@ def alpha_weights(
         exponent = values**2 / jnp.where(sigma > 0, sigma, 1.0)
         lowest = jnp.min(jnp.where(known, exponent, jnp.inf))
         g = jnp.where(known, jnp.exp(lowest - exponent), 0.0)
-        known_share = jnp.sum(known) / shared["num_examples"]
-        target = known_share * g / jnp.sum(g) + jnp.where(
-            real & ~known, 1.0 / shared["num_examples"], 0.0
-        )
-        moved = (1 - step_size) * alpha + step_size * target
-        moved = moved / jnp.sum(moved)
-        nothing_known = ~jnp.any(known)
+        mean_g = jnp.sum(g) / jnp.maximum(jnp.sum(known), 1)
+        target = jnp.where(known, g / jnp.where(mean_g > 0, mean_g, 1.0), 1.0)
+        moved = jnp.where(real, weight + step_size * (target - weight), 0.0)
+        moved = moved * (shared["num_examples"] / jnp.sum(moved))
         return LossState(
-            {**rows, "alpha": jnp.where(nothing_known, alpha, moved)},
+            {**rows, "weight": moved},
             {**shared, "epochs": shared["epochs"] + 1, "scale": sigma},
         )
 

@@ -13,6 +13,12 @@ N = 13
 SPEC = rj.ExampleSpec(num_examples=N, num_classes=3, pad_to=4)
 
 
+def alpha_of(state, place=None):
+    """The simplex weights of a state (of the chain's given place)."""
+    rows = state.rows if place is None else state.rows[place]
+    return np.asarray(rows["weight"]) / N
+
+
 def padded(losses):
     """Losses as the trainer hands them over: garbage beyond the real examples."""
     return jnp.concatenate([jnp.asarray(losses, jnp.float32), jnp.full(3, 1e3)])
@@ -43,8 +49,8 @@ def test_three_epochs_equal_numpy(scale, rng):
         )
         alpha = numpy_update(alpha, losses, 0.1, sigma)
         state = tx.epoch(state, losses=padded(losses))
-        np.testing.assert_allclose(state.rows["alpha"][:N], alpha, rtol=1e-5)
-        np.testing.assert_array_equal(state.rows["alpha"][N:], 0)
+        np.testing.assert_allclose(alpha_of(state)[:N], alpha, rtol=1e-5)
+        np.testing.assert_array_equal(alpha_of(state)[N:], 0)
         np.testing.assert_allclose(state.shared["scale"], sigma, rtol=1e-5)
 
 
@@ -68,22 +74,22 @@ def test_weights_stay_on_the_simplex(rng):
     state = tx.init(SPEC)
     for size in (1e-6, 1.0, 1e6):
         state = tx.epoch(state, losses=padded(size * rng.exponential(size=N)))
-        assert (state.rows["alpha"] >= 0).all()
-        np.testing.assert_allclose(state.rows["alpha"].sum(), 1, rtol=1e-6)
+        assert (alpha_of(state) >= 0).all()
+        np.testing.assert_allclose(alpha_of(state).sum(), 1, rtol=1e-6)
 
 
 def test_zero_losses_and_huge_losses_leave_no_nan():
     tx = rj.alpha_weights()
     for losses in (np.zeros(N), np.full(N, 1e18)):
         state = tx.epoch(tx.init(SPEC), losses=padded(losses))
-        np.testing.assert_allclose(state.rows["alpha"][:N], 1 / N, rtol=1e-6)
+        np.testing.assert_allclose(alpha_of(state)[:N], 1 / N, rtol=1e-6)
 
 
 def test_infinite_scale_and_zero_step_are_uniform(rng):
     losses = padded(rng.exponential(size=N))
     for tx in (rj.alpha_weights(scale=1e30), rj.alpha_weights(0.0)):
         state = tx.epoch(tx.init(SPEC), losses=losses)
-        np.testing.assert_allclose(state.rows["alpha"][:N], 1 / N, rtol=1e-6)
+        np.testing.assert_allclose(alpha_of(state)[:N], 1 / N, rtol=1e-6)
 
 
 def test_small_scale_keeps_only_the_smallest_loss(rng):
@@ -92,7 +98,7 @@ def test_small_scale_keeps_only_the_smallest_loss(rng):
         rj.alpha_weights().init(SPEC), losses=padded(losses)
     )
     np.testing.assert_allclose(
-        state.rows["alpha"][:N], np.eye(N)[losses.argmin()], atol=1e-6
+        alpha_of(state)[:N], np.eye(N)[losses.argmin()], atol=1e-6
     )
 
 
@@ -103,7 +109,7 @@ def test_unit_step_forgets_the_past(rng):
     twice = tx.epoch(
         tx.epoch(tx.init(SPEC), losses=padded(rng.exponential(size=N))), losses=last
     )
-    np.testing.assert_allclose(twice.rows["alpha"], once.rows["alpha"], rtol=1e-6)
+    np.testing.assert_allclose(alpha_of(twice), alpha_of(once), rtol=1e-6)
 
 
 def batch_of(index, labels):
@@ -132,7 +138,7 @@ def test_literal_weighting_is_equation_2_as_printed(rng):
     tx = rj.chain(rj.alpha_weights(weighting="literal"), rj.ce())
     state = tx.init(SPEC)
     state = tx.epoch(state, losses=padded(rng.exponential(size=N)))
-    alpha = np.asarray(state.rows[0]["alpha"])[:4]
+    alpha = alpha_of(state, 0)[:4]
     batch = batch_of(np.arange(4), labels)
     terms, _ = tx.update(
         rj.start(batch), state, batch, logits=jnp.asarray(logits, jnp.float32)
@@ -157,17 +163,17 @@ def test_training_pass_uses_the_losses_seen_in_the_epoch(rng):
         losses[index] = -log_p[np.arange(len(index)), labels]
     state = tx.epoch(state)
     want = numpy_update(np.full(N, 1 / N), losses, 0.3, losses.mean() ** 2)
-    np.testing.assert_allclose(state.rows[0]["alpha"][:N], want, rtol=1e-5)
+    np.testing.assert_allclose(alpha_of(state, 0)[:N], want, rtol=1e-5)
 
 
 def test_training_pass_leaves_unvisited_examples_at_the_mean(rng):
     tx = rj.chain(rj.alpha_weights(0.3, loss_pass="training"), rj.ce())
     state = tx.init(SPEC)
-    assert np.allclose(tx.epoch(state).rows[0]["alpha"][:N], 1 / N)
+    assert np.allclose(alpha_of(tx.epoch(state), 0)[:N], 1 / N)
     batch = batch_of(np.arange(6), np.zeros(6, np.int32))
     logits = jnp.asarray(rng.normal(size=(6, 3)), jnp.float32)
     _, state = tx.update(rj.start(batch), state, batch, logits=logits)
-    alpha = tx.epoch(state).rows[0]["alpha"]
+    alpha = alpha_of(tx.epoch(state), 0)
     np.testing.assert_allclose(alpha[6:N], 1 / N, rtol=1e-6)
     np.testing.assert_allclose(alpha.sum(), 1, rtol=1e-6)
     assert np.ptp(np.asarray(alpha[:6])) > 0.01

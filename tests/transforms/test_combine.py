@@ -52,7 +52,7 @@ def test_wrong_order_is_an_error_when_the_chain_is_built():
 def test_named_chain_names_its_state():
     state = rj.named_chain(alpha=rj.alpha_weights(), head=rj.ce()).init(SPEC)
     assert set(state.rows) == {"alpha", "head"}
-    assert state.rows["alpha"]["alpha"].shape == (6,)
+    assert state.rows["alpha"]["weight"].shape == (6,)
 
 
 def test_only_where_mixes_per_example():
@@ -199,7 +199,7 @@ def test_truncated_gce_prunes_and_takes_back():
         state.rows["kept"], [True, False, True, False, True, False]
     )
     terms, _ = run(tx, state=state)
-    want = np.asarray(rj.losses.gce(LOGITS, BATCH["label"], q=0.7))
+    want = np.array(rj.losses.gce(LOGITS, BATCH["label"], q=0.7))
     want[[1, 3]] = (1 - 0.5**0.7) / 0.7
     np.testing.assert_allclose(terms.value, want, rtol=1e-5)
     state = tx.epoch(state, losses=jnp.zeros(6))

@@ -1,0 +1,171 @@
+"""Checkpoints that survive kill -9, and fall back when one is damaged."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import pathlib
+import shutil
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+_log = logging.getLogger(__name__)
+_STATE = "state"
+_META = "meta.json"
+
+
+class CheckpointError(RuntimeError):
+    """No checkpoint of a folder could be read, although there are some."""
+
+
+def _plain(tree: Any) -> Any:
+    """PRNG keys as their data: what every checkpoint format can hold."""
+
+    def leaf(x: Any) -> Any:
+        if isinstance(x, jax.Array) and jax.dtypes.issubdtype(
+            x.dtype, jax.dtypes.prng_key
+        ):
+            return jax.random.key_data(x)
+        return x
+
+    return jax.tree.map(leaf, tree)
+
+
+def _digest(tree: Any) -> str:
+    """A hash over all leaves of a pytree, with their shapes and dtypes."""
+    hasher = hashlib.sha256()
+    for leaf in jax.tree.leaves(tree):
+        array = np.asarray(leaf)
+        hasher.update(f"{array.dtype} {array.shape};".encode())
+        hasher.update(np.ascontiguousarray(array).tobytes())
+    return hasher.hexdigest()
+
+
+class CheckpointFolder:
+    """The last few checkpoints of a run.
+
+    A checkpoint is a pytree (by orbax, so that it can be restored onto another
+    number of devices) and a small JSON record. It appears under its final name only
+    when complete, carries a digest of its content, and the one before it is kept: a
+    process killed while writing, or a file damaged later, costs one step.
+    """
+
+    def __init__(self, path: str | pathlib.Path, *, keep: int = 2):
+        """Opens (or will create) a folder.
+
+        Args:
+          path: the folder.
+          keep: how many checkpoints to keep.
+
+        Raises:
+          ValueError: a path that is not a folder or cannot be read.
+        """
+        self._path = pathlib.Path(path).absolute()
+        self._keep = keep
+        if self._path.exists() and not self._path.is_dir():
+            raise ValueError(f"checkpoints: {str(path)!r} is not a folder")
+
+    def steps(self) -> list[int]:
+        """The steps that have a complete checkpoint, ascending."""
+        if not self._path.exists():
+            return []
+        try:
+            names = [entry.name for entry in self._path.iterdir()]
+        except OSError as error:
+            raise ValueError(
+                f"checkpoints: cannot read {str(self._path)!r}: {error.strerror}"
+            ) from None
+        return sorted(int(name) for name in names if name.isdigit())
+
+    def save(self, step: int, tree: Any, meta: dict[str, Any] | None = None) -> None:
+        """Writes a checkpoint and removes those that are too old.
+
+        Args:
+          step: number of the checkpoint; an existing one of that number is replaced.
+          tree: pytree of arrays.
+          meta: JSON-serialisable record to keep beside it.
+        """
+        tree = _plain(tree)
+        final = self._path / str(step)
+        partial = self._path / f"{step}.partial"
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        with ocp.StandardCheckpointer() as checkpointer:
+            checkpointer.save(partial / _STATE, tree)
+            checkpointer.wait_until_finished()
+        record = {"digest": _digest(tree), "meta": meta or {}}
+        (partial / _META).write_text(json.dumps(record))
+        shutil.rmtree(final, ignore_errors=True)
+        partial.rename(final)
+        for old in self.steps()[: -self._keep]:
+            shutil.rmtree(self._path / str(old), ignore_errors=True)
+
+    def restore_latest(
+        self, like: Any, *, report: Callable[[str], None] | None = None
+    ) -> tuple[int, Any, dict[str, Any]] | None:
+        """Reads the newest checkpoint that is intact.
+
+        Args:
+          like: pytree of arrays (or shapes with shardings) to restore into.
+          report: called with a sentence about every damaged checkpoint; by default
+            a warning in the log.
+
+        Returns:
+          (step, tree, meta), or None where there is no checkpoint at all.
+
+        Raises:
+          CheckpointError: checkpoints exist but none can be read.
+        """
+        report = report or _log.warning
+        steps = self.steps()
+        for step in reversed(steps):
+            try:
+                tree, meta = self._restore(step, like)
+            except Exception as error:  # Damage shows in many ways inside orbax.
+                first_line = str(error).split("\n")[0]
+                report(
+                    f"checkpoint {self._path / str(step)} cannot be read "
+                    f"({type(error).__name__}: {first_line}); falling back to the "
+                    "previous one"
+                )
+                continue
+            return step, tree, meta
+        if steps:
+            raise CheckpointError(
+                f"checkpoints: none of {len(steps)} under {str(self._path)!r} can be "
+                "read; remove that folder to start from the beginning"
+            )
+        return None
+
+    def _restore(self, step: int, like: Any) -> tuple[Any, dict[str, Any]]:
+        folder = self._path / str(step)
+        record = json.loads((folder / _META).read_text())
+        target = jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct(
+                x.shape, x.dtype, sharding=getattr(x, "sharding", None)
+            ),
+            _plain(like),
+        )
+        with ocp.StandardCheckpointer() as checkpointer:
+            tree = checkpointer.restore(folder / _STATE, target)
+        if _digest(tree) != record["digest"]:
+            raise ValueError("its content does not match its digest")
+        return _with_keys(tree, like), record["meta"]
+
+
+def _with_keys(tree: Any, like: Any) -> Any:
+    """Turns key data back into PRNG keys where `like` has them."""
+
+    def leaf(x: Any, original: Any) -> Any:
+        if isinstance(original, jax.Array) and jax.dtypes.issubdtype(
+            original.dtype, jax.dtypes.prng_key
+        ):
+            return jax.random.wrap_key_data(x, impl=jax.random.key_impl(original))
+        return x
+
+    return jax.tree.map(leaf, tree, like)

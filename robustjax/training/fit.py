@@ -1,0 +1,69 @@
+"""The host's loop over epochs: metrics, aborts, stops and checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from robustjax.training.checkpoints import CheckpointFolder
+from robustjax.training.health import check_losses
+from robustjax.training.interruption import StopRequest
+from robustjax.training.program import Program
+from robustjax.training.state import TrainData, TrainState
+
+EpochReport = Callable[[int, dict[str, np.ndarray]], None]
+
+
+def fit(
+    program: Program,
+    state: TrainState,
+    data: TrainData,
+    *,
+    epochs: int,
+    report: EpochReport | None = None,
+    stop: StopRequest | None = None,
+    checkpoints: CheckpointFolder | None = None,
+    checkpoint_every_epochs: int = 1,
+) -> TrainState:
+    """Trains for a number of epochs, resuming from a checkpoint if there is one.
+
+    Args:
+      program: what to run.
+      state: the initial state; consumed.
+      data: from `program.make_data`.
+      epochs: how many in all, those before a resume included.
+      report: called after every epoch with its number (from 0) and the metrics of
+        every repeat, (R,) each, averaged over steps.
+      stop: checked after every epoch.
+      checkpoints: where to keep the state; by default nowhere.
+      checkpoint_every_epochs: how often.
+
+    Returns:
+      The state after the last epoch.
+
+    Raises:
+      NonFiniteLossError: as soon as an epoch with a non-finite loss ends.
+      InterruptedRunError: if `stop` was requested; the state is saved first.
+    """
+    first = 0
+    if checkpoints is not None:
+        found = checkpoints.restore_latest(state)
+        if found is not None:
+            first, state, _ = found
+    for epoch in range(first, epochs):
+        state, metrics = program.epoch(state, data)
+        fetched: dict[str, Any] = jax.device_get(metrics)
+        check_losses(fetched["loss"], epoch=epoch)
+        if report is not None:
+            report(epoch, {name: value.mean(axis=1) for name, value in fetched.items()})
+        done = epoch + 1
+        stopping = stop is not None and stop.signal_name is not None
+        due = done % checkpoint_every_epochs == 0 or done == epochs or stopping
+        if checkpoints is not None and due:
+            checkpoints.save(done, state)
+        if stop is not None:
+            stop.check()
+    return state

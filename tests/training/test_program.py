@@ -1,0 +1,225 @@
+"""One epoch, however it is run: the same numbers."""
+
+import functools
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import robustjax as rj
+from robustjax import training
+from robustjax.training import epoch as epoch_lib
+from tests.training import toy
+
+WEIGHTED = {
+    "ce": rj.ce,
+    "alpha": lambda: rj.chain(rj.alpha_weights(0.3), rj.ce()),
+    "alpha, training losses": lambda: rj.chain(
+        rj.alpha_weights(0.3, loss_pass="training"), rj.ce()
+    ),
+}
+
+
+def run(program, epochs=3):
+    state, data = toy.start(program)
+    history = []
+    for _ in range(epochs):
+        state, metrics = program.epoch(state, data)
+        history.append(jax.device_get(metrics))
+    return toy.without_keys(state), history
+
+
+def numpy_epochs(epochs):
+    """Plain NumPy: the same order of batches, gradients by hand."""
+    program = toy.program()
+    state, _ = toy.start(program)
+    x, y = toy.arrays()
+    params = jax.tree.map(lambda leaf: np.asarray(leaf[0], np.float64), state.params)
+    w1, b1 = params["hidden0"]["kernel"], params["hidden0"]["bias"]
+    w2, b2 = params["head"]["kernel"], params["head"]["bias"]
+    velocity = [np.zeros_like(p) for p in (w1, b1, w2, b2)]
+    for epoch in range(epochs):
+        key = jax.random.fold_in(state.key[0], jnp.int32(-1 - epoch))
+        order = np.asarray(epoch_lib.epoch_order(key, toy.N, 16, toy.N))
+        for index in order:
+            index = index[index < toy.N]
+            inputs, labels = x[index].astype(np.float64), y[0][index]
+            hidden = np.maximum(inputs @ w1 + b1, 0)
+            logits = hidden @ w2 + b2
+            p = np.exp(logits - logits.max(1, keepdims=True))
+            p /= p.sum(1, keepdims=True)
+            delta = (p - np.eye(toy.C)[labels]) / len(index)
+            back = delta @ w2.T * (hidden > 0)
+            gradients = [inputs.T @ back, back.sum(0), hidden.T @ delta, delta.sum(0)]
+            velocity = [0.9 * v + g for v, g in zip(velocity, gradients)]
+            w1, b1, w2, b2 = (w - 0.1 * v for w, v in zip((w1, b1, w2, b2), velocity))
+    return w1, b1, w2, b2
+
+
+def test_training_equals_numpy():
+    state, _ = run(toy.program())
+    w1, b1, w2, b2 = numpy_epochs(3)
+    params = jax.tree.map(lambda leaf: leaf[0], state.params)
+    np.testing.assert_allclose(params["hidden0"]["kernel"], w1, atol=2e-5)
+    np.testing.assert_allclose(params["hidden0"]["bias"], b1, atol=2e-5)
+    np.testing.assert_allclose(params["head"]["kernel"], w2, atol=2e-5)
+    np.testing.assert_allclose(params["head"]["bias"], b2, atol=2e-5)
+
+
+@pytest.mark.parametrize("name", WEIGHTED)
+def test_single_steps_equal_the_scan(name):
+    scan = run(toy.program(WEIGHTED[name]()))
+    steps = run(toy.program(WEIGHTED[name](), loop="steps"))
+    chex.assert_trees_all_close(scan, steps, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", WEIGHTED)
+def test_eight_devices_equal_one(name, mesh):
+    one, history = run(toy.program(WEIGHTED[name]()))
+    eight, sharded_history = run(toy.program(WEIGHTED[name](), mesh=mesh))
+    cut = jax.tree.map(lambda leaf: leaf[:, : toy.N], eight.loss_state.rows)
+    eight = eight._replace(loss_state=eight.loss_state._replace(rows=cut))
+    chex.assert_trees_all_close(one, eight, atol=2e-5)
+    chex.assert_trees_all_close(history, sharded_history, atol=2e-5)
+
+
+def test_rows_and_data_are_divided_among_devices(mesh):
+    program = toy.program(WEIGHTED["alpha"](), mesh=mesh)
+    state, data = toy.start(program)
+    state, _ = program.epoch(state, data)
+    weight = state.loss_state.rows[0]["weight"]
+    assert weight.sharding.shard_shape(weight.shape) == (toy.REPEATS, 7)
+    assert data.inputs.sharding.shard_shape(data.inputs.shape) == (7, toy.D)
+    assert state.params["head"]["kernel"].sharding.is_fully_replicated
+
+
+def test_repeats_together_equal_repeats_alone():
+    together, _ = run(toy.program())
+    program = toy.program()
+    x, y = toy.arrays()
+    keys = jax.random.split(jax.random.key(0), toy.REPEATS)
+    for r in range(toy.REPEATS):
+        state = program.init(keys[r : r + 1], jnp.asarray(x))
+        data = program.make_data(x, y[r : r + 1])
+        for _ in range(3):
+            state, _ = program.epoch(state, data)
+        chex.assert_trees_all_close(
+            jax.tree.map(lambda leaf: leaf[0], toy.without_keys(state)),
+            jax.tree.map(lambda leaf, r=r: leaf[r], together),
+            atol=1e-6,
+        )
+
+
+@pytest.mark.parametrize("scale", [{"step_size": 0.0}, {"scale": 1e30}])
+def test_uniform_alpha_equals_plain_sgd_to_the_bit(scale):
+    plain, history = run(toy.program())
+    weighted, weighted_history = run(
+        toy.program(rj.chain(rj.alpha_weights(**scale), rj.ce()))
+    )
+    chex.assert_trees_all_equal(plain.params, weighted.params)
+    chex.assert_trees_all_equal(history, weighted_history)
+
+
+def test_no_recompilation_from_epoch_to_epoch():
+    program = toy.program(WEIGHTED["alpha"]())
+    state, data = toy.start(program)
+    for _ in range(3):
+        state, _ = program.epoch(state, data)
+    assert program._scan._cache_size() == 1
+
+
+def test_state_is_donated():
+    program = toy.program()
+    state, data = toy.start(program)
+    program.epoch(state, data)
+    assert state.params["head"]["kernel"].is_deleted()
+
+
+def test_same_inputs_same_bits():
+    chex.assert_trees_all_equal(run(toy.program()), run(toy.program()))
+
+
+def test_every_example_once_per_epoch():
+    order = np.asarray(epoch_lib.epoch_order(jax.random.key(1), 50, 16, 56))
+    assert order.shape == (4, 16)
+    np.testing.assert_array_equal(np.sort(order.ravel())[:50], np.arange(50))
+    assert (np.sort(order.ravel())[50:] == 56).all()
+    other = np.asarray(epoch_lib.epoch_order(jax.random.key(2), 50, 16, 56))
+    assert (order != other).any()
+
+
+def test_step_under_pmap_equals_the_global_step():
+    """The old way, `jax.pmap`: each device owns one example and its rows."""
+    algorithm = toy.algorithm(rj.chain(rj.alpha_weights(), rj.ce()))
+    x, y = toy.arrays()
+    data = training.TrainData(jnp.asarray(x), jnp.asarray(y[0]))
+    state = algorithm.init(
+        jax.random.key(0), data.inputs[:1], rj.ExampleSpec(toy.N, toy.C)
+    )
+    batch = epoch_lib.read_batch(data, jnp.arange(16), toy.N)
+    want, metrics = training.train_step(algorithm, state, batch)
+    step = jax.pmap(
+        functools.partial(training.train_step, algorithm, axis_name="devices"),
+        axis_name="devices",
+        in_axes=(None, 0),
+    )
+    shards = jax.tree.map(lambda a: a.reshape(8, 2, *a.shape[1:]), dict(batch))
+    got, mapped = step(state, shards)
+    first = jax.tree.map(lambda leaf: leaf[0], got.params)
+    chex.assert_trees_all_close(first, want.params, atol=1e-6)
+    np.testing.assert_allclose(mapped["loss"], float(metrics["loss"]), rtol=1e-5)
+    for device in range(8):
+        here = jax.tree.map(lambda leaf, d=device: leaf[d], got.params)
+        chex.assert_trees_all_equal(here, first)
+
+
+@pytest.mark.parametrize("shards", [1, 2, 4])
+@pytest.mark.parametrize("block", [1, 3, 7, 100])
+def test_in_blocks_keeps_the_order(shards, block):
+    x = jnp.arange(24.0).reshape(12, 2)
+    got = epoch_lib.in_blocks(lambda b: b.sum(1) * 10, x, block, shards)
+    np.testing.assert_array_equal(got, x.sum(1) * 10)
+
+
+def test_predict_and_losses_agree():
+    program = toy.program()
+    state, data = toy.start(program)
+    logits = program.predict(state, data.inputs)
+    assert logits.shape == (toy.REPEATS, toy.N, toy.C)
+    one = jax.tree.map(lambda leaf: leaf[1], state)
+    losses = epoch_lib.example_losses(
+        program.algorithm, one, data._replace(labels=data.labels[1]), block_size=13
+    )
+    want = optax.softmax_cross_entropy_with_integer_labels(logits[1], data.labels[1])
+    np.testing.assert_allclose(losses, want, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"batch_size": 51}, "batch_size: got 51, expected at most .* 50"),
+        ({"batch_size": 0}, "batch_size: got 0"),
+    ],
+)
+def test_bad_programs(options, message):
+    with pytest.raises(ValueError, match=message):
+        toy.program(**options)
+
+
+def test_sizes_must_divide_among_devices(mesh):
+    with pytest.raises(ValueError, match="batch_size: got 12, expected a multiple"):
+        toy.program(mesh=mesh, batch_size=12)
+
+
+def test_execution_choice():
+    choose = training.choose_execution
+    assert choose(convolutional=False, backend="cpu")[:2] == ("scan", "native")
+    assert choose(convolutional=True, backend="gpu")[:2] == ("scan", "native")
+    assert choose(convolutional=True, backend="cpu")[:2] == ("scan", "patches")
+    native = choose(convolutional=True, backend="cpu", convolution="native")
+    assert native[:2] == ("steps", "native")
+    with pytest.raises(ValueError, match="loop: unknown 'while'; known: scan, steps"):
+        choose(convolutional=True, loop="while")
