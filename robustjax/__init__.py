@@ -19,11 +19,13 @@ from robustjax.transforms import Penalty as Penalty
 from robustjax.transforms import Reduction as Reduction
 from robustjax.transforms import Stage as Stage
 from robustjax.transforms import Terms as Terms
+from robustjax.transforms import accumulate_losses as accumulate_losses
 from robustjax.transforms import alpha_weights as alpha_weights
 from robustjax.transforms import ce as ce
 from robustjax.transforms import chain as chain
 from robustjax.transforms import forward_correction as forward_correction
 from robustjax.transforms import gce as gce
+from robustjax.transforms import given_weights as given_weights
 from robustjax.transforms import inject_hyperparameters as inject_hyperparameters
 from robustjax.transforms import loss_head as loss_head
 from robustjax.transforms import mae as mae

@@ -1,6 +1,8 @@
 """How data goes wrong: label-noise models and their transition matrices."""
 
 from robustjax.corruption import transitions as transitions
+from robustjax.corruption.estimation import anchor_transition as anchor_transition
+from robustjax.corruption.estimation import trusted_transition as trusted_transition
 from robustjax.corruption.label_noise import NoisyLabels as NoisyLabels
 from robustjax.corruption.label_noise import asymmetric as asymmetric
 from robustjax.corruption.label_noise import class_flip as class_flip

@@ -19,6 +19,9 @@ SOLVERS = ("euler", "chebyshev")
 # float32.
 _CHEBYSHEV_TOLERANCE = 1e-7
 
+# Graphs that are rebuilt on new points every round keep their compiled programs.
+_PIECES_MULTIPLE = 256
+
 
 def diffuse(
     laplacian: Any, values: jax.Array, *, step_size: float, steps: int = 1
@@ -136,7 +139,7 @@ def clamped_diffusion(
     checks.in_range("step_size", step_size, 0, 1)
     checks.at_least("steps", steps, 0)
     checks.one_of("solver", solver, SOLVERS)
-    layout = split_rows(laplacian)
+    layout = split_rows(laplacian, pieces_multiple=_PIECES_MULTIPLE)
     twice = dataclasses.replace(
         layout,
         diagonal=2 - 2 * layout.diagonal,

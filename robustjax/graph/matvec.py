@@ -51,17 +51,22 @@ class SplitRows:
         return (self.diagonal.shape[0],) * 2
 
 
-def split_rows(matrix: jsparse.BCOO, width: int = 12) -> SplitRows:
+def split_rows(
+    matrix: jsparse.BCOO, width: int = 12, *, pieces_multiple: int = 1
+) -> SplitRows:
     """Lays a square sparse matrix out for `matvec`; runs on the host.
 
     Args:
       matrix: (N, N) BCOO.
       width: entries per piece; 8 to 16 are all near the optimum for k = 10.
+      pieces_multiple: the number of extra pieces is padded to a multiple of this, so
+        that graphs of one size mostly share their shapes and compiled programs.
 
     Raises:
       ValueError: a matrix that is not square, or a width below 1.
     """
     checks.at_least("width", width, 1)
+    checks.at_least("pieces_multiple", pieces_multiple, 1)
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
         raise ValueError(f"matrix: got shape {matrix.shape}, expected (N, N)")
     size = matrix.shape[0]
@@ -84,6 +89,8 @@ def split_rows(matrix: jsparse.BCOO, width: int = 12) -> SplitRows:
     piece = place // width
     # Pieces 0 … N-1 are the rows' first ones, the others follow.
     position = np.where(piece == 0, rows, size + first_extra[rows] + piece - 1)
+    padding = -len(owners) % pieces_multiple
+    owners = np.concatenate([owners, np.full(padding, size - 1, owners.dtype)])
     total = size + len(owners)
     all_columns = np.tile(np.concatenate([np.arange(size), owners]), (width, 1))
     all_values = np.zeros((width, total), data.dtype)

@@ -19,6 +19,7 @@ from robustjax.transforms.combine import (
 from robustjax.transforms.combine import named_chain as named_chain
 from robustjax.transforms.combine import only_where as only_where
 from robustjax.transforms.combine import set_hyperparameters as set_hyperparameters
+from robustjax.transforms.given_weights import given_weights as given_weights
 from robustjax.transforms.heads import ce as ce
 from robustjax.transforms.heads import forward_correction as forward_correction
 from robustjax.transforms.heads import gce as gce
@@ -26,5 +27,6 @@ from robustjax.transforms.heads import loss_head as loss_head
 from robustjax.transforms.heads import mae as mae
 from robustjax.transforms.heads import symmetric_ce as symmetric_ce
 from robustjax.transforms.heads import truncated_gce as truncated_gce
+from robustjax.transforms.loss_history import accumulate_losses as accumulate_losses
 from robustjax.transforms.rows import rowwise as rowwise
 from robustjax.transforms.rows import stateless as stateless

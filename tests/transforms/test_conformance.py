@@ -39,6 +39,8 @@ CASES = {
     "named_chain": lambda: rj.named_chain(
         alpha=rj.alpha_weights(), head=rj.truncated_gce(k=0.3)
     ),
+    "given_weights": lambda: rj.chain(rj.given_weights(), rj.ce()),
+    "accumulate_losses": lambda: rj.chain(rj.ce(), rj.accumulate_losses()),
     "inject_hyperparameters": lambda: rj.inject_hyperparameters(rj.gce)(
         q=lambda step: 0.7 / (1 + step)
     ),

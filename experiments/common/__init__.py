@@ -1,0 +1,1 @@
+"""What all launchers share: flags, run folders, plots, tables."""

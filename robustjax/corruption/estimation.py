@@ -1,0 +1,69 @@
+"""Estimating a transition matrix from a classifier trained on noisy labels."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+from robustjax import checks
+
+
+def anchor_transition(
+    probabilities: jax.Array, *, percentile: float | None = 97.0
+) -> jax.Array:
+    """Rows from anchor points, examples that almost surely belong to a class.
+
+    Row i is the predicted distribution of the example whose probability of class i
+    is largest among those *below* the given percentile, which leaves outliers out
+    (Patrini et al., CVPR 2017, section 4.1). The probabilities are not changed:
+    public implementations zero the outliers in place, which leaks zeros into rows
+    that are estimated later.
+
+    Args:
+      probabilities: (N, C) predictions of a classifier of the *given* labels.
+      percentile: in (0, 100], by the next higher order statistic; None takes the
+        plain maximum, as published for CIFAR-100.
+
+    Returns:
+      (C, C) float32, rows sum to 1.
+
+    Raises:
+      ValueError: a percentile outside its range.
+    """
+    if percentile is None:
+        anchors = jnp.argmax(probabilities, axis=0)
+    else:
+        checks.in_range("percentile", percentile, 0, 100, low_open=True)
+        threshold = jnp.percentile(probabilities, percentile, axis=0, method="higher")
+        below = probabilities < jnp.expand_dims(threshold, 0)
+        anchors = jnp.argmax(jnp.where(below, probabilities, 0.0), axis=0)
+    rows = probabilities[anchors]
+    return rows / jnp.sum(rows, axis=1, keepdims=True)
+
+
+def trusted_transition(
+    probabilities: jax.Array,
+    labels: jax.Array,
+    trusted: jax.Array,
+    fallback: jax.Array,
+) -> jax.Array:
+    """Rows averaged over examples whose true class is known.
+
+    Row i is the mean prediction over trusted examples of class i; a class without
+    any keeps its fallback row (Li et al., "Dual active label correction", 2022).
+
+    Args:
+      probabilities: (N, C) predictions of a classifier of the *given* labels.
+      labels: (N,) integers, right where `trusted`.
+      trusted: (N,) bool.
+      fallback: (C, C) matrix.
+
+    Returns:
+      (C, C) float32, rows sum to 1.
+    """
+    num_classes = probabilities.shape[1]
+    member = jax.nn.one_hot(labels, num_classes) * trusted[:, None]
+    count = jnp.sum(member, axis=0)[:, None]
+    mean = member.T @ probabilities / jnp.maximum(count, 1.0)
+    mean = mean / jnp.maximum(jnp.sum(mean, axis=1, keepdims=True), 1e-12)
+    return jnp.where(count > 0, mean, fallback)
