@@ -109,9 +109,9 @@ PRESETS: dict[str, dict[str, Any]] = {
         "batch": 50,
         "repeats": 5,
         "hidden": (128, 128, 128),
-        "epochs": 30,
+        "epochs": 20,
         "batch_size": 32,
-        "o2u_epochs": 30,
+        "o2u_epochs": 20,
     },
     "mnist": {
         "dataset": "mnist",

@@ -1,0 +1,129 @@
+"""The loop of label correction: invariants of every arm, effects on real digits."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from robustjax import methods
+from tests.methods import problem
+
+
+@pytest.mark.parametrize("name", methods.ARM_NAMES)
+def test_every_arm_spends_its_budget_on_distinct_examples(name):
+    state, _ = problem.finished_by_name(name)
+    train, _, noisy = problem.digits()
+    picks = np.asarray(state.picks)
+    for repeat in range(problem.REPEATS):
+        assert len(set(picks[repeat])) == problem.BUDGET.total
+        queried = np.flatnonzero(state.queried[repeat])
+        assert set(queried) == set(picks[repeat])
+        # The answers are in the labels; nothing else has changed.
+        want = noisy[repeat].copy()
+        want[queried] = train.labels[queried]
+        np.testing.assert_array_equal(state.labels[repeat], want)
+    accuracy = np.asarray(state.accuracy)
+    assert accuracy.shape == (problem.REPEATS, 3)
+    assert (accuracy > 0.3).all()
+
+
+def selection(name):
+    state, noisy = problem.finished_by_name(name)
+    picks = np.asarray(state.picks)
+    return methods.selection_accuracy(picks, noisy, problem.BUDGET)
+
+
+def test_random_queries_hit_the_noise_rate():
+    share = problem.digits()[2] != problem.digits()[0].labels[None]
+    rate, count = share.mean(), problem.BUDGET.total * problem.REPEATS
+    limit = 3 * np.sqrt(rate * (1 - rate) / count)
+    assert abs(selection("random").mean() - rate) < limit
+
+
+def test_alc_asks_about_wrong_labels():
+    """The paper's Table 1: ALC far above entropy, entropy above random."""
+    assert selection("alc").min() > 0.97
+    assert selection("robust").min() > 0.97
+    assert selection("alc").mean() > selection("entropy").mean() + 0.03
+    assert selection("entropy").mean() > selection("random").mean() + 0.03
+
+
+def test_weighted_training_beats_uniform_training():
+    """The paper's Fig. 4, before any label is corrected."""
+    robust, _ = problem.finished_by_name("robust")
+    uniform, _ = problem.finished_by_name("random")
+    assert robust.accuracy[:, 0].mean() > uniform.accuracy[:, 0].mean() + 0.03
+
+
+@pytest.mark.parametrize("name", ["robust", "entropy", "dalc", "simifeat"])
+def test_correcting_labels_helps(name):
+    state, _ = problem.finished_by_name(name)
+    assert state.accuracy[:, -1].mean() > state.accuracy[:, 0].mean() + 0.01
+
+
+def test_arms_share_their_first_classifier():
+    """Equal keys, equal training: differences between arms are not luck."""
+    first = [
+        np.asarray(problem.finished_by_name(name)[0].accuracy[:, 0])
+        for name in ("random", "entropy", "corr_active", "diffusion")
+    ]
+    for other in first[1:]:
+        np.testing.assert_array_equal(other, first[0])
+
+
+@pytest.mark.parametrize("name", ["alc", "dalc", "simifeat"])
+def test_a_run_continues_from_any_received_round(name):
+    options = methods.ArmOptions(simifeat=methods.SimiFeat(passes=5))
+    want, _ = problem.finished_by_name(name)
+    train, _, noisy = problem.digits()
+    oracle = methods.simulated_oracle(train.labels)
+    run = problem.make_run(methods.make_arm(name, options))
+    state, picks = run.propose(run.start(noisy), 0)
+    state = run.receive(state, 0, oracle(picks))
+    state = jax.tree.map(jnp.copy, state)
+    again = problem.make_run(methods.make_arm(name, options))
+    state, picks = again.propose(state, 1)
+    _, state = again.finish(again.receive(state, 1, oracle(picks)))
+    chex.assert_trees_all_equal(state, want)
+
+
+def test_last_round_may_be_smaller():
+    budget = methods.Budget(total=50, batch=40)
+    state, noisy = problem.finished(methods.make_arm("random"), budget)
+    assert state.picks.shape == (problem.REPEATS, 50)
+    assert (np.asarray(state.queried).sum(1) == 50).all()
+    accuracy = methods.selection_accuracy(np.asarray(state.picks), noisy, budget)
+    assert accuracy.shape == (problem.REPEATS, 2)
+
+
+@pytest.mark.parametrize(
+    ("budget", "message"),
+    [
+        (methods.Budget(10, 20), "batch: got 20, expected at most the budget, 10"),
+        (methods.Budget(2000, 10), "budget: got 2000, .* pool of 1437 examples"),
+        (methods.Budget(10, 0), "batch: got 0"),
+    ],
+)
+def test_bad_budgets(budget, message):
+    with pytest.raises(ValueError, match=message):
+        problem.make_run(methods.make_arm("random"), budget)
+
+
+def test_bad_labels_and_answers():
+    run = problem.make_run(methods.make_arm("random"))
+    _, _, noisy = problem.digits()
+    with pytest.raises(ValueError, match=r"labels: got shape \(2, 3\), expected"):
+        run.start(noisy[:, :3])
+    with pytest.raises(ValueError, match="labels: .* out of range"):
+        run.start(np.where(noisy == 0, 10, noisy))
+    state, picks = run.propose(run.start(noisy), 0)
+    with pytest.raises(ValueError, match=r"answers: got shape \(2, 3\)"):
+        run.receive(state, 0, picks[:, :3])
+    with pytest.raises(ValueError, match="answers: .* out of range"):
+        run.receive(state, 0, np.full(picks.shape, 10))
+
+
+def test_unknown_arm_lists_the_known():
+    with pytest.raises(ValueError, match="methods: unknown 'entropi' .did you mean"):
+        methods.make_arm("entropi")
