@@ -167,7 +167,7 @@ def _run_arm(
             started = time.monotonic()
             record = {"event": "round", "method": name, "round": number}
             if number < budget.rounds:
-                state, picks = run.propose(state, number)
+                state, picks, _ = run.propose(state, number)
                 state = run.receive(state, number, oracle(picks))
                 noisy = np.take_along_axis(task.is_noisy, picks, axis=1)
                 record["selection_accuracy"] = float(noisy.mean())

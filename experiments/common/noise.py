@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import functools
 from typing import NamedTuple
 
@@ -28,55 +27,10 @@ class NoisyTask(NamedTuple):
     description: str
 
 
-def read_label_file(
-    path: str, dataset: data.Dataset, *, columns: tuple[str, ...] = ("id", "label")
-) -> dict[str, np.ndarray]:
-    """Reads columns of a CSV file and joins them to a data set by id.
-
-    Labels may be class indices or class names.
-
-    Args:
-      path: with a header line; an `id` column and those named.
-      dataset: whose order is wanted.
-      columns: required columns.
-
-    Returns:
-      Every label column present, (N,) int32 in the data set's order.
-
-    Raises:
-      ValueError: a file that cannot be read or lacks a column, ids that do not
-        match, labels that are no class.
-    """
-    try:
-        with open(path, newline="") as file:
-            rows = list(csv.DictReader(file))
-    except OSError as error:
-        raise ValueError(
-            f"noisy_labels: cannot read {path!r}: {error.strerror}"
-        ) from None
-    present = list(rows[0]) if rows else []
-    missing = [column for column in columns if column not in present]
-    if missing:
-        raise ValueError(
-            f"noisy_labels: {path!r} lacks the column(s) {', '.join(missing)}; it has "
-            f"{', '.join(present) or 'no rows'}"
-        )
-    names = {name: number for number, name in enumerate(dataset.class_names)}
-    names |= {str(number): number for number in range(dataset.num_classes)}
-    found = {}
-    for column in ("label", "clean_label"):
-        if column not in present:
-            continue
-        unknown = [row[column] for row in rows if row[column] not in names]
-        if unknown:
-            raise ValueError(
-                f"noisy_labels: {len(unknown)} value(s) of {column!r} in {path!r} are "
-                f"no class (first: {unknown[0]!r})"
-            )
-        values = np.array([names[row[column]] for row in rows], np.int32)
-        ids = np.array([row["id"] for row in rows])
-        found[column] = data.join(dataset, ids, values, name=column)
-    return found
+def _read_whole(path: str, dataset: data.Dataset, column: str) -> np.ndarray:
+    """A label for every example, in the data set's order."""
+    rows, labels = data.read_labels(path, dataset, column, name="noisy_labels")
+    return data.join(dataset, dataset.ids[rows], labels, name=f"{path}[{column}]")
 
 
 def make_noise(
@@ -111,11 +65,11 @@ def make_noise(
     if model == "file":
         if label_file is None:
             raise ValueError("noisy_labels: got None, expected a CSV file (noise=file)")
-        columns = read_label_file(label_file, dataset)
-        if "clean_label" in columns:
-            name = f"{label_file}[clean_label]"
-            data.check_clean_labels(dataset, columns["clean_label"], name=name)
-        labels = np.tile(columns["label"], (repeats, 1))
+        given = _read_whole(label_file, dataset, "label")
+        if "clean_label" in data.read_csv(label_file, name="noisy_labels")[0]:
+            clean = _read_whole(label_file, dataset, "clean_label")
+            data.check_clean_labels(dataset, clean, name=f"{label_file}[clean_label]")
+        labels = np.tile(given, (repeats, 1))
         nominal = f"labels of {label_file}"
     elif model == "key":
         if noisy is None:

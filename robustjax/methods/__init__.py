@@ -12,6 +12,9 @@ from robustjax.methods.correction_loop import CorrectionRun as CorrectionRun
 from robustjax.methods.correction_loop import CorrectionState as CorrectionState
 from robustjax.methods.correction_loop import selection_accuracy as selection_accuracy
 from robustjax.methods.correction_loop import simulated_oracle as simulated_oracle
+from robustjax.methods.curation import Corrected as Corrected
+from robustjax.methods.curation import LabelExchange as LabelExchange
+from robustjax.methods.curation import correct_labels as correct_labels
 from robustjax.methods.dalc import Dalc as Dalc
 from robustjax.methods.hard_detection import HardDetection as HardDetection
 from robustjax.methods.o2u_net import O2UNet as O2UNet

@@ -206,7 +206,7 @@ class CorrectionRun:
 
     def propose(
         self, state: CorrectionState, round_number: int
-    ) -> tuple[CorrectionState, np.ndarray]:
+    ) -> tuple[CorrectionState, np.ndarray, RoundModel]:
         """Trains, records the accuracy, and picks what to ask.
 
         Args:
@@ -214,17 +214,22 @@ class CorrectionRun:
           round_number: from 0.
 
         Returns:
-          The state with the picks noted, and the picks, (R, Q).
+          The state with the picks noted, the picks, (R, Q), and the trained model.
         """
         model, state = self._train(state, round_number)
         count, first = self.budget.count(round_number), self.budget.asked(round_number)
         keys = self._round_keys(round_number, 1)
         picks, memory = self.arm.select(self.trainer, model, state, keys, count)
         noted = state.picks.at[:, first : first + count].set(picks)
-        return state._replace(picks=noted, memory=memory), np.asarray(picks)
+        state = state._replace(picks=noted, memory=memory)
+        return state, np.asarray(picks), model
 
     def receive(
-        self, state: CorrectionState, round_number: int, answers: np.ndarray
+        self,
+        state: CorrectionState,
+        round_number: int,
+        answers: np.ndarray,
+        answered: np.ndarray | None = None,
     ) -> CorrectionState:
         """Writes the oracle's answers to a round's picks into the labels.
 
@@ -232,6 +237,8 @@ class CorrectionRun:
           state: after `propose`.
           round_number: of that proposal.
           answers: (R, Q) true labels, in the order of the picks.
+          answered: (R, Q) bool, False where the oracle gave no answer: those examples
+            keep their labels and can be asked about again; by default all True.
 
         Raises:
           ValueError: a shape that does not match, an unknown class.
@@ -242,12 +249,18 @@ class CorrectionRun:
             raise ValueError(
                 f"answers: got shape {np.shape(answers)}, expected {picks.shape}"
             )
-        for row in np.asarray(answers):
-            checks.labels("answers", row, self.trainer.spec.num_classes)
+        if answered is None:
+            answered = np.ones(picks.shape, bool)
+        given = np.asarray(answers)[np.asarray(answered)]
+        if given.size:
+            checks.labels("answers", given, self.trainer.spec.num_classes)
         rows = jnp.arange(picks.shape[0])[:, None]
+        # Beyond the last example, where writes are dropped.
+        place = jnp.where(jnp.asarray(answered), picks, state.labels.shape[1])
+        new = jnp.asarray(np.where(answered, answers, 0), jnp.int32)
         return state._replace(
-            labels=state.labels.at[rows, picks].set(jnp.asarray(answers, jnp.int32)),
-            queried=state.queried.at[rows, picks].set(True),
+            labels=state.labels.at[rows, place].set(new, mode="drop"),
+            queried=state.queried.at[rows, place].set(True, mode="drop"),
         )
 
     def finish(self, state: CorrectionState) -> tuple[RoundModel, CorrectionState]:

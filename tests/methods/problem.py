@@ -54,7 +54,7 @@ def finished(arm, budget=BUDGET):
     run = make_run(arm, budget)
     state, oracle = run.start(noisy), methods.simulated_oracle(train.labels)
     for number in range(budget.rounds):
-        state, picks = run.propose(state, number)
+        state, picks, _ = run.propose(state, number)
         state = run.receive(state, number, oracle(picks))
     _, state = run.finish(state)
     return state, noisy != train.labels[None]

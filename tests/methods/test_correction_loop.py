@@ -79,11 +79,11 @@ def test_a_run_continues_from_any_received_round(name):
     train, _, noisy = problem.digits()
     oracle = methods.simulated_oracle(train.labels)
     run = problem.make_run(methods.make_arm(name, options))
-    state, picks = run.propose(run.start(noisy), 0)
+    state, picks, _ = run.propose(run.start(noisy), 0)
     state = run.receive(state, 0, oracle(picks))
     state = jax.tree.map(jnp.copy, state)
     again = problem.make_run(methods.make_arm(name, options))
-    state, picks = again.propose(state, 1)
+    state, picks, _ = again.propose(state, 1)
     _, state = again.finish(again.receive(state, 1, oracle(picks)))
     chex.assert_trees_all_equal(state, want)
 
@@ -117,7 +117,7 @@ def test_bad_labels_and_answers():
         run.start(noisy[:, :3])
     with pytest.raises(ValueError, match="labels: .* out of range"):
         run.start(np.where(noisy == 0, 10, noisy))
-    state, picks = run.propose(run.start(noisy), 0)
+    state, picks, _ = run.propose(run.start(noisy), 0)
     with pytest.raises(ValueError, match=r"answers: got shape \(2, 3\)"):
         run.receive(state, 0, picks[:, :3])
     with pytest.raises(ValueError, match="answers: .* out of range"):
