@@ -121,6 +121,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "repeats": 5,
         "hidden": (256, 256, 256),
         "epochs": 15,
+        # As good here as a pass of its own (within 0.3 points), and a quarter cheaper.
+        "loss_pass": "training",
         "o2u_epochs": 30,
         "o2u_batch_size": 128,
     },

@@ -1,0 +1,182 @@
+"""From the flags of a label-correction study to its data, noise and trainer."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from typing import NamedTuple
+
+import jax
+
+from experiments.common import noise
+from experiments.presets.active_label_correction import CorrectionConfig
+from robustjax import checks, data, methods
+from robustjax.methods.round_training import EpochReport
+from robustjax.training import StopRequest, data_mesh
+
+
+class Study(NamedTuple):
+    """What all arms of a study share.
+
+    Attributes:
+      config: the flags.
+      train: with the true labels.
+      test: to measure accuracy on.
+      task: the given labels of every repeat.
+      budget: the queries.
+      run_keys: (R,) PRNG keys of the runs.
+    """
+
+    config: CorrectionConfig
+    train: data.Dataset
+    test: data.Dataset
+    task: noise.NoisyTask
+    budget: methods.Budget
+    run_keys: jax.Array
+
+    @property
+    def title(self) -> str:
+        """For plots."""
+        return (
+            f"{self.train.name}, {self.task.description}, {len(self.run_keys)} repeats"
+        )
+
+
+def prepare(config: CorrectionConfig) -> Study:
+    """Checks the flags, loads the data and corrupts the labels.
+
+    Raises:
+      ValueError: a bad flag, before anything is trained.
+    """
+    checks.at_least("repeats", config.repeats, 1)
+    checks.one_of("noise", config.noise, noise.MODELS)
+    checks.in_range("noise_rate", config.noise_rate, 0, 1)
+    train, test = _load(config)
+    budget = methods.Budget(config.budget, config.batch)
+    budget.check(len(train))
+    if config.neighbors >= len(train):
+        raise ValueError(
+            f"neighbors: got {config.neighbors} for {len(train)} examples, expected "
+            f"1 … {len(train) - 1}"
+        )
+    noise_keys, run_keys = jax.random.split(
+        jax.random.key(config.seed), (2, config.repeats)
+    )
+    task = noise.make_noise(
+        config.noise,
+        train,
+        noise_keys,
+        rate=config.noise_rate,
+        include_true=config.noise_include_true,
+        scope=config.noise_scope,
+        label_file=config.noisy_labels,
+        noisy=_with_noisy_key(config),
+    )
+    return Study(config, train, test, task, budget, run_keys)
+
+
+def default_name(config: CorrectionConfig, preset: str | None) -> str:
+    """The run folder's name where none is given."""
+    name = preset or pathlib.Path(config.dataset).stem
+    return name if config.noise == "uniform" else f"{name}-{config.noise}"
+
+
+def make_trainer(
+    study: Study,
+    *,
+    on_epoch: EpochReport | None = None,
+    stop: StopRequest | None = None,
+) -> methods.RoundTrainer:
+    """The classifier's trainer, on all devices there are."""
+    return methods.RoundTrainer(
+        study.train.inputs,
+        study.train.num_classes,
+        classifier_settings(study.config),
+        mesh=data_mesh() if jax.device_count() > 1 else None,
+        on_epoch=on_epoch,
+        stop=stop,
+    )
+
+
+def classifier_settings(config: CorrectionConfig) -> methods.ClassifierSettings:
+    """The classifier's settings from the flags."""
+    return methods.ClassifierSettings(
+        hidden=config.hidden,
+        epochs=config.epochs,
+        batch_size=config.batch_size,
+        learning_rate=config.learning_rate,
+        momentum=config.momentum,
+        weight_decay=config.weight_decay,
+        drop_every_epochs=config.drop_every_epochs,
+        drop_factor=config.drop_factor,
+    )
+
+
+def arm_options(config: CorrectionConfig, noise_rate: float) -> methods.ArmOptions:
+    """The arms' settings from the flags."""
+    try:
+        scale: str | float = float(config.weight_scale)
+    except ValueError:
+        scale = config.weight_scale
+    alc = methods.ActiveLabelCorrection(
+        propagation=methods.Propagation(
+            mode=config.diffusion_mode,
+            neighbors=config.neighbors,
+            step_size=config.diffusion_step_size,
+            steps=config.diffusion_steps,
+            space=config.graph_space,
+        ),
+        candidates_per_query=config.candidates_per_query or None,
+        weight_step=config.weight_step,
+        weight_scale=scale,
+        freeze_scale=config.freeze_scale,
+        loss_pass=config.loss_pass,
+        weighting=config.weighting,
+        warm_start=config.warm_start,
+        extra_epochs=config.extra_epochs,
+    )
+    return methods.ArmOptions(
+        alc=alc,
+        noise_rate=noise_rate,
+        o2u_net=methods.O2UNet(
+            epochs=config.o2u_epochs, batch_size=config.o2u_batch_size
+        ),
+        simifeat=methods.SimiFeat(passes=config.simifeat_passes),
+    )
+
+
+def _load(config: CorrectionConfig) -> tuple[data.Dataset, data.Dataset]:
+    """Training and test set, as features where asked for."""
+    train, test = (
+        data.load(
+            config.dataset,
+            split,
+            data_dir=_data_dir(config),
+            image_size=config.image_size,
+        )
+        for split in (config.train_split, config.test_split)
+    )
+    if train.class_names != test.class_names:
+        raise ValueError(
+            "test_split: its classes differ from those of the training set"
+        )
+    if config.standardize:
+        train, test = data.standardize(train, test)
+    return train, test
+
+
+def _data_dir(config: CorrectionConfig) -> str | None:
+    if config.data_dir is not None or "ROBUSTJAX_DATA" not in os.environ:
+        return config.data_dir
+    return os.path.join(os.environ["ROBUSTJAX_DATA"], "tfds")
+
+
+def _with_noisy_key(config: CorrectionConfig) -> data.Dataset | None:
+    if config.noisy_label_key is None:
+        return None
+    return data.load(
+        config.dataset,
+        config.train_split,
+        data_dir=_data_dir(config),
+        label_key=config.noisy_label_key,
+    )
