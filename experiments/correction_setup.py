@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import pathlib
 from typing import NamedTuple
 
 import jax
 
 from experiments.common import noise
+from experiments.common.inputs import data_folder, load_splits
 from experiments.presets.active_label_correction import CorrectionConfig
 from robustjax import checks, data, methods
 from robustjax.methods.round_training import EpochReport
@@ -147,28 +147,16 @@ def arm_options(config: CorrectionConfig, noise_rate: float) -> methods.ArmOptio
 
 def _load(config: CorrectionConfig) -> tuple[data.Dataset, data.Dataset]:
     """Training and test set, as features where asked for."""
-    train, test = (
-        data.load(
-            config.dataset,
-            split,
-            data_dir=_data_dir(config),
-            image_size=config.image_size,
-        )
-        for split in (config.train_split, config.test_split)
+    train, test = load_splits(
+        config.dataset,
+        config.train_split,
+        config.test_split,
+        data_dir=config.data_dir,
+        image_size=config.image_size,
     )
-    if train.class_names != test.class_names:
-        raise ValueError(
-            "test_split: its classes differ from those of the training set"
-        )
     if config.standardize:
         train, test = data.standardize(train, test)
     return train, test
-
-
-def _data_dir(config: CorrectionConfig) -> str | None:
-    if config.data_dir is not None or "ROBUSTJAX_DATA" not in os.environ:
-        return config.data_dir
-    return os.path.join(os.environ["ROBUSTJAX_DATA"], "tfds")
 
 
 def _with_noisy_key(config: CorrectionConfig) -> data.Dataset | None:
@@ -177,6 +165,6 @@ def _with_noisy_key(config: CorrectionConfig) -> data.Dataset | None:
     return data.load(
         config.dataset,
         config.train_split,
-        data_dir=_data_dir(config),
+        data_dir=data_folder(config.data_dir),
         label_key=config.noisy_label_key,
     )

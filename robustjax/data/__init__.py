@@ -10,6 +10,7 @@ from robustjax.data.dataset import rows_of as rows_of
 from robustjax.data.dataset import take as take
 from robustjax.data.digits import load_digits as load_digits
 from robustjax.data.image_folder import load_image_folder as load_image_folder
+from robustjax.data.label_files import parse_labels as parse_labels
 from robustjax.data.label_files import read_csv as read_csv
 from robustjax.data.label_files import read_labels as read_labels
 from robustjax.data.load import load as load

@@ -142,8 +142,14 @@ class ActiveLabelCorrection:
     def init_memory(
         self, trainer: RoundTrainer, labels: jax.Array, keys: jax.Array
     ) -> Any:
-        """The parameters of the last round, where the next one starts from them."""
-        del labels
+        """The parameters of the last round, where the next one starts from them.
+
+        Raises:
+          ValueError: as many neighbours as examples.
+        """
+        if self.propagation is not None:
+            size, neighbors = labels.shape[1], self.propagation.neighbors
+            checks.in_range("neighbors", neighbors, 1, size - 1)
         return trainer.untrained_params(keys) if self.warm_start else ()
 
     def train(

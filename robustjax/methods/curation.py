@@ -29,7 +29,11 @@ from robustjax.methods.correction_loop import (
     CorrectionState,
     RoundModel,
 )
-from robustjax.methods.round_training import ClassifierSettings, RoundTrainer
+from robustjax.methods.round_training import (
+    ClassifierSettings,
+    EpochReport,
+    RoundTrainer,
+)
 from robustjax.training import CheckpointFolder
 from robustjax.training.metrics import write_atomically
 
@@ -62,9 +66,13 @@ def _make_run(
     arm: Arm | None,
     settings: ClassifierSettings | None,
     seed: int,
+    on_epoch: EpochReport | None,
 ) -> CorrectionRun:
     trainer = RoundTrainer(
-        dataset.inputs, dataset.num_classes, settings or ClassifierSettings()
+        dataset.inputs,
+        dataset.num_classes,
+        settings or ClassifierSettings(),
+        on_epoch=on_epoch,
     )
     keys = jax.random.split(jax.random.key(seed), 1)
     return CorrectionRun(arm or ActiveLabelCorrection(), trainer, budget, keys)
@@ -79,6 +87,7 @@ def correct_labels(
     arm: Arm | None = None,
     settings: ClassifierSettings | None = None,
     seed: int = 0,
+    on_epoch: EpochReport | None = None,
 ) -> Corrected:
     """Corrects labels by asking a callback about the most promising examples.
 
@@ -90,12 +99,13 @@ def correct_labels(
       arm: the method; by default `ActiveLabelCorrection()`.
       settings: of the classifier.
       seed: of all randomness.
+      on_epoch: called with the kind of training, the epoch and its metrics.
 
     Raises:
       ValueError: a budget that does not fit, or answers that are no classes.
     """
     plan = Budget(budget, batch)
-    run = _make_run(dataset, plan, arm, settings, seed)
+    run = _make_run(dataset, plan, arm, settings, seed, on_epoch)
     state = run.start(dataset.labels[None])
     for number in range(plan.rounds):
         state, picks, _ = run.propose(state, number)
@@ -146,6 +156,7 @@ class LabelExchange:
         arm: Arm | None = None,
         settings: ClassifierSettings | None = None,
         seed: int = 0,
+        on_epoch: EpochReport | None = None,
     ):
         """Opens an exchange, or continues the one that lives in the folder.
 
@@ -156,13 +167,15 @@ class LabelExchange:
           arm: the method; by default `ActiveLabelCorrection()`.
           settings: of the classifier.
           seed: of all randomness.
+          on_epoch: called with the kind of training, the epoch and its metrics.
 
         Raises:
           ValueError: a batch above the number of examples, or a folder that belongs
             to other data or settings.
         """
         # A person stops when they like; the pool is the only limit.
-        self._run = _make_run(dataset, Budget(len(dataset), batch), arm, settings, seed)
+        plan = Budget(len(dataset), batch)
+        self._run = _make_run(dataset, plan, arm, settings, seed, on_epoch)
         self._dataset = dataset
         self.folder = pathlib.Path(folder)
         self._claim(batch, settings or ClassifierSettings(), seed)

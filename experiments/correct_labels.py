@@ -1,0 +1,113 @@
+"""Correct the labels of your own data set, with you as the oracle.
+
+    python -m experiments.correct_labels --dataset=features.npz --folder=correction
+
+trains on the labels as they are and writes `correction/to_label.csv`: the examples
+to look at next. Fill its column `new_label` (leave blank what you cannot decide),
+save it as `correction/labeled.csv`, and run the same command again: it takes your
+answers in, retrains, and asks the next questions. `correction/labels.csv` always
+holds the labels so far.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from absl import flags
+
+from experiments.common import config_flags
+from experiments.common.config_flags import option
+from experiments.common.inputs import data_folder
+from experiments.common.launch import launch
+from robustjax import checks, data, methods
+from robustjax.training import StopRequest
+from robustjax.training.progress import progress_bar
+
+
+@dataclasses.dataclass(frozen=True)
+class CurationConfig:
+    """The flags."""
+
+    dataset: str | None = option(
+        None, "An .npz file of inputs or features, an image folder, or a tfds name."
+    )
+    split: str = option("train", "Its split.")
+    data_dir: str | None = option(None, "tfds folder; $ROBUSTJAX_DATA/tfds if set.")
+    image_size: int | None = option(None, "Resize images of a folder to this size.")
+    labels: str | None = option(
+        None, "CSV with columns id and label: the labels to correct, if elsewhere."
+    )
+    standardize: bool = option(False, "Give inputs zero mean and unit deviation.")
+    folder: str | None = option(None, "Where questions, answers and labels live.")
+    batch: int = option(100, "Questions at a time.")
+    method: str = option("alc", "Which examples to ask about.")
+    hidden: tuple[int, ...] = option((256, 256, 256), "Widths of the hidden layers.")
+    epochs: int = option(20, "Epochs per round.")
+    batch_size: int = option(128, "Examples per training step.")
+    learning_rate: float = option(0.01, "Initial learning rate.")
+    seed: int = option(0, "Of everything.")
+
+
+config_flags.define_flags(CurationConfig)
+
+
+def _load(config: CurationConfig) -> data.Dataset:
+    """The data set with the labels that are to be corrected."""
+    assert config.dataset is not None
+    dataset = data.load(
+        config.dataset,
+        config.split,
+        data_dir=data_folder(config.data_dir),
+        image_size=config.image_size,
+    )
+    if config.labels is not None:
+        rows, labels = data.read_labels(config.labels, dataset, "label", name="labels")
+        given = data.join(dataset, dataset.ids[rows], labels, name="labels")
+        dataset = dataclasses.replace(dataset, labels=given)
+    if config.standardize:
+        (dataset,) = data.standardize(dataset)
+    return dataset
+
+
+def main(stop: StopRequest) -> None:
+    """Takes in what was answered, and asks on."""
+    del stop  # A round is short, and what was taken in is already saved.
+    config = config_flags.read_config(CurationConfig, {}, None, flags.FLAGS)
+    for name in ("dataset", "folder"):
+        if getattr(config, name) is None:
+            raise ValueError(f"{name}: got nothing, expected --{name}=…")
+    checks.one_of("method", config.method, methods.ARM_NAMES)
+    assert config.folder is not None
+    dataset = _load(config)
+    bar = progress_bar(config.epochs, "training", unit="epoch")
+    exchange = methods.LabelExchange(
+        config.folder,
+        dataset,
+        batch=config.batch,
+        arm=methods.make_arm(config.method),
+        settings=methods.ClassifierSettings(
+            hidden=config.hidden,
+            epochs=config.epochs,
+            batch_size=min(config.batch_size, len(dataset)),
+            learning_rate=config.learning_rate,
+        ),
+        seed=config.seed,
+        on_epoch=lambda kind, epoch, metrics: bar.update(1),
+    )
+    with bar:
+        pending = exchange.advance()
+    changed = int(np.sum(exchange.labels != dataset.labels))
+    print(f"{len(dataset):,} examples, {changed:,} labels changed so far")
+    if pending is None:
+        print("every example has been asked about; the labels are in labels.csv")
+        return
+    print(
+        f"round {pending.round_number}: fill the column new_label of {pending.asked} "
+        f"({pending.questions} questions), save it as {pending.answers}, and run the "
+        "same command again"
+    )
+
+
+if __name__ == "__main__":
+    launch(main)
