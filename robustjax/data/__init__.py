@@ -9,6 +9,7 @@ from robustjax.data.dataset import make_dataset as make_dataset
 from robustjax.data.dataset import rows_of as rows_of
 from robustjax.data.dataset import take as take
 from robustjax.data.digits import load_digits as load_digits
+from robustjax.data.feature_extraction import extract_features as extract_features
 from robustjax.data.image_folder import load_image_folder as load_image_folder
 from robustjax.data.label_files import parse_labels as parse_labels
 from robustjax.data.label_files import read_csv as read_csv
