@@ -8,7 +8,12 @@ from typing import NamedTuple
 import jax
 
 from experiments.common import noise
-from experiments.common.inputs import data_folder, load_splits
+from experiments.common.inputs import (
+    FeatureOptions,
+    data_folder,
+    load_splits,
+    to_features,
+)
 from experiments.presets.active_label_correction import CorrectionConfig
 from robustjax import checks, data, methods
 from robustjax.methods.round_training import EpochReport
@@ -20,6 +25,7 @@ class Study(NamedTuple):
 
     Attributes:
       config: the flags.
+      settings: of the classifier.
       train: with the true labels.
       test: to measure accuracy on.
       task: the given labels of every repeat.
@@ -28,6 +34,7 @@ class Study(NamedTuple):
     """
 
     config: CorrectionConfig
+    settings: methods.ClassifierSettings
     train: data.Dataset
     test: data.Dataset
     task: noise.NoisyTask
@@ -51,7 +58,9 @@ def prepare(config: CorrectionConfig) -> Study:
     checks.at_least("repeats", config.repeats, 1)
     checks.one_of("noise", config.noise, noise.MODELS)
     checks.in_range("noise_rate", config.noise_rate, 0, 1)
+    settings = classifier_settings(config)
     train, test = _load(config)
+    settings.check(len(train))
     budget = methods.Budget(config.budget, config.batch)
     budget.check(len(train))
     if config.neighbors >= len(train):
@@ -72,7 +81,7 @@ def prepare(config: CorrectionConfig) -> Study:
         label_file=config.noisy_labels,
         noisy=_with_noisy_key(config),
     )
-    return Study(config, train, test, task, budget, run_keys)
+    return Study(config, settings, train, test, task, budget, run_keys)
 
 
 def default_name(config: CorrectionConfig, preset: str | None) -> str:
@@ -91,7 +100,7 @@ def make_trainer(
     return methods.RoundTrainer(
         study.train.inputs,
         study.train.num_classes,
-        classifier_settings(study.config),
+        study.settings,
         mesh=data_mesh() if jax.device_count() > 1 else None,
         on_epoch=on_epoch,
         stop=stop,
@@ -147,13 +156,22 @@ def arm_options(config: CorrectionConfig, noise_rate: float) -> methods.ArmOptio
 
 def _load(config: CorrectionConfig) -> tuple[data.Dataset, data.Dataset]:
     """Training and test set, as features where asked for."""
-    train, test = load_splits(
+    options = FeatureOptions(
+        network=config.features,
+        weights=config.weights,
+        image_size=config.feature_image_size,
+        batch_size=config.feature_batch_size,
+        cache_dir=config.feature_cache,
+    )
+    options.check()
+    splits = load_splits(
         config.dataset,
         config.train_split,
         config.test_split,
         data_dir=config.data_dir,
         image_size=config.image_size,
     )
+    train, test = to_features(splits, options)
     if config.standardize:
         train, test = data.standardize(train, test)
     return train, test

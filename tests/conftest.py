@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import pathlib
+import shutil
+import tempfile
+
+# Tests build the same programs again and again. The cache lives as long as the test
+# run, and the worker processes of pytest-xdist inherit it.
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="robustjax-xla-")
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
+    atexit.register(
+        shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True
+    )
 
 import jax
 import numpy as np
@@ -11,7 +23,6 @@ import pytest
 
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
-# Tests compile many tiny programs; optimising them costs more than it gains.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
@@ -37,3 +48,15 @@ def data_dir() -> pathlib.Path:
 def mesh() -> jax.sharding.Mesh:
     """A one-dimensional mesh over all eight virtual devices."""
     return jax.make_mesh((8,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """A test that needs data fails if it skips although the data is there."""
+    report = yield
+    if report.skipped and "data_dir" in item.fixturenames:
+        root = os.environ.get("ROBUSTJAX_DATA")
+        if root and pathlib.Path(root).is_dir():
+            report.outcome = "failed"
+            report.longrepr = f"skipped although ROBUSTJAX_DATA={root} is there"
+    return report

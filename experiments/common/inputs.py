@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
+import pathlib
 
-from robustjax import data
+from robustjax import checks, data, models
+from robustjax.training import choose_execution
+from robustjax.training.progress import progress_bar
+
+NETWORKS = ("resnet18", "resnet50", "resnet101")
 
 
 def data_folder(flag: str | None) -> str | None:
@@ -36,3 +42,73 @@ def load_splits(
             "test_split: its classes differ from those of the training set"
         )
     return train, test
+
+
+@dataclasses.dataclass(frozen=True)
+class FeatureOptions:
+    """Flags of feature extraction.
+
+    Attributes:
+      network: one of `NETWORKS`, or None to use the inputs as they are.
+      weights: file of a state dict.
+      image_size: that images are resized to; 0 keeps theirs.
+      batch_size: images per call.
+      cache_dir: where extracted features are kept.
+    """
+
+    network: str | None
+    weights: str | None
+    image_size: int
+    batch_size: int
+    cache_dir: str
+
+    def check(self) -> None:
+        """Raises `ValueError` for a bad flag, before any data is loaded."""
+        if self.network is None:
+            return
+        checks.one_of("features", self.network, NETWORKS)
+        if self.weights is None:
+            raise ValueError(
+                f"weights: got None, expected the file of {self.network}'s state dict "
+                "(.safetensors, .npz or .pth), say torchvision's or timm's"
+            )
+        checks.at_least("feature_image_size", self.image_size, 0)
+        checks.at_least("feature_batch_size", self.batch_size, 1)
+
+
+def to_features(
+    splits: tuple[data.Dataset, ...], options: FeatureOptions
+) -> tuple[data.Dataset, ...]:
+    """Replaces images by a frozen network's features, where one is named.
+
+    Raises:
+      ValueError: weights that cannot be read or do not fit the network.
+    """
+    if options.network is None:
+        return splits
+    assert options.weights is not None
+    function, fingerprint = models.resnet_features(
+        int(options.network.removeprefix("resnet")),
+        options.weights,
+        image_size=options.image_size or None,
+        convolution=choose_execution(convolutional=True).convolution,
+    )
+    found = []
+    for split in splits:
+        with progress_bar(len(split), options.network, unit="image") as bar:
+
+            def advance(done: int, total: int) -> None:
+                bar.update(done - bar.n)
+
+            found.append(
+                data.extract_features(
+                    split,
+                    function,
+                    cache_dir=pathlib.Path(options.cache_dir),
+                    fingerprint=fingerprint,
+                    batch_size=options.batch_size,
+                    progress=advance,
+                    report=print,
+                )
+            )
+    return tuple(found)

@@ -32,6 +32,9 @@ class CorrectionConfig:
     weights: str | None = option(
         None, "State dict for --features: .safetensors, .npz or .pth."
     )
+    feature_image_size: int = option(224, "Images enter it at this size; 0: theirs.")
+    feature_batch_size: int = option(64, "Images per call of it.")
+    feature_cache: str = option("runs/features", "Where extracted features are kept.")
     standardize: bool = option(False, "Give inputs zero mean and unit deviation.")
 
     noise: str = option("uniform", "uniform, class_flip, pairflip, file or key.")

@@ -65,6 +65,14 @@ class ClassifierSettings:
         checks.in_range("weight_decay", self.weight_decay, 0)
         checks.in_range("drop_factor", self.drop_factor, 0, 1, low_open=True)
 
+    def check(self, num_examples: int) -> None:
+        """Raises `ValueError` for batches larger than the data."""
+        if self.batch_size > num_examples:
+            raise ValueError(
+                f"batch_size: got {self.batch_size}, expected at most the number of "
+                f"examples, {num_examples}"
+            )
+
     def schedule(self, steps_per_epoch: int) -> optax.Schedule:
         """The step-wise learning rate."""
         drops = range(self.drop_every_epochs, self.epochs, self.drop_every_epochs)
@@ -135,7 +143,11 @@ class RoundTrainer:
           mesh: for data parallelism.
           on_epoch: called with the kind of training, the epoch and its metrics.
           stop: checked after every epoch.
+
+        Raises:
+          ValueError: batches larger than the data.
         """
+        settings.check(len(inputs))
         self.spec = ExampleSpec(
             len(inputs), num_classes, pad_to=1 if mesh is None else mesh.size
         )

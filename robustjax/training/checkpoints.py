@@ -155,7 +155,22 @@ class CheckpointFolder:
             tree = checkpointer.restore(folder / _STATE, target)
         if _digest(tree) != record["digest"]:
             raise ValueError("its content does not match its digest")
-        return _with_keys(tree, like), record["meta"]
+        return _with_keys(_as_free(tree, like), like), record["meta"]
+
+
+def _as_free(tree: Any, like: Any) -> Any:
+    """Frees arrays from their device where those of `like` are free.
+
+    What orbax restores is committed to its device, and would refuse to meet arrays
+    on several devices in one computation, although its original did so.
+    """
+
+    def leaf(x: Any, original: Any) -> Any:
+        if isinstance(original, jax.Array) and not original.committed:
+            return jax.device_put(np.asarray(x))
+        return x
+
+    return jax.tree.map(leaf, tree, _plain(like))
 
 
 def _with_keys(tree: Any, like: Any) -> Any:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 
 from robustjax import checks
 
-LOOPS = ("scan", "steps")
-CONVOLUTIONS = ("native", "patches")
+Loop = Literal["scan", "steps"]
+Convolution = Literal["native", "patches"]
+LOOPS: tuple[Loop, ...] = ("scan", "steps")
+CONVOLUTIONS: tuple[Convolution, ...] = ("native", "patches")
 
 
 class Execution(NamedTuple):
@@ -23,8 +25,8 @@ class Execution(NamedTuple):
       reason: one sentence for the log.
     """
 
-    loop: str
-    convolution: str
+    loop: Loop
+    convolution: Convolution
     reason: str
 
 
@@ -32,8 +34,8 @@ def choose_execution(
     *,
     convolutional: bool,
     backend: str | None = None,
-    loop: str | None = None,
-    convolution: str | None = None,
+    loop: Loop | None = None,
+    convolution: Convolution | None = None,
 ) -> Execution:
     """Picks the fastest way to run an epoch, by backend and kind of model.
 
@@ -56,9 +58,11 @@ def choose_execution(
         checks.one_of("loop", loop, LOOPS)
     if convolution is not None:
         checks.one_of("convolution", convolution, CONVOLUTIONS)
-    chosen_convolution = convolution or ("patches" if slow_convolution else "native")
+    chosen_convolution: Convolution = convolution or (
+        "patches" if slow_convolution else "native"
+    )
     native_on_cpu = slow_convolution and chosen_convolution == "native"
-    chosen_loop = loop or ("steps" if native_on_cpu else "scan")
+    chosen_loop: Loop = loop or ("steps" if native_on_cpu else "scan")
     if loop or convolution:
         reason = "as asked for"
     elif slow_convolution:
