@@ -60,7 +60,7 @@ def prepare(config: CorrectionConfig) -> Study:
     checks.in_range("noise_rate", config.noise_rate, 0, 1)
     settings = classifier_settings(config)
     train, test = _load(config)
-    settings.check(len(train))
+    settings.check(len(train), jax.device_count())
     budget = methods.Budget(config.budget, config.batch)
     budget.check(len(train))
     if config.neighbors >= len(train):

@@ -65,8 +65,13 @@ class ClassifierSettings:
         checks.in_range("weight_decay", self.weight_decay, 0)
         checks.in_range("drop_factor", self.drop_factor, 0, 1, low_open=True)
 
-    def check(self, num_examples: int) -> None:
-        """Raises `ValueError` for batches larger than the data."""
+    def check(self, num_examples: int, num_devices: int = 1) -> None:
+        """Raises `ValueError` for batches that do not fit the data or the devices."""
+        if self.batch_size % num_devices:
+            raise ValueError(
+                f"batch_size: got {self.batch_size}, expected a multiple of the "
+                f"{num_devices} devices"
+            )
         if self.batch_size > num_examples:
             raise ValueError(
                 f"batch_size: got {self.batch_size}, expected at most the number of "
@@ -145,9 +150,9 @@ class RoundTrainer:
           stop: checked after every epoch.
 
         Raises:
-          ValueError: batches larger than the data.
+          ValueError: batches that do not fit the data or the mesh.
         """
-        settings.check(len(inputs))
+        settings.check(len(inputs), 1 if mesh is None else mesh.size)
         self.spec = ExampleSpec(
             len(inputs), num_classes, pad_to=1 if mesh is None else mesh.size
         )

@@ -18,6 +18,7 @@ from absl.testing import flagsaver
 from experiments import active_label_correction as launcher
 from robustjax import data
 from robustjax.training import StopRequest
+from tests.models.published import basic_keys, random_state
 
 ROOT = pathlib.Path(__file__).parents[2]
 SMALL = {
@@ -79,7 +80,11 @@ def finished(tmp_path_factory):
         ({"repeats": 0}, "repeats: got 0"),
         ({"neighbors": 1437}, "neighbors: got 1437 for 1437 examples"),
         ({"hidden": ["16", "wide"]}, "hidden: got 16,wide, expected .* list of int"),
-        ({"batch_size": 5000}, "batch_size: got 5000, expected at most"),
+        ({"batch_size": 4096}, "batch_size: got 4096, expected at most"),
+        (
+            {"batch_size": 60},
+            "batch_size: got 60, expected a multiple of the 8 devices",
+        ),
         ({"diffusion_mode": "both"}, "mode: unknown 'both'"),
         ({"loss_pass": "none"}, "loss_pass: unknown 'none'"),
         ({"candidates_per_query": 0.5}, "candidates_per_query: got 0.5"),
@@ -216,6 +221,42 @@ def test_labels_from_a_file_join_by_id(tmp_path):
     path.write_text("\n".join(["id,label,clean_label", *wrong]))
     with pytest.raises(ValueError, match="1437 of 1437 clean labels disagree"):
         _launch(tmp_path, noise="file", noisy_labels=str(path), name="other")
+
+
+@pytest.mark.slow
+def test_features_of_a_frozen_network_are_extracted_once(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    arrays = {}
+    for split, count in (("train", 60), ("test", 20)):
+        labels = np.arange(count) % 2
+        images = (
+            rng.integers(0, 128, (count, 16, 16, 1)) + 100 * labels[:, None, None, None]
+        )
+        arrays[f"{split}_inputs"] = images.astype(np.uint8)
+        arrays[f"{split}_labels"] = labels
+    np.savez(tmp_path / "images.npz", **arrays)
+    np.savez(tmp_path / "weights.npz", **random_state(basic_keys()))
+    flags = {
+        "dataset": str(tmp_path / "images.npz"),
+        "features": "resnet18",
+        "weights": str(tmp_path / "weights.npz"),
+        "feature_image_size": 32,
+        "feature_batch_size": 20,
+        "feature_cache": str(tmp_path / "cache"),
+        "standardize": True,
+        "noise_rate": 0.2,
+        "batch_size": 8,
+        "epochs": 20,
+    }
+    folder = _launch(tmp_path, name="images", **flags)
+    blocks = {p: p.stat().st_mtime_ns for p in (tmp_path / "cache").rglob("*.npy")}
+    assert len(blocks) == 2
+    assert "60/60" in capsys.readouterr().err
+    _launch(tmp_path, name="images", **flags)
+    assert blocks == {p: p.stat().st_mtime_ns for p in blocks}
+    # Dark against bright images: even random features tell them apart.
+    last = [row for row in _summary(folder) if row["labels"] == "20"]
+    assert all(float(row["accuracy_mean"]) > 80 for row in last)
 
 
 def _command(folder, *more):
