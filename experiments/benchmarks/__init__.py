@@ -1,0 +1,1 @@
+"""Speed against what people use today; one launcher each."""
