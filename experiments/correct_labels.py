@@ -85,7 +85,7 @@ def main(stop: StopRequest) -> None:
         config.folder,
         dataset,
         batch=config.batch,
-        arm=methods.make_arm(config.method),
+        arm=None if config.method == "alc" else methods.make_arm(config.method),
         settings=methods.ClassifierSettings(
             hidden=config.hidden,
             epochs=config.epochs,

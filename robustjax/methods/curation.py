@@ -21,7 +21,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from robustjax import data, scores
-from robustjax.methods.active_label_correction import ActiveLabelCorrection
+from robustjax.methods.active_label_correction import (
+    ActiveLabelCorrection,
+    Propagation,
+)
 from robustjax.methods.correction_loop import (
     Arm,
     Budget,
@@ -60,6 +63,11 @@ class Corrected(NamedTuple):
     probabilities: np.ndarray
 
 
+def _default_arm() -> Arm:
+    """ALC with the reading of its diffusion that never cost us accuracy."""
+    return ActiveLabelCorrection(propagation=Propagation(mode="delta"))
+
+
 def _make_run(
     dataset: data.Dataset,
     budget: Budget,
@@ -75,7 +83,7 @@ def _make_run(
         on_epoch=on_epoch,
     )
     keys = jax.random.split(jax.random.key(seed), 1)
-    return CorrectionRun(arm or ActiveLabelCorrection(), trainer, budget, keys)
+    return CorrectionRun(arm or _default_arm(), trainer, budget, keys)
 
 
 def correct_labels(
@@ -96,7 +104,7 @@ def correct_labels(
       oracle: is given ids and returns their true classes.
       budget: labels to ask for in all.
       batch: labels per round; the classifier is retrained in between.
-      arm: the method; by default `ActiveLabelCorrection()`.
+      arm: the method; by default `ActiveLabelCorrection` with "delta" diffusion.
       settings: of the classifier.
       seed: of all randomness.
       on_epoch: called with the kind of training, the epoch and its metrics.
@@ -164,7 +172,7 @@ class LabelExchange:
           folder: where the files go; created if needed.
           dataset: features (or images) with the noisy labels and stable ids.
           batch: questions per round.
-          arm: the method; by default `ActiveLabelCorrection()`.
+          arm: the method; by default `ActiveLabelCorrection` with "delta" diffusion.
           settings: of the classifier.
           seed: of all randomness.
           on_epoch: called with the kind of training, the epoch and its metrics.

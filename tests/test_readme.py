@@ -1,0 +1,63 @@
+"""The README's code, run as it stands."""
+
+from __future__ import annotations
+
+import pathlib
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from robustjax import data
+
+README = pathlib.Path(__file__).parents[1] / "README.md"
+
+
+def _blocks():
+    return re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+
+
+def test_the_import_example_has_five_lines_and_trains():
+    first, loop, _ = _blocks()
+    assert len([line for line in first.splitlines() if line.strip()]) == 5
+
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(640, 4)).astype(np.float32)
+    labels = (x[:, 0] > 0).astype(np.int32)
+
+    def batches():
+        for index in np.split(rng.permutation(640), 20):
+            yield {"index": index, "label": labels[index], "x": x[index]}
+
+    names = {
+        "batch": {"index": jnp.arange(8), "label": jnp.arange(8)},
+        "logits": jnp.zeros((8, 10)),
+        "params": jnp.zeros((4, 10)),
+        "apply": lambda params, x: x @ params,
+        "batches": batches,
+    }
+    exec(first, names)
+    assert np.isfinite(names["loss"])
+    exec(loop, names)
+    predicted = np.argmax(x @ names["params"], axis=1)
+    assert (predicted == labels).mean() > 0.95
+    weights = jax.tree.leaves(names["state"].rows)[0]
+    assert len(weights) == 50_000
+
+
+def test_the_library_call_for_curators():
+    digits = data.take(data.load("digits", "train"), np.arange(200))
+    rng = np.random.default_rng(0)
+    noisy = np.where(rng.random(200) < 0.3, rng.integers(0, 10, 200), digits.labels)
+    names = {
+        "features": digits.inputs,
+        "noisy_labels": noisy,
+        "names": [f"image {i}" for i in range(200)],
+        "truth": {f"image {i}": label for i, label in enumerate(digits.labels)},
+    }
+    exec(_blocks()[2], names)
+    corrected = names["corrected"]
+    asked = corrected.queried
+    np.testing.assert_array_equal(corrected.labels[asked], digits.labels[asked])
+    assert len(set(asked.tolist())) == 60
