@@ -16,11 +16,10 @@ import os
 import numpy as np
 from absl import flags
 
-from experiments import correction_report as report
-from experiments import correction_setup as setup
 from experiments.common import config_flags, run_folder
 from experiments.common.launch import launch
-from experiments.correction_runner import Watcher, run_arm
+from experiments.label_correction import report, setup
+from experiments.label_correction.runner import Watcher, run_arm
 from experiments.presets.active_label_correction import PRESETS, CorrectionConfig
 from robustjax import checks, methods
 from robustjax.methods.correction_arms import describe_arm

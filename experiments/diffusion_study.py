@@ -19,11 +19,11 @@ import os
 
 from absl import flags
 
-from experiments import correction_setup as setup
-from experiments import diffusion_report as report
 from experiments.common import config_flags, run_folder
 from experiments.common.launch import launch
-from experiments.correction_runner import Watcher, run_arm
+from experiments.label_correction import diffusion_report as report
+from experiments.label_correction import setup
+from experiments.label_correction.runner import Watcher, run_arm
 from experiments.presets.active_label_correction import PRESETS, CorrectionConfig
 from robustjax import checks, graph, methods
 from robustjax.methods.active_label_correction import GRAPH_SPACES

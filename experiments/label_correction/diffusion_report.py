@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from experiments.common.tables import text_table
-from experiments.correction_report import ArmResult
-from experiments.correction_setup import Study
+from experiments.label_correction.report import ArmResult
+from experiments.label_correction.setup import Study
 from robustjax.training.metrics import write_csv
 
 QUARTERS = 4

@@ -7,8 +7,8 @@ import time
 
 import numpy as np
 
-from experiments.correction_report import ArmResult
-from experiments.correction_setup import Study
+from experiments.label_correction.report import ArmResult
+from experiments.label_correction.setup import Study
 from robustjax import methods
 from robustjax.methods.correction_loop import Arm
 from robustjax.training import CheckpointFolder, MetricLog, StopRequest

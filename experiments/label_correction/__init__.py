@@ -1,0 +1,1 @@
+"""What the label-correction launchers share."""
