@@ -19,7 +19,7 @@ from absl import flags
 from experiments.common import config_flags, run_folder
 from experiments.common.launch import launch
 from experiments.label_correction import report, setup
-from experiments.label_correction.runner import Watcher, run_arm
+from experiments.label_correction.runner import Watcher, make_runs, run_arm
 from experiments.presets.active_label_correction import PRESETS, CorrectionConfig
 from robustjax import checks, methods
 from robustjax.methods.correction_arms import describe_arm
@@ -52,8 +52,10 @@ def main(stop: StopRequest) -> None:
         print(f"preset {_PRESET.value}: {PRESETS[_PRESET.value]}")
     study = setup.prepare(config)
     train, task = study.train, study.task
-    options = setup.arm_options(config, float(task.is_noisy.mean()))
-    arms = [methods.make_arm(name, options) for name in config.methods]
+    watcher = Watcher()
+    trainer = setup.make_trainer(study, on_epoch=watcher, stop=stop)
+    arms = [methods.make_arm(name, study.options) for name in config.methods]
+    runs = make_runs(arms, study, trainer)
 
     folder = run_folder.open_run_folder(
         os.path.join(_RUNS.value, "active_label_correction"),
@@ -62,14 +64,11 @@ def main(stop: StopRequest) -> None:
     )
     print(f"{train.name}: {len(train):,} examples, {train.num_classes} classes")
     print(f"{task.description}\nrun folder {folder}")
+    print(f"epochs as a {trainer.execution.loop}: {trainer.execution.reason}")
     np.save(folder / "ids.npy", train.ids)
-
     log = MetricLog(folder)
-    watcher = Watcher(log)
-    trainer = setup.make_trainer(study, on_epoch=watcher, stop=stop)
     results = {
-        arm.name: run_arm(arm, study, trainer, folder, log, watcher, stop)
-        for arm in arms
+        run.arm.name: run_arm(run, study, folder, log, watcher, stop) for run in runs
     }
     log.close()
 

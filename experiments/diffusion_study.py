@@ -20,10 +20,11 @@ import os
 from absl import flags
 
 from experiments.common import config_flags, run_folder
+from experiments.common.config_flags import option
 from experiments.common.launch import launch
 from experiments.label_correction import diffusion_report as report
 from experiments.label_correction import setup
-from experiments.label_correction.runner import Watcher, run_arm
+from experiments.label_correction.runner import Watcher, make_runs, run_arm
 from experiments.presets.active_label_correction import PRESETS, CorrectionConfig
 from robustjax import checks, graph, methods
 from robustjax.methods.active_label_correction import GRAPH_SPACES
@@ -33,37 +34,41 @@ from robustjax.training import MetricLog, StopRequest, as_float
 _PRESET = flags.DEFINE_string("preset", None, f"One of {', '.join(PRESETS)}.")
 _RUNS = flags.DEFINE_string("run_dir", "runs", "Where run folders go.")
 _NAME = flags.DEFINE_string("name", None, "Name of the run; made up by default.")
-_MODES = flags.DEFINE_list("modes", ["none", *MODES], "Readings of the diffusion.")
-_SPACES = flags.DEFINE_list("spaces", list(GRAPH_SPACES), "Where the graph lives.")
-_SIZES = flags.DEFINE_list("sizes", ["2", "5", "10", "0"], "|C| / Q; 0 is everyone.")
-config_flags.define_flags(CorrectionConfig)
+
+
+@dataclasses.dataclass(frozen=True)
+class StudyConfig(CorrectionConfig):
+    """The flags of a label-correction study, and what is swept."""
+
+    modes: tuple[str, ...] = option(("none", *MODES), "Readings of the diffusion.")
+    spaces: tuple[str, ...] = option(GRAPH_SPACES, "Where the graph lives.")
+    sizes: tuple[float, ...] = option((2.0, 5.0, 10.0, 0.0), "|C| / Q; 0 is everyone.")
+
+
+config_flags.define_flags(StudyConfig)
 
 
 def _variants(
-    base: methods.ActiveLabelCorrection,
+    base: methods.ActiveLabelCorrection, config: StudyConfig
 ) -> dict[str, tuple[report.Variant, methods.ActiveLabelCorrection]]:
     """The arms of the sweep by name."""
-    for mode in _MODES.value:
+    for mode in config.modes:
         checks.one_of("modes", mode, ("none", *MODES))
-    for space in _SPACES.value:
+    for space in config.spaces:
         checks.one_of("spaces", space, GRAPH_SPACES)
-    try:
-        sizes = [float(size) for size in _SIZES.value]
-    except ValueError:
-        raise ValueError(
-            f"sizes: got {','.join(_SIZES.value)}, expected numbers"
-        ) from None
+    assert base.propagation is not None
     found = {}
-    for size, mode, space in itertools.product(sizes, _MODES.value, _SPACES.value):
+    sweep = itertools.product(config.sizes, config.modes, config.spaces)
+    for size, mode, space in sweep:
         # Without diffusion there is no graph, and nothing to vary about it.
-        if mode == "none" and space != _SPACES.value[0]:
+        if mode == "none" and space != config.spaces[0]:
             continue
         where = "" if mode == "none" else space
         shown = f"{size:g}Q" if size else "all"
         name = "-".join(part for part in (mode, where, shown) if part)
         propagation = None
         if mode != "none":
-            propagation = methods.Propagation(mode=mode, space=space)
+            propagation = dataclasses.replace(base.propagation, mode=mode, space=space)
         arm = dataclasses.replace(
             base,
             name=name,
@@ -76,13 +81,14 @@ def _variants(
 
 def main(stop: StopRequest) -> None:
     """Runs every variant and reports."""
-    config = config_flags.read_config(
-        CorrectionConfig, PRESETS, _PRESET.value, flags.FLAGS
-    )
-    config = dataclasses.replace(config, methods=("diffusion_study",))
+    config = config_flags.read_config(StudyConfig, PRESETS, _PRESET.value, flags.FLAGS)
+    # The sweep takes the place of the preset's methods.
+    config = dataclasses.replace(config, methods=())
     study = setup.prepare(config)
-    options = setup.arm_options(config, float(study.task.is_noisy.mean()))
-    variants = _variants(options.alc)
+    variants = _variants(study.options.alc, config)
+    watcher = Watcher()
+    trainer = setup.make_trainer(study, on_epoch=watcher, stop=stop)
+    runs = make_runs([arm for _, arm in variants.values()], study, trainer)
     folder = run_folder.open_run_folder(
         os.path.join(_RUNS.value, "diffusion_study"),
         _NAME.value or setup.default_name(config, _PRESET.value),
@@ -90,13 +96,11 @@ def main(stop: StopRequest) -> None:
     )
     print(f"{study.title}\nrun folder {folder}")
     log = MetricLog(folder)
-    watcher = Watcher(log)
-    trainer = setup.make_trainer(study, on_epoch=watcher, stop=stop)
     points = as_float(trainer.inputs).reshape(len(study.train), -1)
     neighbors, _ = graph.nearest_neighbors(points, config.neighbors)
     rows = []
-    for variant, arm in variants.values():
-        result = run_arm(arm, study, trainer, folder, log, watcher, stop)
+    for (variant, _), run in zip(variants.values(), runs, strict=True):
+        result = run_arm(run, study, folder, log, watcher, stop)
         rows += report.measure(variant, result, study, neighbors)
         # The variants so far can be looked at while the others run.
         report.write(folder, rows, study.title)

@@ -1,8 +1,8 @@
 """robustjax: learning from noisy data, as composable JAX functions.
 
 The core (`losses`, `transforms`, `scores`, `graph`, `selection`, `corruption`) needs
-JAX alone. `models`, `data`, `training` and `methods` are imported on first use and
-need the extra `robustjax[experiments]`.
+no more than JAX, NumPy, SciPy and optax. `models`, `data`, `training` and `methods`
+are imported on first use and need the extra `robustjax[experiments]`.
 """
 
 from __future__ import annotations

@@ -6,10 +6,11 @@ field's `metadata["help"]`. A flag that is not given leaves the preset's value.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
 from absl import flags
@@ -17,6 +18,18 @@ from absl import flags
 from robustjax import checks
 
 Config = TypeVar("Config")
+
+
+@contextlib.contextmanager
+def errors_name_flags(**flags_by_argument: str) -> Iterator[None]:
+    """Errors about a library argument name the flag that it came from."""
+    try:
+        yield
+    except ValueError as error:
+        argument, colon, rest = str(error).partition(":")
+        if not colon or argument not in flags_by_argument:
+            raise
+        raise ValueError(f"{flags_by_argument[argument]}:{rest}") from None
 
 
 def option(default: Any, help_text: str) -> Any:

@@ -50,12 +50,16 @@ def write_summary(folder: pathlib.Path, results: Results, budget: Budget) -> Non
             if number > 0:
                 measures["selection_accuracy"] = result.selection[:, number - 1]
             for name, values in measures.items():
-                deviation = values.std(ddof=1) if repeats > 1 else 0.0
                 row[f"{name}_mean"] = f"{100 * values.mean():.4f}"
-                row[f"{name}_std"] = f"{100 * deviation:.4f}"
+                row[f"{name}_std"] = f"{100 * _deviation(values):.4f}"
             row["repeats"] = repeats
             rows.append(row)
     write_csv(folder / "summary.csv", rows)
+
+
+def _deviation(values: np.ndarray) -> np.ndarray:
+    """The sample standard deviation over repeats; zero of a single one."""
+    return values.std(axis=0, ddof=min(1, len(values) - 1))
 
 
 def _shown(total: int, most: int = 9) -> list[int]:
@@ -109,7 +113,10 @@ def plot(folder: pathlib.Path, results: Results, budget: Budget, title: str) -> 
             (left, asked, result.accuracy),
             (right, asked[1:], result.selection),
         ):
-            mean, deviation = 100 * values.mean(0), 100 * values.std(0)
+            mean, deviation = (
+                100 * values.mean(0),
+                100 * values.std(0, ddof=min(1, len(values) - 1)),
+            )
             wide = 2.5 if method == "alc" else 1.5
             axes.plot(x, mean, marker="o", ms=3, lw=wide, color=color, label=method)
             low, high = mean - deviation, mean + deviation
@@ -140,7 +147,7 @@ def meaning(results: Results, budget: Budget, noise_share: float) -> str:
         f"against {100 * last[:, 0].mean():.1f} % for plain training. Of the "
         f"{budget.total:,} labels that {weighted!r} then asked for, "
         f"{100 * selected.mean():.1f} % really were wrong ({plain}: "
-        f"{100 * chance.mean():.1f} %), and its accuracy rose to "
+        f"{100 * chance.mean():.1f} %), and its accuracy went to "
         f"{100 * first[:, -1].mean():.1f} % ({plain}: "
         f"{100 * last[:, -1].mean():.1f} %)."
     )

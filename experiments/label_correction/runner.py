@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pathlib
 import time
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -16,41 +18,76 @@ from robustjax.training.progress import progress_bar
 
 
 class Watcher:
-    """Turns epochs into metrics and a progress bar."""
+    """Turns epochs into metrics and a progress bar.
 
-    def __init__(self, log: MetricLog):
-        self._log = log
-        self.bar = None
+    Attributes:
+      log: gets a record per epoch; to be set before anything trains.
+      bar: is moved by every epoch.
+      method: the arm at work.
+      round_number: its round.
+      epochs: that the arm has trained in all its rounds.
+    """
+
+    def __init__(self) -> None:
+        """Watches nothing yet."""
+        self.log: MetricLog | None = None
+        self.bar: Any = None
         self.method = ""
         self.round_number = 0
-        self._epochs = 0
+        self.epochs = 0
 
     def __call__(self, kind: str, epoch: int, metrics: dict[str, np.ndarray]) -> None:
         """Notes an epoch's metrics, means over repeats."""
-        self._epochs += 1
+        assert self.log is not None
+        self.epochs += 1
+        means = {name: float(values.mean()) for name, values in metrics.items()}
         record = {
             "event": "epoch",
             "method": self.method,
             "round": self.round_number,
             "training": kind,
             "epoch": epoch,
-            **{name: float(values.mean()) for name, values in metrics.items()},
+            **means,
         }
-        self._log.write(record, step=self._epochs, group=self.method)
+        self.log.write(record, step=self.epochs, group=f"{self.method}/epochs")
         if self.bar is not None:
             # Some arms train twice in a round; the bar learns it as they do.
             if self.bar.n >= self.bar.total:
                 self.bar.total += 1
             self.bar.set_postfix(
-                round=self.round_number, loss=f"{record['loss']:.3f}", refresh=False
+                round=self.round_number, loss=f"{means['loss']:.3f}", refresh=False
             )
             self.bar.update(1)
 
 
+def make_runs(
+    arms: Sequence[Arm], study: Study, trainer: methods.RoundTrainer
+) -> list[methods.CorrectionRun]:
+    """The runs of all arms, none of them begun.
+
+    Raises:
+      ValueError: an arm whose settings do not fit the data.
+    """
+    runs = [
+        methods.CorrectionRun(
+            arm,
+            trainer,
+            study.budget,
+            study.run_keys,
+            test_inputs=study.test.inputs,
+            test_labels=study.test.labels,
+        )
+        for arm in arms
+    ]
+    for run in runs:
+        # The last arm must not fail after hours of the first one's training.
+        run.start(study.task.labels)
+    return runs
+
+
 def run_arm(
-    arm: Arm,
+    run: methods.CorrectionRun,
     study: Study,
-    trainer: methods.RoundTrainer,
     folder: pathlib.Path,
     log: MetricLog,
     watcher: Watcher,
@@ -59,25 +96,16 @@ def run_arm(
     """Runs (or continues) one arm to its end.
 
     Args:
-      arm: the method.
+      run: of `make_runs`.
       study: data, labels and budget.
-      trainer: shared by the arms, reporting epochs to `watcher`.
-      folder: of the run; the arm keeps its checkpoints and picks in one of its own.
+      folder: of the study; the arm keeps its checkpoints and picks in one of its own.
       log: gets a record per epoch and round.
       watcher: of the trainer.
       stop: checked after every round.
     """
-    (folder / arm.name).mkdir(exist_ok=True)
-    run = methods.CorrectionRun(
-        arm,
-        trainer,
-        study.budget,
-        study.run_keys,
-        test_inputs=study.test.inputs,
-        test_labels=study.test.labels,
-    )
-    task, oracle = study.task, methods.simulated_oracle(study.train.labels)
     name, budget = run.arm.name, run.budget
+    (folder / name).mkdir(exist_ok=True)
+    task, oracle = study.task, methods.simulated_oracle(study.train.labels)
     checkpoints = CheckpointFolder(folder / name / "checkpoints")
     state, done = run.start(task.labels), 0
     found = checkpoints.restore_latest(state, report=print)
@@ -87,7 +115,11 @@ def run_arm(
     total = budget.rounds + 1
     log.rewind(lambda record: record["method"] != name or record["round"] < done)
     epochs = run.trainer.settings.epochs
-    watcher.method = name
+    watcher.log, watcher.method = log, name
+    watcher.epochs = sum(
+        record["event"] == "epoch" and record["method"] == name
+        for record in log.records
+    )
     with progress_bar(
         total * epochs, f"{name:>12}", unit="epoch", done=done * epochs
     ) as bar:
@@ -110,7 +142,7 @@ def run_arm(
                 "accuracy_of_repeats": [round(float(a), 6) for a in each],
                 "seconds": round(time.monotonic() - started, 3),
             }
-            log.write(record, step=budget.asked(number), group=name)
+            log.write(record, step=budget.asked(number), group=f"{name}/labels")
             checkpoints.save(number + 1, state)
             stop.check()
     picks = np.asarray(state.picks)

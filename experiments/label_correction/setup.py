@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 from typing import NamedTuple
 
 import jax
 
 from experiments.common import noise
+from experiments.common.config_flags import errors_name_flags
 from experiments.common.inputs import (
     FeatureOptions,
     data_folder,
@@ -26,6 +28,7 @@ class Study(NamedTuple):
     Attributes:
       config: the flags.
       settings: of the classifier.
+      options: of the arms.
       train: with the true labels.
       test: to measure accuracy on.
       task: the given labels of every repeat.
@@ -35,6 +38,7 @@ class Study(NamedTuple):
 
     config: CorrectionConfig
     settings: methods.ClassifierSettings
+    options: methods.ArmOptions
     train: data.Dataset
     test: data.Dataset
     task: noise.NoisyTask
@@ -58,8 +62,15 @@ def prepare(config: CorrectionConfig) -> Study:
     checks.at_least("repeats", config.repeats, 1)
     checks.one_of("noise", config.noise, noise.MODELS)
     checks.in_range("noise_rate", config.noise_rate, 0, 1)
-    settings = classifier_settings(config)
-    train, test = _load(config)
+    settings, options = classifier_settings(config), arm_options(config)
+    features = _feature_options(config)
+    train, test = load_splits(
+        config.dataset,
+        config.train_split,
+        config.test_split,
+        data_dir=config.data_dir,
+        image_size=config.image_size,
+    )
     settings.check(len(train), jax.device_count())
     budget = methods.Budget(config.budget, config.batch)
     budget.check(len(train))
@@ -81,7 +92,12 @@ def prepare(config: CorrectionConfig) -> Study:
         label_file=config.noisy_labels,
         noisy=_with_noisy_key(config),
     )
-    return Study(config, settings, train, test, task, budget, run_keys)
+    options = dataclasses.replace(options, noise_rate=float(task.is_noisy.mean()))
+    # Last, for extracting features can take hours.
+    train, test = to_features((train, test), features)
+    if config.standardize:
+        train, test = data.standardize(train, test)
+    return Study(config, settings, options, train, test, task, budget, run_keys)
 
 
 def default_name(config: CorrectionConfig, preset: str | None) -> str:
@@ -121,41 +137,54 @@ def classifier_settings(config: CorrectionConfig) -> methods.ClassifierSettings:
     )
 
 
-def arm_options(config: CorrectionConfig, noise_rate: float) -> methods.ArmOptions:
-    """The arms' settings from the flags."""
+def arm_options(config: CorrectionConfig) -> methods.ArmOptions:
+    """The arms' settings from the flags; the noise rate is not known yet.
+
+    Raises:
+      ValueError: a bad flag.
+    """
     try:
         scale: str | float = float(config.weight_scale)
     except ValueError:
         scale = config.weight_scale
-    alc = methods.ActiveLabelCorrection(
-        propagation=methods.Propagation(
+    with errors_name_flags(
+        mode="diffusion_mode",
+        step_size="diffusion_step_size",
+        steps="diffusion_steps",
+        space="graph_space",
+    ):
+        propagation = methods.Propagation(
             mode=config.diffusion_mode,
             neighbors=config.neighbors,
             step_size=config.diffusion_step_size,
             steps=config.diffusion_steps,
             space=config.graph_space,
-        ),
-        candidates_per_query=config.candidates_per_query or None,
-        weight_step=config.weight_step,
-        weight_scale=scale,
-        freeze_scale=config.freeze_scale,
-        loss_pass=config.loss_pass,
-        weighting=config.weighting,
-        warm_start=config.warm_start,
-        extra_epochs=config.extra_epochs,
-    )
-    return methods.ArmOptions(
-        alc=alc,
-        noise_rate=noise_rate,
-        o2u_net=methods.O2UNet(
-            epochs=config.o2u_epochs, batch_size=config.o2u_batch_size
-        ),
-        simifeat=methods.SimiFeat(passes=config.simifeat_passes),
-    )
+        )
+    with errors_name_flags(step_size="weight_step", scale="weight_scale"):
+        alc = methods.ActiveLabelCorrection(
+            propagation=propagation,
+            candidates_per_query=config.candidates_per_query or None,
+            weight_step=config.weight_step,
+            weight_scale=scale,
+            freeze_scale=config.freeze_scale,
+            loss_pass=config.loss_pass,
+            weighting=config.weighting,
+            warm_start=config.warm_start,
+            extra_epochs=config.extra_epochs,
+        )
+    with errors_name_flags(
+        epochs="o2u_epochs", batch_size="o2u_batch_size", passes="simifeat_passes"
+    ):
+        return methods.ArmOptions(
+            alc=alc,
+            o2u_net=methods.O2UNet(
+                epochs=config.o2u_epochs, batch_size=config.o2u_batch_size
+            ),
+            simifeat=methods.SimiFeat(passes=config.simifeat_passes),
+        )
 
 
-def _load(config: CorrectionConfig) -> tuple[data.Dataset, data.Dataset]:
-    """Training and test set, as features where asked for."""
+def _feature_options(config: CorrectionConfig) -> FeatureOptions:
     options = FeatureOptions(
         network=config.features,
         weights=config.weights,
@@ -164,17 +193,7 @@ def _load(config: CorrectionConfig) -> tuple[data.Dataset, data.Dataset]:
         cache_dir=config.feature_cache,
     )
     options.check()
-    splits = load_splits(
-        config.dataset,
-        config.train_split,
-        config.test_split,
-        data_dir=config.data_dir,
-        image_size=config.image_size,
-    )
-    train, test = to_features(splits, options)
-    if config.standardize:
-        train, test = data.standardize(train, test)
-    return train, test
+    return options
 
 
 def _with_noisy_key(config: CorrectionConfig) -> data.Dataset | None:

@@ -139,5 +139,6 @@ PRESETS: dict[str, dict[str, Any]] = {
     "cifar10": {"dataset": "cifar10", **_PAPER},
     "cifar100": {"dataset": "cifar100", **_PAPER},
     "fashion_mnist": {"dataset": "fashion_mnist", **_PAPER},
-    "caltech256": {"dataset": "caltech256", **_PAPER},
+    # A folder with train/<class>/ and test/<class>/: tfds does not have this set.
+    "caltech256": {"dataset": "caltech256", "image_size": 224, **_PAPER},
 }

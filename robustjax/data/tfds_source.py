@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import logging
 import os
 from typing import Any
@@ -58,8 +59,11 @@ def load_tfds(
     except tfds.core.registered.DatasetNotFoundError:
         here = sorted(os.listdir(data_dir)) if data_dir else []
         where = f"; prepared under {data_dir}: {', '.join(here)}" if here else ""
+        near = difflib.get_close_matches(name, tfds.list_builders(), n=1)
+        hint = f" (did you mean {near[0]!r}?)" if near else ""
         raise ValueError(
-            f"dataset: tfds knows no {name!r}, and it is not one of ours{where}"
+            f"dataset: tfds knows no {name!r}{hint}, and it is neither 'digits', an "
+            f".npz file nor a folder of images{where}"
         ) from None
     if not builder.info.splits:
         raise ValueError(

@@ -21,6 +21,10 @@ _GROUP = 64
 # matrix product of fewer rows than the minimum would waste the cores.
 _BLOCK_NUMBERS = 4_000_000
 _MIN_BLOCK_ROWS = 32
+# The error of a float32 product of d terms, in units of eps sqrt(d): sums of random
+# signs stay well below this.
+_ROUNDING = 4.0
+_DOUBLE_BLOCK_ROWS = 64
 
 
 class Neighbors(NamedTuple):
@@ -56,16 +60,20 @@ def _largest(values: jax.Array, count: int) -> jax.Array:
 
 
 @functools.partial(jax.jit, static_argnames=("k", "block_rows"))
-def _euclidean(points: jax.Array, *, k: int, block_rows: int) -> Neighbors:
-    """Neighbours of centred points; see `nearest_neighbors`."""
-    size, _ = points.shape
+def _euclidean(
+    points: jax.Array, *, k: int, block_rows: int
+) -> tuple[Neighbors, jax.Array]:
+    """Neighbours of centred points, and whether each row of them is certain."""
+    size, width = points.shape
     columns = -(-size // _GROUP) * _GROUP
     padded = jnp.pad(points, ((0, columns - size), (0, 0)))
     half_norm = jnp.sum(padded**2, axis=1) / 2
     half_norm = jnp.where(jnp.arange(columns) < size, half_norm, jnp.inf)
     count = min(k + _SPARE, size - 1)
+    largest_norm = jnp.sqrt(jnp.max(jnp.sum(padded**2, axis=1)))
+    rounding = _ROUNDING * np.sqrt(width) * jnp.finfo(jnp.float32).eps
 
-    def block(start: jax.Array) -> Neighbors:
+    def block(start: jax.Array) -> tuple[Neighbors, jax.Array]:
         rows = start + jnp.arange(block_rows)
         queries = padded[jnp.minimum(rows, size - 1)]
         # ||a - b||^2 / 2 = ||a||^2 / 2 - similarity; HIGHEST keeps float32 exact on
@@ -74,20 +82,49 @@ def _euclidean(points: jax.Array, *, k: int, block_rows: int) -> Neighbors:
             queries, padded.T, precision=jax.lax.Precision.HIGHEST
         ) - jnp.expand_dims(half_norm, 0)
         own = jnp.expand_dims(jnp.arange(columns), 0) == rows[:, None]
-        candidates = _largest(jnp.where(own, -jnp.inf, similarity), count)
+        similarity = jnp.where(own, -jnp.inf, similarity)
+        candidates = _largest(similarity, count)
         # The expanded square loses digits to cancellation: rank the candidates by
         # the sum of squared differences, ties to the lowest index.
         difference = padded[candidates] - queries[:, None]
         square = jnp.sum(difference**2, axis=-1)
+        # No point that was left out is nearer than the last candidate seemed, less
+        # what rounding may have added.
+        norm = jnp.sqrt(jnp.sum(queries**2, axis=1))
+        last = jnp.take_along_axis(similarity, candidates[:, -1:], axis=1)[:, 0]
+        nearest_left_out = norm**2 - 2 * last - rounding * (norm + largest_norm) ** 2
         square, candidates = jax.lax.sort((square, candidates), num_keys=2)
-        return Neighbors(candidates[:, :k], jnp.sqrt(square[:, :k]))
+        certain = (square[:, k - 1] < nearest_left_out) | (count == size - 1)
+        return Neighbors(candidates[:, :k], jnp.sqrt(square[:, :k])), certain
 
     starts = jnp.arange(0, size, block_rows)
-    found = jax.lax.map(block, starts)
-    return Neighbors(
+    found, certain = jax.lax.map(block, starts)
+    neighbors = Neighbors(
         found.indices.reshape(-1, k)[:size].astype(jnp.int32),
         found.distances.reshape(-1, k)[:size],
     )
+    return neighbors, certain.reshape(-1)[:size]
+
+
+def _in_double(points: np.ndarray, rows: np.ndarray, k: int) -> Neighbors:
+    """The neighbours of some rows in float64, for points that float32 confuses."""
+    points = points.astype(np.float64)
+    half_norm = np.sum(points**2, axis=1) / 2
+    indices = np.empty((len(rows), k), np.int32)
+    distances = np.empty((len(rows), k), np.float32)
+    for start in range(0, len(rows), _DOUBLE_BLOCK_ROWS):
+        here = rows[start : start + _DOUBLE_BLOCK_ROWS]
+        half = half_norm[None] - points[here] @ points.T
+        half[np.arange(len(here)), here] = np.inf
+        bound = np.partition(half, k - 1, axis=1)[:, k - 1]
+        for i, row in enumerate(here):
+            slack = 1e-12 * (half_norm[row] + abs(bound[i]))
+            near = np.flatnonzero(half[i] <= bound[i] + slack)
+            square = np.sum((points[near] - points[row]) ** 2, axis=1)
+            best = np.lexsort((near, square))[:k]
+            indices[start + i] = near[best]
+            distances[start + i] = np.sqrt(square[best])
+    return Neighbors(jnp.asarray(indices), jnp.asarray(distances))
 
 
 def nearest_neighbors(
@@ -101,7 +138,9 @@ def nearest_neighbors(
 
     One blocked matrix product finds a few candidates more than asked for, whose
     distances are then computed from differences; equal distances go to the lowest
-    index. Peak memory is `block_rows × N` numbers beside the points.
+    index. Rows whose candidates float32 cannot tell from the rest (tight clusters far
+    apart, many copies of a point) are found again in float64, more slowly. Peak
+    memory is `block_rows × N` numbers beside the points.
 
     Args:
       points: (N, d) floats.
@@ -137,7 +176,14 @@ def nearest_neighbors(
         points = points - jnp.mean(points, axis=0, keepdims=True)
     if block_rows is None:
         block_rows = min(size, max(_MIN_BLOCK_ROWS, _BLOCK_NUMBERS // size), 1024)
-    found = _euclidean(points, k=k, block_rows=block_rows)
+    found, certain = _euclidean(points, k=k, block_rows=block_rows)
+    doubtful = np.flatnonzero(~np.asarray(certain))
+    if doubtful.size:
+        again = _in_double(np.asarray(points), doubtful, k)
+        found = Neighbors(
+            found.indices.at[doubtful].set(again.indices),
+            found.distances.at[doubtful].set(again.distances),
+        )
     if metric == "cosine":
         # ||a - b||^2 = 2 (1 - cos) for unit vectors.
         return found._replace(distances=found.distances**2 / 2)

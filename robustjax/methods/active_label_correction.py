@@ -20,7 +20,7 @@ import numpy as np
 
 from robustjax import checks, graph, scores, selection, transforms
 from robustjax.methods.correction_loop import CorrectionState, RoundModel
-from robustjax.methods.round_training import RoundTrainer
+from robustjax.methods.round_training import RoundTrainer, phase_keys
 from robustjax.training import as_float
 from robustjax.transforms import LossTransform
 
@@ -97,7 +97,8 @@ class ActiveLabelCorrection:
       loss_pass: see `transforms.alpha_weights`.
       weighting: see `transforms.alpha_weights`.
       warm_start: continue from the last round's parameters instead of from scratch.
-      extra_epochs: of training with the final weights held fixed (Alg. 1, line 11).
+      extra_epochs: of training with the final weights held fixed (Alg. 1, line 11),
+        with a schedule that starts anew.
     """
 
     name: str = "alc"
@@ -168,7 +169,11 @@ class ActiveLabelCorrection:
             rows = fitted.state.loss_state.rows[0]
             weights = rows["weight"][:, : trainer.spec.num_examples]
             if self.extra_epochs:
-                final = rows["weight"]
+                final, reduction = rows["weight"], transforms.Reduction.MEAN
+                if self.weighting == "literal":
+                    # alpha itself, summed over the batch, as in the epochs before.
+                    final = final / trainer.spec.num_examples
+                    reduction = transforms.Reduction.SUM
                 params = fitted.state.params
 
                 def hold(train_state: Any) -> Any:
@@ -177,13 +182,13 @@ class ActiveLabelCorrection:
                     return train_state._replace(loss_state=loss_state)
 
                 fitted = trainer.fit(
-                    "fixed weights",
+                    f"fixed weights {self.weighting}",
                     lambda: transforms.chain(
-                        transforms.given_weights(transforms.Reduction.MEAN),
+                        transforms.given_weights(reduction),
                         transforms.ce(),
                     ),
                     state.labels,
-                    keys,
+                    phase_keys(keys, 1),
                     params=params,
                     prepare=hold,
                     epochs=self.extra_epochs,

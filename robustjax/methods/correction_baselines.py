@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from robustjax import scores, selection, transforms
 from robustjax.methods.correction_loop import CorrectionState, RoundModel
@@ -26,16 +27,37 @@ def pick_by_score(
     *,
     score: Score,
     count: int,
+    last: jax.Array | None = None,
 ) -> jax.Array:
-    """The `count` un-queried examples of highest score in every repeat, (R, count)."""
+    """The un-queried examples of highest score in every repeat.
+
+    Args:
+      logits: (R, N, C).
+      labels: (R, N) current labels.
+      queried: (R, N) bool, never to be picked.
+      keys: (R,) PRNG keys.
+      score: what to ask first.
+      count: Q, at most the number of un-queried examples.
+      last: (R, N) bool, to be picked only when no others are left.
+
+    Returns:
+      (R, Q) int32, highest score first.
+    """
 
     def one(
-        logits: jax.Array, labels: jax.Array, queried: jax.Array, key: jax.Array
+        logits: jax.Array,
+        labels: jax.Array,
+        queried: jax.Array,
+        key: jax.Array,
+        last: jax.Array | None,
     ) -> jax.Array:
         values = score(logits, labels, key)
+        if last is not None:
+            span = jnp.max(values) - jnp.min(values) + 1
+            values = jnp.where(last, values - span, values)
         return selection.top_available(values, ~queried, count)[0]
 
-    return jax.vmap(one)(logits, labels, queried, keys)
+    return jax.vmap(one)(logits, labels, queried, keys, last)
 
 
 def train_uniformly(
@@ -59,6 +81,12 @@ class ScoreArm:
 
     name: str
     score: Score
+
+    def __repr__(self) -> str:
+        # A function's own repr holds its address, which every process changes.
+        function = getattr(self.score, "__qualname__", None) or repr(self.score)
+        module = getattr(self.score, "__module__", "")
+        return f"ScoreArm(name={self.name!r}, score={module}.{function})"
 
     def init_memory(
         self, trainer: RoundTrainer, labels: jax.Array, keys: jax.Array

@@ -220,6 +220,7 @@ class CorrectionRun:
         count, first = self.budget.count(round_number), self.budget.asked(round_number)
         keys = self._round_keys(round_number, 1)
         picks, memory = self.arm.select(self.trainer, model, state, keys, count)
+        _check_picks(self.arm.name, np.asarray(picks), np.asarray(state.queried))
         noted = state.picks.at[:, first : first + count].set(picks)
         state = state._replace(picks=noted, memory=memory)
         return state, np.asarray(picks), model
@@ -285,6 +286,13 @@ class CorrectionRun:
             accuracy = state.accuracy.at[:, round_number].set(jnp.mean(right, axis=1))
             state = state._replace(accuracy=accuracy)
         return model, state
+
+
+def _check_picks(name: str, picks: np.ndarray, queried: np.ndarray) -> None:
+    """Raises `RuntimeError` where an arm would spend a query twice."""
+    again = np.take_along_axis(queried, picks, axis=1).any()
+    if again or any(len(np.unique(row)) < len(row) for row in picks):
+        raise RuntimeError(f"{name!r} picked an example that was picked before")
 
 
 def simulated_oracle(true_labels: np.ndarray) -> Oracle:

@@ -6,6 +6,10 @@ from which every later one starts and with which transition matrices are estimat
 in the first round the matrix comes from anchor points over all data, later from the
 checked examples alone (so the accuracy may dip after the first round). The "dual"
 half labels the *least* uncertain examples by the network itself, at no cost.
+
+Unlike there, the classifier, its schedule and the batch sizes are those of the other
+arms, and entropies come from an evaluation pass after training, not from the outputs
+of the last training epoch.
 """
 
 from __future__ import annotations
@@ -20,7 +24,7 @@ import jax.numpy as jnp
 from robustjax import corruption, scores, selection, transforms
 from robustjax.methods.correction_baselines import entropy_score, pick_by_score
 from robustjax.methods.correction_loop import CorrectionState, RoundModel
-from robustjax.methods.round_training import RoundTrainer
+from robustjax.methods.round_training import RoundTrainer, phase_keys
 from robustjax.training import TrainState
 from robustjax.transforms import LossTransform
 
@@ -59,10 +63,11 @@ def _corrected_loss(num_classes: int) -> LossTransform:
 
 def _set_transition(state: TrainState, transition: jax.Array) -> TrainState:
     """Puts (R, C, C) matrices into the loss state of `_corrected_loss`."""
-    ((plain, forward),) = state.loss_state.shared
-    forward = {**forward, "hyperparameters": {"transition": transition}}
-    shared = ((plain, forward),)
-    return state._replace(loss_state=state.loss_state._replace(shared=shared))
+    # The forward correction is the second branch of the chain's only link.
+    loss_state = transforms.set_hyperparameters(
+        state.loss_state, 0, 1, transition=transition
+    )
+    return state._replace(loss_state=loss_state)
 
 
 @functools.partial(jax.jit, static_argnames="count")
@@ -146,7 +151,7 @@ class Dalc:
             "forward-corrected",
             lambda: _corrected_loss(trainer.spec.num_classes),
             labels,
-            keys,
+            phase_keys(keys, 1),
             extras={"trusted": trusted},
             params=memory.base,
             prepare=lambda start: _set_transition(start, transition),
@@ -162,13 +167,22 @@ class Dalc:
         keys: jax.Array,
         count: int,
     ) -> tuple[jax.Array, DalcMemory]:
-        """Top-Q by entropy; then the network labels what it is surest of."""
+        """Top-Q by entropy; then the network labels what it is surest of.
+
+        Examples that it labelled itself are asked about when no others are left.
+        """
         del trainer
         memory: DalcMemory = state.memory
-        taken = state.queried | memory.self_labelled
         picks = pick_by_score(
-            model.logits, state.labels, taken, keys, score=entropy_score, count=count
+            model.logits,
+            state.labels,
+            state.queried,
+            keys,
+            score=entropy_score,
+            count=count,
+            last=memory.self_labelled,
         )
+        taken = state.queried | memory.self_labelled
         if not self.self_label:
             return picks, memory
         rows = jnp.arange(picks.shape[0])[:, None]

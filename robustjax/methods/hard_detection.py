@@ -15,11 +15,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from robustjax import transforms
+from robustjax import checks, transforms
 from robustjax.methods import o2u_net, simifeat
 from robustjax.methods.correction_baselines import entropy_score, pick_by_score
 from robustjax.methods.correction_loop import CorrectionState, RoundModel
-from robustjax.methods.round_training import RoundTrainer
+from robustjax.methods.round_training import RoundTrainer, phase_keys
 from robustjax.training import TrainState, as_float
 
 
@@ -44,8 +44,19 @@ class HardDetection:
     def init_memory(
         self, trainer: RoundTrainer, labels: jax.Array, keys: jax.Array
     ) -> Any:
-        """The verdict, which the first round's training makes."""
-        del trainer, keys
+        """The verdict, which the first round's training makes.
+
+        Raises:
+          ValueError: settings that do not fit the data.
+        """
+        del keys
+        if isinstance(self.detector, o2u_net.O2UNet):
+            checks.in_range(
+                "noise_rate", self.noise_rate, 0, 1, low_open=True, high_open=True
+            )
+            self.detector.check(trainer.spec.num_examples)
+        else:
+            simifeat.check(_flat(trainer), self.detector)
         return {
             "flagged": jnp.zeros(labels.shape, bool),
             "started": jnp.zeros((), bool),
@@ -72,7 +83,7 @@ class HardDetection:
             "presumed clean",
             lambda: transforms.chain(transforms.given_weights(), transforms.ce()),
             state.labels,
-            keys,
+            phase_keys(keys, 2),
             prepare=keep,
         )
         return RoundModel(fitted, fitted.logits(trainer.inputs)), memory
@@ -103,7 +114,14 @@ class HardDetection:
         if isinstance(self.detector, o2u_net.O2UNet):
             assert self.noise_rate is not None
             return o2u_net.detect(trainer, labels, self.noise_rate, keys, self.detector)
-        flat = np.asarray(as_float(trainer.inputs)).reshape(len(trainer.inputs), -1)
         return simifeat.detect(
-            flat, labels, trainer.spec.num_classes, keys[0], self.detector
+            _flat(trainer),
+            labels,
+            trainer.spec.num_classes,
+            phase_keys(keys, 1),
+            self.detector,
         )
+
+
+def _flat(trainer: RoundTrainer) -> np.ndarray:
+    return np.asarray(as_float(trainer.inputs)).reshape(len(trainer.inputs), -1)

@@ -4,6 +4,10 @@ Huang, Qu, Jia, Zhao, "O2U-Net: A Simple Noisy Label Detection Approach for Deep
 Neural Networks", ICCV 2019. After ordinary training, the learning rate swings between
 overfitting and underfitting; examples whose loss stays above the epoch's mean are
 flagged. The share of wrong labels must be known.
+
+The first stage has the classifier and the schedule of the other arms. The authors'
+third stage continues from the first one's weights; here the flags alone are handed
+on, and who uses them trains from scratch.
 """
 
 from __future__ import annotations
@@ -15,7 +19,7 @@ import jax.numpy as jnp
 import optax
 
 from robustjax import checks, transforms
-from robustjax.methods.round_training import RoundTrainer
+from robustjax.methods.round_training import RoundTrainer, phase_keys
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +46,14 @@ class O2UNet:
         checks.at_least("cycle_epochs", self.cycle_epochs, 1)
         checks.in_range("high", self.high, 0, low_open=True)
         checks.in_range("low", self.low, 0, self.high, low_open=True)
+
+    def check(self, num_examples: int) -> None:
+        """Raises `ValueError` for batches larger than the data."""
+        if self.batch_size > num_examples:
+            raise ValueError(
+                f"o2u_batch_size: got {self.batch_size}, expected at most the number "
+                f"of examples, {num_examples}"
+            )
 
     def schedule(self, steps_per_epoch: int) -> optax.Schedule:
         """The learning rate falls linearly within every cycle, epoch by epoch."""
@@ -85,7 +97,7 @@ def detect(
         f"o2u {settings}",
         lambda: transforms.chain(transforms.ce(), transforms.accumulate_losses()),
         labels,
-        keys,
+        phase_keys(keys, 1),
         params=first.state.params,
         epochs=settings.epochs,
         batch_size=settings.batch_size,

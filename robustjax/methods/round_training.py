@@ -94,6 +94,16 @@ class ClassifierSettings:
         )
 
 
+def phase_keys(keys: jax.Array, phase: int) -> jax.Array:
+    """Fresh keys, (R,), for a further phase of training within a round.
+
+    A training derives all its randomness from its keys: given those of the phase
+    before, it would go through the same batches in the same order.
+    """
+    # Splitting a key in two is folding in 0 and 1, which the trainer does.
+    return jax.vmap(lambda key: jax.random.fold_in(key, 2 + phase))(keys)
+
+
 class Fitted(NamedTuple):
     """A trained classifier of every repeat.
 
@@ -121,6 +131,7 @@ class RoundTrainer:
       spec: N and C.
       settings: of the classifier.
       model: the classifier.
+      execution: how it is run.
       cache: what arms compute once from the inputs alone, such as a graph.
     """
 
@@ -143,8 +154,8 @@ class RoundTrainer:
           num_classes: C.
           settings: of the classifier.
           model: the classifier; by default an `MLP` of the settings' widths.
-          execution: how to run it; by default chosen for a model without
-            convolutions.
+          execution: how to run it; by default, a model of one's own that gets images
+            is taken for a convolutional one.
           mesh: for data parallelism.
           on_epoch: called with the kind of training, the epoch and its metrics.
           stop: checked after every epoch.
@@ -159,7 +170,10 @@ class RoundTrainer:
         self.settings = settings
         self.inputs = jnp.asarray(inputs)
         self.model = model or MLP(num_classes, settings.hidden)
-        self._execution = execution or choose_execution(convolutional=False)
+        images = self.inputs.ndim == 4
+        self.execution = execution or choose_execution(
+            convolutional=model is not None and images
+        )
         self._mesh = mesh
         self._on_epoch = on_epoch
         self._stop = stop
@@ -244,7 +258,7 @@ class RoundTrainer:
                 supervised(self.model, transform(), self.settings.optimizer(rate)),
                 self.spec,
                 batch_size=size,
-                execution=self._execution,
+                execution=self.execution,
                 mesh=self._mesh,
             )
         return self._programs[kind]

@@ -3,6 +3,9 @@
 Zhu, Dong, Liu, "Detecting Corrupted Labels Without Training a Model to Predict",
 ICML 2022; the transition matrix by high-order consensus, "HOC", of Zhu, Song, Liu,
 "Clusterability as an Alternative to Anchor Points", ICML 2021.
+
+Unlike in the authors' code, every pass estimates the matrix from one draw of
+triplets, not from the mean of ten.
 """
 
 from __future__ import annotations
@@ -170,7 +173,7 @@ def soft_labels(
     return votes / jnp.maximum(jnp.linalg.norm(votes, axis=1, keepdims=True), 1e-12)
 
 
-@functools.partial(jax.jit, static_argnames=("num_classes", "settings", "steps"))
+@functools.partial(jax.jit, static_argnames=("num_classes", "settings", "first"))
 def _one_pass(
     labels: jax.Array,
     neighbors: jax.Array,
@@ -180,7 +183,7 @@ def _one_pass(
     *,
     num_classes: int,
     settings: SimiFeat,
-    steps: int,
+    first: bool,
 ) -> tuple[jax.Array, Consensus]:
     """One pass's verdict, True for suspicious, and the refined estimate."""
     votes = soft_labels(labels, neighbors, distances, num_classes)
@@ -189,12 +192,11 @@ def _one_pass(
     draw_key, jitter_key = jax.random.split(key)
     size = labels.shape[0]
     rows = jax.random.permutation(draw_key, size)[: min(settings.triplets, size)]
-    rate = 0.1 if steps == settings.first_steps else 0.01
     consensus = fit_consensus(
         consensus,
         consensus_counts(labels, neighbors, rows, num_classes),
-        steps=steps,
-        learning_rate=rate,
+        steps=settings.first_steps if first else settings.later_steps,
+        learning_rate=0.1 if first else 0.01,
     )
     transition, prior = consensus.transition, consensus.prior
     given = jnp.mean(jax.nn.one_hot(labels, num_classes), axis=0)
@@ -213,11 +215,32 @@ def _one_pass(
     return rank < (1 - trusted[labels]) * per_class[labels], consensus
 
 
+def check(features: np.ndarray | jax.Array, settings: SimiFeat) -> None:
+    """Raises `ValueError` where the settings do not fit the features.
+
+    Args:
+      features: (N, d); none may be all zero, for it has no direction.
+      settings: of the detector.
+    """
+    size = len(features)
+    if settings.neighbors > size:
+        raise ValueError(
+            f"neighbors: got {settings.neighbors} for {size} examples, expected at "
+            "most as many"
+        )
+    zero = np.flatnonzero(~np.asarray(features).any(axis=1))
+    if zero.size:
+        raise ValueError(
+            f"features: {zero.size} row(s) are all zero (first: row {zero[0]}), which "
+            "SimiFeat cannot compare by angle"
+        )
+
+
 def detect(
     features: np.ndarray | jax.Array,
     labels: np.ndarray | jax.Array,
     num_classes: int,
-    key: jax.Array,
+    keys: jax.Array,
     settings: SimiFeat | None = None,
     *,
     augmented: Callable[[int], np.ndarray | jax.Array] | None = None,
@@ -228,7 +251,7 @@ def detect(
       features: (N, d) floats, compared by cosine.
       labels: (R, N) given labels.
       num_classes: C.
-      key: PRNG key.
+      keys: (R,) PRNG keys.
       settings: of the detector.
       augmented: `(pass) -> (N, d)` features of freshly augmented images. The authors
         use 21 such passes; without it, passes share the features and differ in
@@ -243,6 +266,7 @@ def detect(
     settings = settings or SimiFeat()
     checks.rank("labels", labels, 2)
     checks.same_length(features=features, **{"labels of a repeat": labels[0]})
+    checks.same_length(labels=labels, keys=keys)
     labels = jnp.asarray(labels, jnp.int32)
     repeats = labels.shape[0]
     consensus = jax.tree.map(
@@ -261,11 +285,11 @@ def detect(
             _one_pass,
             num_classes=num_classes,
             settings=settings,
-            steps=settings.later_steps if number else settings.first_steps,
+            first=number == 0,
         )
-        keys = jax.random.split(jax.random.fold_in(key, number), repeats)
+        pass_keys = jax.vmap(jax.random.fold_in, (0, None))(keys, number)
         suspicious, consensus = jax.vmap(one, in_axes=(0, None, None, 0, 0))(
-            labels, found.indices, found.distances, consensus, keys
+            labels, found.indices, found.distances, consensus, pass_keys
         )
         votes = votes + suspicious
     return 2 * votes > settings.passes

@@ -91,7 +91,7 @@ def alpha_weights(
       loss_pass: "evaluation" weighs by the losses of all examples at the epoch's
         end, given to `epoch` as `losses`; "training" by the losses each example had
         when the epoch visited it, which costs no extra pass. Examples that were
-        never visited keep the mean weight.
+        never visited move towards the mean weight.
       weighting: "unit_mean" multiplies an example's weight by `N alpha`, which
         equals ordinary training at uniform alpha; "literal" uses alpha itself and a
         *sum* over the batch, as Eq. 2 is printed (N/B times smaller steps).

@@ -193,7 +193,7 @@ def reduce(terms: Terms, axis_name: str | None = None) -> jax.Array:
     arrays and under `jax.shard_map` nothing remains to be done; under `jax.pmap`
     each device holds its own share scaled by the device count, so take
     `jax.lax.pmean` of the gradients (a no-op under `shard_map` with its default
-    replication check).
+    replication check; needed there too with `check_vma=False`).
 
     Args:
       terms: what the last transform returned.

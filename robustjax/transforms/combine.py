@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import inspect
 import itertools
 from collections.abc import Callable, Mapping, Sequence
@@ -193,7 +194,7 @@ def inject_hyperparameters(
     Numbers and arrays become traced leaves of `state.shared["hyperparameters"]`, so
     that changing them (`set_hyperparameters`) or sweeping them under `vmap` compiles
     nothing anew; callables are schedules, evaluated at the number of updates (or
-    epochs) so far. Strings, booleans and None stay static.
+    epochs) so far. Strings, booleans, enums and None stay static.
 
     Args:
       factory: makes a `LossTransform` from keyword arguments.
@@ -206,13 +207,18 @@ def inject_hyperparameters(
         raise ValueError(f"per: got {per!r}, expected 'step' or 'epoch'")
 
     def make(**arguments: Any) -> LossTransform:
-        bound = inspect.signature(factory).bind(**arguments)
+        signature = inspect.signature(factory)
+        bound = signature.bind(**arguments)
         bound.apply_defaults()
+        given = dict(bound.arguments)
+        for parameter in signature.parameters.values():
+            if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+                given |= given.pop(parameter.name)
         static: dict[str, Any] = {}
         schedules: dict[str, Callable[[jax.Array], jax.Array]] = {}
         numbers: dict[str, Any] = {}
-        for name, value in bound.arguments.items():
-            if isinstance(value, bool | str | LossTransform | None):
+        for name, value in given.items():
+            if isinstance(value, bool | str | enum.Enum | LossTransform | None):
                 static[name] = value
             elif callable(value):
                 # A default that is a function (a loss, say) is not a schedule.
@@ -267,12 +273,38 @@ def inject_hyperparameters(
     return make
 
 
-def set_hyperparameters(state: LossState, **values: Any) -> LossState:
+def set_hyperparameters(
+    state: LossState, /, *path: int | str, **values: Any
+) -> LossState:
     """Replaces injected hyperparameters in the state of an injected transform.
 
+    Args:
+      state: of the transform itself, or of a chain that holds it.
+      *path: where it is in the chain: its position, or its name in a `named_chain`;
+        more of them for chains within chains.
+      **values: new values by name.
+
     Raises:
-      ValueError: a name that was not injected, or another shape than before.
+      ValueError: a place without injected hyperparameters, a name that was not
+        injected, or another shape than before.
     """
+    if path:
+        first, *rest = path
+        try:
+            rows, shared = state.rows[first], state.shared[first]
+        except (KeyError, IndexError, TypeError):
+            known = state.shared if isinstance(state.shared, dict) else ()
+            places = ", ".join(map(str, known or range(len(state.shared))))
+            raise ValueError(
+                f"path: got {first!r}, expected one of: {places}"
+            ) from None
+        inner = set_hyperparameters(LossState(rows, shared), *rest, **values)
+        return state._replace(shared=_with_entry(state.shared, first, inner.shared))
+    if not (isinstance(state.shared, dict) and "hyperparameters" in state.shared):
+        raise ValueError(
+            "state: holds no injected hyperparameters; in a chain, say where, as in "
+            "set_hyperparameters(state, 0, q=0.5)"
+        )
     old = state.shared["hyperparameters"]
     for name, value in values.items():
         if name not in old:
@@ -288,3 +320,12 @@ def set_hyperparameters(state: LossState, **values: Any) -> LossState:
         **{k: jnp.asarray(v, old[k].dtype) for k, v in values.items()},
     }
     return state._replace(shared={**state.shared, "hyperparameters": new})
+
+
+def _with_entry(shared: Any, place: int | str, value: Any) -> Any:
+    """A copy of a tuple or dict with one entry replaced."""
+    if isinstance(shared, dict):
+        return {**shared, place: value}
+    entries = list(shared)
+    entries[place] = value  # type: ignore[index]
+    return tuple(entries)

@@ -28,7 +28,7 @@ def _row_index(batch: Batch, mask: jax.Array, padded_examples: int) -> jax.Array
     index would wrap around instead, so it is sent out of range too.
     """
     index = batch["index"]
-    if not checks.is_traced(index):
+    if not checks.is_traced((index, mask)):
         real = np.asarray(index)[np.asarray(mask)]
         values, counts = np.unique(real, return_counts=True)
         if (counts > 1).any():

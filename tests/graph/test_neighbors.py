@@ -40,6 +40,23 @@ def test_far_offset_does_not_spoil_the_order(rng):
     assert (np.asarray(got.indices) == want).mean() > 0.99
 
 
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+def test_tight_clusters_far_apart_are_found_in_double(metric, rng):
+    centers = rng.choice([-100.0, 100.0], (600, 1)) * np.array([[1.0, -1.0, 1.0, 1.0]])
+    points = (centers + 0.01 * rng.normal(size=(600, 4))).astype(np.float32)
+    got = graph.nearest_neighbors(points, 5, metric=metric)
+    if metric == "euclidean":
+        want = sklearn_neighbors(points, 5, metric)[1]
+        assert (np.asarray(got.indices) == want).mean() > 0.99
+    else:
+        # Unit vectors have been rounded to float32, which is what there is to find.
+        unit = points / np.linalg.norm(points, axis=1, keepdims=True)
+        chosen = unit[np.asarray(got.indices)].astype(np.float64)
+        square = ((chosen - unit[:, None]) ** 2).sum(-1)
+        best = sklearn_neighbors(unit, 5, "euclidean")[0] ** 2
+        np.testing.assert_allclose(square, best, rtol=0.3, atol=1e-13)
+
+
 def test_duplicates_are_neighbours_and_ties_go_to_the_lowest_index():
     points = np.zeros((9, 2), np.float32)
     points[8] = 5

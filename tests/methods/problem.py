@@ -61,12 +61,22 @@ def finished(arm, budget=BUDGET):
 
 
 @functools.cache
-def finished_by_name(name):
-    """`finished` for an arm of the registry, computed once."""
+def small_trainer(settings):
+    """A trainer on the first 64 digits."""
+    return methods.RoundTrainer(digits()[0].inputs[:64], 10, settings)
+
+
+def options():
+    """Arms small enough for tests."""
     noisy = digits()[2] != digits()[0].labels[None]
-    options = methods.ArmOptions(
+    return methods.ArmOptions(
         noise_rate=float(noisy.mean()),
         o2u_net=methods.O2UNet(epochs=20, batch_size=32),
         simifeat=methods.SimiFeat(passes=5),
     )
-    return finished(methods.make_arm(name, options))
+
+
+@functools.cache
+def finished_by_name(name):
+    """`finished` for an arm of the registry, computed once."""
+    return finished(methods.make_arm(name, options()))

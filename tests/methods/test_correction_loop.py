@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from robustjax import methods
+from robustjax.training import CheckpointFolder
 from tests.methods import problem
 
 
@@ -72,20 +73,54 @@ def test_arms_share_their_first_classifier():
         np.testing.assert_array_equal(other, first[0])
 
 
-@pytest.mark.parametrize("name", ["alc", "dalc", "simifeat"])
-def test_a_run_continues_from_any_received_round(name):
-    options = methods.ArmOptions(simifeat=methods.SimiFeat(passes=5))
+@pytest.mark.parametrize("name", ["alc", "dalc", "o2u_net", "simifeat"])
+def test_a_run_continues_from_a_checkpoint_of_any_round(name, tmp_path):
+    options = problem.options()
     want, _ = problem.finished_by_name(name)
     train, _, noisy = problem.digits()
     oracle = methods.simulated_oracle(train.labels)
     run = problem.make_run(methods.make_arm(name, options))
     state, picks, _ = run.propose(run.start(noisy), 0)
     state = run.receive(state, 0, oracle(picks))
-    state = jax.tree.map(jnp.copy, state)
-    again = problem.make_run(methods.make_arm(name, options))
+    CheckpointFolder(tmp_path).save(1, state)
+    # What the trainer keeps between rounds must not matter.
+    fresh = problem.trainer.__wrapped__()
+    again = problem.make_run(methods.make_arm(name, options), trainer_=fresh)
+    _, state, _ = CheckpointFolder(tmp_path).restore_latest(again.start(noisy))
     state, picks, _ = again.propose(state, 1)
     _, state = again.finish(again.receive(state, 1, oracle(picks)))
     chex.assert_trees_all_equal(state, want)
+
+
+@pytest.mark.parametrize(
+    "name", ["random", "robust", "alc", "diffusion", "dalc", "dalc_expert", "o2u_net"]
+)
+def test_every_example_can_be_asked_about(name):
+    train, _, noisy = problem.digits()
+    settings = methods.ClassifierSettings(hidden=(8, 8, 8), epochs=1, batch_size=32)
+    trainer = problem.small_trainer(settings)
+    budget = methods.Budget(total=64, batch=24)
+    keys = jax.random.split(jax.random.key(1), problem.REPEATS)
+    arm = methods.make_arm(name, problem.options())
+    run = methods.CorrectionRun(arm, trainer, budget, keys)
+    state = run.start(noisy[:, :64])
+    for number in range(budget.rounds):
+        state, picks, _ = run.propose(state, number)
+        state = run.receive(state, number, train.labels[picks])
+    for repeat in range(problem.REPEATS):
+        assert sorted(state.picks[repeat].tolist()) == list(range(64))
+        np.testing.assert_array_equal(state.labels[repeat], train.labels[:64])
+
+
+def test_an_arm_that_asks_twice_is_stopped():
+    class Twice(methods.ActiveLabelCorrection):
+        def select(self, trainer, model, state, keys, count):
+            return jnp.zeros((problem.REPEATS, count), jnp.int32), state.memory
+
+    _, _, noisy = problem.digits()
+    run = problem.make_run(Twice(robust=False, propagation=None))
+    with pytest.raises(RuntimeError, match="picked an example that was picked before"):
+        run.propose(run.start(noisy), 0)
 
 
 def test_last_round_may_be_smaller():

@@ -75,7 +75,7 @@ def test_simifeat_finds_wrong_labels(rule, rng):
         features,
         np.stack([noisy, true]),
         3,
-        jax.random.key(1),
+        jax.random.split(jax.random.key(1), 2),
         methods.SimiFeat(rule=rule, passes=5, jitter=0.0),
     )
     # Ten voters leave a few neighbourhoods without a majority of right labels.
@@ -95,7 +95,7 @@ def test_simifeat_takes_fresh_features_per_pass(rng):
         features,
         noisy[None],
         3,
-        jax.random.key(1),
+        jax.random.split(jax.random.key(1), 1),
         methods.SimiFeat(passes=3),
         augmented=augmented,
     )
@@ -137,9 +137,24 @@ def test_o2u_flags_the_known_share_better_than_chance():
         ),
         (
             lambda: simifeat.detect(
-                np.ones((5, 2)), np.zeros((1, 4), int), 2, jax.random.key(0)
+                np.ones((5, 2)),
+                np.zeros((1, 4), int),
+                2,
+                jax.random.split(jax.random.key(0), 1),
             ),
             "features: lengths differ",
+        ),
+        (
+            lambda: simifeat.check(np.eye(9, 8), methods.SimiFeat()),
+            "neighbors: got 10 for 9 examples",
+        ),
+        (
+            lambda: simifeat.check(np.eye(12, 11), methods.SimiFeat()),
+            r"features: 1 row\(s\) are all zero \(first: row 11\)",
+        ),
+        (
+            lambda: methods.O2UNet(batch_size=64).check(63),
+            "o2u_batch_size: got 64, expected at most .* 63",
         ),
     ],
 )

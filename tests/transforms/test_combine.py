@@ -1,5 +1,7 @@
 """Chains, conditions, injected hyperparameters, rows and the reduction."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -134,6 +136,49 @@ def test_injected_matrix_and_static_flags():
         step_size=0.2, scale="pairwise"
     )
     assert set(weights.init(SPEC).shared["hyperparameters"]) == {"step_size"}
+
+
+def test_injected_hyperparameters_are_set_inside_chains():
+    gce = rj.inject_hyperparameters(rj.gce)
+    limited = rj.only_where(gce(q=0.7), lambda batch: batch["label"] >= 0)
+    chains = {
+        (1,): rj.chain(rj.given_weights(), gce(q=0.7)),
+        ("head",): rj.named_chain(w=rj.given_weights(), head=gce(q=0.7)),
+        (1, 0): rj.chain(rj.given_weights(), limited),
+    }
+    want = rj.losses.gce(LOGITS, BATCH["label"], q=0.2)
+    for path, tx in chains.items():
+        state = rj.set_hyperparameters(tx.init(SPEC), *path, q=0.2)
+        np.testing.assert_allclose(run(tx, state=state)[0].value, want, rtol=1e-5)
+    with pytest.raises(ValueError, match="path: got 'tail', expected one of: w, head"):
+        rj.set_hyperparameters(chains[("head",)].init(SPEC), "tail", q=0.2)
+    with pytest.raises(ValueError, match="path: got 7, expected one of: 0, 1"):
+        rj.set_hyperparameters(chains[(1,)].init(SPEC), 7, q=0.2)
+    with pytest.raises(ValueError, match="in a chain, say where"):
+        rj.set_hyperparameters(chains[(1,)].init(SPEC), q=0.2)
+
+
+def test_injection_passes_over_what_is_no_number():
+    tx = rj.inject_hyperparameters(rj.given_weights)(reduction=rj.Reduction.SUM)
+    assert run(tx)[0].reduction is rj.Reduction.SUM
+    head = functools.partial(rj.loss_head, rj.losses.gce, name="gce")
+    tx = rj.inject_hyperparameters(head)(q=0.4)
+    state = rj.set_hyperparameters(tx.init(SPEC), q=0.1)
+    want = rj.losses.gce(LOGITS, BATCH["label"], q=0.1)
+    np.testing.assert_allclose(run(tx, state=state)[0].value, want, rtol=1e-5)
+
+
+def test_a_batch_that_is_closed_over_works_under_jit():
+    tx = rj.chain(rj.alpha_weights(loss_pass="training"), rj.ce())
+    batch = {"index": BATCH["index"], "label": BATCH["label"]}
+
+    @jax.jit
+    def loss(state, logits):
+        terms, _ = tx.update(rj.start(batch), state, batch, logits=logits)
+        return rj.reduce(terms)
+
+    want = rj.losses.cross_entropy(LOGITS, BATCH["label"]).mean()
+    np.testing.assert_allclose(loss(tx.init(SPEC), LOGITS), want, rtol=1e-6)
 
 
 def test_injection_checks_values_names_and_shapes():
