@@ -15,9 +15,8 @@ NETWORKS = ("resnet18", "resnet50", "resnet101")
 
 def data_folder(flag: str | None) -> str | None:
     """The tfds folder: as given, or `$ROBUSTJAX_DATA/tfds`, or tfds' own default."""
-    if flag is not None or "ROBUSTJAX_DATA" not in os.environ:
-        return flag
-    return os.path.join(os.environ["ROBUSTJAX_DATA"], "tfds")
+    root = os.environ.get("ROBUSTJAX_DATA")
+    return os.path.join(root, "tfds") if flag is None and root else flag
 
 
 def load_splits(

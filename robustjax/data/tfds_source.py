@@ -59,7 +59,8 @@ def load_tfds(
     except tfds.core.registered.DatasetNotFoundError:
         here = sorted(os.listdir(data_dir)) if data_dir else []
         where = f"; prepared under {data_dir}: {', '.join(here)}" if here else ""
-        near = difflib.get_close_matches(name, tfds.list_builders(), n=1)
+        known = tfds.list_builders(with_community_datasets=False)
+        near = difflib.get_close_matches(name, known, n=1)
         hint = f" (did you mean {near[0]!r}?)" if near else ""
         raise ValueError(
             f"dataset: tfds knows no {name!r}{hint}, and it is neither 'digits', an "
