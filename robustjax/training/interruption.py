@@ -20,8 +20,11 @@ class StopRequest:
         self.signal_name: str | None = None
 
     def __call__(self, number: int, frame: types.FrameType | None) -> None:
-        """The signal handler."""
+        """The signal handler; a second signal ends the process at once."""
         del frame
+        if self.signal_name is not None:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(signal.Signals(number))
         self.signal_name = signal.Signals(number).name
 
     def check(self) -> None:

@@ -274,9 +274,11 @@ def test_features_of_a_frozen_network_are_extracted_once(tmp_path, capsys):
 
 
 def _command(folder, *more):
+    arms = ["random", "alc", "dalc"]
+    longer = {"run_dir": folder, "epochs": 40, "methods": arms}
     flags = [
         f"--{name}={','.join(value) if isinstance(value, list) else value}"
-        for name, value in {**SMALL, "run_dir": folder, "epochs": 40}.items()
+        for name, value in {**SMALL, **longer}.items()
     ]
     module = "experiments.active_label_correction"
     return [sys.executable, "-m", module, *flags, *more]

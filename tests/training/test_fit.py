@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 
 import chex
 import jax
@@ -195,3 +197,16 @@ def test_metric_log_survives_a_torn_line(tmp_path):
 def test_csv_has_all_columns(tmp_path):
     write_csv(tmp_path / "t.csv", [{"a": 1}, {"a": 2, "b": 3.5}])
     assert (tmp_path / "t.csv").read_text() == "a,b\n1,\n2,3.5\n"
+
+
+def test_a_second_signal_ends_the_process():
+    code = (
+        "import os, signal, time\n"
+        "from robustjax.training import stop_on_signals\n"
+        "with stop_on_signals():\n"
+        "    for _ in range(2):\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    time.sleep(60)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], timeout=50, check=False)
+    assert done.returncode == -signal.SIGTERM
