@@ -3,15 +3,16 @@
     python -m experiments.correct_labels --dataset=features.npz --folder=correction
 
 trains on the labels as they are and writes `correction/to_label.csv`: the examples
-to look at next. Fill its column `new_label` (leave blank what you cannot decide),
-save it as `correction/labeled.csv`, and run the same command again: it takes your
-answers in, retrains, and asks the next questions. `correction/labels.csv` always
-holds the labels so far.
+to look at next. Fill its column `new_label` (leave blank what you cannot decide: it
+keeps its label and is not asked about again), save it as `correction/labeled.csv`, and
+run the same command again: it takes your answers in, retrains, and asks the next
+questions. `correction/labels.csv` always holds the labels so far.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 from absl import flags
@@ -21,6 +22,7 @@ from experiments.common.config_flags import option
 from experiments.common.inputs import data_folder
 from experiments.common.launch import launch
 from robustjax import checks, data, methods
+from robustjax.methods.correction_loop import Arm
 from robustjax.training import StopRequest
 from robustjax.training.progress import progress_bar
 
@@ -40,8 +42,11 @@ class CurationConfig:
     )
     standardize: bool = option(False, "Give inputs zero mean and unit deviation.")
     folder: str | None = option(None, "Where questions, answers and labels live.")
-    batch: int = option(100, "Questions at a time.")
+    batch: int = option(100, "Questions at a time, at most all.")
     method: str = option("alc", "Which examples to ask about.")
+    noise_rate: float | None = option(
+        None, "The known or estimated share of wrong labels; only o2u_net needs it."
+    )
     hidden: tuple[int, ...] = option((256, 256, 256), "Widths of the hidden layers.")
     epochs: int = option(20, "Epochs per round.")
     batch_size: int = option(128, "Examples per training step.")
@@ -70,22 +75,47 @@ def _load(config: CurationConfig) -> data.Dataset:
     return dataset
 
 
+def _make_arm(config: CurationConfig) -> Arm | None:
+    """The method, or None for the default one."""
+    checks.one_of("method", config.method, methods.ARM_NAMES)
+    if config.noise_rate is not None:
+        checks.in_range(
+            "noise_rate", config.noise_rate, 0, 1, low_open=True, high_open=True
+        )
+    if config.method == "alc":
+        return None
+    options = methods.ArmOptions(noise_rate=config.noise_rate)
+    return methods.make_arm(config.method, options)
+
+
 def main(stop: StopRequest) -> None:
     """Takes in what was answered, and asks on."""
-    del stop  # A round is short, and what was taken in is already saved.
     config = config_flags.read_config(CurationConfig, {}, None, flags.FLAGS)
     for name in ("dataset", "folder"):
         if getattr(config, name) is None:
             raise ValueError(f"{name}: got nothing, expected --{name}=…")
-    checks.one_of("method", config.method, methods.ARM_NAMES)
     assert config.folder is not None
+    arm = _make_arm(config)
     dataset = _load(config)
-    bar = progress_bar(config.epochs, "training", unit="epoch")
+    bar: Any = None
+
+    def on_epoch(kind: str, epoch: int, metrics: dict[str, np.ndarray]) -> None:
+        nonlocal bar
+        del kind, epoch, metrics
+        if bar is None:  # Not before: faulty files end in one line.
+            bar = progress_bar(config.epochs, "training", unit="epoch")
+        # Some methods train twice in a round; the bar learns it as they do.
+        if bar.n >= bar.total:
+            bar.total += 1
+        bar.update(1)
+        # What was answered is saved by now; the round begins anew next time.
+        stop.check()
+
     exchange = methods.LabelExchange(
         config.folder,
         dataset,
-        batch=config.batch,
-        arm=None if config.method == "alc" else methods.make_arm(config.method),
+        batch=min(config.batch, len(dataset)),
+        arm=arm,
         settings=methods.ClassifierSettings(
             hidden=config.hidden,
             epochs=config.epochs,
@@ -93,14 +123,21 @@ def main(stop: StopRequest) -> None:
             learning_rate=config.learning_rate,
         ),
         seed=config.seed,
-        on_epoch=lambda kind, epoch, metrics: bar.update(1),
+        on_epoch=on_epoch,
     )
-    with bar:
+    try:
         pending = exchange.advance()
+    finally:
+        if bar is not None:
+            bar.close()
     changed = int(np.sum(exchange.labels != dataset.labels))
     print(f"{len(dataset):,} examples, {changed:,} labels changed so far")
     if pending is None:
-        print("every example has been asked about; the labels are in labels.csv")
+        skipped = int(np.sum(exchange.status == "skipped"))
+        print(
+            f"every example has been asked about ({skipped:,} were left blank); the "
+            f"labels are in {exchange.folder / 'labels.csv'}"
+        )
         return
     print(
         f"round {pending.round_number}: fill the column new_label of {pending.asked} "

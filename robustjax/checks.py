@@ -80,7 +80,8 @@ def same_length(**arrays: Any) -> int:
 def finite(name: str, array: Any) -> None:
     """Raises `ValueError` naming the first row that holds a NaN or an infinity."""
     array = np.asarray(array)
-    if not np.issubdtype(array.dtype, np.inexact):
+    # NumPy does not know that bfloat16 is a float; JAX does.
+    if not jax.dtypes.issubdtype(array.dtype, np.inexact):
         return
     rows = array.reshape(array.shape[0], -1) if array.ndim else array.reshape(1, 1)
     # The sum of a row is finite whenever the row is, short of overflow, and takes
@@ -143,9 +144,30 @@ def labels(
 
 
 def unique_ids(name: str, ids: Any) -> np.ndarray:
-    """Returns ids as an array; raises `ValueError` naming the first duplicate."""
-    array = np.asarray(ids)
+    """Returns ids as an array of integers or strings after checking them.
+
+    Args:
+      name: what to call the argument in an error.
+      ids: (N,) integers or strings; also as objects, as pandas has its strings.
+
+    Raises:
+      ValueError: a wrong rank, ids of another kind, duplicates.
+    """
+    # A list is looked at item by item: NumPy turns ["a", nan] into two strings.
+    array = np.asarray(ids, object if isinstance(ids, list | tuple) else None)
     rank(name, array, 1)
+    if array.dtype.kind in "OT":
+        for row, value in enumerate(array):
+            good = isinstance(value, str | int | np.integer)
+            if not good or isinstance(value, bool):
+                raise ValueError(
+                    f"{name}: got {value!r} at row {row}, expected integers or strings"
+                )
+        array = np.array(array.tolist() or np.zeros(0, int))
+    if array.dtype.kind not in "iuU":
+        raise ValueError(
+            f"{name}: got {array.dtype.name}, expected integers or strings"
+        )
     values, counts = np.unique(array, return_counts=True)
     if (counts > 1).any():
         twice = values[counts > 1]

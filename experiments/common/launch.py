@@ -59,4 +59,4 @@ def _is_ours(error: Exception) -> bool:
     if frame is None:
         return False
     module = frame.tb_frame.f_globals.get("__name__", "")
-    return module.split(".")[0] in ("robustjax", "experiments")
+    return module.split(".")[0] in ("robustjax", "experiments", "__main__")

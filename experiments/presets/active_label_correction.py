@@ -135,6 +135,20 @@ PRESETS: dict[str, dict[str, Any]] = {
         "o2u_epochs": 30,
         "o2u_batch_size": 128,
     },
+    # 10,000 images by what `experiments.learn_features` writes for
+    # --dataset=cifar10 --train_split='train[:10000]' --epochs=15.
+    "cifar10_simclr": {
+        **_MEASURED,
+        "dataset": "runs/learn_features/cifar10/features.npz",
+        "standardize": True,
+        "noise_include_true": True,
+        "budget": 2_000,
+        "batch": 500,
+        "repeats": 5,
+        "hidden": (256, 256, 256),
+        "epochs": 15,
+        "loss_pass": "training",
+    },
     # The paper's data sets and settings, on frozen ImageNet ResNet-101 features.
     "cifar10": {"dataset": "cifar10", **_PAPER},
     "cifar100": {"dataset": "cifar100", **_PAPER},

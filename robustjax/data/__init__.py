@@ -2,6 +2,11 @@
 
 from robustjax.data.array_files import load_npz as load_npz
 from robustjax.data.array_files import save_npz as save_npz
+from robustjax.data.augmentation import color_jitter as color_jitter
+from robustjax.data.augmentation import random_flip as random_flip
+from robustjax.data.augmentation import random_grayscale as random_grayscale
+from robustjax.data.augmentation import random_resized_crop as random_resized_crop
+from robustjax.data.augmentation import simclr_augmentation as simclr_augmentation
 from robustjax.data.dataset import Dataset as Dataset
 from robustjax.data.dataset import check_clean_labels as check_clean_labels
 from robustjax.data.dataset import join as join

@@ -6,9 +6,13 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
+import jax
 import numpy as np
 
 from robustjax import checks
+
+# As JAX sees them: bfloat16 is a float.
+_NUMBERS = (np.integer, np.floating, np.bool_)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,19 +59,24 @@ def make_dataset(
     Args:
       inputs: (N, ...) numbers.
       labels: (N,) integer class indices.
-      ids: (N,) unique integers or strings; by default 0 … N-1.
+      ids: (N,) unique integers or strings (as objects too); by default 0 … N-1.
       class_names: C names; by default "0" … for all classes up to the largest label.
       name: for reports.
 
     Raises:
-      ValueError: lengths that differ, labels out of range or not integers,
-        duplicate ids, non-finite inputs, a class without any example.
+      ValueError: lengths that differ, labels out of range or not integers, ids that
+        are duplicate or neither integers nor strings, inputs that are no numbers or
+        not finite, a class without any example.
     """
     inputs = np.asarray(inputs)
     if inputs.ndim < 2:
         raise ValueError(
             f"inputs: got shape {inputs.shape}, expected (N, ...) with at least one "
             "feature axis"
+        )
+    if not any(jax.dtypes.issubdtype(inputs.dtype, kind) for kind in _NUMBERS):
+        raise ValueError(
+            f"inputs: got {inputs.dtype.name}, expected integers, floats or booleans"
         )
     count = None if class_names is None else len(class_names)
     labels = checks.labels("labels", labels, count)

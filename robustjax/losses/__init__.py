@@ -10,3 +10,4 @@ from robustjax.losses.classification import (
 )
 from robustjax.losses.classification import symmetric_ce as symmetric_ce
 from robustjax.losses.classification import truncated_gce as truncated_gce
+from robustjax.losses.contrastive import nt_xent as nt_xent

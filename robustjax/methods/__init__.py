@@ -17,7 +17,12 @@ from robustjax.methods.curation import LabelExchange as LabelExchange
 from robustjax.methods.curation import correct_labels as correct_labels
 from robustjax.methods.dalc import Dalc as Dalc
 from robustjax.methods.hard_detection import HardDetection as HardDetection
+from robustjax.methods.label_ranking import RankedLabels as RankedLabels
+from robustjax.methods.label_ranking import rank_labels as rank_labels
 from robustjax.methods.o2u_net import O2UNet as O2UNet
 from robustjax.methods.round_training import ClassifierSettings as ClassifierSettings
 from robustjax.methods.round_training import RoundTrainer as RoundTrainer
+from robustjax.methods.simclr import encode as encode
+from robustjax.methods.simclr import simclr as simclr
+from robustjax.methods.simclr import train_simclr as train_simclr
 from robustjax.methods.simifeat import SimiFeat as SimiFeat

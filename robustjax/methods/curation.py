@@ -2,43 +2,29 @@
 
 `correct_labels` asks a callback; `LabelExchange` asks a person through files, over
 days if need be. Both tell which labels to look at next, and train a classifier that
-is not ruined by the wrong ones meanwhile.
+is not ruined by the wrong ones meanwhile. (For a ranked list alone, see
+`label_ranking.rank_labels`.)
 """
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import hashlib
-import io
 import json
+import os
 import pathlib
 from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from robustjax import data, scores
-from robustjax.methods.active_label_correction import (
-    ActiveLabelCorrection,
-    Propagation,
-)
-from robustjax.methods.correction_loop import (
-    Arm,
-    Budget,
-    CorrectionRun,
-    CorrectionState,
-    RoundModel,
-)
-from robustjax.methods.round_training import (
-    ClassifierSettings,
-    EpochReport,
-    RoundTrainer,
-)
+from robustjax import data
+from robustjax.methods.correction_loop import Arm, Budget, CorrectionState
+from robustjax.methods.label_ranking import RankedLabels, describe_picks, make_run
+from robustjax.methods.round_training import ClassifierSettings, EpochReport
 from robustjax.training import CheckpointFolder
-from robustjax.training.metrics import write_atomically
+from robustjax.training.metrics import write_atomically, write_csv
 
 LabelCallback = Callable[[np.ndarray], np.ndarray]
 """`(Q,) ids -> (Q,) class indices`."""
@@ -46,7 +32,6 @@ LabelCallback = Callable[[np.ndarray], np.ndarray]
 ASKED = "to_label.csv"
 ANSWERED = "labeled.csv"
 LABELS = "labels.csv"
-_COLUMNS = ("id", "current_label", "suggested_label", "uncertainty", "new_label")
 
 
 class Corrected(NamedTuple):
@@ -61,29 +46,6 @@ class Corrected(NamedTuple):
     labels: np.ndarray
     queried: np.ndarray
     probabilities: np.ndarray
-
-
-def _default_arm() -> Arm:
-    """ALC with the reading of its diffusion that never cost us accuracy."""
-    return ActiveLabelCorrection(propagation=Propagation(mode="delta"))
-
-
-def _make_run(
-    dataset: data.Dataset,
-    budget: Budget,
-    arm: Arm | None,
-    settings: ClassifierSettings | None,
-    seed: int,
-    on_epoch: EpochReport | None,
-) -> CorrectionRun:
-    trainer = RoundTrainer(
-        dataset.inputs,
-        dataset.num_classes,
-        settings or ClassifierSettings(),
-        on_epoch=on_epoch,
-    )
-    keys = jax.random.split(jax.random.key(seed), 1)
-    return CorrectionRun(arm or _default_arm(), trainer, budget, keys)
 
 
 def correct_labels(
@@ -105,7 +67,8 @@ def correct_labels(
       budget: labels to ask for in all.
       batch: labels per round; the classifier is retrained in between.
       arm: the method; by default `ActiveLabelCorrection` with "delta" diffusion.
-      settings: of the classifier.
+      settings: of the classifier; by default those of `ClassifierSettings`, with
+        batches no larger than the data set.
       seed: of all randomness.
       on_epoch: called with the kind of training, the epoch and its metrics.
 
@@ -113,7 +76,7 @@ def correct_labels(
       ValueError: a budget that does not fit, or answers that are no classes.
     """
     plan = Budget(budget, batch)
-    run = _make_run(dataset, plan, arm, settings, seed, on_epoch)
+    run = make_run(dataset, plan, arm, settings, seed, on_epoch)
     state = run.start(dataset.labels[None])
     for number in range(plan.rounds):
         state, picks, _ = run.propose(state, number)
@@ -148,11 +111,20 @@ class LabelExchange:
 
     `advance` writes `to_label.csv`: ids with their current labels, what the
     classifier suggests, and an empty column `new_label`, most useful questions
-    first. The person fills the column (as far as they come; class names or indices),
-    saves the file as `labeled.csv` in the same folder, and `advance`, in this
-    process or another one days later, reads it, files it away, retrains and asks
-    the next questions. `labels.csv` always holds all current labels. Nothing that
-    was answered is lost if a process dies or a file is faulty.
+    first. The person fills the column (class names or indices), saves the file as
+    `labeled.csv` in the same folder, and `advance`, in this process or another one
+    days later, reads it, files it away under `answers/`, retrains and asks the next
+    questions.
+
+    Every example is asked about once. One that the person leaves blank, or whose row
+    they delete, is skipped: it keeps its label, training goes on treating that label
+    as unchecked, and it is not asked about again; a file may be blank throughout.
+    The exchange ends when every example was asked about.
+
+    From the first `advance` on, `labels.csv` holds all current labels, the given
+    ones, and a status: "given" (no answer yet), "corrected", "confirmed" or
+    "skipped". Nothing that was answered is lost if a process dies or a file is
+    faulty: the next `advance` goes on from there.
     """
 
     def __init__(
@@ -173,20 +145,29 @@ class LabelExchange:
           dataset: features (or images) with the noisy labels and stable ids.
           batch: questions per round.
           arm: the method; by default `ActiveLabelCorrection` with "delta" diffusion.
-          settings: of the classifier.
+          settings: of the classifier; by default those of `ClassifierSettings`, with
+            batches no larger than the data set.
           seed: of all randomness.
           on_epoch: called with the kind of training, the epoch and its metrics.
 
         Raises:
-          ValueError: a batch above the number of examples, or a folder that belongs
-            to other data or settings.
+          ValueError: a batch above the number of examples, settings that do not fit
+            the data, an arm whose `repr` differs between processes, or a folder that
+            belongs to other data or settings.
         """
+        if batch > len(dataset):
+            raise ValueError(
+                f"batch: got {batch}, expected at most the number of examples, "
+                f"{len(dataset)}"
+            )
         # A person stops when they like; the pool is the only limit.
         plan = Budget(len(dataset), batch)
-        self._run = _make_run(dataset, plan, arm, settings, seed, on_epoch)
+        self._run = make_run(dataset, plan, arm, settings, seed, on_epoch)
+        # Arms check themselves here; a folder is claimed only by what can start.
+        self._run.start(dataset.labels[None])
         self._dataset = dataset
         self.folder = pathlib.Path(folder)
-        self._claim(batch, settings or ClassifierSettings(), seed)
+        self._claim(batch, repr(self._run.arm), seed)
         self._checkpoints = CheckpointFolder(self.folder / "checkpoints")
         (self.folder / "answers").mkdir(exist_ok=True)
 
@@ -201,16 +182,23 @@ class LabelExchange:
         """
         state, number, waiting = self._restore()
         if waiting:
-            answers = self.folder / ANSWERED
-            if not answers.exists():
+            # Answers are filed away before they are noted: where a process died in
+            # between, they are found there and taken in again.
+            filed = self.folder / "answers" / f"round_{number:04d}.csv"
+            source = filed if filed.exists() else self.folder / ANSWERED
+            if not source.exists():
                 return self._pending(number)
-            state = self._take_in(state, number, answers)
+            state = self._take_in(state, number, source)
+            os.replace(source, filed)
+            self._checkpoints.save(2 * number + 2, state)
             number += 1
+        self._write_labels(state)
         if number >= self._run.budget.rounds:
             return None
         state, picks, model = self._run.propose(state, number)
+        labels = np.asarray(state.labels[0])
         # The questions first: a checkpoint that waits must have a file to answer.
-        self._write_questions(state, picks[0], model)
+        self._write_questions(describe_picks(self._dataset, labels, picks[0], model))
         self._checkpoints.save(2 * number + 1, state)
         return self._pending(number)
 
@@ -220,8 +208,19 @@ class LabelExchange:
         state, _, _ = self._restore()
         return np.asarray(state.labels[0])
 
-    def _claim(self, batch: int, settings: ClassifierSettings, seed: int) -> None:
+    @property
+    def status(self) -> np.ndarray:
+        """(N,) strings "given", "corrected", "confirmed" or "skipped"."""
+        state, _, _ = self._restore()
+        return self._status(state)
+
+    def _claim(self, batch: int, arm: str, seed: int) -> None:
         """Notes what the folder is for, or checks that it is still the same."""
+        if " at 0x" in arm:
+            raise ValueError(
+                f"arm: got {arm}, expected a repr without addresses (a dataclass has "
+                "one), so that another process can continue"
+            )
         hasher = hashlib.sha256()
         for array in (self._dataset.inputs, self._dataset.labels, self._dataset.ids):
             hasher.update(f"{array.dtype} {array.shape};".encode())
@@ -230,8 +229,8 @@ class LabelExchange:
             "data": hasher.hexdigest(),
             "batch": batch,
             "seed": seed,
-            "arm": repr(self._run.arm),
-            "settings": dataclasses.asdict(settings),
+            "arm": arm,
+            "settings": dataclasses.asdict(self._run.trainer.settings),
         }
         mine = json.loads(json.dumps(mine))
         record = self.folder / "exchange.json"
@@ -286,10 +285,6 @@ class LabelExchange:
                 f"{path.name}: {int(strange.sum())} id(s) were not asked about (first: "
                 f"{stranger!r}); answer the questions of round {number} in {ASKED}"
             )
-        if not len(rows):
-            raise ValueError(
-                f"{path.name}: no row has a new_label, expected at least one answer"
-            )
         place = {row: position for position, row in enumerate(picks.tolist())}
         answers = np.zeros((1, count), np.int32)
         answered = np.zeros((1, count), bool)
@@ -297,45 +292,54 @@ class LabelExchange:
             answers[0, place[row]] = label
             answered[0, place[row]] = True
         state = self._run.receive(state, number, answers, answered)
-        self._checkpoints.save(2 * number + 2, state)
-        path.rename(self.folder / "answers" / f"round_{number:04d}.csv")
-        self._write_labels(state)
-        return state
+        skipped = state.memory.skipped.at[0, picks[~answered[0]]].set(True)
+        return state._replace(memory=state.memory._replace(skipped=skipped))
+
+    def _status(self, state: CorrectionState) -> np.ndarray:
+        checked = np.asarray(state.queried[0])
+        changed = np.asarray(state.labels[0]) != self._dataset.labels
+        skipped = np.asarray(state.memory.skipped[0])
+        return np.select(
+            [checked & changed, checked, skipped],
+            ["corrected", "confirmed", "skipped"],
+            "given",
+        )
 
     def _write_labels(self, state: CorrectionState) -> None:
         names = self._dataset.class_names
-        checked = np.asarray(state.queried[0])
-        rows = [
-            (identity, names[label], names[given], int(seen))
-            for identity, label, given, seen in zip(
-                self._dataset.ids.tolist(),
-                np.asarray(state.labels[0]),
-                self._dataset.labels,
-                checked,
-            )
-        ]
-        _write_rows(
-            self.folder / LABELS, ("id", "label", "given_label", "checked"), rows
+        columns = zip(
+            self._dataset.ids.tolist(),
+            np.asarray(state.labels[0]),
+            self._dataset.labels,
+            self._status(state).tolist(),
         )
-
-    def _write_questions(
-        self, state: CorrectionState, picks: np.ndarray, model: RoundModel
-    ) -> None:
-        names = self._dataset.class_names
-        current = np.asarray(state.labels[0])[picks]
-        logits = model.logits[0][jnp.asarray(picks)]
-        suggested = np.asarray(jnp.argmax(logits, axis=1))
-        uncertainty = np.asarray(scores.entropy(logits))
         rows = [
-            (self._dataset.ids[pick].item(), names[now], names[guess], f"{e:.4f}", "")
-            for pick, now, guess, e in zip(picks, current, suggested, uncertainty)
+            {
+                "id": identity,
+                "label": names[label],
+                "given_label": names[given],
+                "status": status,
+            }
+            for identity, label, given, status in columns
         ]
-        _write_rows(self.folder / ASKED, _COLUMNS, rows)
+        write_csv(self.folder / LABELS, rows)
 
-
-def _write_rows(path: pathlib.Path, header: tuple[str, ...], rows: list[tuple]) -> None:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    write_atomically(path, text.getvalue())
+    def _write_questions(self, questions: RankedLabels) -> None:
+        names = self._dataset.class_names
+        columns = zip(
+            questions.ids.tolist(),
+            questions.current_labels,
+            questions.suggested_labels,
+            questions.uncertainty,
+        )
+        rows = [
+            {
+                "id": identity,
+                "current_label": names[current],
+                "suggested_label": names[suggested],
+                "uncertainty": f"{entropy:.4f}",
+                "new_label": "",
+            }
+            for identity, current, suggested, entropy in columns
+        ]
+        write_csv(self.folder / ASKED, rows)

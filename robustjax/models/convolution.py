@@ -1,15 +1,15 @@
 """Two-dimensional convolution, natively or as patches and matrix products.
 
-On CPU, XLA's own convolution is several times slower than a matrix product of the
-same size, and slower still inside a loop such as an epoch's `scan`. The second
-implementation here runs at the speed of matrix products in both places. Results are
-the same up to rounding.
+On CPU, XLA's own derivative of a convolution is several times slower than a matrix
+product of the same size, and hundreds of times inside a loop such as an epoch's
+`scan`. The second implementation runs at the speed of matrix products in both
+places. Results are the same up to rounding.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal, get_args
 
 import flax.linen as nn
 import jax
@@ -17,9 +17,11 @@ import jax.numpy as jnp
 from jax import lax
 
 from robustjax import checks
-from robustjax.models import patches as patches_lib
+from robustjax.models.patches import conv_by_patches
+from robustjax.models.window import make_window
 
-IMPLEMENTATIONS = ("native", "patches")
+Implementation = Literal["native", "patches"]
+IMPLEMENTATIONS: tuple[Implementation, ...] = get_args(Implementation)
 
 Padding = str | Sequence[tuple[int, int]]
 
@@ -40,8 +42,8 @@ def conv2d(
       strides: along height and width, each >= 1.
       padding: "SAME", "VALID", or (low, high) zeros for height and width, each >= 0.
       implementation: "native" for `lax.conv_general_dilated`, or "patches" for
-        patch extraction and a matrix product. The latter has a reverse-mode
-        derivative only.
+        derivatives made of patches and matrix products, reverse mode only; see
+        `robustjax.models.patches`.
 
     Returns:
       (B, H', W', C_out) of the inputs' dtype.
@@ -57,11 +59,9 @@ def conv2d(
             f"kernel: got {kernel.shape[2]} input channels, expected those of the "
             f"inputs, {inputs.shape[3]}"
         )
-    window = patches_lib.make_window(
-        inputs.shape[1:3], kernel.shape[:2], strides, padding
-    )
+    window = make_window(inputs.shape[1:3], kernel.shape[:2], strides, padding)
     if implementation == "patches":
-        return patches_lib.conv_by_patches(inputs, kernel, window)
+        return conv_by_patches(inputs, kernel, window)
     return lax.conv_general_dilated(
         inputs,
         kernel,

@@ -19,7 +19,7 @@ def read_jsonl(path: str | pathlib.Path) -> list[Record]:
     Raises:
       ValueError: another line that cannot be read.
     """
-    lines = pathlib.Path(path).read_text().splitlines()
+    lines = pathlib.Path(path).read_text(encoding="utf-8").splitlines()
     records = []
     for number, line in enumerate(lines):
         try:
@@ -37,7 +37,7 @@ def write_atomically(path: str | pathlib.Path, text: str) -> None:
     """Writes a text file so that a reader sees the old or the new one, never half."""
     path = pathlib.Path(path)
     partial = path.with_name(path.name + ".partial")
-    partial.write_text(text)
+    partial.write_text(text, encoding="utf-8")
     os.replace(partial, path)
 
 
@@ -47,7 +47,7 @@ def write_csv(path: str | pathlib.Path, rows: Iterable[Mapping[str, Any]]) -> No
     columns = list(dict.fromkeys(key for row in rows for key in row))
     path = pathlib.Path(path)
     partial = path.with_name(path.name + ".partial")
-    with open(partial, "w", newline="") as file:
+    with open(partial, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
@@ -101,7 +101,7 @@ class MetricLog:
             for key, value in record.items()
         }
         self.records.append(clean)
-        with open(self._path, "a") as file:
+        with open(self._path, "a", encoding="utf-8") as file:
             file.write(json.dumps(clean) + "\n")
         writer = self._writer(group)
         if writer is not None:

@@ -1,0 +1,158 @@
+"""Features of images without labels, by SimCLR (Chen et al., ICML 2020).
+
+Where there is no published network for the images at hand, or no way to get one:
+
+    python -m experiments.learn_features --dataset=cifar10 --train_split='train[:10000]'
+
+trains a small convolutional network by contrast and writes `features.npz` with the
+features of both splits, for any launcher's `--dataset`. Labels serve only to say how
+good the features are: a linear classifier on them against one on the features of the
+untrained network.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from absl import flags
+from sklearn import linear_model
+
+from experiments.common import config_flags, run_folder
+from experiments.common.config_flags import option
+from experiments.common.inputs import load_splits
+from experiments.common.launch import launch
+from robustjax import checks, data, methods
+from robustjax.models import SmallCNN
+from robustjax.training import (
+    CheckpointFolder,
+    MetricLog,
+    StopRequest,
+    TrainState,
+    choose_execution,
+)
+from robustjax.training.progress import progress_bar
+
+_RUNS = flags.DEFINE_string("run_dir", "runs", "Where run folders go.")
+_NAME = flags.DEFINE_string("name", None, "Name of the run; made up by default.")
+
+
+@dataclasses.dataclass(frozen=True)
+class FeatureConfig:
+    """The flags."""
+
+    dataset: str = option("cifar10", "A tfds name, an .npz file, or an image folder.")
+    train_split: str = option("train", "Training split; tfds slices allowed.")
+    test_split: str = option("test", "Split whose features are written too.")
+    data_dir: str | None = option(None, "tfds folder; $ROBUSTJAX_DATA/tfds if set.")
+    image_size: int | None = option(None, "Resize images of a folder to this size.")
+    channels: tuple[int, ...] = option((32, 64, 128), "Of a convolution and pool each.")
+    projection: tuple[int, ...] = option((128, 64), "Widths of the projection head.")
+    temperature: float = option(0.5, "Of the loss.")
+    flip: bool = option(True, "Whether mirrored images mean the same.")
+    epochs: int = option(20, "Of contrastive training.")
+    batch_size: int = option(256, "Images per step, two views of each.")
+    learning_rate: float = option(1e-3, "Peak of Adam's cosine schedule.")
+    seed: int = option(0, "Of everything.")
+
+
+config_flags.define_flags(FeatureConfig)
+
+
+def _probe(train: data.Dataset, test: data.Dataset) -> float:
+    """Test accuracy of a linear classifier on standardised features."""
+    train, test = data.standardize(train, test)
+    # In closed form: iterative solvers take minutes on thousands of features.
+    classifier = linear_model.RidgeClassifier(alpha=len(train) / 10)
+    classifier.fit(train.inputs, train.labels)
+    return float(classifier.score(test.inputs, test.labels))
+
+
+def main(stop: StopRequest) -> None:
+    """Trains, writes the features, and says what they are worth."""
+    config = config_flags.read_config(FeatureConfig, {}, None, flags.FLAGS)
+    checks.at_least("epochs", config.epochs, 1)
+    train, test = load_splits(
+        config.dataset,
+        config.train_split,
+        config.test_split,
+        data_dir=config.data_dir,
+        image_size=config.image_size,
+    )
+    execution = choose_execution(convolutional=True)
+    encoder = SmallCNN(
+        train.num_classes,
+        blocks=tuple((width,) for width in config.channels),
+        hidden=(),
+        convolution=execution.convolution,
+    )
+    steps = -(-len(train) // config.batch_size) * config.epochs
+    algorithm = methods.simclr(
+        encoder,
+        optax.adam(optax.cosine_decay_schedule(config.learning_rate, steps)),
+        temperature=config.temperature,
+        projection=config.projection,
+        augment=data.simclr_augmentation(flip=config.flip),
+    )
+    folder = run_folder.open_run_folder(
+        os.path.join(_RUNS.value, "learn_features"),
+        _NAME.value or pathlib.Path(config.dataset).stem,
+        config,
+    )
+    print(f"{train.name}: {len(train):,} images\nrun folder {folder}")
+    print(f"epochs as a {execution.loop}: {execution.reason}")
+    log = MetricLog(folder)
+
+    checkpoints = CheckpointFolder(folder / "checkpoints")
+    done = max(checkpoints.steps(), default=0)
+    log.rewind(lambda record: record["epoch"] < done)
+    with progress_bar(config.epochs, "simclr", unit="epoch", done=done) as bar:
+
+        def report(epoch: int, metrics: dict[str, np.ndarray]) -> None:
+            loss = float(metrics["loss"].mean())
+            log.write({"epoch": epoch, "loss": loss}, step=epoch)
+            bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
+            bar.update(1)
+
+        program, state = methods.train_simclr(
+            algorithm,
+            train.inputs,
+            jax.random.key(config.seed),
+            epochs=config.epochs,
+            batch_size=config.batch_size,
+            execution=execution,
+            report=report,
+            stop=stop,
+            checkpoints=checkpoints,
+        )
+    log.close()
+
+    def encode(state: TrainState) -> list[data.Dataset]:
+        return [
+            dataclasses.replace(
+                split, inputs=methods.encode(program, state, split.inputs)
+            )
+            for split in (train, test)
+        ]
+
+    learned = encode(state)
+    path = folder / "features.npz"
+    data.save_npz(path, train=learned[0], test=learned[1])
+    untrained = program.init(
+        jax.random.key(config.seed)[None], jnp.asarray(train.inputs)
+    )
+    accuracy = {"learned": _probe(*learned), "untrained": _probe(*encode(untrained))}
+    print(
+        f"linear classifier on the features: {accuracy['learned']:.1%} test accuracy "
+        f"({accuracy['untrained']:.1%} on those of the untrained network)"
+    )
+    print(f"features: {path}")
+
+
+if __name__ == "__main__":
+    launch(main)

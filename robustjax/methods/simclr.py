@@ -1,0 +1,226 @@
+"""SimCLR: features of images without labels (Chen et al., ICML 2020).
+
+"A Simple Framework for Contrastive Learning of Visual Representations". An encoder
+and a projection head are trained so that two random changes of an image are closer
+to each other than to those of other images; the head is then thrown away. Label
+correction, noise detection and selection take the features from here when there is
+no published network for the kind of images at hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from robustjax import checks, losses, transforms
+from robustjax.data import augmentation
+from robustjax.training import (
+    Algorithm,
+    CheckpointFolder,
+    Execution,
+    Program,
+    StopRequest,
+    TrainState,
+    choose_execution,
+    fit,
+)
+from robustjax.training.fit import EpochReport
+from robustjax.transforms import ExampleSpec, LossState
+
+
+class ProjectionHead(nn.Module):
+    """Dense layers with ReLU between them; the last one without bias.
+
+    Attributes:
+      widths: of the layers; the last is the dimension of the embedding.
+    """
+
+    widths: Sequence[int]
+
+    @nn.compact
+    def __call__(self, features: jax.Array) -> jax.Array:
+        """Embeddings (B, widths[-1]) of features (B, D)."""
+        x = features
+        for width in self.widths[:-1]:
+            x = nn.relu(nn.Dense(width)(x))
+        return nn.Dense(self.widths[-1], use_bias=False)(x)
+
+
+def simclr(
+    encoder: nn.Module,
+    optimizer: optax.GradientTransformation,
+    *,
+    temperature: float = 0.5,
+    projection: Sequence[int] = (128, 64),
+    augment: augmentation.Augmentation | None = None,
+) -> Algorithm:
+    """Contrastive training of an encoder; labels are ignored.
+
+    Both views go through the encoder as one batch. Padding rows are nobody's
+    negatives. Under an `axis_name` the negatives of an example are those on its own
+    device, as if the batch were smaller; under `jax.jit` with a mesh they are those
+    of the whole batch. Differences from the paper: no LARS, no schedule (pass an
+    optimiser), and no batch normalisation in the head.
+
+    Args:
+      encoder: a Linen module with `features(inputs, train: bool) -> (B, D)`, such as
+        `SmallCNN` or `ResNet`.
+      optimizer: any optax transformation.
+      temperature: of the loss, > 0; the paper's best for CIFAR-10 is 0.5.
+      projection: widths of the projection head. The paper's last is 128; small data
+        needs less.
+      augment: `(key, images) -> images`; by default `simclr_augmentation()`.
+
+    Returns:
+      An `Algorithm` whose `predict` gives the encoder's features (B, D).
+
+    Raises:
+      ValueError: a temperature or width out of range.
+    """
+    checks.in_range("temperature", temperature, 0, low_open=True)
+    if not projection:
+        raise ValueError("projection: got no layer, expected at least one width")
+    for width in projection:
+        checks.at_least("projection", width, 1)
+    augment = augment or augmentation.simclr_augmentation()
+    head = ProjectionHead(tuple(projection))
+
+    def init(key: jax.Array, sample_inputs: jax.Array, spec: ExampleSpec) -> TrainState:
+        del spec
+        encoder_key, head_key, run_key = jax.random.split(key, 3)
+        images = augmentation.to_float(sample_inputs)
+        features, variables = encoder.init_with_output(
+            encoder_key, images, train=False, method="features"
+        )
+        model_state = dict(variables)
+        params = {
+            "encoder": model_state.pop("params"),
+            "projection": head.init(head_key, features)["params"],
+        }
+        return TrainState(
+            params=params,
+            model_state=model_state,
+            opt_state=optimizer.init(params),
+            loss_state=LossState(rows={}, shared={}),
+            key=run_key,
+            epoch=jnp.int32(0),
+            step=jnp.int32(0),
+        )
+
+    def objective(
+        params: Any,
+        state: TrainState,
+        batch: transforms.Batch,
+        key: jax.Array,
+        axis_name: str | None = None,
+    ) -> tuple[jax.Array, tuple[TrainState, dict[str, jax.Array]]]:
+        first_key, second_key, dropout_key = jax.random.split(key, 3)
+        images = batch["inputs"]
+        views = [augment(k, images) for k in (first_key, second_key)]
+        features, changed = encoder.apply(
+            {"params": params["encoder"], **state.model_state},
+            jnp.concatenate(views),
+            train=True,
+            mutable=list(state.model_state),
+            rngs={"dropout": dropout_key},
+            method="features",
+        )
+        embeddings = head.apply({"params": params["projection"]}, features)
+        first, second = jnp.split(jnp.asarray(embeddings), 2)
+        terms = transforms.start(batch)
+        values = losses.nt_xent(first, second, temperature=temperature, mask=terms.mask)
+        terms = terms.replace(value=values.reshape(2, -1).mean(axis=0))
+        loss = transforms.reduce(terms, axis_name)
+        return loss, (state._replace(model_state=dict(changed)), {"loss": loss})
+
+    def epoch(state: TrainState, losses: jax.Array | None) -> TrainState:
+        del losses
+        return state
+
+    def predict(params: Any, model_state: Any, inputs: jax.Array) -> jax.Array:
+        features = encoder.apply(
+            {"params": params["encoder"], **model_state},
+            augmentation.to_float(inputs),
+            train=False,
+            method="features",
+        )
+        return jnp.asarray(features)
+
+    return Algorithm(init, objective, epoch, predict, optimizer)
+
+
+def train_simclr(
+    algorithm: Algorithm,
+    images: np.ndarray | jax.Array,
+    key: jax.Array,
+    *,
+    epochs: int,
+    batch_size: int,
+    execution: Execution | None = None,
+    report: EpochReport | None = None,
+    stop: StopRequest | None = None,
+    checkpoints: CheckpointFolder | None = None,
+) -> tuple[Program, TrainState]:
+    """Trains on images held on the device.
+
+    Args:
+      algorithm: from `simclr`.
+      images: (N, H, W, C), uint8 or floats in [0, 1].
+      key: PRNG key.
+      epochs: how many.
+      batch_size: examples per step, of two views each. More examples are more
+        negatives.
+      execution: how to run it; must fit the encoder's convolutions. By default that
+        of a network whose convolutions are as `choose_execution` has them.
+      report: see `fit`.
+      stop: see `fit`.
+      checkpoints: see `fit`.
+
+    Returns:
+      The program and the final state, for `encode`.
+    """
+    images = jnp.asarray(images)
+    checks.rank("images", images, 4)
+    # Labels are not used; a specification has at least two classes.
+    spec = ExampleSpec(len(images), 2)
+    program = Program(
+        algorithm,
+        spec,
+        batch_size=batch_size,
+        execution=execution or choose_execution(convolutional=True),
+        block_size=512,
+    )
+    data = program.make_data(images, np.zeros((1, len(images)), np.int32))
+    state = program.init(key[None], images)
+    state = fit(
+        program,
+        state,
+        data,
+        epochs=epochs,
+        report=report,
+        stop=stop,
+        checkpoints=checkpoints,
+    )
+    return program, state
+
+
+def encode(
+    program: Program, state: TrainState, images: np.ndarray | jax.Array
+) -> np.ndarray:
+    """Features of images, in order.
+
+    Args:
+      program: from `train_simclr`.
+      state: with it.
+      images: (M, H, W, C), uint8 or floats in [0, 1].
+
+    Returns:
+      (M, D) float32; of the first repeat, if there are several.
+    """
+    return np.asarray(program.predict(state, jnp.asarray(images))[0])
