@@ -92,7 +92,7 @@ def main(stop: StopRequest) -> None:
         convolution=execution.convolution,
     )
     steps = -(-len(train) // config.batch_size) * config.epochs
-    algorithm = methods.simclr(
+    algorithm = methods.simclr.simclr(
         encoder,
         optax.adam(optax.cosine_decay_schedule(config.learning_rate, steps)),
         temperature=config.temperature,
@@ -119,7 +119,7 @@ def main(stop: StopRequest) -> None:
             bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
             bar.update(1)
 
-        program, state = methods.train_simclr(
+        program, state = methods.simclr.train_simclr(
             algorithm,
             train.inputs,
             jax.random.key(config.seed),
@@ -135,7 +135,7 @@ def main(stop: StopRequest) -> None:
     def encode(state: TrainState) -> list[data.Dataset]:
         return [
             dataclasses.replace(
-                split, inputs=methods.encode(program, state, split.inputs)
+                split, inputs=methods.simclr.encode(program, state, split.inputs)
             )
             for split in (train, test)
         ]

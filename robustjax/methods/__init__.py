@@ -1,5 +1,6 @@
 """Published methods, assembled from the floors below; one file each."""
 
+from robustjax.methods import simclr as simclr
 from robustjax.methods.active_label_correction import (
     ActiveLabelCorrection as ActiveLabelCorrection,
 )
@@ -22,7 +23,4 @@ from robustjax.methods.label_ranking import rank_labels as rank_labels
 from robustjax.methods.o2u_net import O2UNet as O2UNet
 from robustjax.methods.round_training import ClassifierSettings as ClassifierSettings
 from robustjax.methods.round_training import RoundTrainer as RoundTrainer
-from robustjax.methods.simclr import encode as encode
-from robustjax.methods.simclr import simclr as simclr
-from robustjax.methods.simclr import train_simclr as train_simclr
 from robustjax.methods.simifeat import SimiFeat as SimiFeat

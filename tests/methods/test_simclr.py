@@ -23,7 +23,7 @@ AUGMENT = augmentation.simclr_augmentation(
 
 
 def algorithm(encoder=TINY, **settings):
-    return methods.simclr(
+    return methods.simclr.simclr(
         encoder,
         optax.adam(3e-3),
         **{"projection": (32, 16), "augment": AUGMENT, **settings},
@@ -38,14 +38,16 @@ def digits():
 def neighbour_accuracy(program, state):
     train, test = digits()
     classifier = KNeighborsClassifier(5)
-    classifier.fit(methods.encode(program, state, train.inputs), train.labels)
-    return classifier.score(methods.encode(program, state, test.inputs), test.labels)
+    classifier.fit(methods.simclr.encode(program, state, train.inputs), train.labels)
+    return classifier.score(
+        methods.simclr.encode(program, state, test.inputs), test.labels
+    )
 
 
 def test_features_beat_those_of_the_untrained_encoder():
     train, _ = digits()
     losses_seen = []
-    program, state = methods.train_simclr(
+    program, state = methods.simclr.train_simclr(
         algorithm(ENCODER),
         train.inputs,
         jax.random.key(0),
@@ -58,7 +60,7 @@ def test_features_beat_those_of_the_untrained_encoder():
     after = neighbour_accuracy(program, state)
     assert losses_seen[-1] < losses_seen[0] - 0.3
     assert after > before + 0.01, (before, after)
-    assert methods.encode(program, state, train.inputs[:3]).shape == (3, 64)
+    assert methods.simclr.encode(program, state, train.inputs[:3]).shape == (3, 64)
 
 
 def start(algorithm, count=20, batch_size=8, padding=3):
@@ -125,7 +127,7 @@ def test_resumes_from_a_checkpoint(tmp_path):
     train, _ = digits()
 
     def run(epochs, folder):
-        _, state = methods.train_simclr(
+        _, state = methods.simclr.train_simclr(
             algorithm(),
             train.inputs[:64],
             jax.random.key(0),
@@ -149,6 +151,6 @@ def test_errors():
     with pytest.raises(ValueError, match="projection: got 0"):
         algorithm(projection=(0,))
     with pytest.raises(ValueError, match="images: got shape"):
-        methods.train_simclr(
+        methods.simclr.train_simclr(
             algorithm(), np.zeros((4, 64)), jax.random.key(0), epochs=1, batch_size=2
         )
