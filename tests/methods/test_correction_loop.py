@@ -73,6 +73,31 @@ def test_arms_share_their_first_classifier():
         np.testing.assert_array_equal(other, first[0])
 
 
+def test_a_shared_first_training_is_done_once_and_reported_twice():
+    train, _, noisy = problem.digits()
+    settings = methods.ClassifierSettings(hidden=(8, 8, 8), epochs=2, batch_size=32)
+    seen = []
+    trainer = methods.RoundTrainer(
+        train.inputs[:64],
+        10,
+        settings,
+        on_epoch=lambda kind, epoch, metrics: seen.append((kind, epoch, metrics)),
+    )
+    keys = jax.random.split(jax.random.key(1), problem.REPEATS)
+    models = []
+    for name in ("random", "entropy"):
+        arm = methods.make_arm(name)
+        run = methods.CorrectionRun(arm, trainer, methods.Budget(8, 8), keys)
+        state, picks, model = run.propose(run.start(noisy[:, :64]), 0)
+        models.append(model)
+        # Other labels are another training.
+        last, _ = run.finish(run.receive(state, 0, train.labels[picks]))
+        assert last.fitted is not model.fitted
+    assert models[0].fitted is models[1].fitted
+    assert [epoch for _, epoch, _ in seen] == [0, 1] * 4
+    chex.assert_trees_all_equal(seen[0][2], seen[4][2])
+
+
 @pytest.mark.parametrize("name", ["alc", "dalc", "o2u_net", "simifeat"])
 def test_a_run_continues_from_a_checkpoint_of_any_round(name, tmp_path):
     options = problem.options()
