@@ -126,6 +126,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "dataset": "mnist",
         "train_split": "train[:20000]",
         "noise_include_true": True,
+        # Under ten minutes on two cores.
+        "methods": ("random", "entropy", "alc"),
         "budget": 5_000,
         "repeats": 5,
         "hidden": (256, 256, 256),
