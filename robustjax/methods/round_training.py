@@ -123,7 +123,7 @@ class Fitted(NamedTuple):
 class _FirstTraining(NamedTuple):
     """What was asked for, what came of it, and what was reported meanwhile."""
 
-    asked: tuple[np.ndarray, np.ndarray, int]
+    asked: tuple[np.ndarray, np.ndarray]
     fitted: Fitted
     reports: list[tuple[int, dict[str, np.ndarray]]]
 
@@ -186,7 +186,7 @@ class RoundTrainer:
         self._on_epoch = on_epoch
         self._stop = stop
         self._programs: dict[str, Program] = {}
-        self._first: dict[str, _FirstTraining] = {}
+        self._first: dict[tuple[str, int], _FirstTraining] = {}
         self.cache: dict[Any, Any] = {}
 
     def fit(
@@ -224,9 +224,9 @@ class RoundTrainer:
         program = self._program(kind, transform, batch_size, schedule)
         epochs = epochs or self.settings.epochs
         plain = extras is None and params is None and prepare is None
-        asked = (np.asarray(labels), np.asarray(jax.random.key_data(keys)), epochs)
-        if plain and kind in self._first:
-            first = self._first[kind]
+        asked = (np.asarray(labels), np.asarray(jax.random.key_data(keys)))
+        if plain and (kind, epochs) in self._first:
+            first = self._first[kind, epochs]
             if all(np.array_equal(a, b) for a, b in zip(asked, first.asked)):
                 for epoch, metrics in first.reports:
                     self._report(kind, epoch, metrics)
@@ -254,8 +254,9 @@ class RoundTrainer:
             stop=self._stop,
         )
         fitted = Fitted(program, state)
-        if plain and kind not in self._first:
-            self._first[kind] = _FirstTraining(asked, fitted, reports)
+        if plain:
+            first = _FirstTraining(asked, fitted, reports)
+            self._first.setdefault((kind, epochs), first)
         return fitted
 
     def _report(self, kind: str, epoch: int, metrics: dict[str, np.ndarray]) -> None:
