@@ -36,13 +36,14 @@ def _plain(tree: Any) -> Any:
     return jax.tree.map(leaf, tree)
 
 
-def _digest(tree: Any) -> str:
-    """A hash over all leaves of a pytree, with their shapes and dtypes."""
+def _digest(folder: pathlib.Path) -> str:
+    """A hash over the names and contents of all files under a folder."""
     hasher = hashlib.sha256()
-    for leaf in jax.tree.leaves(tree):
-        array = np.asarray(leaf)
-        hasher.update(f"{array.dtype} {array.shape};".encode())
-        hasher.update(np.ascontiguousarray(array).tobytes())
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        content = path.read_bytes()
+        name = path.relative_to(folder).as_posix()
+        hasher.update(f"{name} {len(content)};".encode())
+        hasher.update(content)
     return hasher.hexdigest()
 
 
@@ -98,7 +99,7 @@ class CheckpointFolder:
         with ocp.StandardCheckpointer() as checkpointer:
             checkpointer.save(partial / _STATE, tree)
             checkpointer.wait_until_finished()
-        record = {"digest": _digest(tree), "meta": meta or {}}
+        record = {"digest": _digest(partial / _STATE), "meta": meta or {}}
         (partial / _META).write_text(json.dumps(record))
         shutil.rmtree(final, ignore_errors=True)
         partial.rename(final)
@@ -145,6 +146,10 @@ class CheckpointFolder:
     def _restore(self, step: int, like: Any) -> tuple[Any, dict[str, Any]]:
         folder = self._path / str(step)
         record = json.loads((folder / _META).read_text())
+        # Before orbax sees it: at damaged files it fails late, and leaves readers
+        # behind that complain long after.
+        if _digest(folder / _STATE) != record["digest"]:
+            raise ValueError("its content does not match its digest")
         target = jax.tree.map(
             lambda x: jax.ShapeDtypeStruct(
                 x.shape, x.dtype, sharding=getattr(x, "sharding", None)
@@ -153,8 +158,6 @@ class CheckpointFolder:
         )
         with ocp.StandardCheckpointer() as checkpointer:
             tree = checkpointer.restore(folder / _STATE, target)
-        if _digest(tree) != record["digest"]:
-            raise ValueError("its content does not match its digest")
         return _with_keys(_as_free(tree, like), like), record["meta"]
 
 
