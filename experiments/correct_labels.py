@@ -24,7 +24,7 @@ from experiments.common.launch import launch
 from robustjax import checks, data, methods
 from robustjax.methods.correction_loop import Arm
 from robustjax.training import StopRequest
-from robustjax.training.progress import progress_bar
+from robustjax.training.progress import advance, progress_bar
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,10 +104,7 @@ def main(stop: StopRequest) -> None:
         del kind, epoch, metrics
         if bar is None:  # Not before: faulty files end in one line.
             bar = progress_bar(config.epochs, "training", unit="epoch")
-        # Some methods train twice in a round; the bar learns it as they do.
-        if bar.n >= bar.total:
-            bar.total += 1
-        bar.update(1)
+        advance(bar)
         # What was answered is saved by now; the round begins anew next time.
         stop.check()
 

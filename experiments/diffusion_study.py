@@ -29,7 +29,7 @@ from experiments.presets.active_label_correction import PRESETS, CorrectionConfi
 from robustjax import checks, graph, methods
 from robustjax.methods.active_label_correction import GRAPH_SPACES
 from robustjax.selection.entropy_propagation import MODES
-from robustjax.training import MetricLog, StopRequest, as_float
+from robustjax.training import MetricLog, StopRequest
 
 _PRESET = flags.DEFINE_string("preset", None, f"One of {', '.join(PRESETS)}.")
 _RUNS = flags.DEFINE_string("run_dir", "runs", "Where run folders go.")
@@ -96,8 +96,7 @@ def main(stop: StopRequest) -> None:
     )
     print(f"{study.title}\nrun folder {folder}")
     log = MetricLog(folder)
-    points = as_float(trainer.inputs).reshape(len(study.train), -1)
-    neighbors, _ = graph.nearest_neighbors(points, config.neighbors)
+    neighbors, _ = graph.nearest_neighbors(trainer.points(), config.neighbors)
     rows = []
     for (variant, _), run in zip(variants.values(), runs, strict=True):
         result = run_arm(run, study, folder, log, watcher, stop)

@@ -14,7 +14,7 @@ from experiments.label_correction.setup import Study
 from robustjax import methods
 from robustjax.methods.correction_loop import Arm
 from robustjax.training import CheckpointFolder, MetricLog, StopRequest
-from robustjax.training.progress import progress_bar
+from robustjax.training.progress import advance, progress_bar
 
 
 class Watcher:
@@ -51,13 +51,10 @@ class Watcher:
         }
         self.log.write(record, step=self.epochs, group=f"{self.method}/epochs")
         if self.bar is not None:
-            # Some arms train twice in a round; the bar learns it as they do.
-            if self.bar.n >= self.bar.total:
-                self.bar.total += 1
             self.bar.set_postfix(
                 round=self.round_number, loss=f"{means['loss']:.3f}", refresh=False
             )
-            self.bar.update(1)
+            advance(self.bar)
 
 
 def make_runs(

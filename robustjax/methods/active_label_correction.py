@@ -258,8 +258,7 @@ def input_diffusion(
     """The diffusion on the graph of the trainer's inputs, built once."""
     key = ("diffusion", dataclasses.replace(propagation, mode="literal"))
     if key not in trainer.cache:
-        flat = np.asarray(as_float(trainer.inputs)).reshape(len(trainer.inputs), -1)
-        trainer.cache[key] = make_diffusion(flat, propagation)
+        trainer.cache[key] = make_diffusion(trainer.points(), propagation)
     return trainer.cache[key]
 
 

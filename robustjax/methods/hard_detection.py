@@ -13,14 +13,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from robustjax import checks, transforms
 from robustjax.methods import o2u_net, simifeat
-from robustjax.methods.correction_baselines import entropy_score, pick_by_score
+from robustjax.methods.correction_baselines import entropy_arm
 from robustjax.methods.correction_loop import CorrectionState, RoundModel
 from robustjax.methods.round_training import RoundTrainer, phase_keys
-from robustjax.training import TrainState, as_float
+from robustjax.training import TrainState
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +55,7 @@ class HardDetection:
             )
             self.detector.check(trainer.spec.num_examples)
         else:
-            simifeat.check(_flat(trainer), self.detector)
+            simifeat.check(trainer.points(), self.detector)
         return {
             "flagged": jnp.zeros(labels.shape, bool),
             "started": jnp.zeros((), bool),
@@ -97,16 +96,7 @@ class HardDetection:
         count: int,
     ) -> tuple[jax.Array, Any]:
         """Top-Q by entropy."""
-        del trainer
-        picks = pick_by_score(
-            model.logits,
-            state.labels,
-            state.queried,
-            keys,
-            score=entropy_score,
-            count=count,
-        )
-        return picks, state.memory
+        return entropy_arm().select(trainer, model, state, keys, count)
 
     def _detect(
         self, trainer: RoundTrainer, labels: jax.Array, keys: jax.Array
@@ -115,13 +105,9 @@ class HardDetection:
             assert self.noise_rate is not None
             return o2u_net.detect(trainer, labels, self.noise_rate, keys, self.detector)
         return simifeat.detect(
-            _flat(trainer),
+            trainer.points(),
             labels,
             trainer.spec.num_classes,
             phase_keys(keys, 1),
             self.detector,
         )
-
-
-def _flat(trainer: RoundTrainer) -> np.ndarray:
-    return np.asarray(as_float(trainer.inputs)).reshape(len(trainer.inputs), -1)

@@ -20,6 +20,7 @@ from robustjax.training import (
     Program,
     StopRequest,
     TrainState,
+    as_float,
     choose_execution,
     fit,
     supervised,
@@ -262,6 +263,10 @@ class RoundTrainer:
     def _report(self, kind: str, epoch: int, metrics: dict[str, np.ndarray]) -> None:
         if self._on_epoch is not None:
             self._on_epoch(kind, epoch, metrics)
+
+    def points(self) -> np.ndarray:
+        """The inputs as (N, d) float32 points, for graphs; see `as_float`."""
+        return np.asarray(as_float(self.inputs)).reshape(len(self.inputs), -1)
 
     def untrained_params(self, keys: jax.Array) -> Any:
         """Parameters of the right shapes, leaves (R, ...)."""
