@@ -19,6 +19,7 @@ def fake(rng):
     points = rng.normal(size=(N, 3)).astype(np.float32)
     trainer = types.SimpleNamespace(
         inputs=jnp.asarray(points),
+        points=lambda: points,
         spec=types.SimpleNamespace(num_examples=N),
         cache={},
     )
