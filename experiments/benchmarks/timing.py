@@ -19,7 +19,7 @@ from absl import flags
 from experiments.common.run_folder import versions
 from experiments.common.tables import text_table
 from robustjax import checks
-from robustjax.training.metrics import write_atomically
+from robustjax.files import write_atomically
 
 OUT_DIR = flags.DEFINE_string(
     "out_dir", "runs/benchmarks", "Where the results go, as <benchmark>.json."

@@ -79,12 +79,27 @@ def read_config(
     Raises:
       ValueError: an unknown preset, with the list of known ones.
     """
-    values: dict[str, Any] = {}
     if preset is not None:
         checks.one_of("preset", preset, presets)
-        values.update(presets[preset])
+    fields = presets[preset] if preset else {}
+    return config_class(**{**fields, **given_flags(config_class, flag_values)})
+
+
+def given_flags(
+    config_class: type[Any], flag_values: flags.FlagValues
+) -> dict[str, Any]:
+    """The fields of a configuration dataclass for which a flag was given.
+
+    Args:
+      config_class: the dataclass.
+      flag_values: parsed flags.
+
+    Raises:
+      ValueError: a list with an item of another type.
+    """
+    values: dict[str, Any] = {}
     hints = typing.get_type_hints(config_class)
-    for field in dataclasses.fields(config_class):  # type: ignore[arg-type]
+    for field in dataclasses.fields(config_class):
         given = flag_values[field.name].value
         if given is None:
             continue
@@ -99,4 +114,4 @@ def read_config(
                     f"list of {item.__name__}"
                 ) from None
         values[field.name] = given
-    return config_class(**values)
+    return values

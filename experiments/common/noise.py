@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-import functools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from robustjax import checks, corruption, data
+from robustjax.corruption import transitions
 
-MODELS = ("uniform", "class_flip", "pairflip", "file", "key")
+MODELS = (
+    "none",
+    "uniform",
+    "symmetric",
+    "class_flip",
+    "pairflip",
+    "asymmetric",
+    "instance",
+    "file",
+    "key",
+)
 
 
 class NoisyTask(NamedTuple):
@@ -33,6 +45,64 @@ def _read_whole(path: str, dataset: data.Dataset, column: str) -> np.ndarray:
     return data.join(dataset, dataset.ids[rows], labels, name=f"{path}[{column}]")
 
 
+def _corruption(
+    model: str,
+    dataset: data.Dataset,
+    rate: float,
+    include_true: bool,
+    scope: str,
+    count: str,
+) -> Callable[[jax.Array], jax.Array]:
+    """A function from a key to the labels of one repeat.
+
+    Raises:
+      ValueError: asymmetric noise on a data set without a published map.
+    """
+    true, classes = jnp.asarray(dataset.labels), dataset.num_classes
+    checks.one_of("noise_count", count, corruption.label_noise.COUNTS)
+    if model == "class_flip":
+        return lambda key: (
+            corruption.class_flip(
+                key, true, rate, classes, scope=scope, count=count
+            ).labels
+        )
+    if model == "pairflip":
+        return lambda key: (
+            corruption.pairflip(key, true, rate, classes, count=count).labels
+        )
+    if model == "asymmetric":
+        targets = _asymmetric_targets(dataset)
+        return lambda key: (
+            corruption.asymmetric(key, true, rate, targets, count=count).labels
+        )
+    if model == "instance":
+        inputs = jnp.asarray(data.standardize(dataset, dataset)[0].inputs)
+        return lambda key: (
+            corruption.instance_dependent(key, inputs, true, rate, classes).labels
+        )
+    return lambda key: (
+        corruption.symmetric(
+            key, true, rate, classes, include_true=include_true, count=count
+        ).labels
+    )
+
+
+def _asymmetric_targets(dataset: data.Dataset) -> np.ndarray:
+    """The published class map of a data set, by its name."""
+    name = dataset.name.partition("[")[0].partition(":")[0]
+    classes = dataset.num_classes
+    if name in ("cifar10", "cifar10_n"):
+        return transitions.class_map(classes, transitions.CIFAR10_MAP)
+    if name in ("mnist", "digits"):
+        return transitions.class_map(classes, transitions.MNIST_MAP)
+    if name in ("cifar100", "cifar100_n"):
+        return transitions.next_in_block(classes, 5)
+    raise ValueError(
+        f"noise: no asymmetric class map is published for {name!r}; use pairflip, or "
+        "noise=file with labels of your own"
+    )
+
+
 def make_noise(
     model: str,
     dataset: data.Dataset,
@@ -41,18 +111,20 @@ def make_noise(
     rate: float,
     include_true: bool,
     scope: str,
+    count: str = "exact",
     label_file: str | None = None,
     noisy: data.Dataset | None = None,
 ) -> NoisyTask:
     """Corrupts (or looks up) the labels of every repeat.
 
     Args:
-      model: one of `MODELS`.
+      model: one of `MODELS`; "uniform" and "symmetric" are the same.
       dataset: with the true labels.
       keys: (R,) PRNG keys.
       rate: see `corruption.symmetric`.
       include_true: see `corruption.symmetric`.
       scope: see `corruption.class_flip`.
+      count: see `corruption.label_noise`; not for "instance".
       label_file: of model "file".
       noisy: of model "key", the data set with the noisy labels in place.
 
@@ -62,7 +134,9 @@ def make_noise(
     checks.one_of("noise", model, MODELS)
     true, classes = dataset.labels, dataset.num_classes
     repeats = len(keys)
-    if model == "file":
+    if model == "none":
+        labels, nominal = np.tile(true, (repeats, 1)), "labels as they are"
+    elif model == "file":
         if label_file is None:
             raise ValueError("noisy_labels: got None, expected a CSV file (noise=file)")
         given = _read_whole(label_file, dataset, "label")
@@ -77,18 +151,12 @@ def make_noise(
         labels = np.tile(data.join(dataset, noisy.ids, noisy.labels), (repeats, 1))
         nominal = f"labels of {noisy.name}"
     else:
-        corrupt = {
-            "uniform": functools.partial(
-                corruption.symmetric, include_true=include_true
-            ),
-            "class_flip": functools.partial(corruption.class_flip, scope=scope),
-            "pairflip": functools.partial(corruption.pairflip, count="exact"),
-        }[model]
-        corrupted = jax.vmap(lambda key: corrupt(key, true, rate, classes).labels)(keys)
-        labels = np.asarray(corrupted)
+        corrupt = _corruption(model, dataset, rate, include_true, scope, count)
+        labels = np.asarray(jax.vmap(corrupt)(keys))
         nominal = f"{model} noise, {rate:.0%} of the labels redrawn"
-        if model == "uniform":
+        if model in ("uniform", "symmetric"):
             nominal += " (true class allowed)" if include_true else " (never true)"
+    labels = checks.labels("labels", labels.ravel(), classes).reshape(labels.shape)
     is_noisy = labels != true[None]
     description = f"{nominal}; {is_noisy.mean():.2%} of the labels are wrong"
     return NoisyTask(labels, is_noisy, description)

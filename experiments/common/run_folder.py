@@ -11,7 +11,7 @@ from typing import Any
 
 import jax
 
-from robustjax.training.metrics import write_atomically
+from robustjax.files import write_atomically
 
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "scipy")
 
@@ -54,7 +54,8 @@ def open_run_folder(root: str, name: str, config: Any) -> pathlib.Path:
             f"run_dir: cannot use {str(folder)!r}: {error.strerror}"
         ) from None
     if text is None:
-        if any(folder.iterdir()):
+        # A killed process may have left a file that was half written.
+        if any(not entry.name.endswith(".partial") for entry in folder.iterdir()):
             raise ValueError(
                 f"run_dir: {str(folder)!r} is not empty but has no config.json, so it "
                 "is not a run folder; pass another --name"

@@ -2,11 +2,24 @@
 
 from robustjax.data.array_files import load_npz as load_npz
 from robustjax.data.array_files import save_npz as save_npz
+from robustjax.data.augmentation import auto_augment as auto_augment
 from robustjax.data.augmentation import color_jitter as color_jitter
+from robustjax.data.augmentation import compose as compose
+from robustjax.data.augmentation import cutout as cutout
+from robustjax.data.augmentation import rand_augment as rand_augment
+from robustjax.data.augmentation import random_crop as random_crop
 from robustjax.data.augmentation import random_flip as random_flip
 from robustjax.data.augmentation import random_grayscale as random_grayscale
 from robustjax.data.augmentation import random_resized_crop as random_resized_crop
 from robustjax.data.augmentation import simclr_augmentation as simclr_augmentation
+from robustjax.data.augmentation import standard_augmentation as standard_augmentation
+from robustjax.data.augmentation import strong_augmentation as strong_augmentation
+from robustjax.data.channel_statistics import CIFAR10_MEAN as CIFAR10_MEAN
+from robustjax.data.channel_statistics import CIFAR10_STD as CIFAR10_STD
+from robustjax.data.channel_statistics import CIFAR100_MEAN as CIFAR100_MEAN
+from robustjax.data.channel_statistics import CIFAR100_STD as CIFAR100_STD
+from robustjax.data.channel_statistics import MNIST_MEAN as MNIST_MEAN
+from robustjax.data.channel_statistics import MNIST_STD as MNIST_STD
 from robustjax.data.dataset import Dataset as Dataset
 from robustjax.data.dataset import check_clean_labels as check_clean_labels
 from robustjax.data.dataset import join as join
@@ -20,5 +33,8 @@ from robustjax.data.label_files import parse_labels as parse_labels
 from robustjax.data.label_files import read_csv as read_csv
 from robustjax.data.label_files import read_labels as read_labels
 from robustjax.data.load import load as load
+from robustjax.data.mixup import Mixed as Mixed
+from robustjax.data.mixup import mixup as mixup
+from robustjax.data.normalize import normalize as normalize
 from robustjax.data.standardize import standardize as standardize
 from robustjax.data.tfds_source import load_tfds as load_tfds

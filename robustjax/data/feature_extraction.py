@@ -9,7 +9,6 @@ import json
 import logging
 import os
 import pathlib
-import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +16,7 @@ import numpy as np
 
 from robustjax import checks
 from robustjax.data.dataset import Dataset
+from robustjax.files import digest_of, write_atomically
 
 _log = logging.getLogger(__name__)
 _FORMAT = 1
@@ -143,7 +143,7 @@ def _open_folder(
     """Creates the folder of an extraction, with a note of what it is for."""
     identity = {
         "format": _FORMAT,
-        "inputs": _digest_of_rows(dataset.inputs),
+        "inputs": digest_of(dataset.inputs),
         "features": fingerprint,
         "block_size": block_size,
     }
@@ -154,7 +154,7 @@ def _open_folder(
         folder.mkdir(parents=True, exist_ok=True)
         if not note.exists():
             about = {"data": dataset.name, "rows": len(dataset), **identity}
-            _write_atomically(note, (json.dumps(about, indent=2) + "\n").encode())
+            write_atomically(note, (json.dumps(about, indent=2) + "\n").encode())
     except OSError as error:
         raise ValueError(
             f"cache_dir: cannot write to {str(cache_dir)!r}: {error.strerror}"
@@ -162,20 +162,12 @@ def _open_folder(
     return folder
 
 
-def _digest_of_rows(array: np.ndarray, chunk: int = 4096) -> str:
-    """A hash over an array's type, shape and content, without a copy of it all."""
-    hasher = hashlib.sha256(f"{array.dtype.str} {array.shape};".encode())
-    for start in range(0, len(array), chunk):
-        hasher.update(np.ascontiguousarray(array[start : start + chunk]).tobytes())
-    return hasher.hexdigest()
-
-
 def _write_block(path: pathlib.Path, block: np.ndarray) -> None:
     """Writes an `.npy` file with its SHA-256 behind it, which NumPy does not read."""
     buffer = io.BytesIO()
     np.save(buffer, block, allow_pickle=False)
     content = buffer.getvalue()
-    _write_atomically(path, content + hashlib.sha256(content).digest())
+    write_atomically(path, content + hashlib.sha256(content).digest())
 
 
 def _read_block(
@@ -199,13 +191,3 @@ def _read_block(
         report(f"features {path} cannot be read ({error}); computing them again")
         return None
     return block
-
-
-def _write_atomically(path: pathlib.Path, content: bytes) -> None:
-    # The name is nobody else's, even where hosts share the folder.
-    partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}.partial")
-    try:
-        partial.write_bytes(content)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)

@@ -1,9 +1,16 @@
-"""Stateless per-example losses."""
+"""Stateless per-example losses, and the labels they are taken against."""
 
+from robustjax.losses.active_passive import active_passive as active_passive
+from robustjax.losses.active_passive import focal as focal
+from robustjax.losses.active_passive import nce as nce
+from robustjax.losses.active_passive import nfl as nfl
+from robustjax.losses.active_passive import ngce as ngce
+from robustjax.losses.active_passive import rce as rce
+from robustjax.losses.bootstrapping import bootstrap_ce as bootstrap_ce
 from robustjax.losses.classification import LOG_ZERO as LOG_ZERO
 from robustjax.losses.classification import cross_entropy as cross_entropy
-from robustjax.losses.classification import forward_corrected_ce as forward_corrected_ce
 from robustjax.losses.classification import gce as gce
+from robustjax.losses.classification import gce_weighted_ce as gce_weighted_ce
 from robustjax.losses.classification import mae as mae
 from robustjax.losses.classification import (
     reverse_cross_entropy as reverse_cross_entropy,
@@ -11,3 +18,14 @@ from robustjax.losses.classification import (
 from robustjax.losses.classification import symmetric_ce as symmetric_ce
 from robustjax.losses.classification import truncated_gce as truncated_gce
 from robustjax.losses.contrastive import nt_xent as nt_xent
+from robustjax.losses.label_distributions import as_distributions as as_distributions
+from robustjax.losses.label_distributions import smooth_labels as smooth_labels
+from robustjax.losses.transition_corrected import (
+    backward_corrected_ce as backward_corrected_ce,
+)
+from robustjax.losses.transition_corrected import (
+    forward_corrected_ce as forward_corrected_ce,
+)
+from robustjax.losses.transition_corrected import (
+    inverse_transition as inverse_transition,
+)

@@ -5,6 +5,8 @@ from robustjax.methods.active_label_correction import (
     ActiveLabelCorrection as ActiveLabelCorrection,
 )
 from robustjax.methods.active_label_correction import Propagation as Propagation
+from robustjax.methods.co_teaching import co_teaching as co_teaching
+from robustjax.methods.co_teaching import co_teaching_optimizer as co_teaching_optimizer
 from robustjax.methods.correction_arms import ARM_NAMES as ARM_NAMES
 from robustjax.methods.correction_arms import ArmOptions as ArmOptions
 from robustjax.methods.correction_arms import make_arm as make_arm
@@ -13,14 +15,32 @@ from robustjax.methods.correction_loop import CorrectionRun as CorrectionRun
 from robustjax.methods.correction_loop import CorrectionState as CorrectionState
 from robustjax.methods.correction_loop import selection_accuracy as selection_accuracy
 from robustjax.methods.correction_loop import simulated_oracle as simulated_oracle
+from robustjax.methods.cross_validation import (
+    cross_validated_probabilities as cross_validated_probabilities,
+)
+from robustjax.methods.cross_validation import stratified_folds as stratified_folds
 from robustjax.methods.curation import Corrected as Corrected
 from robustjax.methods.curation import LabelExchange as LabelExchange
 from robustjax.methods.curation import correct_labels as correct_labels
 from robustjax.methods.dalc import Dalc as Dalc
+from robustjax.methods.divide_mix import divide_mix as divide_mix
+from robustjax.methods.elr_plus import elr_plus as elr_plus
 from robustjax.methods.hard_detection import HardDetection as HardDetection
+from robustjax.methods.heteroscedastic import heteroscedastic as heteroscedastic
+from robustjax.methods.jocor import jocor as jocor
 from robustjax.methods.label_ranking import RankedLabels as RankedLabels
 from robustjax.methods.label_ranking import rank_labels as rank_labels
+from robustjax.methods.mix_match import mix_match as mix_match
+from robustjax.methods.noise_adaptation import noise_adaptation as noise_adaptation
 from robustjax.methods.o2u_net import O2UNet as O2UNet
+from robustjax.methods.robust_losses import ROBUST_LOSSES as ROBUST_LOSSES
+from robustjax.methods.robust_losses import robust_loss as robust_loss
 from robustjax.methods.round_training import ClassifierSettings as ClassifierSettings
 from robustjax.methods.round_training import RoundTrainer as RoundTrainer
+from robustjax.methods.self_learning import corrected_labels as corrected_labels
+from robustjax.methods.self_learning import self_learning as self_learning
 from robustjax.methods.simifeat import SimiFeat as SimiFeat
+from robustjax.methods.sop_plus import sop_plus as sop_plus
+from robustjax.methods.transition_training import (
+    transition_training as transition_training,
+)

@@ -9,7 +9,6 @@ is not ruined by the wrong ones meanwhile. (For a ranked list alone, see
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import os
 import pathlib
@@ -20,11 +19,12 @@ import jax
 import numpy as np
 
 from robustjax import data
+from robustjax.files import digest_of, write_atomically
 from robustjax.methods.correction_loop import Arm, Budget, CorrectionState
 from robustjax.methods.label_ranking import RankedLabels, describe_picks, make_run
 from robustjax.methods.round_training import ClassifierSettings, EpochReport
 from robustjax.training import CheckpointFolder
-from robustjax.training.metrics import write_atomically, write_csv
+from robustjax.training.metrics import write_csv
 
 LabelCallback = Callable[[np.ndarray], np.ndarray]
 """`(Q,) ids -> (Q,) class indices`."""
@@ -221,12 +221,9 @@ class LabelExchange:
                 f"arm: got {arm}, expected a repr without addresses (a dataclass has "
                 "one), so that another process can continue"
             )
-        hasher = hashlib.sha256()
-        for array in (self._dataset.inputs, self._dataset.labels, self._dataset.ids):
-            hasher.update(f"{array.dtype} {array.shape};".encode())
-            hasher.update(np.ascontiguousarray(array).tobytes())
+        dataset = self._dataset
         mine = {
-            "data": hasher.hexdigest(),
+            "data": digest_of(dataset.inputs, dataset.labels, dataset.ids),
             "batch": batch,
             "seed": seed,
             "arm": arm,

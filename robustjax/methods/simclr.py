@@ -29,6 +29,8 @@ from robustjax.training import (
     TrainState,
     choose_execution,
     fit,
+    fresh_state,
+    no_epoch,
 )
 from robustjax.training.fit import EpochReport
 from robustjax.transforms import ExampleSpec, LossState
@@ -103,15 +105,8 @@ def simclr(
             "encoder": model_state.pop("params"),
             "projection": head.init(head_key, features)["params"],
         }
-        return TrainState(
-            params=params,
-            model_state=model_state,
-            opt_state=optimizer.init(params),
-            loss_state=LossState(rows={}, shared={}),
-            key=run_key,
-            epoch=jnp.int32(0),
-            step=jnp.int32(0),
-        )
+        nothing = LossState(rows={}, shared={})
+        return fresh_state(params, model_state, nothing, optimizer, run_key)
 
     def objective(
         params: Any,
@@ -139,10 +134,6 @@ def simclr(
         loss = transforms.reduce(terms, axis_name)
         return loss, (state._replace(model_state=dict(changed)), {"loss": loss})
 
-    def epoch(state: TrainState, losses: jax.Array | None) -> TrainState:
-        del losses
-        return state
-
     def predict(params: Any, model_state: Any, inputs: jax.Array) -> jax.Array:
         features = encoder.apply(
             {"params": params["encoder"], **model_state},
@@ -152,7 +143,7 @@ def simclr(
         )
         return jnp.asarray(features)
 
-    return Algorithm(init, objective, epoch, predict, optimizer)
+    return Algorithm(init, objective, no_epoch, predict, optimizer)
 
 
 def train_simclr(

@@ -60,6 +60,11 @@ def conv2d(
             f"inputs, {inputs.shape[3]}"
         )
     window = make_window(inputs.shape[1:3], kernel.shape[:2], strides, padding)
+    if any(max(pair) >= k for pair, k in zip(window.padding, window.kernel)):
+        # Its derivative would have negative padding on one side and positive on the
+        # other, for which XLA on CPU reads beyond the array.
+        inputs = jnp.pad(inputs, ((0, 0), *window.padding, (0, 0)))
+        window = make_window(inputs.shape[1:3], kernel.shape[:2], strides, "VALID")
     if implementation == "patches":
         return conv_by_patches(inputs, kernel, window)
     return lax.conv_general_dilated(
@@ -113,3 +118,30 @@ class Conv(nn.Module):
                 bias.astype(outputs.dtype), outputs.shape
             )
         return outputs
+
+
+def square_conv(
+    features: int,
+    kernel: int,
+    stride: int = 1,
+    *,
+    implementation: str,
+    kernel_init: Any,
+    name: str | None = None,
+) -> Conv:
+    """A `Conv` without bias that is padded by `kernel // 2` on every side.
+
+    That is PyTorch's habit; "SAME" would put the odd zero of a strided convolution
+    on one side and shift every feature map.
+    """
+    edge = (kernel // 2, kernel // 2)
+    return Conv(
+        features,
+        kernel_size=(kernel, kernel),
+        strides=(stride, stride),
+        padding=(edge, edge),
+        use_bias=False,
+        implementation=implementation,
+        kernel_init=kernel_init,
+        name=name,
+    )

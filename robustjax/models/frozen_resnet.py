@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from robustjax import checks
-from robustjax.models.resnet import Implementation, ResNet, Stem
+from robustjax.models.convolution import Implementation
+from robustjax.models.resnet import ResNet, Stem
 from robustjax.models.resnet_weights import infer_depth, load_resnet_weights
 from robustjax.models.state_dict_files import file_digest, read_state_dict
 

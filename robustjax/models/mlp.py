@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
+
+from robustjax import checks
 
 
 class MLP(nn.Module):
@@ -17,28 +21,53 @@ class MLP(nn.Module):
     Attributes:
       num_classes: C.
       hidden: widths of the hidden layers.
+      dropout: the share of every hidden layer that is dropped in training, from the
+        stream "dropout".
+      dtype: of the hidden layers' arithmetic; parameters, features and logits are
+        float32.
     """
 
     num_classes: int
     hidden: Sequence[int] = (1024, 512, 256)
+    dropout: float = 0.0
+    dtype: Any = jnp.float32
+
+    def __post_init__(self) -> None:
+        """Checks the arguments now rather than when the network is first applied."""
+        checks.in_range("dropout", self.dropout, 0, 1, high_open=True)
+        super().__post_init__()
 
     def setup(self) -> None:
         """Creates the layers."""
         init = nn.initializers.he_normal()
         self.layers = [
-            nn.Dense(width, kernel_init=init, name=f"hidden{i}")
+            nn.Dense(width, kernel_init=init, dtype=self.dtype, name=f"hidden{i}")
             for i, width in enumerate(self.hidden)
         ]
+        self.drop = nn.Dropout(self.dropout)
         self.head = nn.Dense(self.num_classes, kernel_init=init, name="head")
 
-    def features(self, inputs: jax.Array) -> jax.Array:
-        """The last hidden layer's activations, (B, hidden[-1])."""
-        x = inputs.reshape(inputs.shape[0], -1)
-        for layer in self.layers:
-            x = nn.relu(layer(x))
-        return x
+    def features(
+        self, inputs: jax.Array, *, train: bool = False, mask: jax.Array | None = None
+    ) -> jax.Array:
+        """The last hidden layer's activations.
 
-    def __call__(self, inputs: jax.Array, *, train: bool = False) -> jax.Array:
-        """Logits (B, C) of inputs (B, ...); `train` makes no difference."""
-        del train
-        return self.head(self.features(inputs))
+        Args:
+          inputs: (B, ...) floats.
+          train: whether to drop units.
+          mask: makes no difference.
+
+        Returns:
+          (B, hidden[-1]) float32.
+        """
+        del mask
+        x = inputs.reshape(inputs.shape[0], -1).astype(self.dtype)
+        for layer in self.layers:
+            x = self.drop(nn.relu(layer(x)), deterministic=not train)
+        return x.astype(jnp.float32)
+
+    def __call__(
+        self, inputs: jax.Array, *, train: bool = False, mask: jax.Array | None = None
+    ) -> jax.Array:
+        """Logits (B, C) float32 of inputs (B, ...); see `features`."""
+        return self.head(self.features(inputs, train=train, mask=mask))

@@ -7,7 +7,8 @@ the kernel is then hundreds of times slower. Here each pass is written as someth
 that is fast, in blocks of the batch:
 
 * outputs: a canonical convolution;
-* by the inputs: a product with the transposed kernel, its taps added up in place;
+* by the inputs: a canonical convolution with the kernel turned round, or, with
+  strides, a product with the transposed kernel whose taps are added up in place;
 * by the kernel: a canonical convolution in which channels and batch change places,
   or a product with extracted patches where that does not apply.
 """
@@ -28,7 +29,7 @@ from robustjax.models.window import Window
 # patches in the cache and, being independent, occupy several cores where the library
 # would use one; but every block is compiled by itself.
 _BLOCK_BYTES = {"outputs": 4 * 2**20, "by_inputs": 5 * 2**20, "by_kernel": 5 * 2**19}
-_MOST_BLOCKS = {"outputs": 16, "by_inputs": 16, "by_kernel": 32}
+_MOST_BLOCKS = {"outputs": 16, "by_inputs": 16, "by_kernel": 16}
 # From here on the library divides a convolution among cores by output channel.
 _MANY_CHANNELS = 128
 # With fewer input channels the exchanged convolution is a product with few rows.
@@ -122,6 +123,13 @@ def _outputs(inputs: jax.Array, kernel: jax.Array, window: Window) -> jax.Array:
 
 
 def _by_inputs(gradient: jax.Array, kernel: jax.Array, window: Window) -> jax.Array:
+    if window.strides == (1, 1) and len(window.taps) > 1:
+        (top, bottom), (left, right) = window.padding
+        high, wide = (extent - 1 for extent in window.kernel)
+        turned = kernel[::-1, ::-1].transpose(0, 1, 3, 2)
+        padding = ((high - top, high - bottom), (wide - left, wide - right))
+        back = Window(window.out, window.kernel, (1, 1), padding)
+        return _outputs(gradient, turned, back)
     batch, channels = gradient.shape[0], kernel.shape[2]
     matrix = kernel.reshape(-1, kernel.shape[-1]).T
     return _in_blocks(
@@ -140,6 +148,11 @@ def _by_kernel(inputs: jax.Array, gradient: jax.Array, window: Window) -> jax.Ar
     )
     one = _by_kernel_exchanged if exchange else _by_kernel_patches
     blocks = _num_blocks("by_kernel", window, batch, channels)
+    # Every block gives a kernel to be added up: there should be less of them than
+    # of patches.
+    per_block = channels * gradient.shape[-1]
+    positions = batch * window.out[0] * window.out[1] * channels
+    blocks = min(blocks, max(2, positions // (2 * per_block)), batch)
     parts = [
         one(*pair, window) for pair in zip(_cut(inputs, blocks), _cut(gradient, blocks))
     ]
@@ -194,7 +207,7 @@ def conv_by_patches(inputs: jax.Array, kernel: jax.Array, window: Window) -> jax
     Args:
       inputs: (B, H, W, C_in) floats.
       kernel: (k_h, k_w, C_in, C_out) of the same dtype.
-      window: from `make_window`.
+      window: from `make_window`, with padding narrower than the kernel.
 
     Returns:
       (B, H', W', C_out).

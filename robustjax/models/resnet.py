@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import functools
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from robustjax import checks
-from robustjax.models.convolution import IMPLEMENTATIONS, Conv
+from robustjax.models.convolution import IMPLEMENTATIONS, Implementation, square_conv
+from robustjax.models.initializers import he_fan_out, torch_uniform
+from robustjax.models.inputs import as_images
+from robustjax.models.normalization import BatchNorm
 
 STEMS = ("imagenet", "small")
 
 Stem = Literal["imagenet", "small"]
-Implementation = Literal["native", "patches"]
 
 
 class Architecture(NamedTuple):
@@ -30,11 +31,6 @@ class Architecture(NamedTuple):
     blocks: tuple[int, int, int, int]
     bottleneck: bool
 
-    @property
-    def features(self) -> int:
-        """The width of the pooled features."""
-        return 2048 if self.bottleneck else 512
-
 
 ARCHITECTURES = {
     18: Architecture((2, 2, 2, 2), bottleneck=False),
@@ -44,27 +40,6 @@ ARCHITECTURES = {
 }
 
 _EXPANSION = 4
-_BatchNorm = functools.partial(nn.BatchNorm, momentum=0.9, epsilon=1e-5)
-_kernel_init = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
-_head_init = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
-
-
-def _conv(
-    features: int, kernel: int, stride: int, implementation: str, name: str | None
-) -> Conv:
-    # PyTorch pads both sides alike; "SAME" would put the odd zero of a strided
-    # convolution on one side and shift every feature map.
-    edge = (kernel // 2, kernel // 2)
-    return Conv(
-        features,
-        kernel_size=(kernel, kernel),
-        strides=(stride, stride),
-        padding=(edge, edge),
-        use_bias=False,
-        implementation=implementation,
-        kernel_init=_kernel_init,
-        name=name,
-    )
 
 
 class ResidualBlock(nn.Module):
@@ -75,16 +50,36 @@ class ResidualBlock(nn.Module):
       bottleneck: see `Architecture`.
       stride: of the first 3x3 convolution and of the shortcut.
       convolution: see `ResNet`.
+      dtype: see `ResNet`.
     """
 
     channels: int
     bottleneck: bool
     stride: int = 1
     convolution: Implementation = "native"
+    dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, inputs: jax.Array, *, train: bool = False) -> jax.Array:
+    def __call__(
+        self, inputs: jax.Array, *, train: bool = False, mask: jax.Array | None = None
+    ) -> jax.Array:
         """Maps (B, H, W, C) to (B, ceil(H / stride), ceil(W / stride), C')."""
+
+        def conv(
+            x: jax.Array, features: int, kernel: int, stride: int, name: str
+        ) -> jax.Array:
+            return square_conv(
+                features,
+                kernel,
+                stride,
+                implementation=self.convolution,
+                kernel_init=he_fan_out,
+                name=name,
+            )(x)
+
+        def norm(x: jax.Array, name: str) -> jax.Array:
+            return BatchNorm(dtype=self.dtype, name=name)(x, train=train, mask=mask)
+
         c, s = self.channels, self.stride
         plan = [(c, 3, s), (c, 3, 1)]
         if self.bottleneck:
@@ -92,13 +87,11 @@ class ResidualBlock(nn.Module):
         x = inputs
         for i, (features, kernel, stride) in enumerate(plan, 1):
             x = nn.relu(x) if i > 1 else x
-            x = _conv(features, kernel, stride, self.convolution, f"conv{i}")(x)
-            x = _BatchNorm(use_running_average=not train, name=f"norm{i}")(x)
+            x = norm(conv(x, features, kernel, stride, f"conv{i}"), f"norm{i}")
         shortcut = inputs
         if s > 1 or inputs.shape[-1] != x.shape[-1]:
-            project = _conv(x.shape[-1], 1, s, self.convolution, "shortcut_conv")
-            norm = _BatchNorm(use_running_average=not train, name="shortcut_norm")
-            shortcut = norm(project(inputs))
+            shortcut = conv(inputs, x.shape[-1], 1, s, "shortcut_conv")
+            shortcut = norm(shortcut, "shortcut_norm")
         return nn.relu(x + shortcut)
 
 
@@ -120,15 +113,21 @@ class ResNet(nn.Module):
         habit for images of 32 pixels.
       convolution: "native" or "patches", see `robustjax.models.convolution`; both
         have the same parameters, and the same results up to rounding.
+      width: channels of the first stage, 64 in the paper.
+      dtype: of the arithmetic up to the features; parameters, `batch_stats`,
+        features and logits are float32.
 
     Raises:
-      ValueError: an unknown depth, stem or convolution, or `num_classes` below one.
+      ValueError: an unknown depth, stem or convolution, or `num_classes` or `width`
+        below one.
     """
 
     depth: int
     num_classes: int | None = None
     stem: Stem = "imagenet"
     convolution: Implementation = "native"
+    width: int = 64
+    dtype: Any = jnp.float32
 
     def __post_init__(self) -> None:
         """Checks the arguments now rather than when the network is first applied."""
@@ -137,6 +136,7 @@ class ResNet(nn.Module):
             raise ValueError(f"depth: got {self.depth}, expected one of {known}")
         if self.num_classes is not None:
             checks.at_least("num_classes", self.num_classes, 1)
+        checks.at_least("width", self.width, 1)
         checks.one_of("stem", self.stem, STEMS)
         checks.one_of("convolution", self.convolution, IMPLEMENTATIONS)
         super().__post_init__()
@@ -145,49 +145,58 @@ class ResNet(nn.Module):
         """Creates the layers."""
         architecture = ARCHITECTURES[self.depth]
         kernel, stride = (7, 2) if self.stem == "imagenet" else (3, 1)
-        self.stem_conv = _conv(64, kernel, stride, self.convolution, None)
-        self.stem_norm = _BatchNorm()
+        self.stem_conv = square_conv(
+            self.width,
+            kernel,
+            stride,
+            implementation=self.convolution,
+            kernel_init=he_fan_out,
+        )
+        self.stem_norm = BatchNorm(dtype=self.dtype)
         self.blocks = [
             ResidualBlock(
-                channels=64 * 2**stage,
+                channels=self.width * 2**stage,
                 bottleneck=architecture.bottleneck,
                 stride=2 if stage > 0 and block == 0 else 1,
                 convolution=self.convolution,
+                dtype=self.dtype,
                 name=f"stage{stage + 1}_block{block + 1}",
             )
             for stage, count in enumerate(architecture.blocks)
             for block in range(count)
         ]
         if self.num_classes is not None:
-            self.head = nn.Dense(self.num_classes, kernel_init=_head_init)
+            self.head = nn.Dense(self.num_classes, kernel_init=torch_uniform)
 
-    def features(self, inputs: jax.Array, *, train: bool = False) -> jax.Array:
+    def features(
+        self, inputs: jax.Array, *, train: bool = False, mask: jax.Array | None = None
+    ) -> jax.Array:
         """Global averages of the last feature maps.
 
         Args:
           inputs: (B, H, W, channels) floats.
           train: whether to normalise by the batch and update `batch_stats`, rather
             than normalise by `batch_stats`.
+          mask: (B,) bool, False on padding, which `BatchNorm` then leaves out.
 
         Returns:
-          (B, 512) float32, or (B, 2048) from depth 50 on.
+          (B, 8 width) float32, or (B, 32 width) from depth 50 on.
 
         Raises:
           ValueError: inputs of another rank or of integers.
         """
-        checks.rank("inputs", inputs, 4)
-        if not jnp.issubdtype(inputs.dtype, jnp.floating):
-            raise ValueError(f"inputs: got {inputs.dtype}, expected floats")
-        x = self.stem_norm(self.stem_conv(inputs), use_running_average=not train)
-        x = nn.relu(x)
+        x = self.stem_conv(as_images(inputs, self.dtype))
+        x = nn.relu(self.stem_norm(x, train=train, mask=mask))
         if self.stem == "imagenet":
             # The padding counts as -inf, so it never wins.
             x = nn.max_pool(x, (3, 3), (2, 2), padding=((1, 1), (1, 1)))
         for block in self.blocks:
-            x = block(x, train=train)
+            x = block(x, train=train, mask=mask)
         return jnp.mean(x.astype(jnp.float32), axis=(1, 2))
 
-    def __call__(self, inputs: jax.Array, *, train: bool = False) -> jax.Array:
+    def __call__(
+        self, inputs: jax.Array, *, train: bool = False, mask: jax.Array | None = None
+    ) -> jax.Array:
         """Logits (B, C), or features where `num_classes` is None; see `features`."""
-        x = self.features(inputs, train=train)
+        x = self.features(inputs, train=train, mask=mask)
         return x if self.num_classes is None else self.head(x)

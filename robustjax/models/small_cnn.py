@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -10,11 +11,14 @@ import jax.numpy as jnp
 
 from robustjax import checks
 from robustjax.models.convolution import IMPLEMENTATIONS, Conv, Implementation, Padding
+from robustjax.models.inputs import as_images
 from robustjax.models.pooling import max_pool2
+
+DOWNSAMPLING = ("max_pool", "stride")
 
 
 class SmallCNN(nn.Module):
-    """Blocks of 3×3 convolutions and a 2×2 max pool, then dense layers; all ReLU.
+    """Blocks of 3×3 convolutions that halve the image, then dense layers; all ReLU.
 
     The defaults (two convolutions, one pool, one hidden layer) are the network of
     many MNIST examples, and `padding="VALID"` is their padding. He-normal
@@ -22,21 +26,27 @@ class SmallCNN(nn.Module):
 
     Attributes:
       num_classes: C.
-      blocks: per block, the channels of its convolutions; a pool ends every block.
+      blocks: per block, the channels of its convolutions.
+      downsampling: what halves the image at the end of a block: a 2×2 "max_pool", or
+        a "stride" of 2 in the last convolution, a quarter of the work.
       hidden: widths of the dense hidden layers.
       padding: of the convolutions, see `conv2d`.
       convolution: "native" or "patches", see `conv2d`; both have the same
         parameters, and the same results up to rounding.
+      dtype: of the arithmetic up to the features; parameters, features and logits
+        are float32.
 
     Raises:
-      ValueError: an unknown convolution, an empty block, or no class.
+      ValueError: an unknown convolution or downsampling, an empty block, or no class.
     """
 
     num_classes: int
     blocks: Sequence[Sequence[int]] = ((32, 64),)
     hidden: Sequence[int] = (128,)
     padding: Padding = "SAME"
+    downsampling: str = "max_pool"
     convolution: Implementation = "native"
+    dtype: Any = jnp.float32
 
     def __post_init__(self) -> None:
         """Checks the arguments now rather than when the network is first applied."""
@@ -46,16 +56,19 @@ class SmallCNN(nn.Module):
                 f"blocks: got {self.blocks}, expected a convolution in every block"
             )
         checks.one_of("convolution", self.convolution, IMPLEMENTATIONS)
+        checks.one_of("downsampling", self.downsampling, DOWNSAMPLING)
         super().__post_init__()
 
     def setup(self) -> None:
         """Creates the layers."""
         init = nn.initializers.he_normal()
+        last_stride = 2 if self.downsampling == "stride" else 1
         self.convolutions = [
             [
                 Conv(
                     channels,
                     (3, 3),
+                    strides=(last_stride if layer == len(widths) - 1 else 1,) * 2,
                     padding=self.padding,
                     implementation=self.convolution,
                     kernel_init=init,
@@ -66,39 +79,43 @@ class SmallCNN(nn.Module):
             for block, widths in enumerate(self.blocks)
         ]
         self.layers = [
-            nn.Dense(width, kernel_init=init, name=f"hidden{i}")
+            nn.Dense(width, kernel_init=init, dtype=self.dtype, name=f"hidden{i}")
             for i, width in enumerate(self.hidden)
         ]
         self.head = nn.Dense(self.num_classes, kernel_init=init, name="head")
 
-    def features(self, inputs: jax.Array, *, train: bool = False) -> jax.Array:
+    def features(
+        self, inputs: jax.Array, *, train: bool = False, mask: jax.Array | None = None
+    ) -> jax.Array:
         """The last hidden layer's activations.
 
         Args:
-          inputs: (B, H, W, channels) floats, large enough for all pools.
+          inputs: (B, H, W, channels) floats, large enough for all halvings.
           train: makes no difference.
+          mask: makes no difference.
 
         Returns:
-          (B, hidden[-1]), or the flat feature maps if there is no hidden layer.
+          (B, hidden[-1]) float32, or the flat feature maps if there is no hidden
+          layer.
 
         Raises:
           ValueError: inputs of another rank, of integers, or too small.
         """
-        del train
-        checks.rank("inputs", inputs, 4)
-        if not jnp.issubdtype(inputs.dtype, jnp.floating):
-            raise ValueError(f"inputs: got {inputs.dtype}, expected floats")
-        x = inputs
+        del train, mask
+        x = as_images(inputs, self.dtype)
         for block in self.convolutions:
             for convolution in block[:-1]:
                 x = nn.relu(convolution(x))
+            x = block[-1](x)
             # The same as pooling after the ReLU, with a quarter of its work.
-            x = nn.relu(max_pool2(block[-1](x)))
+            x = nn.relu(max_pool2(x) if self.downsampling == "max_pool" else x)
         x = x.reshape(x.shape[0], -1)
         for layer in self.layers:
             x = nn.relu(layer(x))
-        return x
+        return x.astype(jnp.float32)
 
-    def __call__(self, inputs: jax.Array, *, train: bool = False) -> jax.Array:
-        """Logits (B, C) of inputs (B, H, W, channels); see `features`."""
-        return self.head(self.features(inputs, train=train))
+    def __call__(
+        self, inputs: jax.Array, *, train: bool = False, mask: jax.Array | None = None
+    ) -> jax.Array:
+        """Logits (B, C) float32 of inputs (B, H, W, channels); see `features`."""
+        return self.head(self.features(inputs, train=train, mask=mask))

@@ -6,6 +6,10 @@ from robustjax.training.epoch import train_step as train_step
 from robustjax.training.execution import Execution as Execution
 from robustjax.training.execution import choose_execution as choose_execution
 from robustjax.training.fit import fit as fit
+from robustjax.training.forward import apply_prediction as apply_prediction
+from robustjax.training.forward import apply_training as apply_training
+from robustjax.training.forward import as_float as as_float
+from robustjax.training.forward import init_variables as init_variables
 from robustjax.training.health import NonFiniteLossError as NonFiniteLossError
 from robustjax.training.interruption import InterruptedRunError as InterruptedRunError
 from robustjax.training.interruption import StopRequest as StopRequest
@@ -13,8 +17,13 @@ from robustjax.training.interruption import stop_on_signals as stop_on_signals
 from robustjax.training.mesh import data_mesh as data_mesh
 from robustjax.training.metrics import MetricLog as MetricLog
 from robustjax.training.program import Program as Program
+from robustjax.training.recipe import Phase as Phase
+from robustjax.training.recipe import Recipe as Recipe
+from robustjax.training.recipe import RecipeProgram as RecipeProgram
+from robustjax.training.recipe import single_phase as single_phase
 from robustjax.training.state import Algorithm as Algorithm
 from robustjax.training.state import TrainData as TrainData
 from robustjax.training.state import TrainState as TrainState
-from robustjax.training.supervised import as_float as as_float
+from robustjax.training.state import fresh_state as fresh_state
+from robustjax.training.state import no_epoch as no_epoch
 from robustjax.training.supervised import supervised as supervised

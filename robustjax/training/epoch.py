@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from robustjax import losses as losses_lib
 from robustjax.training.state import Algorithm, TrainData, TrainState
 from robustjax.transforms import Batch
 
@@ -38,7 +37,7 @@ def read_batch(data: TrainData, index: jax.Array, num_examples: int) -> Batch:
 
     Args:
       data: of one repeat.
-      index: (B,) int32; anything from `num_examples` on is padding.
+      index: (B, ...) int32; anything from `num_examples` on is padding.
       num_examples: N.
     """
 
@@ -87,22 +86,24 @@ def train_step(
         opt_state=opt_state,
         step=state.step + 1,
     )
+    if algorithm.after_step is not None:
+        state = algorithm.after_step(state)
     return state, metrics
 
 
 def in_blocks(
     function: Any, inputs: jax.Array, block_size: int, shards: int = 1
-) -> jax.Array:
+) -> Any:
     """Applies a function to all rows, a block at a time, keeping rows on their shard.
 
     Args:
-      function: `(B, ...) -> (B, ...)`, row by row.
+      function: `(B, ...) -> pytree of (B, ...)`, row by row.
       inputs: (N, ...), N a multiple of `shards`, laid out in `shards` equal parts.
       block_size: rows per block, over all shards.
       shards: the number of devices that hold equal parts of the rows.
 
     Returns:
-      (N, ...).
+      The function's pytree, leaves (N, ...).
     """
     rows = inputs.shape[0]
     per_shard = rows // shards
@@ -113,36 +114,18 @@ def in_blocks(
     blocks = parts.reshape(shards, -1, per_block, *inputs.shape[1:])
     blocks = jnp.moveaxis(blocks, 1, 0)
 
-    def one(block: jax.Array) -> jax.Array:
+    def one(block: jax.Array) -> Any:
         flat = block.reshape(shards * per_block, *inputs.shape[1:])
-        out = function(flat)
-        return out.reshape(shards, per_block, *out.shape[1:])
+        return jax.tree.map(
+            lambda out: out.reshape(shards, per_block, *out.shape[1:]), function(flat)
+        )
 
-    outputs = jnp.moveaxis(jax.lax.map(one, blocks), 0, 1)
-    outputs = outputs.reshape(shards, per_shard + padding, *outputs.shape[3:])
-    return outputs[:, :per_shard].reshape(rows, *outputs.shape[2:])
+    def join(out: jax.Array) -> jax.Array:
+        out = jnp.moveaxis(out, 0, 1)
+        out = out.reshape(shards, per_shard + padding, *out.shape[3:])
+        return out[:, :per_shard].reshape(rows, *out.shape[2:])
 
-
-def example_losses(
-    algorithm: Algorithm,
-    state: TrainState,
-    data: TrainData,
-    *,
-    block_size: int,
-    shards: int = 1,
-) -> jax.Array:
-    """The cross-entropy of every example under its current label, in nats.
-
-    Returns:
-      (N_padded,) float32; padding holds whatever its rows give.
-    """
-    logits = in_blocks(
-        lambda inputs: algorithm.predict(state.params, state.model_state, inputs),
-        data.inputs,
-        block_size,
-        shards,
-    )
-    return losses_lib.cross_entropy(logits, data.labels)
+    return jax.tree.map(join, jax.lax.map(one, blocks))
 
 
 def end_epoch(
@@ -154,10 +137,13 @@ def end_epoch(
     shards: int = 1,
 ) -> TrainState:
     """Closes an epoch: the evaluation pass if the method needs one, then its rule."""
-    losses = None
-    if "losses" in algorithm.needs:
-        losses = example_losses(
-            algorithm, state, data, block_size=block_size, shards=shards
+    outputs, evaluate = None, algorithm.evaluate
+    if evaluate is not None:
+        outputs = in_blocks(
+            lambda inputs: evaluate(state.params, state.model_state, inputs),
+            data.inputs,
+            block_size,
+            shards,
         )
-    state = algorithm.epoch(state, losses)
+    state = algorithm.epoch(state, data, outputs)
     return state._replace(epoch=state.epoch + 1)

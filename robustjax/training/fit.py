@@ -12,18 +12,21 @@ from robustjax.training.checkpoints import CheckpointFolder
 from robustjax.training.health import check_losses
 from robustjax.training.interruption import StopRequest
 from robustjax.training.program import Program
+from robustjax.training.recipe import RecipeProgram
 from robustjax.training.state import TrainData, TrainState
 
 EpochReport = Callable[[int, dict[str, np.ndarray]], None]
+Evaluation = Callable[[int, TrainState], dict[str, np.ndarray]]
 
 
 def fit(
-    program: Program,
+    program: Program | RecipeProgram,
     state: TrainState,
     data: TrainData,
     *,
     epochs: int,
     report: EpochReport | None = None,
+    evaluate: Evaluation | None = None,
     stop: StopRequest | None = None,
     checkpoints: CheckpointFolder | None = None,
     checkpoint_every_epochs: int = 1,
@@ -37,6 +40,8 @@ def fit(
       epochs: how many in all, those before a resume included.
       report: called after every epoch with its number (from 0) and the metrics of
         every repeat, (R,) each, averaged over steps.
+      evaluate: called after every epoch with its number and the state; what it
+        returns, (R,) each, joins the epoch's metrics. It must not keep the state.
       stop: checked after every epoch.
       checkpoints: where to keep the state; by default nowhere.
       checkpoint_every_epochs: how often.
@@ -54,11 +59,14 @@ def fit(
         if found is not None:
             first, state, _ = found
     for epoch in range(first, epochs):
-        state, metrics = program.epoch(state, data)
+        state, metrics = program.at(epoch).epoch(state, data)
         fetched: dict[str, Any] = jax.device_get(metrics)
         check_losses(fetched["loss"], epoch=epoch)
+        means = {name: value.mean(axis=1) for name, value in fetched.items()}
+        if evaluate is not None:
+            means |= evaluate(epoch, state)
         if report is not None:
-            report(epoch, {name: value.mean(axis=1) for name, value in fetched.items()})
+            report(epoch, means)
         done = epoch + 1
         stopping = stop is not None and stop.signal_name is not None
         due = done % checkpoint_every_epochs == 0 or done == epochs or stopping

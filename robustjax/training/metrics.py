@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
-import os
 import pathlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
+
+from robustjax.files import write_atomically
 
 Record = dict[str, Any]
 
@@ -33,25 +35,15 @@ def read_jsonl(path: str | pathlib.Path) -> list[Record]:
     return records
 
 
-def write_atomically(path: str | pathlib.Path, text: str) -> None:
-    """Writes a text file so that a reader sees the old or the new one, never half."""
-    path = pathlib.Path(path)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
-
-
 def write_csv(path: str | pathlib.Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """Writes rows as CSV; columns are all keys in order of first appearance."""
     rows = list(rows)
     columns = list(dict.fromkeys(key for row in rows for key in row))
-    path = pathlib.Path(path)
-    partial = path.with_name(path.name + ".partial")
-    with open(partial, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    os.replace(partial, path)
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_atomically(path, text.getvalue())
 
 
 class MetricLog:

@@ -53,7 +53,8 @@ class Program:
       algorithm: what is trained.
       spec: for how many examples and classes.
       batch_size: examples per step.
-      steps_per_epoch: batches per epoch, the last one padded.
+      steps_per_epoch: batches per epoch, the last one padded, unless the algorithm
+        has an order of its own.
     """
 
     def __init__(
@@ -114,6 +115,11 @@ class Program:
             _over_repeats(lambda key, x: algorithm.init(key, x, spec), (0, None))
         )
 
+    def at(self, epoch: int) -> Program:
+        """The program of an epoch: this one, always. See `RecipeProgram`."""
+        del epoch
+        return self
+
     def make_data(
         self,
         inputs: np.ndarray | jax.Array,
@@ -171,7 +177,7 @@ class Program:
             return self._scan(state, data)
         order = self._order(state)
         steps = []
-        for step in range(self.steps_per_epoch):
+        for step in range(order.shape[1]):
             state, metrics = self._step(state, data, order[:, step])
             steps.append(metrics)
         stacked = jax.tree.map(lambda *values: jnp.stack(values, axis=1), *steps)
@@ -189,12 +195,10 @@ class Program:
     def _epoch_order(self, state: TrainState) -> jax.Array:
         # Steps fold their number into the key; epochs count down from -1.
         key = jax.random.fold_in(state.key, -1 - state.epoch)
-        return epoch_lib.epoch_order(
-            key,
-            self.spec.num_examples,
-            self.batch_size,
-            padding_index=self.spec.padded_examples,
-        )
+        examples, padding = self.spec.num_examples, self.spec.padded_examples
+        if self.algorithm.order is None:
+            return epoch_lib.epoch_order(key, examples, self.batch_size, padding)
+        return self.algorithm.order(key, state, examples, self.batch_size, padding)
 
     def _one_step(
         self, state: TrainState, data: TrainData, index: jax.Array

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from robustjax.transforms import ExampleSpec, LossState
@@ -33,6 +34,25 @@ class TrainState(NamedTuple):
     step: jax.Array
 
 
+def fresh_state(
+    params: Any,
+    model_state: Any,
+    loss_state: LossState,
+    optimizer: optax.GradientTransformation,
+    key: jax.Array,
+) -> TrainState:
+    """The state before the first step; see `TrainState`."""
+    return TrainState(
+        params=params,
+        model_state=model_state,
+        opt_state=optimizer.init(params),
+        loss_state=loss_state,
+        key=key,
+        epoch=jnp.int32(0),
+        step=jnp.int32(0),
+    )
+
+
 class TrainData(NamedTuple):
     """Device-resident training data; row i is example i.
 
@@ -56,16 +76,29 @@ class Algorithm(NamedTuple):
       objective: `(params, state, batch, key, axis_name=None) -> (loss, (state,
         metrics))`: the scalar loss of one batch, and the state with its model and
         loss states advanced. Metrics are scalars.
-      epoch: `(state, losses) -> state`, after every epoch; `losses` (N_padded,) is
-        the cross-entropy of every example, or None if not in `needs`.
+      epoch: `(state, data, outputs) -> state`, after every epoch; `outputs` is what
+        `evaluate` gives for all training inputs, leaves (N_padded, ...), or None.
       predict: `(params, model_state, inputs) -> logits`.
       optimizer: an optax transformation.
-      needs: what `epoch` must be given ("losses").
+      evaluate: `(params, model_state, inputs) -> pytree` of (B, ...) leaves, applied
+        to all training inputs before `epoch`; None if the method needs nothing.
+      order: `(key, state, num_examples, batch_size, padding_index) -> indices`, the
+        (S, B, ...) int32 examples of an epoch's S steps; None for `epoch_order`. Data
+        are gathered in the indices' shape.
+      after_step: `(state) -> state`, after the parameters have moved; None for none.
     """
 
     init: Callable[[jax.Array, jax.Array, ExampleSpec], TrainState]
     objective: Callable[..., tuple[jax.Array, tuple[TrainState, dict[str, jax.Array]]]]
-    epoch: Callable[[TrainState, jax.Array | None], TrainState]
+    epoch: Callable[[TrainState, TrainData, Any], TrainState]
     predict: Callable[[Any, Any, jax.Array], jax.Array]
     optimizer: optax.GradientTransformation
-    needs: frozenset[str] = frozenset()
+    evaluate: Callable[[Any, Any, jax.Array], Any] | None = None
+    order: Callable[[jax.Array, TrainState, int, int, int], jax.Array] | None = None
+    after_step: Callable[[TrainState], TrainState] | None = None
+
+
+def no_epoch(state: TrainState, data: TrainData, outputs: Any) -> TrainState:
+    """The epoch rule of an algorithm that has none."""
+    del data, outputs
+    return state

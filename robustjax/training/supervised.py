@@ -10,19 +10,24 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from robustjax import losses as losses_lib
 from robustjax import transforms
-from robustjax.training.state import Algorithm, TrainState
+from robustjax.training.forward import (
+    apply_prediction,
+    apply_training,
+    as_float,
+    init_variables,
+)
+from robustjax.training.state import Algorithm, TrainData, TrainState, fresh_state
 from robustjax.transforms import ExampleSpec, LossTransform
 
+Augment = Callable[[jax.Array, jax.Array], jax.Array]
+Preprocess = Callable[[jax.Array], jax.Array]
 
-def as_float(inputs: jax.Array) -> jax.Array:
-    """Floats as they are, 8-bit images scaled to [0, 1].
 
-    Images stay 8-bit on the device: a batch of them is a quarter of the traffic.
-    """
-    if inputs.dtype == jnp.uint8:
-        return inputs.astype(jnp.float32) / 255.0
-    return inputs.astype(jnp.float32)
+def share_of(right: jax.Array, mask: jax.Array) -> jax.Array:
+    """The share of (B,) truths among the rows of a mask; 0 for an empty one."""
+    return jnp.sum(right & mask) / jnp.maximum(jnp.sum(mask), 1)
 
 
 def supervised(
@@ -30,16 +35,19 @@ def supervised(
     transform: LossTransform,
     optimizer: optax.GradientTransformation,
     *,
-    preprocess: Callable[[jax.Array], jax.Array] = as_float,
+    augment: Augment | None = None,
+    preprocess: Preprocess = as_float,
 ) -> Algorithm:
     """Trains `model` by the reduced terms of `transform`.
 
     Args:
       model: a Linen module, `model(inputs, train: bool) -> logits`; it may use a
-        "dropout" stream and hold further variable collections.
+        "dropout" stream, hold further variable collections, and take the `mask` of
+        a padded batch.
       transform: a chain with a head.
       optimizer: any optax transformation.
-      preprocess: applied to the inputs of every batch, in training and prediction.
+      augment: `(key, inputs) -> inputs`, random changes in training; by default none.
+      preprocess: applied after it, and in prediction; by default `as_float`.
 
     Returns:
       An `Algorithm` with the metrics "loss" and "accuracy" (the share of the batch
@@ -48,16 +56,9 @@ def supervised(
 
     def init(key: jax.Array, sample_inputs: jax.Array, spec: ExampleSpec) -> TrainState:
         init_key, run_key = jax.random.split(key)
-        variables = dict(model.init(init_key, preprocess(sample_inputs), train=False))
-        params = variables.pop("params")
-        return TrainState(
-            params=params,
-            model_state=variables,
-            opt_state=optimizer.init(params),
-            loss_state=transform.init(spec),
-            key=run_key,
-            epoch=jnp.int32(0),
-            step=jnp.int32(0),
+        params, model_state = init_variables(model, init_key, preprocess(sample_inputs))
+        return fresh_state(
+            params, model_state, transform.init(spec), optimizer, run_key
         )
 
     def objective(
@@ -67,37 +68,50 @@ def supervised(
         key: jax.Array,
         axis_name: str | None = None,
     ) -> tuple[jax.Array, tuple[TrainState, dict[str, jax.Array]]]:
-        dropout_key, loss_key = jax.random.split(key)
-        logits, changed = model.apply(
-            {"params": params, **state.model_state},
-            preprocess(batch["inputs"]),
-            train=True,
-            mutable=list(state.model_state),
-            rngs={"dropout": dropout_key},
+        dropout_key, loss_key, augment_key = jax.random.split(key, 3)
+        inputs = batch["inputs"]
+        if augment is not None:
+            inputs = augment(augment_key, inputs)
+        terms = transforms.start(batch)
+        logits, model_state = apply_training(
+            model,
+            params,
+            state.model_state,
+            preprocess(inputs),
+            key=dropout_key,
+            mask=terms.mask,
         )
         terms, loss_state = transform.update(
-            transforms.start(batch),
+            terms,
             state.loss_state,
             batch,
             logits=logits,
             key=loss_key,
             step=state.step,
+            axis_name=axis_name,
         )
         loss = transforms.reduce(terms, axis_name)
         right = jnp.argmax(logits, axis=-1) == batch["label"]
-        counted = jnp.maximum(jnp.sum(terms.mask), 1)
-        metrics = {"loss": loss, "accuracy": jnp.sum(right & terms.mask) / counted}
-        state = state._replace(model_state=dict(changed), loss_state=loss_state)
-        return loss, (state, metrics)
+        metrics = {"loss": loss, "accuracy": share_of(right, terms.mask)}
+        return loss, (
+            state._replace(model_state=model_state, loss_state=loss_state),
+            metrics,
+        )
 
-    def epoch(state: TrainState, losses: jax.Array | None) -> TrainState:
-        extra = {} if losses is None else {"losses": losses}
+    def epoch(state: TrainState, data: TrainData, logits: Any) -> TrainState:
+        extra = {}
+        if logits is not None:
+            extra["losses"] = losses_lib.cross_entropy(logits, data.labels)
         return state._replace(loss_state=transform.epoch(state.loss_state, **extra))
 
     def predict(params: Any, model_state: Any, inputs: jax.Array) -> jax.Array:
-        logits = model.apply(
-            {"params": params, **model_state}, preprocess(inputs), train=False
-        )
-        return jnp.asarray(logits)
+        return apply_prediction(model, params, model_state, preprocess(inputs))
 
-    return Algorithm(init, objective, epoch, predict, optimizer, transform.needs)
+    return Algorithm(
+        init,
+        objective,
+        epoch,
+        predict,
+        optimizer,
+        evaluate=predict if "losses" in transform.needs else None,
+    )

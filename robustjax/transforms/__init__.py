@@ -1,5 +1,9 @@
 """Composable loss transforms; see `robustjax.transforms.base`."""
 
+from robustjax.transforms.active_passive_heads import active_passive as active_passive
+from robustjax.transforms.active_passive_heads import nce as nce
+from robustjax.transforms.active_passive_heads import nfl as nfl
+from robustjax.transforms.active_passive_heads import ngce as ngce
 from robustjax.transforms.alpha import alpha_weights as alpha_weights
 from robustjax.transforms.base import Batch as Batch
 from robustjax.transforms.base import ExampleSpec as ExampleSpec
@@ -12,6 +16,9 @@ from robustjax.transforms.base import Terms as Terms
 from robustjax.transforms.base import need as need
 from robustjax.transforms.base import reduce as reduce
 from robustjax.transforms.base import start as start
+from robustjax.transforms.clean_probability import (
+    clean_probability as clean_probability,
+)
 from robustjax.transforms.combine import chain as chain
 from robustjax.transforms.combine import (
     inject_hyperparameters as inject_hyperparameters,
@@ -19,14 +26,26 @@ from robustjax.transforms.combine import (
 from robustjax.transforms.combine import named_chain as named_chain
 from robustjax.transforms.combine import only_where as only_where
 from robustjax.transforms.combine import set_hyperparameters as set_hyperparameters
+from robustjax.transforms.elr import elr as elr
 from robustjax.transforms.given_weights import given_weights as given_weights
+from robustjax.transforms.heads import backward_correction as backward_correction
+from robustjax.transforms.heads import bootstrap as bootstrap
 from robustjax.transforms.heads import ce as ce
 from robustjax.transforms.heads import forward_correction as forward_correction
 from robustjax.transforms.heads import gce as gce
+from robustjax.transforms.heads import gce_weighted_ce as gce_weighted_ce
 from robustjax.transforms.heads import loss_head as loss_head
 from robustjax.transforms.heads import mae as mae
 from robustjax.transforms.heads import symmetric_ce as symmetric_ce
 from robustjax.transforms.heads import truncated_gce as truncated_gce
+from robustjax.transforms.label_rewriting import given_labels as given_labels
+from robustjax.transforms.label_rewriting import label_smoothing as label_smoothing
 from robustjax.transforms.loss_history import accumulate_losses as accumulate_losses
 from robustjax.transforms.rows import rowwise as rowwise
 from robustjax.transforms.rows import stateless as stateless
+from robustjax.transforms.small_loss import forget_rate_schedule as forget_rate_schedule
+from robustjax.transforms.small_loss import num_kept as num_kept
+from robustjax.transforms.small_loss import small_loss as small_loss
+from robustjax.transforms.small_loss import small_loss_weights as small_loss_weights
+from robustjax.transforms.sop import consistency as consistency
+from robustjax.transforms.sop import sop as sop

@@ -122,7 +122,9 @@ class Stage(enum.IntEnum):
     """Changes the weights."""
     HEAD = 2
     """Sets the per-example values from logits and labels; one per chain."""
-    ADDITIVE = 3
+    SELECT = 3
+    """Changes the weights by looking at the values."""
+    ADDITIVE = 4
     """Adds to the values, or adds a penalty."""
 
 

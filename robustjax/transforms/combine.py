@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from robustjax.losses.label_distributions import as_distributions
 from robustjax.transforms.base import (
     Batch,
     ExampleSpec,
@@ -160,8 +161,16 @@ def only_where(
             penalties += out.penalties[len(terms.penalties) :]
             if out.reduction is not terms.reduction:
                 reduction = out.reduction
-            # The fields that a transform left alone need no choice (and labels may
-            # have changed their shape where it did not).
+            if out.labels.ndim > merged.labels.ndim:
+                # One transform turned class indices into distributions.
+                merged = merged.replace(
+                    labels=as_distributions(merged.labels, out.labels.shape[-1])
+                )
+            elif out.labels.ndim < merged.labels.ndim:
+                out = out.replace(
+                    labels=as_distributions(out.labels, merged.labels.shape[-1])
+                )
+            # The fields that a transform left alone need no choice.
             changed = {
                 name: _choose(applies, getattr(out, name), getattr(merged, name))
                 for name in ("labels", "value", "weight")

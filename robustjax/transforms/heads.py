@@ -50,6 +50,12 @@ def gce(q: float = 0.7) -> LossTransform:
     return loss_head(losses.gce, name="gce", q=q)
 
 
+def gce_weighted_ce(q: float = 0.7) -> LossTransform:
+    """GCE as on dataset bias, see `losses.gce_weighted_ce`. Needs `logits`."""
+    checks.in_range("q", q, 0, 1, low_open=True)
+    return loss_head(losses.gce_weighted_ce, name="gce_weighted_ce", q=q)
+
+
 def symmetric_ce(
     alpha: float = 0.1, beta: float = 1.0, log_zero: float = losses.LOG_ZERO
 ) -> LossTransform:
@@ -74,6 +80,50 @@ def forward_correction(transition: jax.Array) -> LossTransform:
     checks.stochastic("transition", transition)
     return loss_head(
         losses.forward_corrected_ce, name="forward_correction", transition=transition
+    )
+
+
+def backward_correction(transition: jax.Array) -> LossTransform:
+    """Backward-corrected cross-entropy; see `losses.backward_corrected_ce`.
+
+    Values can be negative. Give the matrix through `inject_hyperparameters` where it
+    changes during training; it is then inverted at every step. Needs `logits`.
+
+    Raises:
+      ValueError: a matrix that is not stochastic or not invertible.
+    """
+    losses.inverse_transition(transition)
+    return loss_head(
+        losses.backward_corrected_ce,
+        name="backward_correction",
+        transition=transition,
+    )
+
+
+def bootstrap(
+    beta: float | None = None, *, hard: bool = False, stop_gradient: bool = False
+) -> LossTransform:
+    """Bootstrapped cross-entropy; see `losses.bootstrap_ce`. Needs `logits`.
+
+    Args:
+      beta: the weight of the label in [0, 1]; by default as published, 0.95 for the
+        soft and 0.8 for the hard form.
+      hard: whether the target is mixed with the predicted class instead of the
+        predicted distribution.
+      stop_gradient: whether the soft target counts as a constant.
+
+    Raises:
+      ValueError: beta outside [0, 1].
+    """
+    if beta is None:
+        beta = 0.8 if hard else 0.95
+    checks.in_range("beta", beta, 0, 1)
+    return loss_head(
+        losses.bootstrap_ce,
+        name="bootstrap",
+        beta=beta,
+        hard=hard,
+        stop_gradient=stop_gradient,
     )
 
 

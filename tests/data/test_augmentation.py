@@ -1,4 +1,4 @@
-"""Augmentations: shapes, ranges, what is left alone, and the geometry of crops."""
+"""Augmentations: shapes and ranges of all; colours, mirror images, SimCLR's crops."""
 
 import functools
 
@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from robustjax.data import augmentation
+from robustjax.data.augmentation import color
 
 KEY = jax.random.key(0)
 
@@ -27,7 +28,10 @@ def pictures(rng, batch=6, channels=3, size=(10, 8)):
 
 
 FUNCTIONS = {
-    "crop": augmentation.random_resized_crop,
+    "crop": augmentation.random_crop,
+    "resized_crop": augmentation.random_resized_crop,
+    "cutout": functools.partial(augmentation.cutout, size=4),
+    "auto": augmentation.auto_augment,
     "flip": augmentation.random_flip,
     "grayscale": augmentation.random_grayscale,
     "jitter": augmentation.color_jitter,
@@ -147,7 +151,7 @@ def test_jitter_one_property_at_a_time(rng):
 
 def test_a_full_turn_of_the_hue_is_none(rng):
     images = rng.uniform(size=(5, 2, 2, 3)).astype(np.float32)
-    turned = augmentation._turn_hue(jnp.asarray(images), jnp.ones(5))
+    turned = color._turn_hue(jnp.asarray(images), jnp.ones(5))
     np.testing.assert_allclose(turned, images, atol=1e-4)
 
 

@@ -16,16 +16,15 @@ def softmax(z):
     return e / e.sum(-1, keepdims=True)
 
 
-def transition(c, rng):
-    t = rng.uniform(size=(c, c)) + np.eye(c)
-    return t / t.sum(1, keepdims=True)
-
-
 # name -> (JAX loss, NumPy loss of (p, y) with y an index or a distribution)
 HARD = {
     "cross_entropy": (losses.cross_entropy, lambda p, y: -np.log(p[y])),
     "mae": (losses.mae, lambda p, y: np.abs(np.eye(len(p))[y] - p).sum()),
     "gce": (losses.gce, lambda p, y: (1 - p[y] ** 0.7) / 0.7),
+    "gce_weighted_ce": (
+        losses.gce_weighted_ce,
+        lambda p, y: -0.7 * p[y] ** 0.7 * np.log(p[y]),
+    ),
     "truncated_gce": (
         losses.truncated_gce,
         lambda p, y: (1 - max(p[y], 0.5) ** 0.7) / 0.7,
@@ -45,6 +44,10 @@ SOFT = {
     "cross_entropy": (losses.cross_entropy, lambda p, t: -(t * np.log(p)).sum()),
     "mae": (losses.mae, lambda p, t: np.abs(t - p).sum()),
     "gce": (losses.gce, lambda p, t: (t * (1 - p**0.7) / 0.7).sum()),
+    "gce_weighted_ce": (
+        losses.gce_weighted_ce,
+        lambda p, t: -(t * 0.7 * p**0.7 * np.log(p)).sum(),
+    ),
     "reverse_cross_entropy": (
         losses.reverse_cross_entropy,
         lambda p, t: -(p * np.log(np.maximum(t, 1e-4))).sum(),
@@ -84,22 +87,6 @@ def test_one_hot_distribution_equals_index(name, rng):
     )
 
 
-def test_forward_correction_equals_numpy_and_identity_is_cross_entropy(rng):
-    logits = jnp.asarray(rng.normal(size=(8, 5)), jnp.float32)
-    labels = rng.integers(0, 5, 8)
-    t = transition(5, rng)
-    want = -np.log((softmax(logits) @ t)[np.arange(8), labels])
-    got = losses.forward_corrected_ce(
-        logits, jnp.asarray(labels), transition=jnp.asarray(t, jnp.float32)
-    )
-    np.testing.assert_allclose(got, want, rtol=1e-5)
-    np.testing.assert_allclose(
-        losses.forward_corrected_ce(logits, jnp.asarray(labels), transition=jnp.eye(5)),
-        losses.cross_entropy(logits, jnp.asarray(labels)),
-        rtol=1e-5,
-    )
-
-
 @settings(max_examples=50, deadline=None)
 @given(st.floats(-30, 30), st.floats(0.01, 1.0))
 def test_gce_gradient_is_p_to_q_times_cross_entropy_gradient(z, q):
@@ -126,6 +113,34 @@ def test_gce_limits(rng):
     )(logits, 0.0)
     want = jax.grad(lambda x: losses.cross_entropy(x, labels).sum())(logits)
     np.testing.assert_allclose(gradient, want, atol=1e-6)
+
+
+@pytest.mark.parametrize("q", [0.2, 1.0])
+def test_gce_weighted_ce_has_q_times_the_gradient_of_gce(q, rng):
+    logits = jnp.asarray(rng.normal(size=(9, 5)), jnp.float32) * 3
+    for labels in (rng.integers(0, 5, 9), rng.dirichlet(np.ones(5), 9)):
+        labels = jnp.asarray(labels, jnp.float32 if labels.ndim == 2 else jnp.int32)
+        textbook = jax.grad(lambda x: losses.gce(x, labels, q=q).sum())(logits)
+        weighted = jax.grad(lambda x: losses.gce_weighted_ce(x, labels, q=q).sum())
+        np.testing.assert_allclose(weighted(logits), q * textbook, atol=1e-6)
+
+
+def test_gce_weighted_ce_is_largest_at_exp_minus_one_over_q():
+    def at(p):
+        logits = jnp.log(jnp.array([p, 1 - p], jnp.float32))
+        return float(losses.gce_weighted_ce(logits, jnp.int32(0), q=0.7))
+
+    peak = np.exp(-1 / 0.7)
+    np.testing.assert_allclose(at(peak), np.exp(-1), rtol=1e-6)
+    assert at(peak / 2) < at(peak) > at(peak * 2)
+
+
+def test_log_zero_may_be_traced(rng):
+    logits = jnp.asarray(rng.normal(size=(4, 3)), jnp.float32)
+    for labels in (jnp.array([0, 1, 2, 0]), jnp.eye(3)[jnp.array([0, 1, 2, 0])]):
+        got = jax.jit(lambda a: losses.symmetric_ce(logits, labels, log_zero=a))(-4.0)
+        want = losses.symmetric_ce(logits, labels, log_zero=-4.0)
+        np.testing.assert_allclose(got, want, rtol=1e-6)
 
 
 def test_truncated_gce_has_no_gradient_below_k(rng):
@@ -179,14 +194,7 @@ def test_half_precision_logits_are_computed_in_float32(name):
         (lambda z, y: losses.symmetric_ce(z, y, alpha=-1), "alpha: got -1"),
         (lambda z, y: losses.reverse_cross_entropy(z, y, log_zero=0.0), "log_zero"),
         (lambda z, y: losses.cross_entropy(z, y[:1]), r"labels: got shape \(1,\)"),
-        (
-            lambda z, y: losses.forward_corrected_ce(z, y, transition=jnp.ones((3, 3))),
-            "transition: rows sum to 3",
-        ),
-        (
-            lambda z, y: losses.forward_corrected_ce(z, y, transition=jnp.eye(4)),
-            r"transition: got shape \(4, 4\)",
-        ),
+        (lambda z, y: losses.gce_weighted_ce(z, y, q=0.0), r"q: got 0.0, .*\(0, 1\]"),
     ],
 )
 def test_bad_arguments(call, message):

@@ -19,6 +19,7 @@ CASES = [
     (3, (3, 2), "SAME", 1, 9),
     (3, (1, 1), ((1, 1), (1, 1)), 7, 9),
     (3, (1, 1), "VALID", 3, 8),
+    (2, (1, 1), ((1, 0), (0, 1)), 2, 2),
 ]
 
 
@@ -74,6 +75,26 @@ def test_both_implementations_equal_the_definition(rng, case):
     np.testing.assert_allclose(native[0], want, rtol=1e-4, atol=1e-4)
     for got, other in zip(ours, native):
         np.testing.assert_allclose(got, other, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("implementation", ["native", "patches"])
+def test_padding_wider_than_the_kernel(rng, implementation):
+    padding = ((3, 0), (1, 2))
+    x, w = problem(rng, 2, 1, 2, size=(4, 3))
+    settings = {"padding": padding, "implementation": implementation}
+    y, by_inputs, by_kernel = value_and_gradients(x, w, **settings)
+    want = loop_reference(x, w, (1, 1), padding)
+    np.testing.assert_allclose(y, want, rtol=1e-4, atol=1e-4)
+    # Convolution is linear in either argument: derivatives from its basis.
+    weights = np.cos(np.arange(y.size)).reshape(y.shape)
+    basis = np.eye(x.size).reshape(-1, *x.shape[1:])
+    outputs = loop_reference(basis, w, (1, 1), padding)
+    want = (outputs * weights).sum((1, 2, 3)).reshape(x.shape)
+    np.testing.assert_allclose(by_inputs, want, rtol=1e-4, atol=1e-4)
+    basis = np.eye(w.size).reshape(-1, *w.shape)
+    outputs = [loop_reference(x, each, (1, 1), padding) for each in basis]
+    want = [(output * weights).sum() for output in outputs]
+    np.testing.assert_allclose(by_kernel.ravel(), want, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("channels", [2, 8])

@@ -7,6 +7,7 @@ import pytest
 
 from robustjax.models import ResNet
 from robustjax.models.resnet import ResidualBlock
+from tests.models.variables import random_variables
 
 
 def shapes(model, size=32, channels=3):
@@ -90,18 +91,19 @@ def test_bottleneck_strides_are_in_the_three_by_three():
 
 def test_training_normalises_by_the_batch_and_updates_all_statistics(rng):
     images = jnp.asarray(rng.normal(size=(3, 9, 9, 3)), jnp.float32)
-    model = ResNet(18, 4, stem="small")
+    model = ResNet(18, 4, stem="small", width=2)
+    variables = random_variables(model, images)
 
     @jax.jit
     def run(images):
-        variables = model.init(jax.random.key(1), images)
-        trained = model.apply(variables, images, train=True, mutable=["batch_stats"])
-        return variables["batch_stats"], *trained
+        return model.apply(variables, images, train=True, mutable=["batch_stats"])
 
-    before, logits, changed = run(images)
+    logits, changed = run(images)
     assert logits.shape == (3, 4)
     moved = jax.tree.map(
-        lambda a, b: bool(jnp.any(a != b)), before, changed["batch_stats"]
+        lambda a, b: bool(np.any(a != b)),
+        jax.device_get(variables["batch_stats"]),
+        jax.device_get(changed["batch_stats"]),
     )
     assert len(jax.tree.leaves(moved)) == 2 * 20
     assert all(jax.tree.leaves(moved))
@@ -113,7 +115,7 @@ def test_a_block_is_the_same_with_both_convolutions(rng, bottleneck):
 
     def run(convolution):
         block = ResidualBlock(4, bottleneck, stride=2, convolution=convolution)
-        variables = jax.jit(block.init)(jax.random.key(1), images)
+        variables = random_variables(block, images)
 
         def loss(params):
             outputs, changed = block.apply(
@@ -142,6 +144,8 @@ def test_bad_arguments():
         ResNet(18, convolution="fast")
     with pytest.raises(ValueError, match="num_classes: got 0"):
         ResNet(18, 0)
+    with pytest.raises(ValueError, match="width: got 0"):
+        ResNet(18, width=0)
     with pytest.raises(ValueError, match=r"inputs: got shape \(32, 32, 3\)"):
         ResNet(18).init(jax.random.key(0), jnp.zeros((32, 32, 3)))
     with pytest.raises(ValueError, match="inputs: got uint8, expected floats"):

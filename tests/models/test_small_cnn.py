@@ -110,3 +110,19 @@ def test_patches_in_a_scan_train_as_native_steps_do():
         np.testing.assert_allclose(got, want, rtol=1e-2, atol=2e-3)
     assert (scanned[2] > 0.7).all()
     np.testing.assert_allclose(scanned[2], stepped[2], atol=0.01)
+
+
+def test_strides_halve_the_image_as_pools_do():
+    images = jnp.asarray(np.random.default_rng(0).uniform(size=(2, 9, 8, 3)))
+    images = images.astype(jnp.float32)
+    model = SmallCNN(5, ((4, 6), (8,)), (), downsampling="stride")
+    variables = model.init(jax.random.key(0), images)
+    assert model.apply(variables, images, method="features").shape == (2, 3 * 2 * 8)
+    kernel = variables["params"]["block0_conv0"]["kernel"]
+    assert kernel.shape == (3, 3, 3, 4)
+    patches = model.clone(convolution="patches")
+    np.testing.assert_allclose(
+        model.apply(variables, images), patches.apply(variables, images), atol=1e-5
+    )
+    with pytest.raises(ValueError, match="downsampling: unknown 'mean'"):
+        SmallCNN(5, downsampling="mean")

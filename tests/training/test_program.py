@@ -6,7 +6,6 @@ import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 
 import robustjax as rj
@@ -184,17 +183,59 @@ def test_in_blocks_keeps_the_order(shards, block):
     np.testing.assert_array_equal(got, x.sum(1) * 10)
 
 
-def test_predict_and_losses_agree():
-    program = toy.program()
+def test_epoch_rule_gets_the_outputs_of_all_examples():
+    program = toy.program(rj.truncated_gce(k=0.4))
     state, data = toy.start(program)
     logits = program.predict(state, data.inputs)
     assert logits.shape == (toy.REPEATS, toy.N, toy.C)
     one = jax.tree.map(lambda leaf: leaf[1], state)
-    losses = epoch_lib.example_losses(
+    ended = epoch_lib.end_epoch(
         program.algorithm, one, data._replace(labels=data.labels[1]), block_size=13
     )
-    want = optax.softmax_cross_entropy_with_integer_labels(logits[1], data.labels[1])
-    np.testing.assert_allclose(losses, want, rtol=1e-5, atol=1e-6)
+    chances = jax.nn.softmax(logits[1])[jnp.arange(toy.N), data.labels[1]]
+    np.testing.assert_array_equal(ended.loss_state.rows["kept"], chances > 0.4)
+
+
+def test_own_order_and_after_step():
+    plain = toy.algorithm()
+
+    def order(key, state, num_examples, batch_size, padding):
+        del key, state, num_examples
+        # Two kinds of examples per place of the batch; the last place is padding.
+        first = jnp.arange(3 * batch_size).reshape(3, batch_size)
+        index = jnp.stack([first % 7, first % 5 + 7], axis=-1)
+        return index.at[:, -1].set(padding)
+
+    seen = []
+
+    def objective(params, state, batch, key, axis_name=None):
+        seen.append({name: leaf.shape for name, leaf in batch.items()})
+        first = {name: leaf[:, 0] for name, leaf in batch.items()}
+        return plain.objective(params, state, first, key, axis_name)
+
+    algorithm = plain._replace(
+        order=order,
+        objective=objective,
+        after_step=lambda state: state._replace(
+            params=jax.tree.map(lambda p: 0.5 * p, state.params)
+        ),
+    )
+    for loop in ("scan", "steps"):
+        program = training.Program(
+            algorithm,
+            rj.ExampleSpec(toy.N, toy.C),
+            batch_size=4,
+            execution=training.choose_execution(convolutional=False, loop=loop),
+        )
+        state, data = toy.start(program)
+        before = jax.tree.map(np.asarray, state.params)
+        state, metrics = program.epoch(state, data)
+        assert metrics["loss"].shape == (toy.REPEATS, 3)
+        assert seen[-1]["inputs"] == (4, 2, toy.D)
+        assert seen[-1]["mask"] == (4, 2)
+        np.testing.assert_array_equal(state.step, 3)
+        largest = max(np.abs(leaf).max() for leaf in jax.tree.leaves(state.params))
+        assert largest < 0.2 * max(np.abs(x).max() for x in jax.tree.leaves(before))
 
 
 @pytest.mark.parametrize(

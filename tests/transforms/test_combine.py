@@ -78,6 +78,26 @@ def test_only_where_passes_the_rest_unchanged():
     np.testing.assert_array_equal(terms.weight, [2, 1, 1, 2])
 
 
+def test_only_where_mixes_indices_and_distributions():
+    # Six examples and as many classes: a wrong mixture would broadcast silently.
+    logits = jnp.zeros((6, 6))
+    batch = {"index": jnp.arange(6), "label": jnp.array([0, 1, 2, 3, 4, 5])}
+    flat, exact = rj.label_smoothing(1.0), rj.label_smoothing(0.0)
+    one_hot = np.eye(6)
+    for other, rest in ((None, one_hot), (flat, np.full((6, 6), 1 / 6))):
+        for first in (flat, exact):
+            tx = rj.only_where(first, lambda batch: batch["label"] < 2, other)
+            terms, _ = tx.update(
+                rj.start(batch),
+                tx.init(rj.ExampleSpec(6, 6)),
+                batch,
+                logits=logits,
+            )
+            want = rest.copy()
+            want[:2] = 1 / 6 if first is flat else one_hot[:2]
+            np.testing.assert_allclose(terms.labels, want, atol=1e-7)
+
+
 def test_only_where_rejects_mixed_stages():
     with pytest.raises(ValueError, match="expected the same stages"):
         rj.only_where(rj.ce(), lambda batch: batch["label"] == 0, rj.alpha_weights())

@@ -23,12 +23,33 @@ def weighted_ce(**flags):
     return rj.chain(rj.alpha_weights(0.3, **flags), rj.ce())
 
 
+def sop(balance=0.0):
+    """SOP whose rows are large enough to matter within two epochs."""
+    tx = rj.sop(0.5, 0.5, balance=balance)
+
+    def init(spec):
+        state = tx.init(spec)
+        return state._replace(rows=jax.tree.map(lambda leaf: 5e7 * leaf, state.rows))
+
+    return tx._replace(init=init)
+
+
 CASES = {
     "ce": rj.ce,
     "mae": rj.mae,
     "gce": rj.gce,
     "symmetric_ce": rj.symmetric_ce,
     "truncated_gce": lambda: rj.truncated_gce(k=0.3),
+    "gce_weighted_ce": rj.gce_weighted_ce,
+    "nce": rj.nce,
+    "nfl": rj.nfl,
+    "ngce": rj.ngce,
+    "active_passive": rj.active_passive,
+    "bootstrap": rj.bootstrap,
+    "bootstrap(hard)": lambda: rj.bootstrap(hard=True),
+    "label_smoothing": lambda: rj.chain(rj.label_smoothing(), rj.ce()),
+    "given_labels": lambda: rj.chain(given_labels(), rj.ce()),
+    "backward_correction": lambda: rj.backward_correction(TRANSITION),
     "forward_correction": lambda: rj.forward_correction(TRANSITION),
     "alpha_weights": weighted_ce,
     "alpha_weights(pairwise)": lambda: weighted_ce(scale="pairwise"),
@@ -44,10 +65,41 @@ CASES = {
     "inject_hyperparameters": lambda: rj.inject_hyperparameters(rj.gce)(
         q=lambda step: 0.7 / (1 + step)
     ),
+    "elr": lambda: rj.chain(rj.ce(), rj.elr()),
+    "elr(scheduled)": lambda: rj.chain(
+        rj.ce(),
+        rj.inject_hyperparameters(rj.elr)(
+            strength=lambda step: 3.0 * step / (1 + step), decay=0.9
+        ),
+    ),
+    "sop": lambda: sop(0.1),
+    "sop(weighted)": lambda: rj.chain(rj.alpha_weights(0.3), sop()),
+    "consistency": lambda: rj.chain(rj.ce(), rj.consistency()),
+    "small_loss": lambda: rj.chain(
+        rj.ce(), rj.small_loss(rj.forget_rate_schedule(0.5, 3)), rj.elr()
+    ),
+    "clean_probability": lambda: rj.chain(
+        rj.clean_probability(1, average_epochs=2), rj.ce()
+    ),
     "only_where": lambda: rj.only_where(
         rj.ce(), lambda batch: batch["label"] == 0, rj.truncated_gce(k=0.3)
     ),
 }
+
+
+def given_labels():
+    """Distributions for two thirds of the examples, none for the others."""
+    tx = rj.given_labels(0.4)
+
+    def init(spec):
+        rows = jnp.arange(spec.padded_examples * C, dtype=jnp.float32)
+        rows = jax.nn.softmax(jnp.sin(rows.reshape(-1, C)))
+        unset = jnp.arange(spec.padded_examples) % 3 == 0
+        return tx.init(spec)._replace(
+            rows={"label": jnp.where(unset[:, None], 0.0, rows)}
+        )
+
+    return tx._replace(init=init)
 
 
 @pytest.fixture(params=CASES, ids=list(CASES))
@@ -73,7 +125,13 @@ def problem():
 
 def objective(params, state, batch, tx, axis_name=None):
     terms, new = tx.update(
-        rj.start(batch), state, batch, logits=batch["x"] @ params, step=0
+        rj.start(batch),
+        state,
+        batch,
+        logits=batch["x"] @ params,
+        strong_logits=jnp.sin(3 * batch["x"]) @ params,
+        step=0,
+        axis_name=axis_name,
     )
     return rj.reduce(terms, axis_name), new
 
@@ -199,14 +257,18 @@ def test_usable_under_pmap(tx):
     """Each device owns some rows; the loss and the step are the global batch's."""
     _, _, batches, params = problem()
     batch = jax.tree.map(lambda leaf: leaf[0], batches)
-    wanted, loss = step(tx, (params, tx.init(SPEC)), batch)
+    (wanted, after), loss = step(tx, (params, tx.init(SPEC)), batch)
     devices = jax.tree.map(lambda leaf: leaf.reshape(8, 1, *leaf.shape[1:]), batch)
     mapped = jax.pmap(
         functools.partial(step, tx, axis_name="d"), axis_name="d", in_axes=(None, 0)
     )
-    (got, _), losses = mapped((params, tx.init(SPEC)), devices)
-    chex.assert_trees_all_close(got[3], wanted[0], atol=2e-6)
+    (got, states), losses = mapped((params, tx.init(SPEC)), devices)
+    chex.assert_trees_all_close(got[3], wanted, atol=2e-6)
     chex.assert_trees_all_close(losses, jnp.full(8, loss), atol=2e-6)
+    index = batch["index"]
+    own = jax.tree.map(lambda leaf: leaf[jnp.arange(8), index], states.rows)
+    whole = jax.tree.map(lambda leaf: leaf[index], after.rows)
+    chex.assert_trees_all_close(own, whole, atol=2e-6)
 
 
 def test_padding_is_inert(tx):
@@ -254,7 +316,9 @@ def test_half_precision_logits_give_float32_values(tx):
     batch = jax.tree.map(lambda leaf: leaf[0], batches)
     logits = (batch["x"] @ params).astype(jnp.bfloat16)
     state = tx.init(SPEC)
-    terms, new = tx.update(rj.start(batch), state, batch, logits=logits)
+    terms, new = tx.update(
+        rj.start(batch), state, batch, logits=logits, strong_logits=-logits
+    )
     assert terms.value.dtype == jnp.float32
     chex.assert_trees_all_equal_dtypes(state, new)
 

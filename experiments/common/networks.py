@@ -1,0 +1,78 @@
+"""From flags to a network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from robustjax import checks, models
+
+DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
+
+# Name -> builder from (classes, common options).
+_CONVOLUTIONAL: dict[str, Callable[..., nn.Module]] = {
+    "nine_layer_cnn": models.NineLayerCNN,
+    "resnet18": lambda num_classes, **options: models.ResNet(
+        18, num_classes, stem="small", **options
+    ),
+    "resnet34": lambda num_classes, **options: models.ResNet(
+        34, num_classes, stem="small", **options
+    ),
+    "preact_resnet18": lambda num_classes, **options: models.PreActResNet(
+        18, num_classes, **options
+    ),
+    "wrn28_10": lambda num_classes, **options: models.WideResNet(
+        28, 10, num_classes, **options
+    ),
+}
+NETWORKS = ("mlp", "small_cnn", *_CONVOLUTIONAL)
+
+
+def make_network(
+    name: str,
+    num_classes: int,
+    *,
+    inputs_rank: int,
+    channels: tuple[int, ...],
+    hidden: tuple[int, ...],
+    downsampling: str,
+    dtype: str,
+    convolution: Any,
+) -> nn.Module:
+    """A network by name.
+
+    Args:
+      name: one of `NETWORKS`.
+      num_classes: C.
+      inputs_rank: 2 for vectors, 4 for images.
+      channels: of small_cnn's blocks; of the others, the first is the width and none
+        is the published one.
+      hidden: widths of the dense layers of mlp and small_cnn.
+      downsampling: of small_cnn, see `SmallCNN`.
+      dtype: one of `DTYPES`; what it computes in.
+      convolution: "native" or "patches".
+
+    Raises:
+      ValueError: an unknown name, or a network that does not fit the inputs.
+    """
+    checks.one_of("network", name, NETWORKS)
+    checks.one_of("dtype", dtype, DTYPES)
+    for width in (*channels, *hidden):
+        checks.at_least("channels and hidden", width, 1)
+    options: dict[str, Any] = {"dtype": DTYPES[dtype]}
+    if name == "mlp":
+        return models.MLP(num_classes, hidden, **options)
+    if inputs_rank != 4:
+        raise ValueError(f"network: {name!r} needs images, got vectors; use mlp")
+    options["convolution"] = convolution
+    if name == "small_cnn":
+        blocks = tuple((width,) for width in channels) or ((32, 64),)
+        return models.SmallCNN(
+            num_classes, blocks, hidden, downsampling=downsampling, **options
+        )
+    if channels:
+        options["width"] = channels[0]
+    return _CONVOLUTIONAL[name](num_classes, **options)

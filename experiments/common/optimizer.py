@@ -1,0 +1,127 @@
+"""From flags to an optimiser with its learning-rate schedule."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import optax
+
+from robustjax import checks, methods
+
+OPTIMIZERS = ("sgd", "adam", "co_teaching")
+SCHEDULES = ("constant", "cosine", "steps", "one_cycle")
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimizerOptions:
+    """How the network's parameters move.
+
+    Attributes:
+      name: "sgd" (with momentum), "adam", or "co_teaching": Adam whose rate and
+        momentum fall late, with a schedule of its own.
+      learning_rate: its highest value.
+      schedule: "constant"; "cosine" down to `final_factor` of it; "steps", times
+        `drop_factor` at every epoch of `drop_epochs`; "one_cycle", linearly up for a
+        fifth of the time and down to zero.
+      momentum: of SGD.
+      nesterov: of SGD.
+      weight_decay: coupled (added to the gradient), as in PyTorch's SGD.
+      drop_epochs: see `schedule`.
+      drop_factor: see `schedule`.
+      final_factor: see `schedule`.
+      clip_norm: of the whole gradient (of both networks, where there are two); 0
+        does not clip.
+    """
+
+    name: str
+    learning_rate: float
+    schedule: str
+    momentum: float
+    nesterov: bool
+    weight_decay: float
+    drop_epochs: tuple[int, ...]
+    drop_factor: float
+    final_factor: float
+    clip_norm: float
+
+    def check(self) -> None:
+        """Raises `ValueError` naming the flag that is out of range."""
+        checks.one_of("optimizer", self.name, OPTIMIZERS)
+        checks.one_of("schedule", self.schedule, SCHEDULES)
+        checks.in_range("learning_rate", self.learning_rate, 0, low_open=True)
+        checks.in_range("momentum", self.momentum, 0, 1, high_open=True)
+        checks.in_range("weight_decay", self.weight_decay, 0)
+        checks.in_range("drop_factor", self.drop_factor, 0, 1, low_open=True)
+        checks.in_range("final_factor", self.final_factor, 0, 1)
+        checks.in_range("clip_norm", self.clip_norm, 0)
+        for epoch in self.drop_epochs:
+            checks.at_least("drop_epochs", epoch, 1)
+
+
+def make_schedule(
+    options: OptimizerOptions, epochs: int, steps_per_epoch: int
+) -> optax.Schedule:
+    """The learning rate as a function of the step."""
+    peak, steps = options.learning_rate, epochs * steps_per_epoch
+    if options.schedule == "cosine":
+        return optax.cosine_decay_schedule(peak, steps, alpha=options.final_factor)
+    if options.schedule == "steps":
+        return optax.piecewise_constant_schedule(
+            peak,
+            {e * steps_per_epoch: options.drop_factor for e in options.drop_epochs},
+        )
+    if options.schedule == "one_cycle":
+        rise = max(1, steps // 5)
+        return optax.join_schedules(
+            [
+                optax.linear_schedule(peak / 10, peak, rise),
+                optax.linear_schedule(peak, 0.0, max(1, steps - rise)),
+            ],
+            [rise],
+        )
+    return optax.constant_schedule(peak)
+
+
+def _decays(params: Any) -> Any:
+    """Which parameters decay: all but those of a noise layer, whose zero is no rest."""
+
+    def decays(path: Sequence[Any], leaf: Any) -> bool:
+        del leaf
+        return not any(getattr(p, "key", None) == "noise_adaptation" for p in path)
+
+    return jax.tree_util.tree_map_with_path(decays, params)
+
+
+def make_optimizer(
+    options: OptimizerOptions, epochs: int, steps_per_epoch: int
+) -> optax.GradientTransformation:
+    """The optimiser of a whole training.
+
+    Args:
+      options: checked.
+      epochs: in all.
+      steps_per_epoch: of every phase.
+    """
+    schedule = make_schedule(options, epochs, steps_per_epoch)
+    if options.name == "co_teaching":
+        return methods.co_teaching_optimizer(
+            steps_per_epoch,
+            learning_rate=options.learning_rate,
+            # Published: from epoch 80 of 200 on.
+            decay_from=max(1, round(0.4 * epochs)),
+            zero_at=epochs + 1,
+        )
+    parts = []
+    if options.clip_norm:
+        parts.append(optax.clip_by_global_norm(options.clip_norm))
+    if options.weight_decay:
+        parts.append(optax.add_decayed_weights(options.weight_decay, mask=_decays))
+    if options.name == "adam":
+        parts.append(optax.adam(schedule))
+    else:
+        momentum = options.momentum or None
+        parts.append(optax.sgd(schedule, momentum, nesterov=options.nesterov))
+    return optax.chain(*parts)

@@ -1,0 +1,152 @@
+"""From flags and presets to the settings of every method."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from experiments.common.config_flags import errors_name_flags
+from experiments.common.optimizer import make_optimizer
+from experiments.presets.noisy_labels import (
+    METHOD_PRESETS,
+    PRESETS,
+    SHARED_FIELDS,
+    NoisyLabelsConfig,
+)
+from experiments.robust_training import methods, setup
+from robustjax import checks, data
+from robustjax.training import Execution, Recipe, as_float
+
+
+class Built(NamedTuple):
+    """A method that is ready to train.
+
+    Attributes:
+      recipe: what it does.
+      execution: how its network is run.
+    """
+
+    recipe: Recipe
+    execution: Execution
+
+
+@dataclasses.dataclass(frozen=True)
+class MethodConfig:
+    """The settings of one method, and where they are from.
+
+    Attributes:
+      name: of the method.
+      config: every flag.
+      hyperparameters: of the method.
+      preset: of the data set, or None.
+      method_preset: the name in `METHOD_PRESETS`, or None.
+    """
+
+    name: str
+    config: NoisyLabelsConfig
+    hyperparameters: dict[str, Any]
+    preset: str | None
+    method_preset: str | None
+
+    def describe(self) -> str:
+        """One line that says which presets were used, and the training's settings."""
+        config = self.config
+        used = ", ".join(p for p in (self.preset, self.method_preset) if p) or "none"
+        values = " ".join(f"{k}={v}" for k, v in self.hyperparameters.items())
+        training = (
+            f"{config.network}, {config.epochs} epochs of batches of "
+            f"{config.batch_size}, {config.optimizer} {config.learning_rate:g} "
+            f"{config.schedule}, weight decay {config.weight_decay:g}, {config.dtype}"
+        )
+        return f"presets: {used}; {values or 'default hyper-parameters'}; {training}"
+
+    def build(self, study: setup.Study) -> Built:
+        """The recipe of the method for a study's data.
+
+        Raises:
+          ValueError: settings that do not fit the data or the method.
+        """
+        config = self.config
+        setup.check(config)
+        execution = setup.execution_of(config, study)
+        steps = -(-len(study.train) // config.batch_size)
+        images = study.train.inputs.ndim == 4 and not config.standardize
+        if not images and config.augment != "none":
+            raise ValueError(
+                f"augment: got {config.augment!r} for inputs of shape "
+                f"{study.train.inputs.shape[1:]} and standardize={config.standardize}, "
+                "expected none unless they are images with values in [0, 1]"
+            )
+        options = setup.optimizer_options(config)
+        mean, deviation = channel_statistics(study.train.inputs) if images else ([], [])
+        setting = methods.Setting(
+            model=setup.network_of(config, study, execution),
+            optimizer=make_optimizer(options, config.epochs, steps),
+            epochs=config.epochs,
+            weak=methods.weak_augmentation(config.augment),
+            strong=methods.strong_augmentation(config.augment, mean),
+            preprocess=data.normalize(mean, deviation) if mean else as_float,
+            noise_rate=study.noise_rate,
+        )
+        with errors_name_flags(
+            **dict.fromkeys(self.hyperparameters, "hyperparameters")
+        ):
+            recipe = methods.make_recipe(self.name, setting, self.hyperparameters)
+        return Built(recipe, execution)
+
+
+def channel_statistics(inputs: np.ndarray) -> tuple[list[float], list[float]]:
+    """Mean and deviation of every colour channel of images, in [0, 1]."""
+    scale = 255.0 if inputs.dtype == np.uint8 else 1.0
+    # A sample is enough, and takes no float copy of the data set.
+    sample = inputs[:: max(1, len(inputs) // 5000)].astype(np.float64) / scale
+    deviation = np.maximum(sample.std(axis=(0, 1, 2)), 1e-3)
+    return sample.mean(axis=(0, 1, 2)).tolist(), deviation.tolist()
+
+
+def resolve(
+    names: Sequence[str], preset: str | None, given: Mapping[str, Any]
+) -> dict[str, MethodConfig]:
+    """The settings of every method.
+
+    Args:
+      names: of the methods.
+      preset: as given, or None for that of the data set's name.
+      given: the fields that were given as flags.
+
+    Raises:
+      ValueError: an unknown preset, or bad hyper-parameters.
+    """
+    if preset is not None:
+        checks.one_of("preset", preset, PRESETS)
+    elif given.get("dataset") in PRESETS:
+        preset = given["dataset"]
+    base = PRESETS.get(preset or "", {})
+    shared = NoisyLabelsConfig(**{**base, **given})
+    found = {}
+    for name in names:
+        method_preset = _method_preset(name, preset or shared.dataset, shared)
+        own = METHOD_PRESETS.get(method_preset or "", {})
+        assert not set(own) & set(SHARED_FIELDS), method_preset
+        entries = own.get("hyperparameters", ())
+        values = methods.hyperparameters_of(name, entries, alone=True)
+        entries = given.get("hyperparameters", ())
+        values |= methods.hyperparameters_of(name, entries, alone=len(names) == 1)
+        fields = {**base, **own, **given}
+        fields["hyperparameters"] = tuple(f"{k}={v}" for k, v in values.items())
+        config = NoisyLabelsConfig(**fields)
+        found[name] = MethodConfig(name, config, values, preset, method_preset)
+    return found
+
+
+def _method_preset(name: str, scope: str, config: NoisyLabelsConfig) -> str | None:
+    """The most specific preset of a method."""
+    kind = config.label_set if config.noise == "key" else config.noise
+    exact = f"{name}/{scope}/{kind}-{round(100 * config.noise_rate)}"
+    for candidate in (exact, f"{name}/{scope}/{kind}", f"{name}/{scope}"):
+        if candidate in METHOD_PRESETS:
+            return candidate
+    return None

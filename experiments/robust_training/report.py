@@ -1,0 +1,170 @@
+"""Tables, plots and summary of a noisy-label study."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Mapping
+
+import numpy as np
+
+from experiments.common.tables import percent, text_table
+from experiments.robust_training.runner import Curves
+from robustjax.training.metrics import write_csv
+
+Results = Mapping[str, Curves]
+
+
+def measures(curves: Curves) -> dict[str, np.ndarray]:
+    """The accuracies (R,) that are reported for a method.
+
+    "last" is the test accuracy after the last epoch, "last_10" the mean over the last
+    ten, "best_on_test" the highest of all epochs (it looks at the test set: an upper
+    bound that is published often, not a result), "at_best_validation" that of the
+    epoch with the highest accuracy on the held-out noisy labels.
+    """
+    test = curves.values["test_accuracy"]
+    found = {
+        "last": test[:, -1],
+        "last_10": test[:, -10:].mean(axis=1),
+        "best_on_test": test.max(axis=1),
+    }
+    if "validation_accuracy" in curves.values:
+        best = curves.values["validation_accuracy"].argmax(axis=1)
+        found["at_best_validation"] = test[np.arange(len(test)), best]
+    for name in ("noisy_correct", "noisy_memorized"):
+        if name in curves.values:
+            found[name] = curves.values[name][:, -1]
+    return found
+
+
+def write_summary(folder: pathlib.Path, results: Results) -> None:
+    """Writes `summary.csv` (a row per method, percent) and `speed.csv`.
+
+    The first holds no times, so that a run that was killed and resumed gives the same
+    bytes.
+    """
+    rows, speeds = [], []
+    for method, curves in results.items():
+        row: dict[str, object] = {"method": method}
+        for name, values in measures(curves).items():
+            row[f"{name}_mean"] = f"{100 * values.mean():.4f}"
+            deviation = values.std(ddof=1) if len(values) > 1 else 0.0
+            row[f"{name}_std"] = f"{100 * deviation:.4f}"
+        test = curves.values["test_accuracy"]
+        row["repeats"], row["epochs"] = test.shape
+        rows.append(row)
+        speeds.append(
+            {
+                "method": method,
+                "minutes": f"{curves.minutes:.2f}",
+                "examples_per_second": f"{curves.examples_per_second:.0f}",
+            }
+        )
+    write_csv(folder / "summary.csv", rows)
+    write_csv(folder / "speed.csv", speeds)
+
+
+def accuracy_table(results: Results) -> str:
+    """Method against the measures, mean ± deviation in percent, and the time."""
+    names = list(
+        dict.fromkeys(name for curves in results.values() for name in measures(curves))
+    )
+    rows = []
+    for method, curves in results.items():
+        found = measures(curves)
+        cells = [percent(found[name]) if name in found else "" for name in names]
+        speed = f"{curves.examples_per_second:,.0f}"
+        rows.append([method, *cells, f"{curves.minutes:.1f}", speed])
+    header = ["method", *(name.replace("_", " ") for name in names)]
+    return text_table([*header, "minutes", "examples/s"], rows)
+
+
+def meaning(results: Results) -> str:
+    """What the table says, in a sentence or two."""
+    if "ce" not in results or len(results) < 2:
+        return ""
+    last = {name: measures(curves)["last"] for name, curves in results.items()}
+    base = last["ce"]
+    best = max(last, key=lambda name: last[name].mean())
+    better = [
+        name
+        for name, values in last.items()
+        if name != "ce" and values.mean() - base.mean() > _spread(values, base)
+    ]
+    text = (
+        f"After the last epoch {best} is best with {100 * last[best].mean():.1f} % "
+        f"test accuracy, against {100 * base.mean():.1f} % of plain cross-entropy."
+    )
+    if better:
+        text += (
+            " Above cross-entropy by more than the deviations of both: "
+            f"{', '.join(better)}."
+        )
+    else:
+        text += " No method is above it by more than the deviations of both."
+    return text
+
+
+def _spread(first: np.ndarray, second: np.ndarray) -> float:
+    if min(len(first), len(second)) < 2:
+        return 0.0
+    return float(first.std(ddof=1) + second.std(ddof=1))
+
+
+def plot_accuracy(folder: pathlib.Path, results: Results, title: str) -> None:
+    """Writes `accuracy.png`: test accuracy by epoch, bands of one deviation."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    axes = figure.subplots()
+    for method, curves in results.items():
+        test = 100 * curves.values["test_accuracy"]
+        epochs = np.arange(1, test.shape[1] + 1)
+        mean, deviation = test.mean(axis=0), test.std(axis=0)
+        (line,) = axes.plot(epochs, mean, label=method)
+        band = (mean - deviation, mean + deviation)
+        axes.fill_between(epochs, *band, color=line.get_color(), alpha=0.15)
+    axes.set(xlabel="epoch", ylabel="test accuracy (%)")
+    axes.set_title(title, fontsize=9)
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
+    figure.savefig(folder / "accuracy.png", dpi=120)
+
+
+def plot_memorisation(folder: pathlib.Path, results: Results, title: str) -> None:
+    """Writes `memorisation.png`: what becomes of wrongly labelled examples.
+
+    A panel per method, over epochs: the share of wrongly labelled training examples
+    predicted as their true class and as their wrong label, and the share of rightly
+    labelled ones predicted right.
+    """
+    from matplotlib.figure import Figure
+
+    watched = {
+        name: curves.values
+        for name, curves in results.items()
+        if "noisy_memorized" in curves.values
+    }
+    if not watched:
+        return
+    columns = min(4, len(watched))
+    rows = -(-len(watched) // columns)
+    figure = Figure(figsize=(3.2 * columns, 2.8 * rows), layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()
+    kinds = (
+        ("clean_correct", "right label: predicted right", "tab:blue"),
+        ("noisy_correct", "wrong label: predicted right", "tab:green"),
+        ("noisy_memorized", "wrong label: memorised", "tab:red"),
+    )
+    for axes, (name, values) in zip(panels, watched.items()):
+        for key, label, color in kinds:
+            mean = 100 * values[key].mean(axis=0)
+            axes.plot(np.arange(1, len(mean) + 1), mean, color=color, label=label)
+        axes.set_title(name, fontsize=9)
+        axes.grid(alpha=0.3)
+    for axes in panels[len(watched) :]:
+        axes.set_visible(False)
+    panels[0].set(xlabel="epoch", ylabel="training examples (%)")
+    panels[0].legend(fontsize=6)
+    figure.suptitle(title, fontsize=9)
+    figure.savefig(folder / "memorisation.png", dpi=120)

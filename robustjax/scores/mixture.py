@@ -1,0 +1,209 @@
+"""A mixture of two one-dimensional Gaussians: clean and wrong labels by their loss."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from robustjax import checks
+
+# Lloyd's algorithm in one dimension stops by itself; this bounds it.
+_KMEANS_ITERATIONS = 100
+
+
+class TwoGaussians(NamedTuple):
+    """A fitted mixture.
+
+    Attributes:
+      weights: (2,) shares that sum to 1.
+      means: (2,) means, in no particular order.
+      variances: (2,) positive variances.
+    """
+
+    weights: jax.Array
+    means: jax.Array
+    variances: jax.Array
+
+
+def _as_float(values: jax.Array) -> jax.Array:
+    values = jnp.asarray(values)
+    return values.astype(jnp.promote_types(values.dtype, jnp.float32))
+
+
+def min_max_normalize(values: jax.Array, mask: jax.Array | None = None) -> jax.Array:
+    """Scales values to [0, 1] by the smallest and the largest; constant ones to 0.
+
+    Args:
+      values: (N,) numbers.
+      mask: (N,) bool, which of them count; by default all. The others become 0.
+
+    Returns:
+      (N,) floats.
+    """
+    values = _as_float(values)
+    mask = jnp.ones(values.shape, bool) if mask is None else mask
+    low = jnp.min(jnp.where(mask, values, jnp.inf))
+    width = jnp.max(jnp.where(mask, values, -jnp.inf)) - low
+    scaled = (values - low) / jnp.where(width > 0, width, 1.0)
+    return jnp.where(mask, scaled, 0.0)
+
+
+def _log_joint(values: jax.Array, mixture: TwoGaussians) -> jax.Array:
+    """(2, N) log of weight times density."""
+    squares = (values[None] - mixture.means[:, None]) ** 2
+    variances = mixture.variances[:, None]
+    log_density = -0.5 * (jnp.log(2 * np.pi * variances) + squares / variances)
+    return jnp.log(mixture.weights)[:, None] + log_density
+
+
+def _maximize(
+    values: jax.Array,
+    responsibilities: jax.Array,
+    means: jax.Array,
+    regularization: jax.Array | float,
+) -> TwoGaussians:
+    """The M-step; a component that loses its examples keeps its mean."""
+    # scikit-learn guards its shares in the same way, but lets such a mean go to 0.
+    guard = 10 * jnp.finfo(values.dtype).eps
+    guarded = jnp.sum(responsibilities, axis=1) + guard
+    # As a shift of the old mean, which rounding leaves alone if the values equal it.
+    shifts = jnp.sum(responsibilities * (values[None] - means[:, None]), axis=1)
+    means = means + shifts / guarded
+    squares = (values[None] - means[:, None]) ** 2
+    variances = jnp.sum(responsibilities * squares, axis=1) / guarded + regularization
+    return TwoGaussians(guarded / jnp.sum(guarded), means, variances)
+
+
+def _two_means(values: jax.Array, mask: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """k-means from the extreme values: (which belong to the upper, the centres)."""
+    some = jnp.any(mask)
+    low = jnp.where(some, jnp.min(jnp.where(mask, values, jnp.inf)), 0.0)
+    high = jnp.where(some, jnp.max(jnp.where(mask, values, -jnp.inf)), 0.0)
+
+    def mean(chosen: jax.Array, otherwise: jax.Array) -> jax.Array:
+        count = jnp.sum(chosen)
+        total = jnp.sum(jnp.where(chosen, values - low, 0.0))
+        return jnp.where(count > 0, low + total / jnp.maximum(count, 1), otherwise)
+
+    def upper(centres: jax.Array) -> jax.Array:
+        return mask & (values > jnp.mean(centres))
+
+    Carry = tuple[jax.Array, jax.Array, jax.Array]
+
+    def move(carry: Carry) -> Carry:
+        centres, _, step = carry
+        high = upper(centres)
+        new = jnp.stack([mean(mask & ~high, centres[0]), mean(high, centres[1])])
+        return new, jnp.any(new != centres), step + 1
+
+    def unfinished(carry: Carry) -> jax.Array:
+        _, moving, step = carry
+        return moving & (step < _KMEANS_ITERATIONS)
+
+    start = jnp.stack([low, high])
+    centres, _, _ = jax.lax.while_loop(unfinished, move, (start, some, jnp.int32(0)))
+    return upper(centres), centres
+
+
+@jax.jit
+def _fit(
+    values: jax.Array,
+    mask: jax.Array,
+    max_iterations: jax.Array | int,
+    tolerance: jax.Array | float,
+    regularization: jax.Array | float,
+) -> TwoGaussians:
+    """The fit itself, compiled once per shape also where the caller compiles none."""
+    # What does not count may be anything, and 0 * inf is not 0.
+    values = jnp.where(mask, values, 0.0)
+    count = jnp.maximum(jnp.sum(mask), 1)
+    high, centres = _two_means(values, mask)
+    first = jnp.stack([mask & ~high, high]).astype(values.dtype)
+    mixture = _maximize(values, first, centres, regularization)
+
+    Carry = tuple[TwoGaussians, jax.Array, jax.Array, jax.Array]
+
+    def step(carry: Carry) -> Carry:
+        mixture, before, _, iteration = carry
+        joint = _log_joint(values, mixture)
+        likelihood = jax.nn.logsumexp(joint, axis=0)
+        share = jnp.where(mask[None], jnp.exp(joint - likelihood[None]), 0.0)
+        mixture = _maximize(values, share, mixture.means, regularization)
+        bound = jnp.sum(jnp.where(mask, likelihood, 0.0)) / count
+        return mixture, bound, jnp.abs(bound - before) < tolerance, iteration + 1
+
+    def unfinished(carry: Carry) -> jax.Array:
+        _, _, converged, iteration = carry
+        return ~converged & (iteration < max_iterations)
+
+    start = (
+        mixture,
+        jnp.asarray(-jnp.inf, values.dtype),
+        jnp.asarray(False),
+        jnp.int32(0),
+    )
+    return jax.lax.while_loop(unfinished, step, start)[0]
+
+
+def fit_two_gaussians(
+    values: jax.Array,
+    mask: jax.Array | None = None,
+    *,
+    max_iterations: int = 10,
+    tolerance: float = 1e-2,
+    regularization: float = 5e-4,
+) -> TwoGaussians:
+    """Fits a mixture of two Gaussians by expectation maximisation.
+
+    The defaults are DivideMix's (Li et al., ICLR 2020), and the steps those of
+    `sklearn.mixture.GaussianMixture(2, max_iter=10, tol=1e-2, reg_covar=5e-4)`: hard
+    responsibilities from k-means, then E- and M-steps until the mean log-likelihood
+    changes by less than the tolerance. scikit-learn starts k-means at random points;
+    here it starts at the smallest and the largest value, so the fit is
+    deterministic, and agrees wherever both find the same two clusters. Equal values
+    all belong to one component. Works under `jit` and `vmap`.
+
+    Args:
+      values: (N,) numbers, in DivideMix losses scaled by `min_max_normalize`.
+      mask: (N,) bool, which of them count; by default all.
+      max_iterations: the largest number of steps, >= 1.
+      tolerance: >= 0.
+      regularization: added to the variances, > 0.
+
+    Returns:
+      A `TwoGaussians`.
+
+    Raises:
+      ValueError: a number outside its range, or shapes that do not match.
+    """
+    checks.rank("values", values, 1)
+    checks.in_range("max_iterations", max_iterations, 1)
+    checks.in_range("tolerance", tolerance, 0)
+    checks.in_range("regularization", regularization, 0, low_open=True)
+    values = _as_float(values)
+    mask = jnp.ones(values.shape, bool) if mask is None else jnp.asarray(mask, bool)
+    checks.same_length(values=values, mask=mask)
+    return _fit(values, mask, max_iterations, tolerance, regularization)
+
+
+@jax.jit
+def posterior_of_lower(values: jax.Array, mixture: TwoGaussians) -> jax.Array:
+    """The probability that a value comes from the component of smaller mean.
+
+    For losses this is the probability that a label is clean (Li et al., 2020). Where
+    the components have equal means it is the first component's.
+
+    Args:
+      values: (N,) numbers on the scale of the fit.
+      mixture: from `fit_two_gaussians`.
+
+    Returns:
+      (N,) probabilities.
+    """
+    joint = _log_joint(_as_float(values), mixture)
+    first_is_lower = mixture.means[0] <= mixture.means[1]
+    log_odds = joint[0] - joint[1]
+    return jax.nn.sigmoid(jnp.where(first_is_lower, log_odds, -log_odds))

@@ -1,0 +1,226 @@
+"""The list of suspicious labels, as a person makes it: commands and files.
+
+In processes of their own: two launchers in one would define some flags twice.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from robustjax import data, scores
+
+ROOT = pathlib.Path(__file__).parents[2]
+NAMES = ("cat", "dog", "cow")
+
+# Runs the launcher's main function with one list of flags after the other.
+DRIVER = """
+import json, sys
+from absl import flags
+from absl.testing import flagsaver
+from experiments import label_issues
+from robustjax.training import StopRequest
+
+for arguments in json.loads(sys.argv[1]):
+    with flagsaver.flagsaver():
+        flags.FLAGS(["label_issues", *arguments])
+        try:
+            label_issues.main(StopRequest())
+            print(json.dumps("fine"))
+        except ValueError as error:
+            print(json.dumps(str(error)))
+"""
+
+
+def _flags(flags):
+    return [f"--{name}={value}" for name, value in flags.items() if value is not None]
+
+
+def _run(**flags):
+    command = [sys.executable, "-m", "experiments.label_issues", *_flags(flags)]
+    return subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=300
+    )
+
+
+def _read(path):
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture
+def small(tmp_path):
+    """Flags for 60 points in three clusters, the data set, where labels are wrong."""
+    rng = np.random.default_rng(0)
+    true = np.arange(60) % 3
+    wrong = np.arange(60) % 10 == 0
+    labels = np.where(wrong, (true + 1) % 3, true)
+    inputs = rng.normal(size=(60, 4)) + 8 * np.eye(3, 4)[true]
+    dataset = data.make_dataset(
+        inputs.astype(np.float32),
+        labels,
+        ids=[f"animal {row}" for row in range(60)],
+        class_names=NAMES,
+    )
+    data.save_npz(tmp_path / "animals.npz", train=dataset)
+    flags = {"dataset": tmp_path / "animals.npz", "out": tmp_path / "issues.csv"}
+    return flags, dataset, wrong
+
+
+def _probabilities(dataset, wrong, seed=0):
+    """Of a model that knows better."""
+    true = np.where(wrong, (dataset.labels - 1) % 3, dataset.labels)
+    logits = np.random.default_rng(seed).normal(size=(60, 3)) + 4 * np.eye(3)[true]
+    p = np.exp(logits)
+    return p / p.sum(1, keepdims=True)
+
+
+@pytest.mark.slow
+def test_with_probabilities_of_a_model_of_ones_own(small, tmp_path):
+    flags, dataset, wrong = small
+    p = _probabilities(dataset, wrong)
+    shuffled = np.random.default_rng(1).permutation(60)
+    np.savez(tmp_path / "p.npz", pred_probs=p[shuffled], ids=dataset.ids[shuffled])
+    done = _run(
+        **flags,
+        pred_probs=tmp_path / "p.npz",
+        method="normalized_margin",
+        filter_by="confident_learning",
+    )
+    assert done.returncode == 0, done.stderr
+    issues = scores.find_label_issues(dataset.labels, p, filter_by="confident_learning")
+    share = f"{issues.sum()} ({issues.mean():.1%}) of 60 labels are likely wrong"
+    assert done.stdout.startswith(share)
+    quality = scores.label_quality_scores(dataset.labels, p, method="normalized_margin")
+    rows = _read(flags["out"])
+    assert len(rows) == 60
+    for row, place in zip(rows, np.argsort(quality, kind="stable")):
+        assert row == {
+            "id": f"animal {place}",
+            "given_label": NAMES[dataset.labels[place]],
+            "suggested_label": NAMES[p[place].argmax()],
+            "score": f"{quality[place]:.9g}",
+            "is_issue": str(bool(issues[place])),
+        }
+
+
+@pytest.mark.slow
+def test_training_finds_what_is_wrong_and_keeps_its_probabilities(small, tmp_path):
+    flags, dataset, wrong = small
+    # The labels can come from elsewhere, too.
+    with open(tmp_path / "labels.csv", "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["id", "label"])
+        right = np.where(np.arange(60) == 30, (dataset.labels - 1) % 3, dataset.labels)
+        for row in reversed(range(60)):
+            writer.writerow([dataset.ids[row], NAMES[right[row]]])
+    flags |= {"labels": tmp_path / "labels.csv"}
+    done = _run(
+        **flags,
+        hidden="16",
+        epochs=20,
+        folds=3,
+        batch_size=8,
+        learning_rate=0.001,
+        save_pred_probs=tmp_path / "kept.npz",
+    )
+    assert done.returncode == 0, done.stderr
+    rows = _read(flags["out"])
+    expected = {f"animal {row}" for row in np.flatnonzero(wrong) if row != 30}
+    assert {row["id"] for row in rows[:5]} == expected
+    first = flags["out"].read_text()
+    done = _run(**flags, pred_probs=tmp_path / "kept.npz")
+    assert done.returncode == 0, done.stderr
+    assert flags["out"].read_text() == first
+
+
+@pytest.mark.slow
+def test_bad_flags_are_named(small, tmp_path):
+    flags, dataset, wrong = small
+    p = _probabilities(dataset, wrong)
+    files = {
+        "short.npy": p[1:],
+        "narrow.npy": p[:, :2],
+        "logits.npy": np.log(p),
+        "negative.npy": p + np.array([[1, -1, 0]]),
+        "whole.npy": p.round().astype(int),
+        "lone.npy": np.array({"a": 1}),
+    }
+    for name, array in files.items():
+        np.save(tmp_path / name, array)
+    np.savez(tmp_path / "unnamed.npz", predictions=p)
+    np.savez(tmp_path / "strange.npz", pred_probs=p, ids=np.arange(60))
+    (tmp_path / "text.npy").write_text("0.5,0.5")
+    (tmp_path / "labels.csv").write_text("id,label\nanimal 0,pig\n")
+    shape = "expected (60, 3): a row for every example and a column for every class"
+    cases = [
+        ({"dataset": None}, "dataset: got nothing, expected --dataset=…"),
+        ({"out": None}, "out: got nothing, expected --out=…"),
+        ({"out": "/absent/issues.csv"}, "out: the folder of '/absent/issues.csv' does"),
+        (
+            {"method": "margin"},
+            "method: unknown 'margin'; known: self_confidence, normalized_margin, ",
+        ),
+        (
+            {"filter_by": "prune"},
+            "filter_by: unknown 'prune'; known: prune_by_noise_rate, prune_by_class, ",
+        ),
+        ({"frac_noise": 2}, "frac_noise: got 2.0, expected a number in [0, 1]"),
+        (
+            {"frac_noise": 0.5, "filter_by": "predicted_neq_given"},
+            "frac_noise: got 0.5, expected 1 with filter_by='predicted_neq_given'",
+        ),
+        ({"min_examples_per_class": 0}, "min_examples_per_class: got 0, expected"),
+        (
+            {"adjust_pred_probs": True, "method": "confidence_weighted_entropy"},
+            "adjust_pred_probs: got True, expected False",
+        ),
+        ({"folds": 1}, "folds: got 1, expected an integer >= 2"),
+        ({"folds": 61}, "folds: got 61, expected at most the number of examples, 60"),
+        ({"labels": tmp_path / "labels.csv"}, "labels[label]: 1 value(s) are no class"),
+        ({"pred_probs": "short.npy"}, f"pred_probs: got shape (59, 3), {shape}"),
+        ({"pred_probs": "narrow.npy"}, f"pred_probs: got shape (60, 2), {shape}"),
+        ({"pred_probs": "logits.npy"}, "pred_probs: 60 row(s) do not sum to 1 (first"),
+        ({"pred_probs": "negative.npy"}, "pred_probs: got -"),
+        ({"pred_probs": "whole.npy"}, "pred_probs: got int64, expected floats"),
+        ({"pred_probs": "unnamed.npz"}, "pred_probs: '*' lacks pred_probs; it holds "),
+        ({"pred_probs": "strange.npz"}, "ids: 60 id(s) do not occur in animals.npz"),
+        ({"pred_probs": "text.npy"}, "pred_probs: cannot read '*' as .npy or .npz: it"),
+        ({"pred_probs": "lone.npy"}, "pred_probs: cannot read '*' as .npy or .npz: it"),
+        ({"pred_probs": "none.npy"}, "pred_probs: cannot read '*' as .npy or .npz: No"),
+        (
+            {"pred_probs": "logits.npy", "save_pred_probs": tmp_path / "kept.npz"},
+            "save_pred_probs: there is nothing to save with --pred_probs",
+        ),
+    ]
+    arguments = []
+    for changes, _ in cases:
+        given = flags | changes
+        if "pred_probs" in changes:
+            given["pred_probs"] = tmp_path / changes["pred_probs"]
+        arguments.append(_flags(given))
+    done = subprocess.run(
+        [sys.executable, "-c", DRIVER, json.dumps(arguments)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    messages = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(messages) == len(cases)
+    for (changes, expected), message in zip(cases, messages):
+        name = tmp_path / str(changes.get("pred_probs"))
+        assert message.startswith(expected.replace("*", str(name))), message
+    assert not flags["out"].exists()
+    # As a command: one line and status 2.
+    done = _run(**flags | {"method": "margin"})
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: method: unknown 'margin'")
+    assert done.stderr.count("\n") == 1
