@@ -18,8 +18,13 @@ def _blocks():
     return re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
 
 
+def _block(containing):
+    (found,) = (block for block in _blocks() if containing in block)
+    return found
+
+
 def test_the_import_example_has_five_lines_and_trains():
-    first, loop, _ = _blocks()
+    first, loop, *_ = _blocks()
     assert len([line for line in first.splitlines() if line.strip()]) == 5
 
     rng = np.random.default_rng(0)
@@ -56,8 +61,24 @@ def test_the_library_call_for_curators():
         "names": [f"image {i}" for i in range(200)],
         "truth": {f"image {i}": label for i, label in enumerate(digits.labels)},
     }
-    exec(_blocks()[2], names)
+    exec(_block("correct_labels("), names)
     corrected = names["corrected"]
     asked = corrected.queried
     np.testing.assert_array_equal(corrected.labels[asked], digits.labels[asked])
     assert len(set(asked.tolist())) == 60
+
+
+def test_the_recipe_and_the_label_issues():
+    digits = data.take(data.load("digits", "train"), np.arange(200))
+    names = {"images": digits.inputs, "given_labels": digits.labels}
+    exec(_block("RecipeProgram("), names)
+    assert names["logits"].shape == (200, 10)
+
+    rng = np.random.default_rng(0)
+    probabilities = 0.9 * np.eye(10)[digits.labels] + 0.01
+    labels = digits.labels.copy()
+    labels[::20] = (labels[::20] + 1 + rng.integers(0, 9, 10)) % 10
+    names = {"labels": labels, "pred_probs": probabilities}
+    exec(_block("find_label_issues("), names)
+    assert set(names["worst_first"]) == set(range(0, 200, 20))
+    assert names["quality"][::20].max() < 0.1

@@ -144,7 +144,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "channels": (16, 32),
         "hidden": (128,),
         "downsampling": "stride",
-        "epochs": 10,
+        "epochs": 8,
         "learning_rate": 0.05,
         "schedule": "cosine",
     },
@@ -207,6 +207,28 @@ _ELR_10 = {**_ELR, "epochs": 120, "schedule": "steps", "drop_factor": 0.01}
 # the noise is its model with the rate in percent ("symmetric-20"), its model, or the
 # label set. Names are tried from the longest to "method/scope".
 METHOD_PRESETS: dict[str, dict[str, Any]] = {
+    # Short trainings of small networks; ours. With few epochs, SOP's variables must
+    # grow faster and every phase come earlier; without augmentation two views of an
+    # image are the same.
+    "sop/mnist": _with({}, "lr_u=100", "lr_v=300"),
+    "self_learning/mnist": _with({}, "warmup_epochs=3"),
+    "co_teaching/mnist": _with({}, "num_gradual=4"),
+    "jocor/mnist": _with({}, "num_gradual=4", "co_lambda=0.65"),
+    "divide_mix/mnist": _with({}, "warmup_epochs=2", "num_views=1", "lambda_u=0"),
+    "divide_mix/mnist/pairflip": _with(
+        {}, "warmup_epochs=2", "num_views=1", "lambda_u=0", "confidence_penalty=1"
+    ),
+    "sop/digits": _with({}, "lr_u=5", "lr_v=50"),
+    "sop_plus/digits": _with({}, "lr_u=5", "lr_v=50"),
+    "self_learning/digits": _with({}, "sample_size=100"),
+    "jocor/digits": _with({}, "co_lambda=0.65"),
+    "divide_mix/digits": _with({}, "warmup_epochs=5", "num_views=1", "lambda_u=0"),
+    "elr_plus/digits": _with({}, "average_ramp_steps=300"),
+    "heteroscedastic/digits": _with({}, "num_samples=200"),
+    "elr_plus/cifar10_n_small": _with({}, "average_ramp_steps=500"),
+    "sop/cifar10_n_small": _with({}, "lr_u=10", "lr_v=100"),
+    "sop_plus/cifar10_n_small": _with({}, "lr_u=10", "lr_v=100"),
+    "divide_mix/cifar10_n_small": _with({}, "warmup_epochs=10", "lambda_u=0"),
     # CIFAR-N baseline code: ResNet-34, the drop at epoch 60.
     "ce/cifar10_n": _CIFAR_CE,
     "gce/cifar10_n": _CIFAR_CE,
