@@ -20,8 +20,8 @@ import numpy as np
 
 from robustjax import checks, graph, scores, selection, transforms
 from robustjax.methods.correction_loop import CorrectionState, RoundModel
-from robustjax.methods.round_training import RoundTrainer, phase_keys
-from robustjax.training import as_float
+from robustjax.methods.round_training import RoundTrainer, Variables, phase_keys
+from robustjax.training import apply_prediction, as_float
 from robustjax.transforms import LossTransform
 
 GRAPH_SPACES = ("input", "hidden")
@@ -143,7 +143,7 @@ class ActiveLabelCorrection:
     def init_memory(
         self, trainer: RoundTrainer, labels: jax.Array, keys: jax.Array
     ) -> Any:
-        """The parameters of the last round, where the next one starts from them.
+        """The network of the last round, where the next one starts from them.
 
         Raises:
           ValueError: as many neighbours as examples.
@@ -151,7 +151,7 @@ class ActiveLabelCorrection:
         if self.propagation is not None:
             size, neighbors = labels.shape[1], self.propagation.neighbors
             checks.in_range("neighbors", neighbors, 1, size - 1)
-        return trainer.untrained_params(keys) if self.warm_start else ()
+        return trainer.untrained(keys) if self.warm_start else ()
 
     def train(
         self, trainer: RoundTrainer, state: CorrectionState, keys: jax.Array
@@ -162,7 +162,7 @@ class ActiveLabelCorrection:
             self._transform,
             state.labels,
             keys,
-            params=state.memory if self.warm_start else None,
+            variables=state.memory if self.warm_start else None,
         )
         weights = None
         if self.robust:
@@ -174,7 +174,7 @@ class ActiveLabelCorrection:
                     # alpha itself, summed over the batch, as in the epochs before.
                     final = final / trainer.spec.num_examples
                     reduction = transforms.Reduction.SUM
-                params = fitted.state.params
+                variables = fitted.variables
 
                 def hold(train_state: Any) -> Any:
                     rows = ({"weight": final}, train_state.loss_state.rows[1])
@@ -189,12 +189,12 @@ class ActiveLabelCorrection:
                     ),
                     state.labels,
                     phase_keys(keys, 1),
-                    params=params,
+                    variables=variables,
                     prepare=hold,
                     epochs=self.extra_epochs,
                 )
         model = RoundModel(fitted, fitted.logits(trainer.inputs), weights)
-        return model, fitted.state.params if self.warm_start else ()
+        return model, fitted.variables if self.warm_start else ()
 
     def select(
         self,
@@ -266,8 +266,8 @@ def hidden_features(trainer: RoundTrainer, model: RoundModel) -> jax.Array:
     """The last hidden layer's activations on all training examples, (R, N, H)."""
     network = trainer.model
 
-    def one(params: Any) -> jax.Array:
+    def one(variables: Variables) -> jax.Array:
         inputs = as_float(trainer.inputs)
-        return jnp.asarray(network.apply({"params": params}, inputs, method="features"))
+        return apply_prediction(network, *variables, inputs, method="features")
 
-    return jax.lax.map(one, model.fitted.state.params)
+    return jax.lax.map(one, model.fitted.variables)

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -24,7 +24,7 @@ import jax.numpy as jnp
 from robustjax import corruption, scores, selection, transforms
 from robustjax.methods.correction_baselines import entropy_score, pick_by_score
 from robustjax.methods.correction_loop import CorrectionState, RoundModel
-from robustjax.methods.round_training import RoundTrainer, phase_keys
+from robustjax.methods.round_training import RoundTrainer, Variables, phase_keys
 from robustjax.training import TrainState
 from robustjax.transforms import LossTransform
 
@@ -33,7 +33,7 @@ class DalcMemory(NamedTuple):
     """What DALC carries from round to round.
 
     Attributes:
-      base: parameters of the first phase, leaves (R, ...).
+      base: the network of the first phase.
       base_probabilities: (R, N, C) predictions of the first phase.
       anchor: (R, C, C) matrix estimated from anchor points.
       self_labelled: (R, N) bool.
@@ -41,7 +41,7 @@ class DalcMemory(NamedTuple):
       started: () bool, whether the first phase is done.
     """
 
-    base: Any
+    base: Variables
     base_probabilities: jax.Array
     anchor: jax.Array
     self_labelled: jax.Array
@@ -107,7 +107,7 @@ class Dalc:
         repeats, examples = labels.shape
         classes = trainer.spec.num_classes
         return DalcMemory(
-            base=trainer.untrained_params(keys),
+            base=trainer.untrained(keys),
             base_probabilities=jnp.zeros((repeats, examples, classes), jnp.float32),
             anchor=jnp.zeros((repeats, classes, classes), jnp.float32),
             self_labelled=jnp.zeros((repeats, examples), bool),
@@ -138,7 +138,7 @@ class Dalc:
                 )
             )(probabilities)
             memory = memory._replace(
-                base=first.state.params,
+                base=first.variables,
                 base_probabilities=probabilities,
                 anchor=transition,
                 started=jnp.ones((), bool),
@@ -153,7 +153,7 @@ class Dalc:
             labels,
             phase_keys(keys, 1),
             extras={"trusted": trusted},
-            params=memory.base,
+            variables=memory.base,
             prepare=lambda start: _set_transition(start, transition),
         )
         model = RoundModel(second, second.logits(trainer.inputs))

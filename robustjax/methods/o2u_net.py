@@ -98,7 +98,7 @@ def detect(
         lambda: transforms.chain(transforms.ce(), transforms.accumulate_losses()),
         labels,
         phase_keys(keys, 1),
-        params=first.state.params,
+        variables=first.variables,
         epochs=settings.epochs,
         batch_size=settings.batch_size,
         schedule=settings.schedule,

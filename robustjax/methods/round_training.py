@@ -23,6 +23,7 @@ from robustjax.training import (
     as_float,
     choose_execution,
     fit,
+    init_variables,
     supervised,
 )
 from robustjax.transforms import ExampleSpec, LossTransform
@@ -105,6 +106,18 @@ def phase_keys(keys: jax.Array, phase: int) -> jax.Array:
     return jax.vmap(lambda key: jax.random.fold_in(key, 2 + phase))(keys)
 
 
+class Variables(NamedTuple):
+    """What a network is, of every repeat.
+
+    Attributes:
+      params: parameters, leaves (R, ...).
+      model_state: further variable collections, such as running averages.
+    """
+
+    params: Any
+    model_state: Any
+
+
 class Fitted(NamedTuple):
     """A trained classifier of every repeat.
 
@@ -115,6 +128,11 @@ class Fitted(NamedTuple):
 
     program: Program
     state: TrainState
+
+    @property
+    def variables(self) -> Variables:
+        """The network's variables, to start another training from."""
+        return Variables(self.state.params, self.state.model_state)
 
     def logits(self, inputs: jax.Array) -> jax.Array:
         """(R, M, C) logits of inputs (M, ...)."""
@@ -198,13 +216,13 @@ class RoundTrainer:
         keys: jax.Array,
         *,
         extras: Mapping[str, jax.Array] | None = None,
-        params: Any = None,
+        variables: Variables | None = None,
         prepare: Callable[[TrainState], TrainState] | None = None,
         epochs: int | None = None,
         batch_size: int | None = None,
         schedule: Callable[[int], optax.Schedule] | None = None,
     ) -> Fitted:
-        """Trains all repeats from scratch, or from given parameters.
+        """Trains all repeats from scratch, or from a given network.
 
         The first training of every kind is remembered: arms that begin alike share
         it, and its epochs are reported again.
@@ -216,7 +234,7 @@ class RoundTrainer:
           labels: (R, N) integers.
           keys: (R,) PRNG keys.
           extras: dict of (R, N, ...) arrays for the transform.
-          params: to start from, leaves (R, ...).
+          variables: of the network to start from.
           prepare: changes the initial state, say to put rows into its loss state.
           epochs: by default the settings'.
           batch_size: by default the settings'.
@@ -224,7 +242,7 @@ class RoundTrainer:
         """
         program = self._program(kind, transform, batch_size, schedule)
         epochs = epochs or self.settings.epochs
-        plain = extras is None and params is None and prepare is None
+        plain = extras is None and variables is None and prepare is None
         asked = (np.asarray(labels), np.asarray(jax.random.key_data(keys)))
         if plain and (kind, epochs) in self._first:
             first = self._first[kind, epochs]
@@ -233,11 +251,11 @@ class RoundTrainer:
                     self._report(kind, epoch, metrics)
                 return first.fitted
         state = program.init(keys, self.inputs)
-        if params is not None:
-            state = state._replace(params=params)
+        if variables is not None:
+            state = state._replace(**variables._asdict())
         if prepare is not None:
             state = prepare(state)
-        if params is not None or prepare is not None:
+        if variables is not None or prepare is not None:
             # Training consumes its state; what came from outside must survive it.
             state = jax.tree.map(jnp.copy, state)
         reports: list[tuple[int, dict[str, np.ndarray]]] = []
@@ -268,13 +286,15 @@ class RoundTrainer:
         """The inputs as (N, d) float32 points, for graphs; see `as_float`."""
         return np.asarray(as_float(self.inputs)).reshape(len(self.inputs), -1)
 
-    def untrained_params(self, keys: jax.Array) -> Any:
-        """Parameters of the right shapes, leaves (R, ...)."""
+    def untrained(self, keys: jax.Array) -> Variables:
+        """A fresh network's variables, one network per key."""
 
-        def init(key: jax.Array) -> Any:
-            return self.model.init(key, jnp.asarray(self.inputs[:1], jnp.float32))
+        def init(key: jax.Array) -> Variables:
+            return Variables(
+                *init_variables(self.model, key, as_float(self.inputs[:1]))
+            )
 
-        return jax.vmap(init)(keys)["params"]
+        return jax.vmap(init)(keys)
 
     def _program(
         self,
