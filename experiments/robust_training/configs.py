@@ -92,7 +92,7 @@ class MethodConfig:
             noise_rate=study.noise_rate,
         )
         with errors_name_flags(
-            **dict.fromkeys(self.hyperparameters, "hyperparameters")
+            **{name: f"hyperparameters ({name})" for name in self.hyperparameters}
         ):
             recipe = methods.make_recipe(self.name, setting, self.hyperparameters)
         return Built(recipe, execution)

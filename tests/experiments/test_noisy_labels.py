@@ -18,6 +18,7 @@ from experiments.presets.noisy_labels import METHOD_PRESETS, PRESETS
 from experiments.robust_training import configs
 from experiments.robust_training.methods import METHODS
 from experiments.robust_training.study import run_study
+from robustjax import data
 from robustjax.training import StopRequest
 from robustjax.training.metrics import read_jsonl
 
@@ -67,9 +68,11 @@ def finished(tmp_path_factory):
         ({"noise": "key"}, "label_set: got None"),
         ({"noise": "file"}, "noisy_labels: got None"),
         ({"network": "resnet19"}, "network: unknown 'resnet19' .*resnet18"),
-        ({"network": "resnet18"}, "network: 'resnet18' needs images, got vectors"),
         ({"dtype": "float16"}, "dtype: unknown 'float16' .*known: float32, bfloat16"),
-        ({"augment": "crop"}, "augment: got 'crop' for inputs of shape .64,."),
+        (
+            {"augment": "crop", "standardize": True},
+            "augment: got 'crop' for inputs .* standardize=True, expected none unless",
+        ),
         ({"augment": "mirror"}, "augment: unknown 'mirror'"),
         ({"batch_size": 4096}, "batch_size: got 4096, expected at most .*1437"),
         ({"epochs": 0}, "epochs: got 0"),
@@ -83,7 +86,7 @@ def finished(tmp_path_factory):
         ),
         (
             {"methods": ("elr",), "hyperparameters": ("decay=1.5",)},
-            "hyperparameters: got 1.5, expected a number in",
+            r"hyperparameters .decay.: got 1.5, expected a number in \[0, 1\]",
         ),
         (
             {"methods": ("elr",), "hyperparameters": ("decay",)},
@@ -95,7 +98,7 @@ def finished(tmp_path_factory):
         ),
         (
             {"methods": ("divide_mix",), "epochs": 2},
-            "epochs",
+            r"warmup_epochs\): got 5, expected a number in \[0, 1\]",
         ),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
@@ -105,6 +108,19 @@ def test_bad_flags_are_named_before_any_training(tmp_path, given, message):
         run(tmp_path, **given)
     assert "\n" not in str(caught.value)
     assert not list(tmp_path.iterdir()), "a run folder was left behind"
+
+
+def test_networks_for_images_refuse_vectors(tmp_path):
+    vectors = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
+    points = data.make_dataset(vectors, np.arange(40) % 2)
+    path = tmp_path / "vectors.npz"
+    data.save_npz(path, train=points, test=points)
+    options = {"dataset": str(path), "batch_size": 8}
+    with pytest.raises(ValueError, match="network: 'resnet18' needs images, got vec"):
+        run(tmp_path / "runs", network="resnet18", **options)
+    with pytest.raises(ValueError, match="augment: got 'crop' for inputs of shape .3,"):
+        run(tmp_path / "runs", augment="crop", **options)
+    assert not (tmp_path / "runs").exists()
 
 
 def test_leaves_what_people_look_at(finished):
@@ -172,6 +188,8 @@ def test_every_method_preset_is_meant_for_something():
             fields["noise"] = noise[0]
         elif kind:
             fields["label_set"] = kind[0]
+        else:
+            fields["noise"] = "none"
         if noise[2]:
             fields["noise_rate"] = int(noise[2]) / 100
         found = configs.resolve((method,), scope, fields)[method]
