@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import pathlib
@@ -43,7 +44,13 @@ def read_state_dict(path: str | os.PathLike[str]) -> StateDict:
     try:
         content = _READERS[file.suffix](file)
     except ImportError:
-        raise
+        if file.exists():
+            raise
+        # Nobody should install a package to learn that a name was mistyped.
+        missing = os.strerror(errno.ENOENT)
+        raise ValueError(
+            f"path: cannot read {str(path)!r} as {file.suffix}: {missing}"
+        ) from None
     except Exception as error:  # Damage shows in many ways inside the readers.
         raise ValueError(
             f"path: cannot read {str(path)!r} as {file.suffix}: {_first_line(error)}"
