@@ -268,8 +268,12 @@ def test_bfloat16_and_code_in_a_file(tmp_path):
 def test_missing_packages_and_suffixes(tmp_path, monkeypatch):
     for module, suffix in (("torch", ".pth"), ("safetensors.numpy", ".safetensors")):
         monkeypatch.setitem(__import__("sys").modules, module, None)
+        path = tmp_path / f"weights{suffix}"
+        with pytest.raises(ValueError, match="path: cannot read .*No such file"):
+            read_state_dict(path)
+        path.touch()
         with pytest.raises(ImportError, match=r"pip install 'robustjax\[parity\]'"):
-            read_state_dict(tmp_path / f"weights{suffix}")
+            read_state_dict(path)
     with pytest.raises(ValueError, match="path: unknown '.h5'; known: .safetensors"):
         read_state_dict(tmp_path / "weights.h5")
 
