@@ -19,7 +19,7 @@ from absl import flags
 
 from experiments.common import config_flags
 from experiments.common.config_flags import option
-from experiments.common.inputs import data_folder
+from experiments.common.inputs import load_labelled
 from experiments.common.launch import launch
 from robustjax import checks, data, methods
 from robustjax.methods.correction_loop import Arm
@@ -57,24 +57,6 @@ class CurationConfig:
 config_flags.define_flags(CurationConfig)
 
 
-def _load(config: CurationConfig) -> data.Dataset:
-    """The data set with the labels that are to be corrected."""
-    assert config.dataset is not None
-    dataset = data.load(
-        config.dataset,
-        config.split,
-        data_dir=data_folder(config.data_dir),
-        image_size=config.image_size,
-    )
-    if config.labels is not None:
-        rows, labels = data.read_labels(config.labels, dataset, "label", name="labels")
-        given = data.join(dataset, dataset.ids[rows], labels, name="labels")
-        dataset = dataclasses.replace(dataset, labels=given)
-    if config.standardize:
-        (dataset,) = data.standardize(dataset)
-    return dataset
-
-
 def _make_arm(config: CurationConfig) -> Arm | None:
     """The method, or None for the default one."""
     checks.one_of("method", config.method, methods.ARM_NAMES)
@@ -94,9 +76,18 @@ def main(stop: StopRequest) -> None:
     for name in ("dataset", "folder"):
         if getattr(config, name) is None:
             raise ValueError(f"{name}: got nothing, expected --{name}=…")
+    assert config.dataset is not None
     assert config.folder is not None
     arm = _make_arm(config)
-    dataset = _load(config)
+    dataset = load_labelled(
+        config.dataset,
+        config.split,
+        data_dir=config.data_dir,
+        image_size=config.image_size,
+        label_file=config.labels,
+    )
+    if config.standardize:
+        (dataset,) = data.standardize(dataset)
     bar: Any = None
 
     def on_epoch(kind: str, epoch: int, metrics: dict[str, np.ndarray]) -> None:

@@ -24,7 +24,7 @@ from absl import flags
 
 from experiments.common import config_flags
 from experiments.common.config_flags import option
-from experiments.common.inputs import data_folder
+from experiments.common.inputs import load_labelled
 from experiments.common.launch import launch
 from robustjax import checks, data, methods, scores
 from robustjax.methods.cross_validation import cross_validated_probabilities
@@ -111,22 +111,6 @@ def _judge(
     return quality, issues
 
 
-def _load(config: IssuesConfig) -> data.Dataset:
-    """The data set with the labels that are to be judged."""
-    assert config.dataset is not None
-    dataset = data.load(
-        config.dataset,
-        config.split,
-        data_dir=data_folder(config.data_dir),
-        image_size=config.image_size,
-    )
-    if config.labels is not None:
-        rows, labels = data.read_labels(config.labels, dataset, "label", name="labels")
-        given = data.join(dataset, dataset.ids[rows], labels, name="labels")
-        dataset = dataclasses.replace(dataset, labels=given)
-    return dataset
-
-
 def read_probabilities(path: str, dataset: data.Dataset) -> np.ndarray:
     """Reads probabilities of all examples, in the data set's order.
 
@@ -206,8 +190,15 @@ def main(stop: StopRequest) -> None:
     """Judges every label and writes the table."""
     config = config_flags.read_config(IssuesConfig, {}, None, flags.FLAGS)
     _check(config)
+    assert config.dataset is not None
     assert config.out is not None
-    dataset = _load(config)
+    dataset = load_labelled(
+        config.dataset,
+        config.split,
+        data_dir=config.data_dir,
+        image_size=config.image_size,
+        label_file=config.labels,
+    )
     if config.pred_probs is not None:
         probabilities = read_probabilities(config.pred_probs, dataset)
     else:

@@ -11,13 +11,12 @@ views, and half of it with one.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 
-import jax
 import numpy as np
 import optax
 from absl import app, flags
 
+from experiments.benchmarks.programs import epochs_of
 from experiments.benchmarks.timing import OUT_DIR, interleaved, report
 from robustjax import methods
 from robustjax.models import SmallCNN
@@ -36,29 +35,14 @@ _ROUNDS = flags.DEFINE_integer("rounds", 7, "Timed rounds.")
 _CLASSES, _BATCH, _SIZE = 10, 128, 28
 
 
-def _epochs(
-    recipe: Recipe, inputs: np.ndarray, labels: np.ndarray, epochs: int, skip: int
-) -> Callable[[], None]:
-    """Trains on by some epochs of the last phase, and waits for them."""
-    program = RecipeProgram(
+def _program(recipe: Recipe, examples: int) -> RecipeProgram:
+    return RecipeProgram(
         recipe,
-        ExampleSpec(len(inputs), _CLASSES),
+        ExampleSpec(examples, _CLASSES),
         batch_size=_BATCH,
         execution=choose_execution(convolutional=True),
         block_size=1000,
     )
-    data = program.make_data(inputs, labels[None])
-    state = program.init(jax.random.key(0)[None], data.inputs)
-    for epoch in range(skip):
-        state, _ = program.at(epoch).epoch(state, data)
-
-    def run() -> None:
-        nonlocal state
-        for _ in range(epochs):
-            state, _ = program.programs[-1].epoch(state, data)
-        jax.block_until_ready(state)
-
-    return run
 
 
 def main(argv: list[str]) -> None:
@@ -79,13 +63,23 @@ def main(argv: list[str]) -> None:
     mixed = functools.partial(
         methods.divide_mix, model, optimizer, epochs=2, warmup_epochs=1
     )
+    baseline = "two epochs of cross-entropy"
+    recipes = {
+        baseline: plain,
+        "DivideMix, two views": mixed(num_views=2),
+        "DivideMix, one view": mixed(num_views=1),
+    }
     cases = {
-        "two epochs of cross-entropy": _epochs(plain, inputs, labels, 2, 0),
-        "DivideMix, two views": _epochs(mixed(num_views=2), inputs, labels, 1, 1),
-        "DivideMix, one view": _epochs(mixed(num_views=1), inputs, labels, 1, 1),
+        name: epochs_of(
+            _program(recipe, len(inputs)),
+            inputs,
+            labels,
+            epochs=2 if name == baseline else 1,
+            skip=recipe.epochs - 1,
+        )
+        for name, recipe in recipes.items()
     }
     times = interleaved(cases, _ROUNDS.value, warmup=1)
-    baseline = "two epochs of cross-entropy"
     report("divide_mix_epoch", times, baseline, OUT_DIR.value)
 
 

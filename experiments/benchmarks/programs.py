@@ -9,7 +9,7 @@ import numpy as np
 import optax
 
 from robustjax.models import MLP
-from robustjax.training import Program, choose_execution, supervised
+from robustjax.training import Program, RecipeProgram, choose_execution, supervised
 from robustjax.transforms import ExampleSpec, LossTransform
 
 
@@ -42,23 +42,38 @@ def mlp_program(
 
 
 def epochs_of(
-    program: Program,
+    program: Program | RecipeProgram,
     inputs: np.ndarray,
     labels: np.ndarray,
     *,
     repeats: int = 1,
     seed: int = 0,
     epochs: int = 1,
+    skip: int = 0,
 ) -> Callable[[], None]:
-    """A function that trains on by some epochs, and waits for them."""
+    """A function that trains on by some epochs, and waits for them.
+
+    Args:
+      program: what to run.
+      inputs: (N, ...).
+      labels: (N,), the same for every repeat.
+      repeats: trained at once.
+      seed: of the initial states.
+      epochs: per call.
+      skip: epochs before the first call; of a recipe, the timed ones are of the phase
+        that follows these.
+    """
     keys = jax.random.split(jax.random.key(seed), repeats)
     data = program.make_data(inputs, np.tile(labels, (repeats, 1)))
     state = program.init(keys, data.inputs)
 
+    for epoch in range(skip):
+        state, _ = program.at(epoch).epoch(state, data)
+
     def run() -> None:
         nonlocal state
         for _ in range(epochs):
-            state, _ = program.epoch(state, data)
+            state, _ = program.at(skip).epoch(state, data)
         jax.block_until_ready(state)
 
     return run

@@ -43,6 +43,29 @@ def load_splits(
     return train, test
 
 
+def load_labelled(
+    name: str,
+    split: str,
+    *,
+    data_dir: str | None,
+    image_size: int | None,
+    label_file: str | None,
+) -> data.Dataset:
+    """A data set of one's own, its labels from a file if they are elsewhere.
+
+    Raises:
+      ValueError: a source that cannot be read, or labels that do not join.
+    """
+    dataset = data.load(
+        name, split, data_dir=data_folder(data_dir), image_size=image_size
+    )
+    if label_file is None:
+        return dataset
+    rows, labels = data.read_labels(label_file, dataset, "label", name="labels")
+    given = data.join(dataset, dataset.ids[rows], labels, name="labels")
+    return dataclasses.replace(dataset, labels=given)
+
+
 @dataclasses.dataclass(frozen=True)
 class FeatureOptions:
     """Flags of feature extraction.

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
 from experiments.common.config_flags import errors_name_flags
@@ -18,18 +19,19 @@ from experiments.presets.noisy_labels import (
 )
 from experiments.robust_training import methods, setup
 from robustjax import checks, data
-from robustjax.training import Execution, Recipe, as_float
+from robustjax.training import Execution, RecipeProgram, as_float, data_mesh
+from robustjax.transforms import ExampleSpec
 
 
 class Built(NamedTuple):
     """A method that is ready to train.
 
     Attributes:
-      recipe: what it does.
+      program: of its recipe.
       execution: how its network is run.
     """
 
-    recipe: Recipe
+    program: RecipeProgram
     execution: Execution
 
 
@@ -64,7 +66,7 @@ class MethodConfig:
         return f"presets: {used}; {values or 'default hyper-parameters'}; {training}"
 
     def build(self, study: setup.Study) -> Built:
-        """The recipe of the method for a study's data.
+        """The program of the method for a study's data.
 
         Raises:
           ValueError: settings that do not fit the data or the method.
@@ -95,7 +97,16 @@ class MethodConfig:
             **{name: f"hyperparameters ({name})" for name in self.hyperparameters}
         ):
             recipe = methods.make_recipe(self.name, setting, self.hyperparameters)
-        return Built(recipe, execution)
+        devices = jax.device_count()
+        program = RecipeProgram(
+            recipe,
+            ExampleSpec(len(study.train), study.train.num_classes, pad_to=devices),
+            batch_size=config.batch_size,
+            execution=execution,
+            mesh=data_mesh() if devices > 1 else None,
+            block_size=1000,
+        )
+        return Built(program, execution)
 
 
 def channel_statistics(inputs: np.ndarray) -> tuple[list[float], list[float]]:

@@ -6,7 +6,6 @@ import pathlib
 import time
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -15,15 +14,12 @@ from robustjax.training import (
     CheckpointFolder,
     Execution,
     MetricLog,
-    Recipe,
     RecipeProgram,
     StopRequest,
     TrainState,
-    data_mesh,
     fit,
 )
 from robustjax.training.progress import advance, progress_bar
-from robustjax.transforms import ExampleSpec
 
 # Accuracies that are followed from epoch to epoch; those of memorisation are on a
 # sample of the training set, under its true and its given labels.
@@ -114,9 +110,8 @@ def repeats_at_once(study: Study, execution: Execution) -> int:
 
 def run_method(
     name: str,
-    recipe: Recipe,
+    program: RecipeProgram,
     study: Study,
-    batch_size: int,
     execution: Execution,
     folder: pathlib.Path,
     log: MetricLog,
@@ -126,23 +121,14 @@ def run_method(
 
     Args:
       name: of the method.
-      recipe: of the method.
+      program: of the method.
       study: data and labels.
-      batch_size: examples per step.
       execution: how the network is run.
       folder: of the study; the method keeps its checkpoints in one of its own.
       log: gets a record per epoch and group of repeats.
       stop: checked after every epoch.
     """
-    devices = jax.device_count()
-    program = RecipeProgram(
-        recipe,
-        ExampleSpec(len(study.train), study.train.num_classes, pad_to=devices),
-        batch_size=batch_size,
-        execution=execution,
-        mesh=data_mesh() if devices > 1 else None,
-        block_size=1000,
-    )
+    recipe = program.recipe
     inputs = jnp.asarray(study.train.inputs)
     size = repeats_at_once(study, execution)
     groups = [

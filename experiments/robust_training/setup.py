@@ -115,11 +115,6 @@ def prepare(config: NoisyLabelsConfig) -> Study:
     held_out = round(config.validation_fraction * len(train))
     order = np.asarray(jax.random.permutation(split_key, len(train)))
     inside, outside = np.sort(order[held_out:]), np.sort(order[:held_out])
-    if config.batch_size > len(inside):
-        raise ValueError(
-            f"batch_size: got {config.batch_size}, expected at most the number of "
-            f"training examples, {len(inside)}"
-        )
     return Study(
         config=config,
         train=data.take(train, inside),

@@ -81,9 +81,8 @@ def run_study(
         print(f"  epochs as a {ready.execution.loop}: {ready.execution.reason}")
         results[method] = run_method(
             method,
-            ready.recipe,
+            ready.program,
             study,
-            config.config.batch_size,
             ready.execution,
             folder,
             log,

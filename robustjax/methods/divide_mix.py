@@ -14,6 +14,7 @@ import optax
 from robustjax import checks
 from robustjax.methods.divide_mix_training import DivideMixTraining
 from robustjax.methods.mix_match import check_mixing
+from robustjax.methods.two_networks import own_orders
 from robustjax.training import Algorithm, Phase, Recipe, as_float, no_epoch
 from robustjax.training.supervised import Augment, Preprocess
 
@@ -154,7 +155,7 @@ def divide_mix(
         no_epoch,
         method.predict,
         optimizer,
-        order=method.warmup_order,
+        order=own_orders,
     )
     # Only the last epoch of the warm-up needs an evaluation.
     last = warmup._replace(epoch=method.divide, evaluate=method.evaluate)

@@ -43,7 +43,6 @@ from robustjax.training import (
     apply_training,
     fresh_state,
 )
-from robustjax.training.epoch import epoch_order
 from robustjax.training.supervised import Augment, Preprocess, share_of
 from robustjax.transforms import ExampleSpec, LossState
 from robustjax.transforms.rows import gather_rows
@@ -147,22 +146,6 @@ class DivideMixTraining:
         }
         memory = LossState(rows, shared)
         return fresh_state(params, model_state, memory, self.optimizer, run_key)
-
-    def warmup_order(
-        self,
-        key: jax.Array,
-        state: TrainState,
-        num_examples: int,
-        batch_size: int,
-        padding_index: int,
-    ) -> jax.Array:
-        """(S, B, 2): an order of its own for each network."""
-        del state
-        orders = [
-            epoch_order(own, num_examples, batch_size, padding_index)
-            for own in jax.random.split(key, NETWORKS)
-        ]
-        return jnp.stack(orders, axis=-1)
 
     def warmup_objective(
         self,

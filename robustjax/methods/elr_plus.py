@@ -19,6 +19,7 @@ from robustjax.methods.two_networks import (
     NETWORKS,
     init_networks,
     network,
+    own_orders,
     predict_networks,
     stack,
 )
@@ -32,7 +33,6 @@ from robustjax.training import (
     no_epoch,
     single_phase,
 )
-from robustjax.training.epoch import epoch_order
 from robustjax.training.supervised import Augment, Preprocess, share_of
 from robustjax.transforms import ExampleSpec, LossState, Terms
 from robustjax.transforms.elr import (
@@ -285,18 +285,6 @@ def elr_plus(
         # The sum: each network descends its own mean.
         return jnp.sum(losses_of_networks), (state, metrics)
 
-    def order(
-        key: jax.Array,
-        state: TrainState,
-        num_examples: int,
-        batch_size: int,
-        padding_index: int,
-    ) -> jax.Array:
-        del state
-        keys = jax.random.split(key, NETWORKS)
-        orders = [epoch_order(k, num_examples, batch_size, padding_index) for k in keys]
-        return jnp.stack(orders, axis=-1)
-
     def after_step(state: TrainState) -> TrainState:
         keep = average_decay_at(state.step, average_decay, average_ramp_steps)
         average = jax.tree.map(
@@ -317,7 +305,7 @@ def elr_plus(
         no_epoch,
         predict,
         optimizer,
-        order=order,
+        order=own_orders,
         after_step=after_step,
     )
     return single_phase(algorithm, epochs)

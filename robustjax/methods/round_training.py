@@ -26,6 +26,7 @@ from robustjax.training import (
     init_variables,
     supervised,
 )
+from robustjax.training.program import check_batch_size
 from robustjax.transforms import ExampleSpec, LossTransform
 
 EpochReport = Callable[[str, int, dict[str, np.ndarray]], None]
@@ -69,16 +70,7 @@ class ClassifierSettings:
 
     def check(self, num_examples: int, num_devices: int = 1) -> None:
         """Raises `ValueError` for batches that do not fit the data or the devices."""
-        if self.batch_size % num_devices:
-            raise ValueError(
-                f"batch_size: got {self.batch_size}, expected a multiple of the "
-                f"{num_devices} devices"
-            )
-        if self.batch_size > num_examples:
-            raise ValueError(
-                f"batch_size: got {self.batch_size}, expected at most the number of "
-                f"examples, {num_examples}"
-            )
+        check_batch_size(self.batch_size, num_examples, num_devices)
 
     def schedule(self, steps_per_epoch: int) -> optax.Schedule:
         """The step-wise learning rate."""

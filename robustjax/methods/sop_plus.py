@@ -8,23 +8,17 @@ classes.
 
 from __future__ import annotations
 
-from typing import Any
-
 import flax.linen as nn
-import jax
-import jax.numpy as jnp
 import optax
 
 from robustjax import transforms
 from robustjax.training import (
     Recipe,
-    TrainState,
-    apply_training,
     as_float,
     single_phase,
     supervised,
 )
-from robustjax.training.supervised import Augment, Preprocess, share_of
+from robustjax.training.supervised import Augment, Preprocess, unchanged
 
 
 def sop_plus(
@@ -95,47 +89,12 @@ def sop_plus(
         transforms.sop(lr_u, lr_v, balance=balance),
         transforms.consistency(consistency),
     )
-    augmentations = weak, strong or weak
-
-    def view(augment: Augment | None, key: jax.Array, inputs: jax.Array) -> jax.Array:
-        return preprocess(inputs if augment is None else augment(key, inputs))
-
-    def objective(
-        params: Any,
-        state: TrainState,
-        batch: transforms.Batch,
-        key: jax.Array,
-        axis_name: str | None = None,
-    ) -> tuple[jax.Array, tuple[TrainState, dict[str, jax.Array]]]:
-        *view_keys, network_key, loss_key = jax.random.split(key, 4)
-        inputs, terms = batch["inputs"], transforms.start(batch)
-        views = [view(a, k, inputs) for a, k in zip(augmentations, view_keys)]
-        logits, model_state = apply_training(
-            model,
-            params,
-            state.model_state,
-            jnp.concatenate(views),
-            key=network_key,
-            mask=jnp.concatenate([terms.mask, terms.mask]),
-        )
-        weak_logits, strong_logits = jnp.split(logits, 2)
-        terms, loss_state = transform.update(
-            terms,
-            state.loss_state,
-            batch,
-            logits=weak_logits,
-            strong_logits=strong_logits,
-            key=loss_key,
-            step=state.step,
-            axis_name=axis_name,
-        )
-        loss = transforms.reduce(terms, axis_name)
-        right = jnp.argmax(weak_logits, axis=-1) == batch["label"]
-        metrics = {"loss": loss, "accuracy": share_of(right, terms.mask)}
-        return loss, (
-            state._replace(model_state=model_state, loss_state=loss_state),
-            metrics,
-        )
-
-    algorithm = supervised(model, transform, optimizer, preprocess=preprocess)
-    return single_phase(algorithm._replace(objective=objective), epochs)
+    algorithm = supervised(
+        model,
+        transform,
+        optimizer,
+        augment=weak,
+        strong=strong or weak or unchanged,
+        preprocess=preprocess,
+    )
+    return single_phase(algorithm, epochs)

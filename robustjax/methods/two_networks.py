@@ -9,7 +9,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from robustjax.training import apply_prediction, init_variables
+from robustjax.training import TrainState, apply_prediction, init_variables
+from robustjax.training.epoch import epoch_order
 
 NETWORKS = 2
 
@@ -56,6 +57,22 @@ def each_network(function: Callable[..., Any], *trees: Any) -> Any:
     """
     parts = [[network(tree, i) for tree in trees] for i in range(NETWORKS)]
     return stack([function(*part) for part in parts])
+
+
+def own_orders(
+    key: jax.Array,
+    state: TrainState,
+    num_examples: int,
+    batch_size: int,
+    padding_index: int,
+) -> jax.Array:
+    """An `Algorithm.order` (S, B, 2): of all examples, in an order per network."""
+    del state
+    orders = [
+        epoch_order(own, num_examples, batch_size, padding_index)
+        for own in jax.random.split(key, NETWORKS)
+    ]
+    return jnp.stack(orders, axis=-1)
 
 
 def predict_networks(

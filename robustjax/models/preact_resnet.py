@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import flax.linen as nn
@@ -14,6 +15,7 @@ from robustjax.models.initializers import torch_uniform
 from robustjax.models.inputs import as_images
 from robustjax.models.normalization import BatchNorm
 from robustjax.models.preactivation_block import PreactivationBlock
+from robustjax.models.residual_stages import residual_stages
 
 BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
 
@@ -66,18 +68,13 @@ class PreActResNet(nn.Module):
             self.width, 3, implementation=self.convolution, kernel_init=torch_uniform
         )
         self.stem_norm = BatchNorm(dtype=self.dtype)
-        self.blocks = [
-            PreactivationBlock(
-                channels=self.width * 2**stage,
-                kernel_init=torch_uniform,
-                stride=2 if stage > 0 and block == 0 else 1,
-                convolution=self.convolution,
-                dtype=self.dtype,
-                name=f"stage{stage + 1}_block{block + 1}",
-            )
-            for stage, count in enumerate(BLOCKS[self.depth])
-            for block in range(count)
-        ]
+        make_block = functools.partial(
+            PreactivationBlock,
+            kernel_init=torch_uniform,
+            convolution=self.convolution,
+            dtype=self.dtype,
+        )
+        self.blocks = residual_stages(make_block, BLOCKS[self.depth], self.width)
         if self.final_norm:
             self.last_norm = BatchNorm(dtype=self.dtype)
         if self.num_classes is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, Literal, NamedTuple
 
 import flax.linen as nn
@@ -13,6 +14,7 @@ from robustjax.models.convolution import IMPLEMENTATIONS, Implementation, square
 from robustjax.models.initializers import he_fan_out, torch_uniform
 from robustjax.models.inputs import as_images
 from robustjax.models.normalization import BatchNorm
+from robustjax.models.residual_stages import residual_stages
 
 STEMS = ("imagenet", "small")
 
@@ -153,18 +155,13 @@ class ResNet(nn.Module):
             kernel_init=he_fan_out,
         )
         self.stem_norm = BatchNorm(dtype=self.dtype)
-        self.blocks = [
-            ResidualBlock(
-                channels=self.width * 2**stage,
-                bottleneck=architecture.bottleneck,
-                stride=2 if stage > 0 and block == 0 else 1,
-                convolution=self.convolution,
-                dtype=self.dtype,
-                name=f"stage{stage + 1}_block{block + 1}",
-            )
-            for stage, count in enumerate(architecture.blocks)
-            for block in range(count)
-        ]
+        make_block = functools.partial(
+            ResidualBlock,
+            bottleneck=architecture.bottleneck,
+            convolution=self.convolution,
+            dtype=self.dtype,
+        )
+        self.blocks = residual_stages(make_block, architecture.blocks, self.width)
         if self.num_classes is not None:
             self.head = nn.Dense(self.num_classes, kernel_init=torch_uniform)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import flax.linen as nn
@@ -14,6 +15,7 @@ from robustjax.models.initializers import he_fan_out, torch_uniform
 from robustjax.models.inputs import as_images
 from robustjax.models.normalization import BatchNorm
 from robustjax.models.preactivation_block import PreactivationBlock
+from robustjax.models.residual_stages import residual_stages
 
 
 class WideResNet(nn.Module):
@@ -67,19 +69,17 @@ class WideResNet(nn.Module):
         self.stem_conv = square_conv(
             self.width, 3, implementation=self.convolution, kernel_init=he_fan_out
         )
-        self.blocks = [
-            PreactivationBlock(
-                channels=self.width * self.factor * 2**stage,
-                kernel_init=he_fan_out,
-                stride=2 if stage > 0 and block == 0 else 1,
-                dropout=self.dropout,
-                convolution=self.convolution,
-                dtype=self.dtype,
-                name=f"stage{stage + 1}_block{block + 1}",
-            )
-            for stage in range(3)
-            for block in range((self.depth - 4) // 6)
-        ]
+        blocks = (self.depth - 4) // 6
+        make_block = functools.partial(
+            PreactivationBlock,
+            kernel_init=he_fan_out,
+            dropout=self.dropout,
+            convolution=self.convolution,
+            dtype=self.dtype,
+        )
+        self.blocks = residual_stages(
+            make_block, (blocks,) * 3, self.width * self.factor
+        )
         self.last_norm = BatchNorm(dtype=self.dtype)
         if self.num_classes is not None:
             self.head = nn.Dense(self.num_classes, kernel_init=torch_uniform)

@@ -42,6 +42,24 @@ def _over_repeats(
     return call
 
 
+def check_batch_size(batch_size: int, num_examples: int, num_devices: int = 1) -> None:
+    """Raises `ValueError` for batches that do not fit the data or the devices."""
+    checks.at_least("batch_size", batch_size, 1)
+    if batch_size > num_examples:
+        raise ValueError(
+            f"batch_size: got {batch_size}, expected at most the number of "
+            f"examples, {num_examples}"
+        )
+    _divides("batch_size", batch_size, num_devices)
+
+
+def _divides(name: str, value: int, num_devices: int) -> None:
+    if value % num_devices:
+        raise ValueError(
+            f"{name}: got {value}, expected a multiple of the {num_devices} devices"
+        )
+
+
 class Program:
     """An algorithm compiled for one data set size, batch size and device layout.
 
@@ -80,21 +98,9 @@ class Program:
         Raises:
           ValueError: a batch larger than the data, or sizes that do not divide.
         """
-        checks.at_least("batch_size", batch_size, 1)
-        if batch_size > spec.num_examples:
-            raise ValueError(
-                f"batch_size: got {batch_size}, expected at most the number of "
-                f"examples, {spec.num_examples}"
-            )
         shards = 1 if mesh is None else mesh.size
-        for name, value in (
-            ("batch_size", batch_size),
-            ("pad_to", spec.padded_examples),
-        ):
-            if value % shards:
-                raise ValueError(
-                    f"{name}: got {value}, expected a multiple of the {shards} devices"
-                )
+        check_batch_size(batch_size, spec.num_examples, shards)
+        _divides("pad_to", spec.padded_examples, shards)
         self.algorithm = algorithm
         self.spec = spec
         self.batch_size = batch_size

@@ -30,12 +30,19 @@ def share_of(right: jax.Array, mask: jax.Array) -> jax.Array:
     return jnp.sum(right & mask) / jnp.maximum(jnp.sum(mask), 1)
 
 
+def unchanged(key: jax.Array, inputs: jax.Array) -> jax.Array:
+    """The augmentation that does nothing."""
+    del key
+    return inputs
+
+
 def supervised(
     model: nn.Module,
     transform: LossTransform,
     optimizer: optax.GradientTransformation,
     *,
     augment: Augment | None = None,
+    strong: Augment | None = None,
     preprocess: Preprocess = as_float,
 ) -> Algorithm:
     """Trains `model` by the reduced terms of `transform`.
@@ -47,12 +54,16 @@ def supervised(
       transform: a chain with a head.
       optimizer: any optax transformation.
       augment: `(key, inputs) -> inputs`, random changes in training; by default none.
-      preprocess: applied after it, and in prediction; by default `as_float`.
+      strong: a second view of every batch, for transforms that need `strong_logits`
+        (`transforms.consistency`). Both views go through the network as one batch,
+        so that BatchNorm sees both; the loss and the metrics are of the first.
+      preprocess: applied after them, and in prediction; by default `as_float`.
 
     Returns:
       An `Algorithm` with the metrics "loss" and "accuracy" (the share of the batch
       whose arg-max equals its current label).
     """
+    views = [augment or unchanged] + ([] if strong is None else [strong])
 
     def init(key: jax.Array, sample_inputs: jax.Array, spec: ExampleSpec) -> TrainState:
         init_key, run_key = jax.random.split(key)
@@ -69,18 +80,22 @@ def supervised(
         axis_name: str | None = None,
     ) -> tuple[jax.Array, tuple[TrainState, dict[str, jax.Array]]]:
         dropout_key, loss_key, augment_key = jax.random.split(key, 3)
-        inputs = batch["inputs"]
-        if augment is not None:
-            inputs = augment(augment_key, inputs)
+        view_keys = [augment_key] if strong is None else jax.random.split(augment_key)
+        inputs = [
+            preprocess(view(view_key, batch["inputs"]))
+            for view, view_key in zip(views, view_keys)
+        ]
         terms = transforms.start(batch)
-        logits, model_state = apply_training(
+        outputs, model_state = apply_training(
             model,
             params,
             state.model_state,
-            preprocess(inputs),
+            jnp.concatenate(inputs),
             key=dropout_key,
-            mask=terms.mask,
+            mask=jnp.tile(terms.mask, len(views)),
         )
+        logits, *others = jnp.split(outputs, len(views))
+        extra = {"strong_logits": others[0]} if others else {}
         terms, loss_state = transform.update(
             terms,
             state.loss_state,
@@ -89,6 +104,7 @@ def supervised(
             key=loss_key,
             step=state.step,
             axis_name=axis_name,
+            **extra,
         )
         loss = transforms.reduce(terms, axis_name)
         right = jnp.argmax(logits, axis=-1) == batch["label"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 
 import chex
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,10 +14,28 @@ import optax
 import robustjax as rj
 from robustjax import corruption, data, training
 from robustjax.models import MLP
+from robustjax.models.normalization import BatchNorm
 from tests.training import toy
 
 DIGITS_MODEL = MLP(10, (128,))
 EXECUTION = training.choose_execution(convolutional=False)
+
+
+class Normalized(nn.Module):
+    """A small network with BatchNorm, for the toy problem."""
+
+    @nn.compact
+    def __call__(self, inputs, *, train=False, mask=None):
+        x = nn.Dense(8)(inputs)
+        x = nn.relu(BatchNorm()(x, train=train, mask=mask))
+        return nn.Dense(toy.C)(x)
+
+
+def first_state(algorithm):
+    """One repeat's state of the toy problem before the first step."""
+    x, _ = toy.arrays()
+    spec = rj.ExampleSpec(toy.N, toy.C)
+    return algorithm.init(jax.random.key(0), jnp.asarray(x[:1]), spec)
 
 
 @functools.cache

@@ -159,10 +159,7 @@ def test_nothing_forgotten_is_two_plain_trainings():
 
 def test_padding_is_inert():
     algorithm = small(num_gradual=0).phases[0].algorithm
-    x, _ = toy.arrays()
-    state = algorithm.init(
-        jax.random.key(0), jnp.asarray(x[:1]), rj.ExampleSpec(toy.N, toy.C)
-    )
+    state = recipe_problem.first_state(algorithm)
     recipe_problem.assert_padding_is_inert(algorithm, state)
 
 

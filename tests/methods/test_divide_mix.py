@@ -3,7 +3,6 @@
 import importlib
 
 import chex
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -21,24 +20,14 @@ from robustjax.methods.divide_mix_training import (
     uniform_prior_penalty,
 )
 from robustjax.models import MLP
-from robustjax.models.normalization import BatchNorm
 from robustjax.training.epoch import read_batch
 from tests.methods import recipe_problem
+from tests.methods.recipe_problem import Normalized
 from tests.training import toy
 
 # The function of this name hides the module from a plain import.
 MIX_MATCH = importlib.import_module("robustjax.methods.mix_match")
 MODEL = MLP(toy.C, (8,))
-
-
-class Normalized(nn.Module):
-    """A small network with BatchNorm."""
-
-    @nn.compact
-    def __call__(self, inputs, *, train=False, mask=None):
-        x = nn.Dense(8)(inputs)
-        x = nn.relu(BatchNorm()(x, train=train, mask=mask))
-        return nn.Dense(toy.C)(x)
 
 
 def small(model=MODEL, epochs=2, warmup_epochs=1, **options):

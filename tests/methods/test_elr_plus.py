@@ -3,7 +3,6 @@
 import importlib
 
 import chex
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -21,19 +20,9 @@ from robustjax.methods.elr_plus import (
 )
 from robustjax.methods.robust_losses import robust_loss
 from robustjax.models import MLP
-from robustjax.models.normalization import BatchNorm
 from tests.methods import recipe_problem
+from tests.methods.recipe_problem import Normalized
 from tests.training import toy
-
-
-class Normalized(nn.Module):
-    """A small network with BatchNorm."""
-
-    @nn.compact
-    def __call__(self, inputs, *, train=False, mask=None):
-        x = nn.Dense(8)(inputs)
-        x = nn.relu(BatchNorm()(x, train=train, mask=mask))
-        return nn.Dense(toy.C)(x)
 
 
 def small(model=None, epochs=2, **options):

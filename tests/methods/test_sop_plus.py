@@ -1,7 +1,6 @@
 """SOP+: two views in one pass, consistency, balance."""
 
 import chex
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,19 +12,9 @@ from robustjax import training
 from robustjax.methods.robust_losses import robust_loss
 from robustjax.methods.sop_plus import sop_plus
 from robustjax.models import MLP
-from robustjax.models.normalization import BatchNorm
 from tests.methods import recipe_problem
+from tests.methods.recipe_problem import Normalized
 from tests.training import toy
-
-
-class Normalized(nn.Module):
-    """A small network with BatchNorm."""
-
-    @nn.compact
-    def __call__(self, inputs, *, train=False, mask=None):
-        x = nn.Dense(8)(inputs)
-        x = nn.relu(BatchNorm()(x, train=train, mask=mask))
-        return nn.Dense(toy.C)(x)
 
 
 def small(model=None, epochs=2, **options):
