@@ -20,6 +20,13 @@ from robustjax.data.channel_statistics import CIFAR100_MEAN as CIFAR100_MEAN
 from robustjax.data.channel_statistics import CIFAR100_STD as CIFAR100_STD
 from robustjax.data.channel_statistics import MNIST_MEAN as MNIST_MEAN
 from robustjax.data.channel_statistics import MNIST_STD as MNIST_STD
+from robustjax.data.class_overlap import (
+    check_no_class_overlap as check_no_class_overlap,
+)
+from robustjax.data.composed import ComposedSet as ComposedSet
+from robustjax.data.composed import compose_digits as compose_digits
+from robustjax.data.cub_cars import load_cars as load_cars
+from robustjax.data.cub_cars import load_cub200 as load_cub200
 from robustjax.data.dataset import Dataset as Dataset
 from robustjax.data.dataset import check_clean_labels as check_clean_labels
 from robustjax.data.dataset import join as join
@@ -33,8 +40,20 @@ from robustjax.data.label_files import parse_labels as parse_labels
 from robustjax.data.label_files import read_csv as read_csv
 from robustjax.data.label_files import read_labels as read_labels
 from robustjax.data.load import load as load
+from robustjax.data.located import LocatedDataset as LocatedDataset
+from robustjax.data.located import load_located_npz as load_located_npz
+from robustjax.data.located import make_located as make_located
+from robustjax.data.located import random_crop_with_box as random_crop_with_box
+from robustjax.data.located import resize_located as resize_located
+from robustjax.data.located import save_located_npz as save_located_npz
+from robustjax.data.located import take_located as take_located
+from robustjax.data.match_images import check_ood_images as check_ood_images
+from robustjax.data.match_images import match_images as match_images
 from robustjax.data.mixup import Mixed as Mixed
 from robustjax.data.mixup import mixup as mixup
 from robustjax.data.normalize import normalize as normalize
+from robustjax.data.ood import held_out_classes as held_out_classes
+from robustjax.data.ood import mix_ood as mix_ood
+from robustjax.data.ood import textured_crops as textured_crops
 from robustjax.data.standardize import standardize as standardize
 from robustjax.data.tfds_source import load_tfds as load_tfds

@@ -7,6 +7,11 @@ from robustjax.losses.active_passive import nfl as nfl
 from robustjax.losses.active_passive import ngce as ngce
 from robustjax.losses.active_passive import rce as rce
 from robustjax.losses.bootstrapping import bootstrap_ce as bootstrap_ce
+from robustjax.losses.boxes import box_iou as box_iou
+from robustjax.losses.boxes import check_boxes as check_boxes
+from robustjax.losses.boxes import d_iou as d_iou
+from robustjax.losses.boxes import l1_iou as l1_iou
+from robustjax.losses.boxes import smooth_l1 as smooth_l1
 from robustjax.losses.classification import LOG_ZERO as LOG_ZERO
 from robustjax.losses.classification import cross_entropy as cross_entropy
 from robustjax.losses.classification import gce as gce
@@ -18,6 +23,12 @@ from robustjax.losses.classification import (
 from robustjax.losses.classification import symmetric_ce as symmetric_ce
 from robustjax.losses.classification import truncated_gce as truncated_gce
 from robustjax.losses.contrastive import nt_xent as nt_xent
+from robustjax.losses.feature_penalties import (
+    squared_feature_norm as squared_feature_norm,
+)
+from robustjax.losses.feature_penalties import (
+    uniform_cross_entropy as uniform_cross_entropy,
+)
 from robustjax.losses.label_distributions import as_distributions as as_distributions
 from robustjax.losses.label_distributions import smooth_labels as smooth_labels
 from robustjax.losses.transition_corrected import (

@@ -1,5 +1,7 @@
 """Scores from outputs and labels."""
 
+from robustjax.scores.activations import cross_class_cosine as cross_class_cosine
+from robustjax.scores.activations import mean_activation_norm as mean_activation_norm
 from robustjax.scores.confident_learning import calibrate_joint as calibrate_joint
 from robustjax.scores.confident_learning import class_thresholds as class_thresholds
 from robustjax.scores.confident_learning import confident_joint as confident_joint
@@ -12,10 +14,26 @@ from robustjax.scores.label_issues import FILTERS as FILTERS
 from robustjax.scores.label_issues import find_label_issues as find_label_issues
 from robustjax.scores.label_quality import QUALITY_METHODS as QUALITY_METHODS
 from robustjax.scores.label_quality import label_quality_scores as label_quality_scores
+from robustjax.scores.localization import BoxAccuracy as BoxAccuracy
+from robustjax.scores.localization import activation_map as activation_map
+from robustjax.scores.localization import boxes_from_maps as boxes_from_maps
+from robustjax.scores.localization import class_activation_map as class_activation_map
+from robustjax.scores.localization import gt_known_localization as gt_known_localization
+from robustjax.scores.localization import max_box_accuracy as max_box_accuracy
+from robustjax.scores.localization import normalize_map as normalize_map
+from robustjax.scores.localization import resize_map as resize_map
 from robustjax.scores.mixture import TwoGaussians as TwoGaussians
 from robustjax.scores.mixture import fit_two_gaussians as fit_two_gaussians
 from robustjax.scores.mixture import min_max_normalize as min_max_normalize
 from robustjax.scores.mixture import posterior_of_lower as posterior_of_lower
+from robustjax.scores.ood_detection import DetectionMetrics as DetectionMetrics
+from robustjax.scores.ood_detection import energy_uncertainty as energy_uncertainty
+from robustjax.scores.ood_detection import (
+    max_softmax_uncertainty as max_softmax_uncertainty,
+)
+from robustjax.scores.ood_detection import (
+    ood_detection_metrics as ood_detection_metrics,
+)
 from robustjax.scores.uncertainty import entropy as entropy
 from robustjax.scores.uncertainty import least_confidence as least_confidence
 from robustjax.scores.uncertainty import margin_uncertainty as margin_uncertainty

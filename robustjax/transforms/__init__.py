@@ -16,6 +16,7 @@ from robustjax.transforms.base import Terms as Terms
 from robustjax.transforms.base import need as need
 from robustjax.transforms.base import reduce as reduce
 from robustjax.transforms.base import start as start
+from robustjax.transforms.box_head import box_head as box_head
 from robustjax.transforms.clean_probability import (
     clean_probability as clean_probability,
 )
@@ -27,6 +28,10 @@ from robustjax.transforms.combine import named_chain as named_chain
 from robustjax.transforms.combine import only_where as only_where
 from robustjax.transforms.combine import set_hyperparameters as set_hyperparameters
 from robustjax.transforms.elr import elr as elr
+from robustjax.transforms.feature_penalties import TAUFE_SETTINGS as TAUFE_SETTINGS
+from robustjax.transforms.feature_penalties import TaufeSetting as TaufeSetting
+from robustjax.transforms.feature_penalties import oat as oat
+from robustjax.transforms.feature_penalties import taufe as taufe
 from robustjax.transforms.given_weights import given_weights as given_weights
 from robustjax.transforms.heads import backward_correction as backward_correction
 from robustjax.transforms.heads import bootstrap as bootstrap

@@ -68,10 +68,13 @@ class Penalty(NamedTuple):
     Attributes:
       value: (M,) values.
       weight: scalar coefficient of their mean.
+      mask: (M,) bool, False on padding, which the mean leaves out; by default all
+        values count. The mean of padding alone is 0.
     """
 
     value: jax.Array
     weight: jax.Array | float
+    mask: jax.Array | None = None
 
 
 class Reduction(enum.Enum):
@@ -218,8 +221,14 @@ def reduce(terms: Terms, axis_name: str | None = None) -> jax.Array:
         # A batch of padding alone has loss 0, not 0/0.
         loss = numerator / jnp.where(denominator > 0, denominator, 1.0)
     for penalty in terms.penalties:
-        count = total(jnp.float32(penalty.value.size))
-        loss = loss + penalty.weight * total(jnp.sum(penalty.value)) / count
+        value = penalty.value
+        if penalty.mask is None:
+            count = total(jnp.float32(value.size))
+        else:
+            value = jnp.where(penalty.mask, value, 0.0)
+            count = total(jnp.sum(penalty.mask, dtype=jnp.float32))
+            count = jnp.where(count > 0, count, 1.0)
+        loss = loss + penalty.weight * total(jnp.sum(value)) / count
     return loss
 
 

@@ -81,6 +81,15 @@ CASES = {
     "clean_probability": lambda: rj.chain(
         rj.clean_probability(1, average_epochs=2), rj.ce()
     ),
+    "taufe": lambda: rj.chain(rj.ce(), rj.transforms.taufe(0.1)),
+    "taufe(map)": lambda: rj.chain(
+        rj.ce(), rj.transforms.taufe(0.03, tensor="feature_map", reduction="sum")
+    ),
+    "oat": lambda: rj.chain(rj.ce(), rj.transforms.oat()),
+    "box_head": rj.transforms.box_head,
+    "box_head(d_iou)": lambda: rj.chain(
+        rj.transforms.box_head("d_iou"), rj.transforms.taufe(0.1)
+    ),
     "only_where": lambda: rj.only_where(
         rj.ce(), lambda batch: batch["label"] == 0, rj.truncated_gce(k=0.3)
     ),
@@ -118,9 +127,28 @@ def problem():
     index = order.reshape(-1, BATCH).astype(np.int32)
     mask = index < N
     safe = np.minimum(index, N - 1)
-    batches = {"index": index, "mask": mask, "label": y[safe], "x": x[safe]}
+    corner, size = rng.uniform(0, 3, (2, *index.shape, 2)).astype(np.float32)
+    box = np.concatenate([corner, corner + size], axis=-1)
+    batches = {"index": index, "mask": mask, "label": y[safe], "x": x[safe], "box": box}
     params = rng.normal(size=(D, C)).astype(np.float32)
     return jnp.asarray(x), jnp.asarray(y), jax.tree.map(jnp.asarray, batches), params
+
+
+def outputs(params, batch):
+    """What a network makes of the batch, and of as many examples from elsewhere."""
+    logits = batch["x"] @ params
+    # A different function of the inputs, as large as they are on padding.
+    ood_logits = (2 - batch["x"][:, ::-1]) @ params
+    features = jax.nn.relu(ood_logits)
+    return {
+        "logits": logits,
+        "strong_logits": jnp.sin(3 * batch["x"]) @ params,
+        "boxes": jnp.concatenate([logits, logits[:, :1] + 2], axis=1),
+        "ood_logits": ood_logits,
+        "ood_features": features,
+        "ood_feature_map": features[:, None, :, None],
+        "ood_mask": batch["mask"],
+    }
 
 
 def objective(params, state, batch, tx, axis_name=None):
@@ -128,8 +156,7 @@ def objective(params, state, batch, tx, axis_name=None):
         rj.start(batch),
         state,
         batch,
-        logits=batch["x"] @ params,
-        strong_logits=jnp.sin(3 * batch["x"]) @ params,
+        **outputs(params, batch),
         step=0,
         axis_name=axis_name,
     )
@@ -280,6 +307,7 @@ def test_padding_is_inert(tx):
         "label": jnp.where(last["mask"], last["label"], 10**6),
         "index": jnp.where(last["mask"], last["index"], 0),
         "x": jnp.where(last["mask"][:, None], last["x"], 1e6),
+        "box": jnp.where(last["mask"][:, None], last["box"], jnp.nan),
     }
     clean = step(tx, (params, tx.init(SPEC)), last)
     chex.assert_trees_all_equal(step(tx, (params, tx.init(SPEC)), spoilt), clean)
@@ -314,12 +342,14 @@ def test_no_gradient_flows_through_the_state(tx):
 def test_half_precision_logits_give_float32_values(tx):
     _, _, batches, params = problem()
     batch = jax.tree.map(lambda leaf: leaf[0], batches)
-    logits = (batch["x"] @ params).astype(jnp.bfloat16)
+    halves = {
+        name: array if array.dtype == bool else array.astype(jnp.bfloat16)
+        for name, array in outputs(params, batch).items()
+    }
     state = tx.init(SPEC)
-    terms, new = tx.update(
-        rj.start(batch), state, batch, logits=logits, strong_logits=-logits
-    )
+    terms, new = tx.update(rj.start(batch), state, batch, **halves)
     assert terms.value.dtype == jnp.float32
+    assert all(penalty.value.dtype == jnp.float32 for penalty in terms.penalties)
     chex.assert_trees_all_equal_dtypes(state, new)
 
 
