@@ -3,5 +3,18 @@
 from robustjax.selection.entropy_propagation import (
     propagate_entropy as propagate_entropy,
 )
+from robustjax.selection.greedy import Selection as Selection
+from robustjax.selection.greedy import budget_from_fraction as budget_from_fraction
+from robustjax.selection.k_center import k_center as k_center
+from robustjax.selection.log_det import log_det_cmi as log_det_cmi
+from robustjax.selection.prune4rel import prune4rel as prune4rel
+from robustjax.selection.prune4rel import prune4rel_bytes as prune4rel_bytes
+from robustjax.selection.prune4rel import prune4rel_estimate as prune4rel_estimate
+from robustjax.selection.submodular import (
+    facility_location_cg as facility_location_cg,
+)
+from robustjax.selection.submodular import (
+    facility_location_cmi as facility_location_cmi,
+)
 from robustjax.selection.top import fast_argmax as fast_argmax
 from robustjax.selection.top import top_available as top_available

@@ -1,0 +1,37 @@
+"""Cosine similarities as Prune4ReL and SIMILAR use them: shifted, and thresholded."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+# "shifted" is (1 + cos) / 2, in [0, 1]; "cosine" is the cosine itself.
+SIMILARITIES = ("shifted", "cosine")
+
+
+def inverse_norms(features: jax.Array) -> jax.Array:
+    """One over the Euclidean norm of every row (N, d) -> (N,)."""
+    # The largest entry out of the square: tiny and huge rows have a norm, too.
+    scale = jnp.max(jnp.abs(features), axis=1)
+    square = jnp.sum((features / scale[:, None]) ** 2, axis=1)
+    return 1 / (scale * jnp.sqrt(square))
+
+
+def cosines(
+    a: jax.Array, b: jax.Array, inverse_a: jax.Array, inverse_b: jax.Array
+) -> jax.Array:
+    """Cosines (A, B) of rows (A, d) and (B, d) from their inverse norms."""
+    product = jnp.matmul(a, b.T, precision=jax.lax.Precision.HIGHEST)
+    return product * inverse_a[:, None] * inverse_b[None]
+
+
+def similarity_of(cosine: jax.Array, similarity: str) -> jax.Array:
+    """The similarity of a cosine, at most 1."""
+    value = (1 + cosine) / 2 if similarity == "shifted" else cosine
+    return jnp.minimum(value, 1.0)
+
+
+def thresholded(cosine: jax.Array, threshold: jax.Array, similarity: str) -> jax.Array:
+    """The similarity where it is larger than the threshold, else 0."""
+    value = similarity_of(cosine, similarity)
+    return jnp.where(value > threshold, value, 0.0)
