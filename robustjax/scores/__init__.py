@@ -2,11 +2,20 @@
 
 from robustjax.scores.activations import cross_class_cosine as cross_class_cosine
 from robustjax.scores.activations import mean_activation_norm as mean_activation_norm
+from robustjax.scores.class_medians import class_medians as class_medians
+from robustjax.scores.class_medians import median_distances as median_distances
 from robustjax.scores.confident_learning import calibrate_joint as calibrate_joint
 from robustjax.scores.confident_learning import class_thresholds as class_thresholds
 from robustjax.scores.confident_learning import confident_joint as confident_joint
 from robustjax.scores.confident_learning import estimate_joint as estimate_joint
+from robustjax.scores.forgetting import NEVER_LEARNED as NEVER_LEARNED
+from robustjax.scores.forgetting import Forgetting as Forgetting
+from robustjax.scores.forgetting import forgettability as forgettability
+from robustjax.scores.forgetting import forgetting_events as forgetting_events
 from robustjax.scores.given_labels import check_probabilities as check_probabilities
+from robustjax.scores.gradient_norms import el2n as el2n
+from robustjax.scores.gradient_norms import grand as grand
+from robustjax.scores.gradient_norms import last_layer_grand as last_layer_grand
 from robustjax.scores.label_disagreement import label_loss as label_loss
 from robustjax.scores.label_disagreement import loss_minus_entropy as loss_minus_entropy
 from robustjax.scores.label_disagreement import loss_plus_entropy as loss_plus_entropy

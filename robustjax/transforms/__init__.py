@@ -45,6 +45,11 @@ from robustjax.transforms.heads import symmetric_ce as symmetric_ce
 from robustjax.transforms.heads import truncated_gce as truncated_gce
 from robustjax.transforms.label_rewriting import given_labels as given_labels
 from robustjax.transforms.label_rewriting import label_smoothing as label_smoothing
+from robustjax.transforms.learning_record import LearningRecord as LearningRecord
+from robustjax.transforms.learning_record import learning_record as learning_record
+from robustjax.transforms.learning_record import (
+    read_learning_record as read_learning_record,
+)
 from robustjax.transforms.loss_history import accumulate_losses as accumulate_losses
 from robustjax.transforms.rows import rowwise as rowwise
 from robustjax.transforms.rows import stateless as stateless

@@ -62,6 +62,9 @@ CASES = {
     ),
     "given_weights": lambda: rj.chain(rj.given_weights(), rj.ce()),
     "accumulate_losses": lambda: rj.chain(rj.ce(), rj.accumulate_losses()),
+    "learning_record": lambda: rj.chain(
+        rj.gce(), rj.transforms.learning_record(features=True)
+    ),
     "inject_hyperparameters": lambda: rj.inject_hyperparameters(rj.gce)(
         q=lambda step: 0.7 / (1 + step)
     ),
@@ -142,6 +145,7 @@ def outputs(params, batch):
     features = jax.nn.relu(ood_logits)
     return {
         "logits": logits,
+        "features": batch["x"] + 1,
         "strong_logits": jnp.sin(3 * batch["x"]) @ params,
         "boxes": jnp.concatenate([logits, logits[:, :1] + 2], axis=1),
         "ood_logits": ood_logits,

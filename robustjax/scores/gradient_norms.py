@@ -1,0 +1,99 @@
+"""How hard an example pulls at the network: EL2N and GraNd. High means hard.
+
+Paul, Ganguli, Dziugaite, "Deep Learning on a Data Diet: Finding Important Examples
+Early in Training" (NeurIPS 2021). With clean labels hard examples are the ones to keep;
+under label noise the largest scores belong to wrong labels.
+
+Scores of several networks, or of several epochs, are averaged by the caller; the paper
+takes ten networks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from robustjax import checks, losses
+
+
+def el2n(probabilities: jax.Array, labels: jax.Array) -> jax.Array:
+    """Euclidean norm of the error, `||p - 1_y||`.
+
+    Args:
+      probabilities: (..., C) floats.
+      labels: (...) integers in 0 … C-1, or (..., C) distributions.
+
+    Returns:
+      (...) values in [0, sqrt 2]; NaN where an integer label is out of range.
+    """
+    p = jnp.asarray(probabilities)
+    p = p.astype(jnp.promote_types(p.dtype, jnp.float32))
+    error = p - losses.as_distributions(labels, p.shape[-1])
+    return jnp.sqrt(jnp.sum(error**2, axis=-1))
+
+
+def last_layer_grand(
+    features: jax.Array,
+    probabilities: jax.Array,
+    labels: jax.Array,
+    *,
+    bias: bool = True,
+) -> jax.Array:
+    """GraNd of the last layer alone, in closed form: no gradient is taken.
+
+    The gradient of the cross-entropy is `p - 1_y` for the bias and its outer product
+    with the features f for the weights, so the norm of both is
+    `||p - 1_y|| sqrt(1 + ||f||^2)`. Public code divides by the batch size, by which
+    examples of a smaller last batch get larger scores; this does not.
+
+    Args:
+      features: (..., d) floats, the inputs of the last layer.
+      probabilities: (..., C) floats.
+      labels: (...) integers in 0 … C-1, or (..., C) distributions.
+      bias: whether the layer has one; without it the factor is `||f||`.
+
+    Returns:
+      (...) values in [0, inf); NaN where an integer label is out of range.
+    """
+    f = jnp.asarray(features)
+    f = f.astype(jnp.promote_types(f.dtype, jnp.float32))
+    square = jnp.sum(f**2, axis=-1) + (1.0 if bias else 0.0)
+    return el2n(probabilities, labels) * jnp.sqrt(square)
+
+
+def grand(
+    loss: Callable[[Any, Any], jax.Array],
+    params: Any,
+    examples: Any,
+    *,
+    block_size: int = 64,
+) -> jax.Array:
+    """GraNd exactly: the norm of the gradient of every example's own loss.
+
+    Args:
+      loss: `(params, example) -> scalar`, of one example without a batch axis, such
+        as its input and label; nothing in it may depend on other examples, so
+        BatchNorm has to be in prediction mode.
+      params: pytree of floats, what the gradient is taken in.
+      examples: pytree whose leaves lead with N.
+      block_size: gradients held at a time, each of the size of `params`.
+
+    Returns:
+      (N,) values in [0, inf), at least float32.
+
+    Raises:
+      ValueError: a block size below 1.
+    """
+    checks.at_least("block_size", block_size, 1)
+
+    def norm(example: Any) -> jax.Array:
+        leaves = jax.tree.leaves(jax.grad(loss)(params, example))
+        wide = [
+            leaf.astype(jnp.promote_types(leaf.dtype, jnp.float32)) for leaf in leaves
+        ]
+        return jnp.sqrt(sum((jnp.sum(leaf**2) for leaf in wide), jnp.float32(0)))
+
+    return jax.lax.map(norm, examples, batch_size=block_size)
