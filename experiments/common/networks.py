@@ -21,8 +21,15 @@ _CONVOLUTIONAL: dict[str, Callable[..., nn.Module]] = {
     "resnet34": lambda num_classes, **options: models.ResNet(
         34, num_classes, stem="small", **options
     ),
+    "resnet50": lambda num_classes, **options: models.ResNet(
+        50, num_classes, stem="imagenet", **options
+    ),
     "preact_resnet18": lambda num_classes, **options: models.PreActResNet(
         18, num_classes, **options
+    ),
+    # The network of MixMatch.
+    "wrn28_2": lambda num_classes, **options: models.WideResNet(
+        28, 2, num_classes, negative_slope=0.1, norm_decay=0.999, **options
     ),
     "wrn28_10": lambda num_classes, **options: models.WideResNet(
         28, 10, num_classes, **options
@@ -41,8 +48,13 @@ def make_network(
     downsampling: str,
     dtype: str,
     convolution: Any,
+    pooling: str = "flatten",
 ) -> nn.Module:
     """A network by name.
+
+    resnet50 has the stem for images of 224 pixels, the others are for those of 32.
+    wrn28_2 is that of MixMatch, whose BatchNorm averages over thousands of steps: no
+    choice for a few hundred.
 
     Args:
       name: one of `NETWORKS`.
@@ -54,6 +66,7 @@ def make_network(
       downsampling: of small_cnn, see `SmallCNN`.
       dtype: one of `DTYPES`; what it computes in.
       convolution: "native" or "patches".
+      pooling: of small_cnn, see `SmallCNN`.
 
     Raises:
       ValueError: an unknown name, or a network that does not fit the inputs.
@@ -71,7 +84,12 @@ def make_network(
     if name == "small_cnn":
         blocks = tuple((width,) for width in channels) or ((32, 64),)
         return models.SmallCNN(
-            num_classes, blocks, hidden, downsampling=downsampling, **options
+            num_classes,
+            blocks,
+            hidden,
+            downsampling=downsampling,
+            pooling=pooling,
+            **options,
         )
     if channels:
         options["width"] = channels[0]

@@ -1,5 +1,6 @@
 """Linen models, with explicit variables and pure `apply`."""
 
+from robustjax.models.box_regressor import BoxRegressor as BoxRegressor
 from robustjax.models.convolution import Conv as Conv
 from robustjax.models.convolution import conv2d as conv2d
 from robustjax.models.frozen_resnet import preprocess_imagenet as preprocess_imagenet

@@ -79,10 +79,10 @@ class NineLayerCNN(nn.Module):
         self.drop = nn.Dropout(self.dropout, broadcast_dims=(1, 2))
         self.head = nn.Dense(self.num_classes, kernel_init=torch_uniform, name="head")
 
-    def features(
+    def feature_map(
         self, inputs: jax.Array, *, train: bool = False, mask: jax.Array | None = None
     ) -> jax.Array:
-        """Global averages of the last feature maps.
+        """The last convolution's activations, before pooling.
 
         Args:
           inputs: (B, H, W, channels) floats, H and W at least 28.
@@ -91,7 +91,7 @@ class NineLayerCNN(nn.Module):
           mask: (B,) bool, False on padding, which `BatchNorm` then leaves out.
 
         Returns:
-          (B, width) float32.
+          (B, H // 4 - 6, W // 4 - 6, width) float32.
 
         Raises:
           ValueError: inputs of another rank, of integers, or too small.
@@ -101,7 +101,17 @@ class NineLayerCNN(nn.Module):
             x = nn.leaky_relu(norm(convolution(x), train=train, mask=mask), _SLOPE)
             if i in _POOLED:
                 x = self.drop(max_pool2(x), deterministic=not train)
-        return jnp.mean(x.astype(jnp.float32), axis=(1, 2))
+        return x.astype(jnp.float32)
+
+    def pool(self, feature_map: jax.Array) -> jax.Array:
+        """Global averages (B, width) float32 of a feature map (B, h, w, width)."""
+        return jnp.mean(feature_map.astype(jnp.float32), axis=(1, 2))
+
+    def features(
+        self, inputs: jax.Array, *, train: bool = False, mask: jax.Array | None = None
+    ) -> jax.Array:
+        """The pooled feature map (B, width) float32; see `feature_map`."""
+        return self.pool(self.feature_map(inputs, train=train, mask=mask))
 
     def __call__(
         self, inputs: jax.Array, *, train: bool = False, mask: jax.Array | None = None

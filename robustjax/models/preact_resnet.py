@@ -80,10 +80,10 @@ class PreActResNet(nn.Module):
         if self.num_classes is not None:
             self.head = nn.Dense(self.num_classes, kernel_init=torch_uniform)
 
-    def features(
+    def feature_map(
         self, inputs: jax.Array, *, train: bool = False, mask: jax.Array | None = None
     ) -> jax.Array:
-        """Global averages of the last feature maps.
+        """The last block's result, before pooling.
 
         Args:
           inputs: (B, H, W, channels) floats.
@@ -92,7 +92,8 @@ class PreActResNet(nn.Module):
           mask: (B,) bool, False on padding, which `BatchNorm` then leaves out.
 
         Returns:
-          (B, 8 width) float32.
+          (B, ceil(H / 8), ceil(W / 8), 8 width) float32; none is negative with
+          `final_norm`, without it any may be.
 
         Raises:
           ValueError: inputs of another rank or of integers.
@@ -103,7 +104,17 @@ class PreActResNet(nn.Module):
             x = block(x, train=train, mask=mask)
         if self.final_norm:
             x = nn.relu(self.last_norm(x, train=train, mask=mask))
-        return jnp.mean(x.astype(jnp.float32), axis=(1, 2))
+        return x.astype(jnp.float32)
+
+    def pool(self, feature_map: jax.Array) -> jax.Array:
+        """Global averages (B, 8 width) float32 of a feature map (B, h, w, 8 width)."""
+        return jnp.mean(feature_map.astype(jnp.float32), axis=(1, 2))
+
+    def features(
+        self, inputs: jax.Array, *, train: bool = False, mask: jax.Array | None = None
+    ) -> jax.Array:
+        """The pooled feature map (B, 8 width) float32; see `feature_map`."""
+        return self.pool(self.feature_map(inputs, train=train, mask=mask))
 
     def __call__(
         self, inputs: jax.Array, *, train: bool = False, mask: jax.Array | None = None

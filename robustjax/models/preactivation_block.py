@@ -12,6 +12,14 @@ from robustjax.models.convolution import Implementation, square_conv
 from robustjax.models.normalization import BatchNorm
 
 
+def rectify(inputs: jax.Array, negative_slope: float) -> jax.Array:
+    """ReLU, or leaky ReLU with a positive slope on the negative side."""
+    # The derivatives at zero differ: none of a ReLU, one of a leaky ReLU.
+    if negative_slope == 0:
+        return nn.relu(inputs)
+    return nn.leaky_relu(inputs, negative_slope)
+
+
 class PreactivationBlock(nn.Module):
     """Two times BatchNorm, ReLU and a 3x3 convolution, added to a shortcut.
 
@@ -25,6 +33,8 @@ class PreactivationBlock(nn.Module):
       stride: of the first convolution and of the shortcut.
       dropout: the share of values that is dropped before the second convolution in
         training, from the stream "dropout".
+      negative_slope: of the leaky ReLU, 0 for a ReLU.
+      norm_decay: how much of BatchNorm's running averages a step keeps.
       convolution: "native" or "patches", see `robustjax.models.convolution`.
       dtype: of the arithmetic.
     """
@@ -33,6 +43,8 @@ class PreactivationBlock(nn.Module):
     kernel_init: Any
     stride: int = 1
     dropout: float = 0.0
+    negative_slope: float = 0.0
+    norm_decay: float = 0.9
     convolution: Implementation = "native"
     dtype: Any = jnp.float32
 
@@ -53,8 +65,8 @@ class PreactivationBlock(nn.Module):
             )(x)
 
         def activated(x: jax.Array, name: str) -> jax.Array:
-            norm = BatchNorm(dtype=self.dtype, name=name)
-            return nn.relu(norm(x, train=train, mask=mask))
+            norm = BatchNorm(momentum=self.norm_decay, dtype=self.dtype, name=name)
+            return rectify(norm(x, train=train, mask=mask), self.negative_slope)
 
         x = activated(inputs, "norm1")
         shortcut = inputs

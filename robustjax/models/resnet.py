@@ -116,6 +116,7 @@ class ResNet(nn.Module):
       convolution: "native" or "patches", see `robustjax.models.convolution`; both
         have the same parameters, and the same results up to rounding.
       width: channels of the first stage, 64 in the paper.
+      head_bias: whether the head has biases; the CIFAR networks of TAUFE have none.
       dtype: of the arithmetic up to the features; parameters, `batch_stats`,
         features and logits are float32.
 
@@ -129,6 +130,7 @@ class ResNet(nn.Module):
     stem: Stem = "imagenet"
     convolution: Implementation = "native"
     width: int = 64
+    head_bias: bool = True
     dtype: Any = jnp.float32
 
     def __post_init__(self) -> None:
@@ -163,12 +165,14 @@ class ResNet(nn.Module):
         )
         self.blocks = residual_stages(make_block, architecture.blocks, self.width)
         if self.num_classes is not None:
-            self.head = nn.Dense(self.num_classes, kernel_init=torch_uniform)
+            self.head = nn.Dense(
+                self.num_classes, use_bias=self.head_bias, kernel_init=torch_uniform
+            )
 
-    def features(
+    def feature_map(
         self, inputs: jax.Array, *, train: bool = False, mask: jax.Array | None = None
     ) -> jax.Array:
-        """Global averages of the last feature maps.
+        """The last block's activations, before pooling.
 
         Args:
           inputs: (B, H, W, channels) floats.
@@ -177,7 +181,9 @@ class ResNet(nn.Module):
           mask: (B,) bool, False on padding, which `BatchNorm` then leaves out.
 
         Returns:
-          (B, 8 width) float32, or (B, 32 width) from depth 50 on.
+          (B, h, w, 8 width) float32, or 32 width channels from depth 50 on; none is
+          negative. h and w are H and W over 32 with the stem "imagenet", over 8 with
+          "small", rounded up.
 
         Raises:
           ValueError: inputs of another rank or of integers.
@@ -189,7 +195,17 @@ class ResNet(nn.Module):
             x = nn.max_pool(x, (3, 3), (2, 2), padding=((1, 1), (1, 1)))
         for block in self.blocks:
             x = block(x, train=train, mask=mask)
-        return jnp.mean(x.astype(jnp.float32), axis=(1, 2))
+        return x.astype(jnp.float32)
+
+    def pool(self, feature_map: jax.Array) -> jax.Array:
+        """Global averages (B, d) float32 of a feature map (B, h, w, d)."""
+        return jnp.mean(feature_map.astype(jnp.float32), axis=(1, 2))
+
+    def features(
+        self, inputs: jax.Array, *, train: bool = False, mask: jax.Array | None = None
+    ) -> jax.Array:
+        """The pooled feature map (B, d) float32; see `feature_map`."""
+        return self.pool(self.feature_map(inputs, train=train, mask=mask))
 
     def __call__(
         self, inputs: jax.Array, *, train: bool = False, mask: jax.Array | None = None

@@ -15,6 +15,7 @@ from robustjax.models.inputs import as_images
 from robustjax.models.pooling import max_pool2
 
 DOWNSAMPLING = ("max_pool", "stride")
+POOLING = ("flatten", "average")
 
 
 class SmallCNN(nn.Module):
@@ -29,6 +30,9 @@ class SmallCNN(nn.Module):
       blocks: per block, the channels of its convolutions.
       downsampling: what halves the image at the end of a block: a 2×2 "max_pool", or
         a "stride" of 2 in the last convolution, a quarter of the work.
+      pooling: what the dense layers get: the "flatten"ed feature map, or the "average"
+        of each of its channels. With the average and without hidden layers the head
+        supports class activation maps.
       hidden: widths of the dense hidden layers.
       padding: of the convolutions, see `conv2d`.
       convolution: "native" or "patches", see `conv2d`; both have the same
@@ -37,7 +41,8 @@ class SmallCNN(nn.Module):
         are float32.
 
     Raises:
-      ValueError: an unknown convolution or downsampling, an empty block, or no class.
+      ValueError: an unknown convolution, downsampling or pooling, an empty block, or
+        no class.
     """
 
     num_classes: int
@@ -45,6 +50,7 @@ class SmallCNN(nn.Module):
     hidden: Sequence[int] = (128,)
     padding: Padding = "SAME"
     downsampling: str = "max_pool"
+    pooling: str = "flatten"
     convolution: Implementation = "native"
     dtype: Any = jnp.float32
 
@@ -57,6 +63,7 @@ class SmallCNN(nn.Module):
             )
         checks.one_of("convolution", self.convolution, IMPLEMENTATIONS)
         checks.one_of("downsampling", self.downsampling, DOWNSAMPLING)
+        checks.one_of("pooling", self.pooling, POOLING)
         super().__post_init__()
 
     def setup(self) -> None:
@@ -84,10 +91,10 @@ class SmallCNN(nn.Module):
         ]
         self.head = nn.Dense(self.num_classes, kernel_init=init, name="head")
 
-    def features(
+    def feature_map(
         self, inputs: jax.Array, *, train: bool = False, mask: jax.Array | None = None
     ) -> jax.Array:
-        """The last hidden layer's activations.
+        """The last block's result, before the dense layers.
 
         Args:
           inputs: (B, H, W, channels) floats, large enough for all halvings.
@@ -95,8 +102,7 @@ class SmallCNN(nn.Module):
           mask: makes no difference.
 
         Returns:
-          (B, hidden[-1]) float32, or the flat feature maps if there is no hidden
-          layer.
+          (B, h, w, blocks[-1][-1]) float32, none negative.
 
         Raises:
           ValueError: inputs of another rank, of integers, or too small.
@@ -109,10 +115,31 @@ class SmallCNN(nn.Module):
             x = block[-1](x)
             # The same as pooling after the ReLU, with a quarter of its work.
             x = nn.relu(max_pool2(x) if self.downsampling == "max_pool" else x)
+        return x.astype(jnp.float32)
+
+    def pool(self, feature_map: jax.Array) -> jax.Array:
+        """The last hidden layer's activations.
+
+        Args:
+          feature_map: (B, h, w, channels) floats.
+
+        Returns:
+          (B, hidden[-1]) float32; without hidden layers (B, h w channels) with the
+          pooling "flatten", (B, channels) with "average".
+        """
+        x = feature_map
+        if self.pooling == "average":
+            x = jnp.mean(x.astype(jnp.float32), axis=(1, 2))
         x = x.reshape(x.shape[0], -1)
         for layer in self.layers:
             x = nn.relu(layer(x))
         return x.astype(jnp.float32)
+
+    def features(
+        self, inputs: jax.Array, *, train: bool = False, mask: jax.Array | None = None
+    ) -> jax.Array:
+        """The pooled feature map (B, d) float32; see `feature_map` and `pool`."""
+        return self.pool(self.feature_map(inputs, train=train, mask=mask))
 
     def __call__(
         self, inputs: jax.Array, *, train: bool = False, mask: jax.Array | None = None

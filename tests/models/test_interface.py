@@ -31,7 +31,8 @@ def images(name, rng, batch=5):
 @each_network
 def test_signatures(name):
     """The trainer finds out by them whether a network takes a mask."""
-    for method in ("__call__", "features"):
+    maps = () if name == "mlp" else ("feature_map",)
+    for method in ("__call__", "features", *maps):
         function = getattr(type(NETWORKS[name]), method)
         parameters = inspect.signature(function).parameters
         assert [*parameters] == ["self", "inputs", "train", "mask"]

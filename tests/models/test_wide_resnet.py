@@ -42,12 +42,13 @@ def test_shapes():
     assert (features.shape, features.dtype) == ((2, 64 * 3), jnp.float32)
 
 
+@pytest.mark.parametrize("slope", [0.0, 0.1])
 @pytest.mark.parity
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")
-def test_parity_with_plain_pytorch(rng):
+def test_parity_with_plain_pytorch(slope, rng):
     torch = pytest.importorskip("torch")
     images = rng.normal(size=(4, 12, 12, 3)).astype(np.float32)
-    model = WideResNet(10, 2, 5, width=3)
+    model = WideResNet(10, 2, 5, width=3, negative_slope=slope)
     module = torch_preactivation.build(
         torch,
         (6, 12, 24),
@@ -56,6 +57,7 @@ def test_parity_with_plain_pytorch(rng):
         stem_norm=False,
         last_norm=True,
         classes=5,
+        slope=slope,
     )
     variables = random_variables(model, images)
     torch_preactivation.assert_parity(
@@ -90,6 +92,26 @@ def test_dropout_in_training_only(rng):
         )
 
 
+def test_running_averages_keep_what_they_are_told(rng):
+    images = rng.normal(size=(4, 8, 8, 1)).astype(np.float32)
+    variables = random_variables(WideResNet(10, 1, 3, width=2), images)
+
+    def moved(decay):
+        model = WideResNet(10, 1, 3, width=2, norm_decay=decay)
+        _, changed = jax.jit(
+            lambda x: model.apply(variables, x, train=True, mutable=["batch_stats"])
+        )(images)
+        return jax.tree.map(
+            lambda new, old: (new - old) / (1 - decay),
+            changed["batch_stats"],
+            variables["batch_stats"],
+        )
+
+    slow, fast = moved(0.99), moved(0.5)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-3), slow, fast)
+    assert all(np.abs(leaf).max() > 0.1 for leaf in jax.tree.leaves(fast))
+
+
 def test_errors():
     for depth in (4, 27):
         with pytest.raises(ValueError, match=rf"depth: got {depth}, expected 6 n \+ 4"):
@@ -100,5 +122,9 @@ def test_errors():
         WideResNet(28, 2, dropout=1.0)
     with pytest.raises(ValueError, match="num_classes: got 0"):
         WideResNet(28, 2, 0)
+    with pytest.raises(ValueError, match="negative_slope: got -0.1"):
+        WideResNet(28, 2, negative_slope=-0.1)
+    with pytest.raises(ValueError, match="norm_decay: got 1"):
+        WideResNet(28, 2, norm_decay=1.0)
     with pytest.raises(ValueError, match=r"inputs: got shape \(8, 8, 3\)"):
         shapes(WideResNet(10, 1), jnp.zeros((8, 8, 3)))

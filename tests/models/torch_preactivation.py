@@ -5,9 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 
 
-def build(torch, channels, blocks, *, stem, stem_norm, last_norm, classes):
+def build(torch, channels, blocks, *, stem, stem_norm, last_norm, classes, slope=0.0):
     """A network whose modules are named as ours are."""
     nn = torch.nn
+
+    def relu(x):
+        return nn.functional.leaky_relu(x, slope)
 
     class Block(nn.Module):
         def __init__(self, before, width, stride):
@@ -20,9 +23,9 @@ def build(torch, channels, blocks, *, stem, stem_norm, last_norm, classes):
                 self.shortcut_conv = nn.Conv2d(before, width, 1, stride, bias=False)
 
         def forward(self, x):
-            y = torch.relu(self.norm1(x))
+            y = relu(self.norm1(x))
             short = self.shortcut_conv(y) if hasattr(self, "shortcut_conv") else x
-            return self.conv2(torch.relu(self.norm2(self.conv1(y)))) + short
+            return self.conv2(relu(self.norm2(self.conv1(y)))) + short
 
     class Net(nn.Module):
         def __init__(self):
@@ -42,11 +45,11 @@ def build(torch, channels, blocks, *, stem, stem_norm, last_norm, classes):
         def forward(self, x):
             x = self.stem_conv(x)
             if self.stem_norm is not None:
-                x = torch.relu(self.stem_norm(x))
+                x = relu(self.stem_norm(x))
             for name in self.names:
                 x = getattr(self, name)(x)
             if self.last_norm is not None:
-                x = torch.relu(self.last_norm(x))
+                x = relu(self.last_norm(x))
             features = x.mean((2, 3))
             return features, self.head(features)
 
