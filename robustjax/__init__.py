@@ -24,6 +24,7 @@ from robustjax.transforms import active_passive as active_passive
 from robustjax.transforms import alpha_weights as alpha_weights
 from robustjax.transforms import backward_correction as backward_correction
 from robustjax.transforms import bootstrap as bootstrap
+from robustjax.transforms import box_head as box_head
 from robustjax.transforms import ce as ce
 from robustjax.transforms import chain as chain
 from robustjax.transforms import clean_probability as clean_probability
@@ -37,12 +38,14 @@ from robustjax.transforms import given_labels as given_labels
 from robustjax.transforms import given_weights as given_weights
 from robustjax.transforms import inject_hyperparameters as inject_hyperparameters
 from robustjax.transforms import label_smoothing as label_smoothing
+from robustjax.transforms import learning_record as learning_record
 from robustjax.transforms import loss_head as loss_head
 from robustjax.transforms import mae as mae
 from robustjax.transforms import named_chain as named_chain
 from robustjax.transforms import nce as nce
 from robustjax.transforms import nfl as nfl
 from robustjax.transforms import ngce as ngce
+from robustjax.transforms import oat as oat
 from robustjax.transforms import only_where as only_where
 from robustjax.transforms import reduce as reduce
 from robustjax.transforms import rowwise as rowwise
@@ -53,6 +56,7 @@ from robustjax.transforms import sop as sop
 from robustjax.transforms import start as start
 from robustjax.transforms import stateless as stateless
 from robustjax.transforms import symmetric_ce as symmetric_ce
+from robustjax.transforms import taufe as taufe
 from robustjax.transforms import truncated_gce as truncated_gce
 
 _LAZY_MODULES = (

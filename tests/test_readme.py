@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+import robustjax
 from robustjax import data
 
 README = pathlib.Path(__file__).parents[1] / "README.md"
@@ -82,3 +83,24 @@ def test_the_recipe_and_the_label_issues():
     exec(_block("find_label_issues("), names)
     assert set(names["worst_first"]) == set(range(0, 200, 20))
     assert names["quality"][::20].max() < 0.1
+
+
+def test_taufe_and_the_pruned_subset():
+    names = {
+        "rj": robustjax,
+        "batch": {"index": jnp.arange(8), "label": jnp.arange(8)},
+        "logits": jnp.zeros((8, 10)),
+        "ood_features": jnp.full((4, 5), 2.0),
+    }
+    exec(_block("rj.taufe("), names)
+    np.testing.assert_allclose(names["loss"], np.log(10) + 0.1 * 4, rtol=1e-6)
+
+    rng = np.random.default_rng(0)
+    probabilities = rng.dirichlet(np.ones(10), 200)
+    names = {
+        "features": rng.normal(size=(200, 5)),
+        "probabilities": probabilities,
+        "labels": probabilities.argmax(1),
+    }
+    exec(_block("selection.select("), names)
+    assert len(set(names["kept"].indices.tolist())) == 40

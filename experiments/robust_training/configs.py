@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
-import numpy as np
 
+from experiments.common.channel_statistics import channel_statistics
 from experiments.common.config_flags import errors_name_flags
 from experiments.common.optimizer import make_optimizer
 from experiments.presets.noisy_labels import (
@@ -107,15 +107,6 @@ class MethodConfig:
             block_size=1000,
         )
         return Built(program, execution)
-
-
-def channel_statistics(inputs: np.ndarray) -> tuple[list[float], list[float]]:
-    """Mean and deviation of every colour channel of images, in [0, 1]."""
-    scale = 255.0 if inputs.dtype == np.uint8 else 1.0
-    # A sample is enough, and takes no float copy of the data set.
-    sample = inputs[:: max(1, len(inputs) // 5000)].astype(np.float64) / scale
-    deviation = np.maximum(sample.std(axis=(0, 1, 2)), 1e-3)
-    return sample.mean(axis=(0, 1, 2)).tolist(), deviation.tolist()
 
 
 def resolve(

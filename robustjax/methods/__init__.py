@@ -1,5 +1,8 @@
 """Published methods, assembled from the floors below; one file each."""
 
+from robustjax.methods import adversarial as adversarial
+from robustjax.methods import feature_debiasing as feature_debiasing
+from robustjax.methods import fine_tuning as fine_tuning
 from robustjax.methods import simclr as simclr
 from robustjax.methods.active_label_correction import (
     ActiveLabelCorrection as ActiveLabelCorrection,

@@ -13,7 +13,7 @@ import optax
 
 from robustjax import checks
 from robustjax.methods.divide_mix_training import DivideMixTraining
-from robustjax.methods.mix_match import check_mixing
+from robustjax.methods.semi_supervised import check_mixing
 from robustjax.methods.two_networks import own_orders
 from robustjax.training import Algorithm, Phase, Recipe, as_float, no_epoch
 from robustjax.training.supervised import Augment, Preprocess

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import optax
 
 from robustjax import losses, transforms
-from robustjax.methods.mix_match import (
+from robustjax.methods.semi_supervised import (
     LABELLED,
     UNLABELLED,
     Rows,

@@ -1,16 +1,17 @@
 """MixMatch: learning from few labels and many examples without one.
 
 Berthelot, Carlini, Goodfellow, Papernot, Oliver, Raffel, "MixMatch: A Holistic Approach
-to Semi-Supervised Learning", NeurIPS 2019. Targets of unlabelled examples are guessed
-from several random views of them and sharpened; then everything is mixed with
-everything. The pieces are pure functions, of use to other methods (`divide_mix`
-treats wrong labels as missing ones); `mix_match` is the whole.
+to Semi-Supervised Learning", NeurIPS 2019. Its pieces are in `semi_supervised`. Beside
+them, examples that belong to no class can be unlearned, as in Park et al.,
+"Task-Agnostic Undesirable Feature Deactivation Using Out-of-Distribution Data", NeurIPS
+2021.
 """
 
 from __future__ import annotations
 
 import functools
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -19,7 +20,18 @@ import numpy as np
 import optax
 
 from robustjax import checks, losses, transforms
-from robustjax.data.mixup import mixup
+from robustjax.methods.feature_debiasing import feature_pass
+from robustjax.methods.semi_supervised import (
+    LABELLED,
+    UNLABELLED,
+    Rows,
+    augmented_views,
+    check_mixing,
+    mix_match_losses,
+    mix_rows,
+    ramp_up,
+    sharpen,
+)
 from robustjax.training import (
     Algorithm,
     Recipe,
@@ -32,216 +44,13 @@ from robustjax.training import (
     no_epoch,
     single_phase,
 )
+from robustjax.training.pools import pools_order
 from robustjax.training.supervised import Augment, Preprocess, share_of
-from robustjax.transforms import ExampleSpec, LossState
+from robustjax.transforms import ExampleSpec, LossState, LossTransform, Stage
 
-LABELLED, UNLABELLED = 0, 1
-"""The places of the two kinds of examples on the last axis of an epoch's order."""
-
-
-class Rows(NamedTuple):
-    """Examples, or random views of examples, with their targets.
-
-    Attributes:
-      inputs: (R, ...) floats.
-      targets: (R, C) distributions.
-      mask: (R,) bool, False on padding.
-    """
-
-    inputs: jax.Array
-    targets: jax.Array
-    mask: jax.Array
-
-
-def sharpen(probabilities: jax.Array, temperature: jax.Array | float) -> jax.Array:
-    """Makes distributions more certain, `p_k^(1/T) / sum_j p_j^(1/T)` (Eq. 7).
-
-    Args:
-      probabilities: (..., C) distributions.
-      temperature: T > 0; 1 changes nothing, near 0 the largest class takes all.
-
-    Returns:
-      (..., C) distributions.
-
-    Raises:
-      ValueError: T that is not positive.
-    """
-    checks.in_range("temperature", temperature, 0, low_open=True)
-    # Relative to the largest: powers cannot all underflow.
-    relative = probabilities / jnp.max(probabilities, axis=-1, keepdims=True)
-    powers = relative ** (1 / temperature)
-    return powers / jnp.sum(powers, axis=-1, keepdims=True)
-
-
-def ramp_up(progress: jax.Array | float, length: float) -> jax.Array:
-    """Rises linearly from 0 at the beginning to 1 at `length`, and stays there.
-
-    Args:
-      progress: the time since the beginning, possibly traced and negative.
-      length: >= 0, in the same unit; at 0 the result is always 1.
-    """
-    if length == 0:
-        return jnp.float32(1.0)
-    return jnp.clip(jnp.asarray(progress, jnp.float32) / length, 0.0, 1.0)
-
-
-def masked_mean(
-    values: jax.Array, mask: jax.Array, axis_name: str | None = None
-) -> jax.Array:
-    """The mean over the real rows; 0 where there is none.
-
-    Args:
-      values: (R, ...).
-      mask: (R,) bool, False on padding.
-      axis_name: the mapped device axis over which the rows are split, else None.
-
-    Returns:
-      (...), the shape of one row.
-    """
-
-    def total(x: jax.Array) -> jax.Array:
-        return x if axis_name is None else jax.lax.psum(x, axis_name)
-
-    real = mask.reshape(-1, *(1,) * (values.ndim - 1))
-    count = total(jnp.sum(mask.astype(values.dtype)))
-    return total(jnp.sum(jnp.where(real, values, 0), axis=0)) / jnp.maximum(count, 1)
-
-
-def augmented_views(
-    key: jax.Array,
-    inputs: jax.Array,
-    num_views: int,
-    *,
-    augment: Augment | None,
-    preprocess: Preprocess,
-    lead: int = 1,
-) -> jax.Array:
-    """Several random changes of every example, by one call of `augment`.
-
-    Args:
-      key: PRNG key.
-      inputs: (*lead axes, ...).
-      num_views: M.
-      augment: `(key, inputs) -> inputs`; without it all views are equal.
-      preprocess: applied after it.
-      lead: how many axes of the inputs count examples.
-
-    Returns:
-      (M, *lead axes, ...).
-    """
-    shape, one = inputs.shape[:lead], inputs.shape[lead:]
-    views = jnp.broadcast_to(inputs[None], (num_views, *inputs.shape))
-    views = views.reshape(-1, *one)
-    if augment is not None:
-        views = augment(key, views)
-    views = preprocess(views)
-    return views.reshape(num_views, *shape, *views.shape[1:])
-
-
-def mix_rows(
-    key: jax.Array,
-    labelled: Rows,
-    unlabelled: Rows,
-    *,
-    alpha: jax.Array | float,
-    per_example: bool = True,
-) -> Rows:
-    """Mixes all rows with all rows (Algorithm 1, lines 11 to 14).
-
-    Labelled and unlabelled rows are concatenated, and each is mixed with a random one
-    of them all, `l' x_i + (1 - l') x_j` with `l' = max(l, 1 - l)` and
-    `l ~ Beta(alpha, alpha)`; targets likewise. A mixed row counts as what its larger
-    part was.
-
-    Args:
-      key: PRNG key.
-      labelled: rows whose targets are labels.
-      unlabelled: rows whose targets are guesses.
-      alpha: > 0.
-      per_example: whether every row draws an `l` of its own (as the authors' code
-        does) rather than all rows one (as DivideMix does).
-
-    Returns:
-      The mixed rows, those that were labelled first; no gradient flows into their
-      targets.
-    """
-    inputs, targets, mask = (
-        jnp.concatenate(pair) for pair in zip(labelled, unlabelled)
-    )
-    mixed = mixup(
-        key,
-        inputs,
-        jax.lax.stop_gradient(targets),
-        alpha=alpha,
-        keep_dominant=True,
-        per_example=per_example,
-        mask=mask,
-    )
-    return Rows(mixed.inputs, mixed.targets, mask)
-
-
-def mix_match_losses(
-    logits: jax.Array, mixed: Rows, num_labelled: int, axis_name: str | None = None
-) -> tuple[jax.Array, jax.Array]:
-    """Compares predictions with mixed targets (Eq. 3 and 4).
-
-    Args:
-      logits: (R, C) of the mixed rows.
-      mixed: from `mix_rows`.
-      num_labelled: how many of the rows, at the front, were labelled.
-      axis_name: the mapped device axis over which the rows are split, else None.
-
-    Returns:
-      (), the cross-entropy of the rows that were labelled, and (), the squared error
-      of the others, a mean over rows and over classes; 0 where a kind has no real row.
-    """
-    first, last = slice(None, num_labelled), slice(num_labelled, None)
-    entropies = losses.cross_entropy(logits[first], mixed.targets[first])
-    errors = jax.nn.softmax(logits[last]) - mixed.targets[last]
-    squares = jnp.mean(errors**2, axis=-1)
-    return (
-        masked_mean(entropies, mixed.mask[first], axis_name),
-        masked_mean(squares, mixed.mask[last], axis_name),
-    )
-
-
-def semi_supervised_order(
-    key: jax.Array, labelled: jax.Array, batch_size: int, padding_index: int
-) -> jax.Array:
-    """An epoch's batches: half of each labelled, half of it not.
-
-    Either kind is gone through in a random order, again and again until the epoch
-    ends, whichever is longer; a kind with fewer examples than half a batch fills the
-    rest with padding, so that no batch holds an example twice.
-
-    Args:
-      key: PRNG key.
-      labelled: (N,) bool, possibly traced.
-      batch_size: B, even.
-      padding_index: stands for "no example".
-
-    Returns:
-      (ceil(N / B), B / 2, 2) int32; on the last axis labelled and unlabelled.
-
-    Raises:
-      ValueError: an odd batch size.
-    """
-    if batch_size % 2:
-        raise ValueError(f"batch_size: got {batch_size}, expected an even number")
-    size, half = labelled.shape[0], batch_size // 2
-    steps = -(-size // batch_size)
-    shuffled = jnp.lexsort((jax.random.uniform(key, (size,)), ~labelled))
-    in_epoch = jnp.arange(steps * half).reshape(steps, half)
-    in_batch = jnp.broadcast_to(jnp.arange(half)[None], (steps, half))
-    first = jnp.sum(labelled)
-
-    def cycle(begin: jax.Array, count: jax.Array) -> jax.Array:
-        place = begin + in_epoch % jnp.maximum(count, 1)
-        drawn = shuffled.at[place].get(mode="clip")
-        return jnp.where(in_batch < count, drawn, padding_index)
-
-    kinds = cycle(jnp.zeros_like(first), first), cycle(first, size - first)
-    return jnp.stack(kinds, axis=-1).astype(jnp.int32)
+OOD = 2
+"""The place of out-of-distribution examples on an order's last axis, if they are used,
+after `LABELLED` and `UNLABELLED`."""
 
 
 def mix_match(
@@ -255,26 +64,37 @@ def mix_match(
     num_views: int = 2,
     alpha: float = 0.75,
     ramp_up_steps: int = 16_384,
+    ood: np.ndarray | None = None,
+    penalty: LossTransform | None = None,
+    average_decay: float | None = None,
     augment: Augment | None = None,
+    ood_augment: Augment | None = None,
     preprocess: Preprocess = as_float,
 ) -> Recipe:
     """Semi-supervised training of one network.
 
-    Every step takes half a batch of labelled and half a batch of unlabelled examples
-    (see `semi_supervised_order`; an epoch is `ceil(N / B)` steps). The target of an
-    unlabelled example is the network's mean prediction over `num_views` random views,
-    sharpened, and the target of all of them. Labelled examples come in one view.
-    The loss is `labelled + lambda_u * ramp * unlabelled` of `mix_match_losses`.
+    Every step takes half a batch of labelled and half a batch of unlabelled examples,
+    either kind in turn and in random order (see `pools_order`; with N of both kinds,
+    an epoch is `ceil(N / B)` steps). The target of an unlabelled example is the
+    network's mean prediction over `num_views` random views, sharpened, and the target
+    of all of them. Labelled examples come in one view. The loss is
+    `labelled + lambda_u * ramp * unlabelled` of `mix_match_losses`.
+
+    With a penalty a step also takes half a batch of out-of-distribution (OOD)
+    examples. They pass through the network in training mode by themselves, after the
+    mixed rows; they are neither mixed nor guessed. The loss gains the penalty's term.
 
     Published settings: T 0.5, two views, alpha 0.75; lambda_u 75 on CIFAR-10, 150 on
     CIFAR-100, 250 on SVHN, 50 on STL-10; Wide ResNet 28-2, batches of 64 + 64 (a
     batch size of 128 here), Adam at 0.002, and in every step 0.02 times the learning
-    rate (0.04 for the large networks) taken off the kernels; shifts and mirror images.
+    rate (0.04 for the large networks) taken off the kernels; a moving average of the
+    weights of decay 0.999; shifts and mirror images. With TAUFE: the penalty
+    `transforms.taufe(**TAUFE_SETTINGS["mix_match"]._asdict())`, lambda_u 100 and
+    `ramp_up_steps=16_000`, 25 labels per class.
 
-    Differences from the authors' code: no moving average of the weights (it evaluates
-    one, of decay 0.999); guesses are made in prediction mode, with the running
-    statistics of batch normalisation, where it takes those of the batch; and all mixed
-    rows pass through the network, and into its statistics, together.
+    Differences from the authors' code: guesses are made in prediction mode, with the
+    running statistics of batch normalisation, where it takes those of the batch; and
+    all mixed rows pass through the network, and into its statistics, together.
 
     Args:
       model: a Linen classifier.
@@ -288,28 +108,61 @@ def mix_match(
       num_views: K of the guesses.
       alpha: of the mixing, > 0.
       ramp_up_steps: over which `lambda_u` rises from 0; 0 for at once.
+      ood: (N,) bool, which examples are out of distribution; by default none. They
+        must not be labelled. It becomes the state's row "ood", in which repeats may
+        have different ones, as many each. Without a penalty they are left out.
+      penalty: what is asked of the OOD examples: `transforms.taufe`, `transforms.oat`,
+        or a chain of such. It gets "ood_features" (M, d), "ood_logits" (M, C),
+        "ood_mask" (M,) and, if the model has it, "ood_feature_map" (M, h, w, c).
+      average_decay: how much of the moving average of the parameters a step keeps, in
+        [0, 1]; prediction is by the average. By default there is none. The state of
+        the model is then {"network": the further collections, "average": the averaged
+        parameters}.
       augment: `(key, inputs) -> inputs`; by default none, and then all views are
         equal.
-      preprocess: applied after it, and in prediction; by default `as_float`.
+      ood_augment: of OOD examples; by default `augment`.
+      preprocess: applied after them, and in prediction; by default `as_float`.
 
     Returns:
       A recipe of one phase. Metrics: "loss", "labelled_loss", "unlabelled_loss" (as it
-      enters, without its weight), and "accuracy" (of mixed labelled rows, under the
-      label of their larger part).
+      enters, without its weight), "accuracy" (of mixed labelled rows, under the label
+      of their larger part), and with a penalty "penalty", as it enters.
 
     Raises:
-      ValueError: a number outside its range, no labelled example, or an odd batch
-        size; when the state is made, another number of examples.
+      ValueError: a number outside its range, no labelled example, a penalty without
+        OOD examples or one that is not additive, OOD examples that are labelled, or
+        an odd batch size; when the state is made, another number of examples.
     """
-    chosen = np.asarray(labelled)
-    checks.rank("labelled", chosen, 1)
-    if chosen.dtype != bool or not chosen.any():
+    chosen = _members("labelled", labelled)
+    outside = np.zeros(chosen.shape, bool) if ood is None else _members("ood", ood)
+    checks.same_length(labelled=chosen, ood=outside)
+    if (chosen & outside).any():
         raise ValueError(
-            f"labelled: got {chosen.dtype.name} with {np.count_nonzero(chosen)} "
-            "non-zero, expected bool with at least one True"
+            f"ood: {np.count_nonzero(chosen & outside)} example(s) are labelled, too, "
+            "expected others"
         )
+    if penalty is not None:
+        if ood is None:
+            raise ValueError("ood: got None, expected examples for the penalty")
+        if set(penalty.stages) != {Stage.ADDITIVE}:
+            raise ValueError(
+                f"penalty: got {penalty.name}, expected additive transforms only"
+            )
+        if not callable(getattr(type(model), "features", None)):
+            raise ValueError(
+                f"model: got {type(model).__name__}, expected one with methods "
+                "'features' and 'head' for the penalty"
+            )
     check_mixing(lambda_u, temperature, num_views, alpha)
     checks.at_least("ramp_up_steps", ramp_up_steps, 0)
+    if average_decay is not None:
+        checks.in_range("average_decay", average_decay, 0, 1)
+    num_pools = 2 if penalty is None else 3
+    num_ood = int(outside.sum())
+
+    def collections(model_state: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What the network holds beside its parameters."""
+        return model_state if average_decay is None else model_state["network"]
 
     def init(key: jax.Array, sample_inputs: jax.Array, spec: ExampleSpec) -> TrainState:
         if chosen.size != spec.num_examples:
@@ -319,9 +172,19 @@ def mix_match(
             )
         init_key, run_key = jax.random.split(key)
         params, model_state = init_variables(model, init_key, preprocess(sample_inputs))
-        padding = spec.padded_examples - spec.num_examples
-        rows = {"labelled": jnp.asarray(np.pad(chosen, (0, padding)))}
-        return fresh_state(params, model_state, LossState(rows, {}), optimizer, run_key)
+        padding = (0, spec.padded_examples - spec.num_examples)
+        rows: dict[str, Any] = {"labelled": jnp.asarray(np.pad(chosen, padding))}
+        shared: dict[str, Any] = {}
+        if ood is not None:
+            rows["ood"] = jnp.asarray(np.pad(outside, padding))
+        if penalty is not None:
+            rows["penalty"], shared["penalty"] = penalty.init(spec)
+        if average_decay is not None:
+            # A copy: an array must not be donated to the next step twice.
+            average = jax.tree.map(jnp.copy, params)
+            model_state = {"network": model_state, "average": average}
+        memory = LossState(rows, shared)
+        return fresh_state(params, model_state, memory, optimizer, run_key)
 
     def order(
         key: jax.Array,
@@ -330,8 +193,61 @@ def mix_match(
         batch_size: int,
         padding_index: int,
     ) -> jax.Array:
-        known = state.loss_state.rows["labelled"][:num_examples]
-        return semi_supervised_order(key, known, batch_size, padding_index)
+        if batch_size % 2:
+            raise ValueError(f"batch_size: got {batch_size}, expected an even number")
+        rows = state.loss_state.rows
+        pool = jnp.where(rows["labelled"], LABELLED, UNLABELLED)
+        if ood is not None:
+            # Without a penalty there is no such pool, and they are never drawn.
+            pool = jnp.where(rows["ood"], OOD, pool)
+        return pools_order(
+            key,
+            pool[:num_examples],
+            num_pools=num_pools,
+            batch_size=batch_size // 2 * num_pools,
+            steps=-(-(num_examples - num_ood) // batch_size),
+            padding_index=padding_index,
+        )
+
+    def unlearned(
+        params: Any,
+        model_state: Mapping[str, Any],
+        state: TrainState,
+        batch: transforms.Batch,
+        key: jax.Array,
+        axis_name: str | None,
+    ) -> tuple[jax.Array, dict[str, Any], LossState]:
+        """The penalty's term, and what the network and the penalty then hold."""
+        assert penalty is not None
+        augment_key, network_key, penalty_key = jax.random.split(key, 3)
+        own = {name: value[:, OOD] for name, value in batch.items()}
+        inputs = augmented_views(
+            augment_key,
+            own["inputs"],
+            1,
+            augment=ood_augment or augment,
+            preprocess=preprocess,
+        )[0]
+        found, after = feature_pass(
+            model, params, model_state, inputs, key=network_key, mask=own["mask"]
+        )
+        found["logits"] = found.pop("outputs")
+        memory = state.loss_state
+        terms, new = penalty.update(
+            transforms.start(own),
+            LossState(memory.rows["penalty"], memory.shared["penalty"]),
+            own,
+            **{f"ood_{name}": value for name, value in found.items()},
+            ood_mask=own["mask"],
+            key=penalty_key,
+            step=state.step,
+            axis_name=axis_name,
+        )
+        memory = LossState(
+            {**memory.rows, "penalty": new.rows},
+            {**memory.shared, "penalty": new.shared},
+        )
+        return transforms.reduce(terms, axis_name), after, memory
 
     def objective(
         params: Any,
@@ -343,15 +259,14 @@ def mix_match(
         first_key, views_key, mix_key, network_key = jax.random.split(key, 4)
         known, unknown = batch["mask"][:, LABELLED], batch["mask"][:, UNLABELLED]
         inputs, labels = batch["inputs"], batch["label"][:, LABELLED]
+        before = collections(state.model_state)
         changed = functools.partial(
             augmented_views, augment=augment, preprocess=preprocess
         )
         first = changed(first_key, inputs[:, LABELLED], 1)[0]
         views = changed(views_key, inputs[:, UNLABELLED], num_views)
         flat = views.reshape(-1, *views.shape[2:])
-        logits = apply_prediction(
-            model, jax.lax.stop_gradient(params), state.model_state, flat
-        )
+        logits = apply_prediction(model, jax.lax.stop_gradient(params), before, flat)
         num_classes = logits.shape[-1]
         guesses = jax.nn.softmax(logits).reshape(num_views, -1, num_classes)
         targets = sharpen(jnp.mean(guesses, axis=0), temperature)
@@ -362,10 +277,10 @@ def mix_match(
             Rows(flat, jnp.tile(targets, (num_views, 1)), jnp.tile(unknown, num_views)),
             alpha=alpha,
         )
-        logits, model_state = apply_training(
+        logits, after = apply_training(
             model,
             params,
-            state.model_state,
+            before,
             mixed.inputs,
             key=network_key,
             mask=mixed.mask,
@@ -374,25 +289,55 @@ def mix_match(
         loss = supervised + lambda_u * ramp_up(state.step, ramp_up_steps) * guessed
         right = jnp.argmax(logits[: len(labels)], axis=-1) == labels
         metrics = {
-            "loss": loss,
             "labelled_loss": supervised,
             "unlabelled_loss": guessed,
             "accuracy": share_of(right, known),
         }
-        return loss, (state._replace(model_state=model_state), metrics)
+        if penalty is not None:
+            # The keys above stay what they are without a penalty.
+            term, after, memory = unlearned(
+                params, after, state, batch, jax.random.fold_in(key, 4), axis_name
+            )
+            loss = loss + term
+            metrics["penalty"] = term
+            state = state._replace(loss_state=memory)
+        metrics["loss"] = loss
+        if average_decay is not None:
+            after = {**state.model_state, "network": after}
+        return loss, (state._replace(model_state=after), metrics)
+
+    def after_step(state: TrainState) -> TrainState:
+        assert average_decay is not None
+        average = optax.incremental_update(
+            state.params, state.model_state["average"], 1 - average_decay
+        )
+        return state._replace(model_state={**state.model_state, "average": average})
 
     def predict(params: Any, model_state: Any, inputs: jax.Array) -> jax.Array:
-        return apply_prediction(model, params, model_state, preprocess(inputs))
+        used = params if average_decay is None else model_state["average"]
+        return apply_prediction(
+            model, used, collections(model_state), preprocess(inputs)
+        )
 
-    algorithm = Algorithm(init, objective, no_epoch, predict, optimizer, order=order)
+    algorithm = Algorithm(
+        init,
+        objective,
+        no_epoch,
+        predict,
+        optimizer,
+        order=order,
+        after_step=None if average_decay is None else after_step,
+    )
     return single_phase(algorithm, epochs)
 
 
-def check_mixing(
-    lambda_u: float, temperature: float, num_views: int, alpha: float
-) -> None:
-    """Raises `ValueError` for a hyper-parameter of MixMatch outside its range."""
-    checks.in_range("lambda_u", lambda_u, 0)
-    checks.in_range("temperature", temperature, 0, low_open=True)
-    checks.at_least("num_views", num_views, 1)
-    checks.in_range("alpha", alpha, 0, low_open=True)
+def _members(name: str, given: np.ndarray) -> np.ndarray:
+    """A (N,) bool array with at least one member, or an error."""
+    array = np.asarray(given)
+    checks.rank(name, array, 1)
+    if array.dtype != bool or not array.any():
+        raise ValueError(
+            f"{name}: got {array.dtype.name} with {np.count_nonzero(array)} non-zero, "
+            "expected bool with at least one True"
+        )
+    return array

@@ -27,6 +27,8 @@ from robustjax.training import (
     Program,
     StopRequest,
     TrainState,
+    apply_prediction,
+    apply_training,
     choose_execution,
     fit,
     fresh_state,
@@ -67,12 +69,17 @@ def simclr(
     Both views go through the encoder as one batch. Padding rows are nobody's
     negatives. Under an `axis_name` the negatives of an example are those on its own
     device, as if the batch were smaller; under `jax.jit` with a mesh they are those
-    of the whole batch. Differences from the paper: no LARS, no schedule (pass an
-    optimiser), and no batch normalisation in the head.
+    of the whole batch. Padding takes no part in BatchNorm. Differences from the paper:
+    no LARS, no schedule (pass an optimiser), and no batch normalisation in the head.
+
+    Published settings (CIFAR-10, ResNet-18): 1000 epochs, batches of 512, LARS with
+    learning rate 1 per 256 images, 10 epochs of warm-up and cosine decay, weight decay
+    1e-6, temperature 0.5, a last projection of 128, colour strength 0.5, no blur.
 
     Args:
       encoder: a Linen module with `features(inputs, train: bool) -> (B, D)`, such as
-        `SmallCNN` or `ResNet`.
+        `SmallCNN` or `ResNet`, with BatchNorm or without. A classifier will do: its
+        head is neither made nor trained.
       optimizer: any optax transformation.
       temperature: of the loss, > 0; the paper's best for CIFAR-10 is 0.5.
       projection: widths of the projection head. The paper's last is 128; small data
@@ -118,12 +125,13 @@ def simclr(
         first_key, second_key, dropout_key = jax.random.split(key, 3)
         images = batch["inputs"]
         views = [augment(k, images) for k in (first_key, second_key)]
-        features, changed = encoder.apply(
-            {"params": params["encoder"], **state.model_state},
+        features, changed = apply_training(
+            encoder,
+            params["encoder"],
+            state.model_state,
             jnp.concatenate(views),
-            train=True,
-            mutable=list(state.model_state),
-            rngs={"dropout": dropout_key},
+            key=dropout_key,
+            mask=jnp.tile(batch["mask"], 2),
             method="features",
         )
         embeddings = head.apply({"params": params["projection"]}, features)
@@ -132,16 +140,16 @@ def simclr(
         values = losses.nt_xent(first, second, temperature=temperature, mask=terms.mask)
         terms = terms.replace(value=values.reshape(2, -1).mean(axis=0))
         loss = transforms.reduce(terms, axis_name)
-        return loss, (state._replace(model_state=dict(changed)), {"loss": loss})
+        return loss, (state._replace(model_state=changed), {"loss": loss})
 
     def predict(params: Any, model_state: Any, inputs: jax.Array) -> jax.Array:
-        features = encoder.apply(
-            {"params": params["encoder"], **model_state},
+        return apply_prediction(
+            encoder,
+            params["encoder"],
+            model_state,
             augmentation.to_float(inputs),
-            train=False,
             method="features",
         )
-        return jnp.asarray(features)
 
     return Algorithm(init, objective, no_epoch, predict, optimizer)
 
@@ -162,7 +170,9 @@ def train_simclr(
 
     Args:
       algorithm: from `simclr`.
-      images: (N, H, W, C), uint8 or floats in [0, 1].
+      images: (N, H, W, C), uint8 or floats in [0, 1]. Of several data sets, such as
+        one of the task and one of other images, their concatenation; batches are drawn
+        from all of them.
       key: PRNG key.
       epochs: how many.
       batch_size: examples per step, of two views each. More examples are more
@@ -174,7 +184,7 @@ def train_simclr(
       checkpoints: see `fit`.
 
     Returns:
-      The program and the final state, for `encode`.
+      The program and the final state, for `encode` and `encoder_variables`.
     """
     images = jnp.asarray(images)
     checks.rank("images", images, 4)
@@ -215,3 +225,20 @@ def encode(
       (M, D) float32; of the first repeat, if there are several.
     """
     return np.asarray(program.predict(state, jnp.asarray(images))[0])
+
+
+def encoder_variables(
+    state: TrainState, repeat: int = 0
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The trained encoder, without its projection head, to train a classifier from.
+
+    Args:
+      state: from `train_simclr`, leaves (R, ...).
+      repeat: which repeat's.
+
+    Returns:
+      (parameters, further variable collections), as `fine_tuning.linear_probe` takes
+      them; if the encoder is a classifier, its head is missing.
+    """
+    parts = dict(state.params["encoder"]), dict(state.model_state)
+    return jax.tree.map(lambda leaf: leaf[repeat], parts)

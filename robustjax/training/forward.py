@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -32,8 +32,8 @@ def apply_training(
     *,
     key: jax.Array,
     mask: jax.Array | None = None,
-    method: str | None = None,
-) -> tuple[jax.Array, dict[str, Any]]:
+    method: str | Callable[..., Any] | None = None,
+) -> tuple[Any, dict[str, Any]]:
     """The network in training mode.
 
     Args:
@@ -44,12 +44,16 @@ def apply_training(
       inputs: (B, ...) floats.
       key: for dropout and the like.
       mask: (B,) bool, False on padding.
-      method: another method of the model than its call.
+      method: another method of the model than its call, or a function of the module
+        and these arguments.
 
     Returns:
       (its outputs, the changed collections).
     """
-    function = getattr(type(model), method or "__call__")
+    if method is None or isinstance(method, str):
+        function = getattr(type(model), method or "__call__")
+    else:
+        function = method
     takes_mask = "mask" in inspect.signature(function).parameters
     options: dict[str, Any] = {"mask": mask} if takes_mask else {}
     keys = jax.random.split(key, len(_STREAMS))

@@ -1,7 +1,5 @@
 """DivideMix: each network on its peer's division, by the letter and on digits."""
 
-import importlib
-
 import chex
 import jax
 import jax.numpy as jnp
@@ -13,6 +11,7 @@ from sklearn.mixture import GaussianMixture
 import robustjax as rj
 from robustjax import training
 from robustjax.data.mixup import Mixed
+from robustjax.methods import semi_supervised
 from robustjax.methods.divide_mix import divide_mix
 from robustjax.methods.divide_mix_training import (
     clean_probabilities,
@@ -25,8 +24,6 @@ from tests.methods import recipe_problem
 from tests.methods.recipe_problem import Normalized
 from tests.training import toy
 
-# The function of this name hides the module from a plain import.
-MIX_MATCH = importlib.import_module("robustjax.methods.mix_match")
 MODEL = MLP(toy.C, (8,))
 
 
@@ -148,7 +145,7 @@ def test_a_step_equals_its_definition(monkeypatch):
             other,
         )
 
-    monkeypatch.setattr(MIX_MATCH, "mixup", fixed_mixup)
+    monkeypatch.setattr(semi_supervised, "mixup", fixed_mixup)
 
     def augment(key, rows):
         # The second half are the second views.

@@ -1,7 +1,4 @@
-"""MixMatch: its pieces against NumPy, and learning from few labels."""
-
-import functools
-import importlib
+"""MixMatch by its definition, learning from few labels, and unlearning beside it."""
 
 import chex
 import jax
@@ -11,34 +8,26 @@ import optax
 import pytest
 
 import robustjax as rj
-from robustjax import training
+from robustjax import training, transforms
 from robustjax.data.mixup import Mixed
-from robustjax.methods.mix_match import (
-    LABELLED,
-    UNLABELLED,
-    Rows,
-    augmented_views,
-    masked_mean,
-    mix_match,
-    mix_match_losses,
-    mix_rows,
-    ramp_up,
-    semi_supervised_order,
-    sharpen,
-)
+from robustjax.methods import semi_supervised
+from robustjax.methods.mix_match import OOD, mix_match
+from robustjax.methods.semi_supervised import LABELLED, UNLABELLED
 from robustjax.models import MLP
 from robustjax.training.epoch import read_batch
 from tests.methods import recipe_problem
+from tests.methods.feature_problem import NormalizedFeatures
 from tests.training import toy
 
-# The function of this name hides the module from a plain import.
-MODULE = importlib.import_module("robustjax.methods.mix_match")
 KNOWN = np.arange(toy.N) % 5 == 0
+OUTSIDE = np.arange(toy.N) % 5 == 1
+MODEL = MLP(toy.C, (8,))
+UNLEARN = {"ood": OUTSIDE, "penalty": transforms.taufe(0.5)}
 
 
-def small(epochs=2, **options):
+def small(epochs=2, model=MODEL, **options):
     return mix_match(
-        MLP(toy.C, (8,)),
+        model,
         optax.sgd(0.1),
         epochs=epochs,
         **{"labelled": KNOWN, "lambda_u": 5.0, "ramp_up_steps": 8, **options},
@@ -53,134 +42,9 @@ def start(algorithm):
     return algorithm.init(jax.random.key(0), data.inputs[:1], spec), data
 
 
-def softmax(z):
-    p = np.exp(np.asarray(z, np.float64))
-    return p / p.sum(-1, keepdims=True)
-
-
 def numpy_sharpen(p, temperature):
     powers = np.asarray(p, np.float64) ** (1 / temperature)
     return powers / powers.sum(-1, keepdims=True)
-
-
-def test_sharpen(rng):
-    p = rng.dirichlet(np.ones(4), (5, 2)).astype(np.float32)
-    np.testing.assert_allclose(sharpen(p, 0.5), numpy_sharpen(p, 0.5), rtol=1e-5)
-    np.testing.assert_allclose(sharpen(p, 1.0), p, rtol=1e-5)
-    # The limit is the arg-max, although all powers underflow.
-    np.testing.assert_allclose(sharpen(p, 1e-4), np.eye(4)[p.argmax(-1)], atol=1e-6)
-    with pytest.raises(ValueError, match="temperature: got 0"):
-        sharpen(p, 0)
-
-
-def test_ramp_up():
-    got = [float(ramp_up(t, 16)) for t in (-3, 0, 4, 16, 40)]
-    np.testing.assert_allclose(got, [0, 0, 0.25, 1, 1])
-    assert ramp_up(0, 0) == 1
-
-
-def test_masked_mean(rng):
-    values = rng.normal(size=(6, 3)).astype(np.float32)
-    mask = np.array([True, False, True, True, False, True])
-    want = values[mask].mean(0)
-    np.testing.assert_allclose(masked_mean(values, mask), want, rtol=1e-5)
-    np.testing.assert_array_equal(masked_mean(values, np.zeros(6, bool)), np.zeros(3))
-    # Rows divided among devices: every one has the mean over all.
-    parts = jax.vmap(lambda v, m: masked_mean(v, m, "i"), axis_name="i")(
-        values.reshape(2, 3, 3), mask.reshape(2, 3)
-    )
-    np.testing.assert_allclose(parts, np.stack([want, want]), rtol=1e-5)
-
-
-def test_views_are_changes_of_their_examples():
-    inputs = jnp.arange(24, dtype=jnp.uint8).reshape(3, 2, 4)
-
-    def augment(key, rows):
-        assert rows.shape == (5 * 6, 4)
-        return 10 * rows + jax.random.uniform(key, (30, 1))
-
-    views = augmented_views(
-        jax.random.key(0),
-        inputs,
-        5,
-        augment=augment,
-        preprocess=lambda rows: rows[:, :3] + 100,
-        lead=2,
-    )
-    assert views.shape == (5, 3, 2, 3)
-    changes = views - (10 * inputs[..., :3] + 100.0)[None]
-    np.testing.assert_allclose(changes, np.repeat(changes[..., :1], 3, -1), atol=1e-3)
-    assert np.unique(np.round(changes[..., 0], 4)).size > 25
-    assert 0 <= changes.min() < changes.max() <= 1
-
-
-@pytest.mark.parametrize("per_example", [False, True])
-def test_losses_of_mixed_rows_equal_numpy(rng, per_example):
-    """Rows that are unit vectors, so that the mixed inputs show who met whom."""
-    first, last, c = 5, 7, 3
-    size = first + last
-    targets = rng.dirichlet(np.ones(c), size).astype(np.float32)
-    mask = np.ones(size, bool)
-    mask[[1, 9]] = False
-    inputs = np.eye(size, dtype=np.float32)
-    parts = [
-        Rows(inputs[part], targets[part], mask[part])
-        for part in (slice(None, first), slice(first, None))
-    ]
-    mix = functools.partial(mix_rows, alpha=4.0, per_example=per_example)
-    mixed = jax.jit(mix)(jax.random.key(2), *parts)
-    shares = np.asarray(mixed.inputs)
-    own, real = np.diag(shares), np.flatnonzero(mask)
-    np.testing.assert_allclose(shares.sum(1), 1, rtol=1e-6)
-    assert (own >= 0.5).all()
-    assert not shares[np.ix_(mask, ~mask)].any()
-    # Both kinds meet each other, in a permutation of the real rows.
-    others = (shares - np.diag(own))[np.ix_(real, real)] > 0
-    assert others.sum(0).max() == 1
-    assert others[:4, 4:].any()
-    assert others[4:, :4].any()
-    once = np.unique(np.round(own[own < 1], 5)).size == 1
-    assert once != per_example
-    wanted = shares @ targets
-    np.testing.assert_allclose(mixed.targets, wanted, rtol=1e-5)
-    logits = rng.normal(size=(size, c)).astype(np.float32)
-    p = softmax(logits)
-    entropies = -(wanted * np.log(p)).sum(1)[:first][mask[:first]]
-    squares = ((p - wanted) ** 2)[first:][mask[first:]]
-    got = mix_match_losses(logits, mixed, first)
-    np.testing.assert_allclose(got[0], entropies.mean(), rtol=1e-5)
-    # Divided by rows and by classes.
-    np.testing.assert_allclose(got[1], squares.sum() / (6 * c), rtol=1e-5)
-
-
-def test_order_halves_batches_and_visits_evenly():
-    known = np.arange(23) % 3 == 0
-    draw = jax.jit(lambda key: semi_supervised_order(key, jnp.asarray(known), 6, 99))
-    order = np.asarray(draw(jax.random.key(1)))
-    assert order.shape == (4, 3, 2)
-    for kind, members in ((LABELLED, known), (UNLABELLED, ~known)):
-        drawn = order[..., kind]
-        assert all(np.unique(batch).size == 3 for batch in drawn)
-        visits = np.bincount(drawn.ravel(), minlength=23)
-        assert not visits[~members].any()
-        assert np.ptp(visits[members]) <= 1
-    assert not np.array_equal(order, draw(jax.random.key(2)))
-
-
-def test_order_of_a_kind_with_few_examples():
-    known = np.zeros(20, bool)
-    known[[4, 7]] = True
-    draw = jax.jit(lambda k: semi_supervised_order(jax.random.key(0), k, 8, 20))
-    rows = np.sort(draw(known)[..., LABELLED], axis=1)
-    np.testing.assert_array_equal(rows, np.tile([4, 7, 20, 20], (3, 1)))
-    nobody = draw(np.zeros(20, bool))
-    assert (nobody[..., LABELLED] == 20).all()
-    assert (nobody[..., UNLABELLED] < 20).all()
-    everybody = draw(np.ones(20, bool))
-    assert (everybody[..., LABELLED] < 20).all()
-    assert (everybody[..., UNLABELLED] == 20).all()
-    with pytest.raises(ValueError, match="batch_size: got 7, expected an even number"):
-        semi_supervised_order(jax.random.key(0), known, 7, 20)
 
 
 def test_a_step_equals_its_definition(monkeypatch):
@@ -197,7 +61,7 @@ def test_a_step_equals_its_definition(monkeypatch):
             other,
         )
 
-    monkeypatch.setattr(MODULE, "mixup", fixed_mixup)
+    monkeypatch.setattr(semi_supervised, "mixup", fixed_mixup)
 
     def augment(key, rows):
         # The second view of an unlabelled example is another one.
@@ -215,7 +79,7 @@ def test_a_step_equals_its_definition(monkeypatch):
     known, unknown = x[index[:, 0]], x[index[:, 1]]
 
     def forward(params, inputs):
-        return jax.nn.softmax(MLP(toy.C, (8,)).apply({"params": params}, inputs))
+        return jax.nn.softmax(MODEL.apply({"params": params}, inputs))
 
     likely = forward(state.params, unknown), forward(state.params, 2 * unknown)
     guess = numpy_sharpen((likely[0] + likely[1]) / 2, 0.5)
@@ -273,8 +137,138 @@ def test_what_is_not_known_is_not_looked_at():
     chex.assert_trees_all_close(got[1][1], want[1][1], atol=1e-6)
 
 
+def first_batch(algorithm, batch_size=16):
+    """(state, data, the first batch of an epoch)."""
+    state, data = start(algorithm)
+    order = jax.jit(algorithm.order, static_argnums=(2, 3, 4))(
+        jax.random.key(1), state, toy.N, batch_size, toy.N
+    )
+    return state, data, read_batch(data, order[0], toy.N)
+
+
+def differentiate(algorithm, state, batch):
+    """(gradient, new state, metrics) of a batch, in full strength."""
+    state = state._replace(step=jnp.int32(8))
+    run = jax.jit(jax.grad(algorithm.objective, has_aux=True))
+    gradient, (state, metrics) = run(state.params, state, batch, jax.random.key(0))
+    return gradient, state, metrics
+
+
+def test_an_epoch_with_ood_examples():
+    """As many steps as without them, and half a batch of them in each."""
+    plain, with_ood = (
+        small(**options).phases[0].algorithm for options in ({"ood": OUTSIDE}, UNLEARN)
+    )
+
+    def draw(algorithm):
+        state, _ = start(algorithm)
+        order = jax.jit(algorithm.order, static_argnums=(2, 3, 4))
+        return np.asarray(order(jax.random.key(1), state, toy.N, 16, toy.N))
+
+    order = draw(with_ood)
+    assert order.shape == (3, 8, 3)
+    neither = ~(KNOWN | OUTSIDE)
+    kinds = ((LABELLED, KNOWN), (UNLABELLED, neither), (OOD, OUTSIDE))
+    for place, members in kinds:
+        assert members[order[..., place]].all()
+    assert draw(plain).shape == (3, 8, 2)
+    assert not OUTSIDE[draw(plain)].any()
+
+
+def test_the_penalty_reaches_the_features_and_not_the_head():
+    """Of a step without it, nothing else changes."""
+    with_ood = small(**UNLEARN).phases[0].algorithm
+    state, data, batch = first_batch(with_ood)
+    gradient, _, metrics = differentiate(with_ood, state, batch)
+    plain = small().phases[0].algorithm
+    pair = {name: value[:, :2] for name, value in batch.items()}
+    without, _, wanted = differentiate(plain, start(plain)[0], pair)
+    for name, value in wanted.items():
+        if name != "loss":
+            np.testing.assert_allclose(metrics[name], value, rtol=1e-6)
+    chex.assert_trees_all_close(gradient["head"], without["head"], atol=1e-7)
+    x = data.inputs[batch["index"][:, OOD]]
+
+    def term(params):
+        features = MODEL.apply({"params": params}, x, method="features")
+        return 0.5 * jnp.mean(features**2)
+
+    value, slope = jax.jit(jax.value_and_grad(term))(state.params)
+    np.testing.assert_allclose(metrics["penalty"], value, rtol=1e-5)
+    np.testing.assert_allclose(metrics["loss"], wanted["loss"] + value, rtol=1e-5)
+    assert np.abs(slope["hidden0"]["kernel"]).max() > 1e-2
+    chex.assert_trees_all_close(
+        gradient["hidden0"],
+        jax.tree.map(jnp.add, without["hidden0"], slope["hidden0"]),
+        atol=1e-6,
+    )
+
+
+def test_ood_examples_are_neither_mixed_nor_guessed():
+    """Whatever they are, the mixed rows' losses and statistics do not notice."""
+    penalty = {**UNLEARN, "penalty": transforms.oat(1.0)}
+    algorithm = small(model=NormalizedFeatures(), **penalty).phases[0].algorithm
+    state, _, batch = first_batch(algorithm)
+    far = {**batch, "inputs": batch["inputs"].at[:, OOD].mul(7.0)}
+    (_, _, near), (_, moved, far) = (
+        differentiate(algorithm, state, each) for each in (batch, far)
+    )
+    for name in ("labelled_loss", "unlabelled_loss", "accuracy"):
+        np.testing.assert_array_equal(far[name], near[name])
+    assert far["penalty"] != near["penalty"]
+    # A batch without any: the running statistics are those of the mixed rows.
+    nobody = {**batch, "mask": batch["mask"].at[:, OOD].set(False)}
+    _, without, metrics = differentiate(algorithm, state, nobody)
+    assert metrics["penalty"] == 0
+    plain = small(model=NormalizedFeatures()).phases[0].algorithm
+    pair = {name: value[:, :2] for name, value in batch.items()}
+    _, wanted, _ = differentiate(plain, start(plain)[0], pair)
+    chex.assert_trees_all_close(without.model_state, wanted.model_state, atol=1e-6)
+    # With them they move once more, as in training without mixing.
+    norm = [each.model_state["batch_stats"]["norm"] for each in (moved, without)]
+    assert np.abs(norm[0]["var"] - norm[1]["var"]).max() > 0.1
+
+
+def test_ood_padding_is_inert():
+    """Ten OOD examples fill ten of twelve places."""
+    algorithm = small(model=NormalizedFeatures(), **UNLEARN).phases[0].algorithm
+    state, _, batch = first_batch(algorithm, 24)
+    assert int(batch["mask"][:, OOD].sum()) == 10
+    real = batch["mask"][:, :, None]
+    junk = {**batch, "inputs": jnp.where(real, batch["inputs"], 50.0)}
+    want, got = (differentiate(algorithm, state, each) for each in (batch, junk))
+    chex.assert_trees_all_close(got[0], want[0], atol=1e-6)
+    chex.assert_trees_all_close(got[1].model_state, want[1].model_state, atol=1e-6)
+    chex.assert_trees_all_close(got[2], want[2], atol=1e-6)
+
+
+def test_prediction_is_by_the_average():
+    """Two steps, each keeping three quarters of it."""
+    algorithm = small(average_decay=0.75, **UNLEARN).phases[0].algorithm
+    state, data, batch = first_batch(algorithm)
+    step = jax.jit(lambda state: training.train_step(algorithm, state, batch)[0])
+    states = [state, step(state)]
+    states.append(step(states[1]))
+    first, second, third = (each.params for each in states)
+    want = jax.tree.map(
+        lambda a, b, c: 0.5625 * a + 0.1875 * b + 0.25 * c, first, second, third
+    )
+    last = states[-1]
+    chex.assert_trees_all_close(last.model_state["average"], want, atol=1e-6)
+    got = jax.jit(algorithm.predict)(last.params, last.model_state, data.inputs)
+    np.testing.assert_allclose(
+        got, MODEL.apply({"params": want}, data.inputs), atol=1e-5
+    )
+    # The steps themselves are those without an average.
+    plain = small(**UNLEARN).phases[0].algorithm
+    beside, _ = jax.jit(lambda state: training.train_step(plain, state, batch))(
+        start(plain)[0]
+    )
+    chex.assert_trees_all_close(second, beside.params, atol=1e-6)
+
+
 def test_repeats_equal_single_runs():
-    recipe_problem.assert_repeats_equal_single_runs(small())
+    recipe_problem.assert_repeats_equal_single_runs(small(average_decay=0.9, **UNLEARN))
 
 
 def test_examples_without_labels_help():
@@ -335,11 +329,23 @@ def test_examples_without_labels_help():
         ({"num_views": 0}, "num_views: got 0"),
         ({"alpha": 0.0}, "alpha: got 0"),
         ({"ramp_up_steps": -1}, "ramp_up_steps: got -1"),
+        ({"ood": np.zeros(toy.N, bool)}, "ood: got bool with 0 non-zero"),
+        ({"ood": np.ones(7, bool)}, "lengths differ"),
+        ({"ood": KNOWN}, r"ood: 10 example\(s\) are labelled, too"),
+        ({"penalty": transforms.taufe(0.1)}, "ood: got None, expected examples"),
+        ({**UNLEARN, "penalty": rj.ce()}, "penalty: got ce, expected additive"),
+        ({**UNLEARN, "model": recipe_problem.Normalized()}, "model: got Normalized"),
+        ({"average_decay": 1.5}, "average_decay: got 1.5"),
     ],
 )
 def test_bad_arguments(options, message):
     with pytest.raises(ValueError, match=message):
         small(**options)
+
+
+def test_batches_must_be_even():
+    with pytest.raises(ValueError, match="batch_size: got 7, expected an even number"):
+        first_batch(small(**UNLEARN).phases[0].algorithm, 7)
 
 
 def test_labelled_must_fit_the_data():

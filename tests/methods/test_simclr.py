@@ -2,6 +2,8 @@
 
 import functools
 
+import chex
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,6 +14,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from robustjax import data, losses, methods, training
 from robustjax.data import augmentation
 from robustjax.models import SmallCNN
+from robustjax.models.normalization import BatchNorm
 from robustjax.training import epoch as epoch_lib
 from robustjax.transforms import ExampleSpec
 
@@ -96,17 +99,46 @@ def test_objective_is_the_mean_loss_of_real_views():
     np.testing.assert_array_equal(metrics["loss"], loss)
 
 
-def test_padding_rows_change_nothing():
-    method = algorithm()
+class Normalized(nn.Module):
+    """An encoder with BatchNorm."""
+
+    @nn.compact
+    def features(self, inputs, *, train=False, mask=None):
+        x = nn.Dense(8)(inputs.reshape(len(inputs), -1))
+        return nn.relu(BatchNorm()(x, train=train, mask=mask))
+
+
+@pytest.mark.parametrize("encoder", [TINY, Normalized()])
+def test_padding_rows_change_nothing(encoder):
+    method = algorithm(encoder)
     state, batch = start(method)
     run = jax.jit(jax.value_and_grad(method.objective, has_aux=True))
     key = jax.random.key(2)
-    (loss, _), gradient = run(state.params, state, batch, key)
+    (loss, (after, _)), gradient = run(state.params, state, batch, key)
     other = {**batch, "inputs": batch["inputs"].at[5:].set(255)}
-    (changed, _), other_gradient = run(state.params, state, other, key)
+    (changed, (moved, _)), other_gradient = run(state.params, state, other, key)
     np.testing.assert_allclose(changed, loss, rtol=1e-5)
-    for got, want in zip(jax.tree.leaves(other_gradient), jax.tree.leaves(gradient)):
-        np.testing.assert_allclose(got, want, atol=1e-5)
+    chex.assert_trees_all_close(other_gradient, gradient, atol=1e-5)
+    chex.assert_trees_all_close(moved.model_state, after.model_state, atol=1e-6)
+    if state.model_state:
+        stats = after.model_state["batch_stats"]["BatchNorm_0"]
+        assert np.abs(stats["mean"]).max() > 1e-3
+
+
+def test_encoder_variables_make_the_same_features():
+    method = algorithm(Normalized())
+    train, _ = digits()
+    program, state = methods.simclr.train_simclr(
+        method, train.inputs[:64], jax.random.key(0), epochs=1, batch_size=32
+    )
+    params, model_state = methods.simclr.encoder_variables(state)
+    got = Normalized().apply(
+        {"params": params, **model_state},
+        augmentation.to_float(jnp.asarray(train.inputs[:5])),
+        method="features",
+    )
+    want = methods.simclr.encode(program, state, train.inputs[:5])
+    np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)
 
 
 def test_same_key_same_state_and_labels_are_ignored():

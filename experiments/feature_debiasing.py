@@ -1,0 +1,44 @@
+"""Training that unlearns the features of out-of-distribution images: TAUFE and OAT.
+
+    python -m experiments.feature_debiasing --task=classification
+    python -m experiments.feature_debiasing --preset=composed_boxes --box_loss=d_iou
+    python -m experiments.feature_debiasing --preset=cifar10 --num_examples=500,0
+
+Every method is trained on every number of examples. Without --preset and --dataset,
+the task's preset for CPUs is taken. A run that was killed continues where it was when
+the same command is given again.
+"""
+
+from __future__ import annotations
+
+from absl import flags
+
+from experiments.common.config_flags import define_flags, given_flags
+from experiments.common.launch import launch
+from experiments.feature_training.study import run_study
+from experiments.presets.feature_debiasing import PRESETS, FeatureDebiasingConfig
+from robustjax.training import StopRequest
+
+_PRESET = flags.DEFINE_string("preset", None, f"One of {', '.join(PRESETS)}.")
+_METHODS = flags.DEFINE_list(
+    "methods", None, "Of standard, oat, taufe; by default all that the task allows."
+)
+_RUNS = flags.DEFINE_string("run_dir", "runs", "Where run folders go.")
+_NAME = flags.DEFINE_string("name", None, "Name of the run; made up by default.")
+define_flags(FeatureDebiasingConfig)
+
+
+def main(stop: StopRequest) -> None:
+    """Runs the study that the flags describe."""
+    run_study(
+        _METHODS.value,
+        _PRESET.value,
+        given_flags(FeatureDebiasingConfig, flags.FLAGS),
+        run_dir=_RUNS.value,
+        name=_NAME.value,
+        stop=stop,
+    )
+
+
+if __name__ == "__main__":
+    launch(main)

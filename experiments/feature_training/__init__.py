@@ -1,0 +1,1 @@
+"""Launcher parts of training with out-of-distribution images."""

@@ -1,0 +1,162 @@
+"""One feature-debiasing study from its flags to its report."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax.numpy as jnp
+
+from experiments.common import run_folder
+from experiments.feature_training import report, setup
+from experiments.feature_training.pictures import plot_activations
+from experiments.feature_training.programs import (
+    build_network,
+    build_program,
+    taufe_setting,
+)
+from experiments.feature_training.runner import make_measure, run_method
+from experiments.presets.feature_debiasing import (
+    PRESETS,
+    TASK_PRESETS,
+    FeatureDebiasingConfig,
+)
+from robustjax import checks
+from robustjax.training import MetricLog, StopRequest
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """What `config.json` holds: the methods and every flag."""
+
+    methods: tuple[str, ...]
+    config: FeatureDebiasingConfig
+
+
+def resolve(
+    preset: str | None, given: Mapping[str, Any]
+) -> tuple[str | None, FeatureDebiasingConfig]:
+    """The preset's name and the settings.
+
+    Args:
+      preset: as given, or None for that of the task if no data set is given.
+      given: the fields that were given as flags.
+
+    Raises:
+      ValueError: an unknown preset or task.
+    """
+    if preset is None and "dataset" not in given:
+        task = given.get("task", FeatureDebiasingConfig.task)
+        checks.one_of("task", task, TASK_PRESETS)
+        preset = TASK_PRESETS[task]
+    if preset is not None:
+        checks.one_of("preset", preset, PRESETS)
+    return preset, FeatureDebiasingConfig(**{**PRESETS.get(preset or "", {}), **given})
+
+
+def _default_name(config: FeatureDebiasingConfig, preset: str | None) -> str:
+    name = preset or pathlib.Path(config.dataset).stem
+    if config.task not in name and (preset is None or preset in TASK_PRESETS):
+        name = f"{name}-{config.task}"
+    return f"{name}-{config.box_loss}" if config.task == "boxes" else name
+
+
+def _describe(method: str, config: FeatureDebiasingConfig) -> str:
+    """One line on what a method does in a step."""
+    half = config.batch_size // 2
+    if method == "standard":
+        alone = half if config.standard_batch == "half" else config.batch_size
+        return f"batches of {alone} target examples"
+    both = f"batches of {half} target and {half} OOD examples"
+    if method == "oat":
+        return f"{both}, cross-entropy with the uniform times {config.oat_weight:g}"
+    setting = taufe_setting(config)
+    return (
+        f"{both}, {setting.reduction} of the squared {setting.tensor} times "
+        f"{setting.weight:g}"
+    )
+
+
+def run_study(
+    method_names: Sequence[str] | None,
+    preset: str | None,
+    given: Mapping[str, Any],
+    *,
+    run_dir: str,
+    name: str | None,
+    stop: StopRequest,
+) -> pathlib.Path:
+    """Loads, draws, trains every method on every number of examples, and reports.
+
+    Args:
+      method_names: of the methods, or None for all that the task allows.
+      preset: as given, or None.
+      given: the fields of `FeatureDebiasingConfig` that were given.
+      run_dir: where run folders go.
+      name: of the run; None makes one up.
+      stop: checked after every epoch.
+
+    Returns:
+      The run folder.
+
+    Raises:
+      ValueError: a bad flag, before anything is trained.
+    """
+    preset, config = resolve(preset, given)
+    names = None if method_names is None else tuple(method_names)
+    methods = setup.check_methods(names, config.task)
+    study = setup.prepare(config)
+    # Everything is built before anything trains.
+    network = build_network(study)
+    programs = {
+        (method, count): build_program(study, network, method, count)
+        for count in study.roles
+        for method in methods
+    }
+    measure = make_measure(study, network)
+
+    folder = run_folder.open_run_folder(
+        os.path.join(run_dir, "feature_debiasing"),
+        name or _default_name(config, preset),
+        Record(methods, config),
+    )
+    num_targets = len(study.target.train)
+    print(f"preset: {preset or 'none'}\n{study.title}")
+    print(
+        f"draws from {num_targets:,} target and {len(study.ood.train):,} OOD images; "
+        f"measured on {len(study.target.test):,} and {len(study.ood.test):,}"
+    )
+    print(f"epochs as a {network.execution.loop}: {network.execution.reason}")
+    print(f"run folder {folder}")
+    for method in methods:
+        print(f"{method}: {_describe(method, config)}")
+    log = MetricLog(folder)
+    pool = jnp.asarray(study.pool)
+    results = {
+        (method, count): run_method(
+            method, count, program, study, network, measure, pool, folder, log, stop
+        )
+        for (method, count), program in programs.items()
+    }
+    log.close()
+
+    main = measure.headline[0]
+    report.write_summary(folder, results)
+    detects = report.write_detection(folder, results)
+    report.plot_curves(folder, results, main, study.title)
+    print(f"\n{report.tables(results, measure.headline)}\n")
+    if detects:
+        print(f"{report.detection_table(results)}\n")
+    text = report.meaning(results, main)
+    if text:
+        print(text)
+    files = ["curves.png", "summary.csv"] + ["detection.csv"] * detects
+    names_of_classes = study.target.train.class_names
+    largest = max(study.roles)
+    if plot_activations(folder, methods, largest, names_of_classes, study.title):
+        files.append("activations.png")
+    print(f"written to {folder}: {', '.join(files)}")
+    return folder
