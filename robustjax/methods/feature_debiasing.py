@@ -23,13 +23,13 @@ from robustjax.methods.adversarial import Attack
 from robustjax.training import (
     Algorithm,
     Recipe,
+    TrainData,
     TrainState,
     apply_prediction,
     apply_training,
     as_float,
     fresh_state,
     init_variables,
-    no_epoch,
     single_phase,
 )
 from robustjax.training.pools import pools_order
@@ -161,7 +161,8 @@ def feature_debiasing(
     Args:
       model: a Linen module whose outputs are `head(features(inputs))`; see
         `feature_pass`.
-      transform: a chain with a head: of logits, or `transforms.box_head`.
+      transform: a chain with a head: of logits, or `transforms.box_head`; without an
+        epoch rule that needs the losses of all examples.
       optimizer: any optax transformation.
       epochs: of training.
       roles: (N,) integers, `TARGET`, `OOD` or `UNUSED`; see `with_roles`.
@@ -186,8 +187,9 @@ def feature_debiasing(
 
     Raises:
       ValueError: no target example, no OOD example while they are to be used, unknown
-        roles or outputs, an augmentation or attack that does not fit the outputs, or
-        a model without `features` and `head`.
+        roles or outputs, an augmentation or attack that does not fit the outputs, a
+        transform that needs the losses of all examples, or a model without `features`
+        and `head`.
     """
     roles = np.asarray(roles)
     checks.rank("roles", roles, 1)
@@ -215,6 +217,12 @@ def feature_debiasing(
         )
     if steps_per_epoch is not None:
         checks.at_least("steps_per_epoch", steps_per_epoch, 1)
+    if transform.needs:
+        needed = ", ".join(sorted(transform.needs))
+        raise ValueError(
+            f"transform: {transform.name} needs {needed} of all examples after an "
+            "epoch, expected one that does not"
+        )
     change_target = augment or unchanged
     change_ood = ood_augment or augment or unchanged
     chain = transforms.named_chain(roles=_remembered(roles), loss=transform)
@@ -313,8 +321,12 @@ def feature_debiasing(
             metrics,
         )
 
+    def epoch(state: TrainState, data: TrainData, outputs: Any) -> TrainState:
+        del data, outputs
+        return state._replace(loss_state=chain.epoch(state.loss_state))
+
     def predict(params: Any, model_state: Any, inputs: jax.Array) -> jax.Array:
         return apply_prediction(model, params, model_state, preprocess(inputs))
 
-    algorithm = Algorithm(init, objective, no_epoch, predict, optimizer, order=order)
+    algorithm = Algorithm(init, objective, epoch, predict, optimizer, order=order)
     return single_phase(algorithm, epochs)

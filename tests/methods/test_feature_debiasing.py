@@ -281,6 +281,15 @@ def test_augmentations_reach_their_kind():
     np.testing.assert_allclose(supervised[2], supervised[1], rtol=1e-5)
 
 
+def test_the_epoch_rule_of_the_transform_runs():
+    chain = transforms.chain(transforms.ce(), transforms.small_loss(0.2))
+    algorithm = small(transform=chain, use_ood=False).phases[0].algorithm
+    state, data = start(algorithm)
+    before = state.loss_state.shared["loss"][1]["epoch"]
+    after = algorithm.epoch(state, data, None).loss_state.shared["loss"][1]["epoch"]
+    assert (int(before), int(after)) == (1, 2)
+
+
 class Headless(MLP):
     features = None
 
@@ -304,6 +313,10 @@ class Headless(MLP):
             "augment_located: expected outputs 'boxes'",
         ),
         ({"steps_per_epoch": 0}, "steps_per_epoch: got 0"),
+        (
+            {"transform": transforms.chain(transforms.truncated_gce())},
+            "needs losses of all examples",
+        ),
         ({"model": Headless(3)}, "model: got Headless, expected one with methods"),
     ],
 )
