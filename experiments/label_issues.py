@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-import zipfile
 from typing import Any
 
 import jax
@@ -23,6 +22,7 @@ import numpy as np
 from absl import flags
 
 from experiments.common import config_flags
+from experiments.common.array_files import lacks, read_arrays
 from experiments.common.config_flags import option
 from experiments.common.inputs import load_labelled
 from experiments.common.launch import launch
@@ -121,23 +121,9 @@ def read_probabilities(path: str, dataset: data.Dataset) -> np.ndarray:
     Raises:
       ValueError: a file that cannot be read or does not fit the data set.
     """
-    try:
-        with open(path, "rb") as raw:
-            loaded = np.load(raw, allow_pickle=False)
-            if isinstance(loaded, np.ndarray):
-                arrays = {"pred_probs": loaded}
-            else:
-                arrays = {name: loaded[name] for name in loaded.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        reason = getattr(error, "strerror", None) or "it holds no plain arrays"
-        raise ValueError(
-            f"pred_probs: cannot read {path!r} as .npy or .npz: {reason}"
-        ) from None
+    arrays = read_arrays(path, "pred_probs")
     if "pred_probs" not in arrays:
-        raise ValueError(
-            f"pred_probs: {path!r} lacks pred_probs; it holds "
-            f"{', '.join(arrays) or 'nothing'}"
-        )
+        raise ValueError(lacks(path, "pred_probs", arrays))
     found = arrays["pred_probs"]
     expected = (len(dataset), dataset.num_classes)
     if found.shape != expected:

@@ -8,6 +8,35 @@ import zipfile
 import numpy as np
 
 
+def read_arrays(path: str | pathlib.Path, name: str) -> dict[str, np.ndarray]:
+    """Reads the arrays of a file by name.
+
+    Args:
+      path: an `.npy` file, whose array is then called `name`, or an `.npz` file.
+      name: what the file is wanted for.
+
+    Raises:
+      ValueError: a file that cannot be read.
+    """
+    try:
+        with open(path, "rb") as raw:
+            loaded = np.load(raw, allow_pickle=False)
+            if isinstance(loaded, np.ndarray):
+                return {name: loaded}
+            return {key: loaded[key] for key in loaded.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        reason = getattr(error, "strerror", None) or "it holds no plain arrays"
+        raise ValueError(
+            f"{name}: cannot read {str(path)!r} as .npy or .npz: {reason}"
+        ) from None
+
+
+def lacks(path: str | pathlib.Path, name: str, arrays: dict[str, np.ndarray]) -> str:
+    """What to say of a file without the wanted array."""
+    held = ", ".join(arrays) or "nothing"
+    return f"{name}: {str(path)!r} lacks {name}; it holds {held}"
+
+
 def read_array(path: str | pathlib.Path, name: str) -> np.ndarray:
     """Reads an array from a file.
 
@@ -20,24 +49,10 @@ def read_array(path: str | pathlib.Path, name: str) -> np.ndarray:
       ValueError: a file that cannot be read or holds no such array, or a number
         instead of an array.
     """
-    try:
-        with open(path, "rb") as raw:
-            loaded = np.load(raw, allow_pickle=False)
-            if isinstance(loaded, np.ndarray):
-                array = loaded
-            elif name in loaded.files or len(loaded.files) == 1:
-                array = loaded[name if name in loaded.files else loaded.files[0]]
-            else:
-                raise LookupError(", ".join(loaded.files) or "nothing")
-    except LookupError as error:
-        raise ValueError(
-            f"{name}: {str(path)!r} lacks {name}; it holds {error.args[0]}"
-        ) from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        reason = getattr(error, "strerror", None) or "it holds no plain arrays"
-        raise ValueError(
-            f"{name}: cannot read {str(path)!r} as .npy or .npz: {reason}"
-        ) from None
+    arrays = read_arrays(path, name)
+    if name not in arrays and len(arrays) != 1:
+        raise ValueError(lacks(path, name, arrays))
+    array = arrays[name] if name in arrays else next(iter(arrays.values()))
     if array.ndim == 0:
         raise ValueError(f"{name}: got a single value, expected an array")
     return array
