@@ -36,6 +36,25 @@ def least_confidence(logits: jax.Array) -> jax.Array:
     return -jnp.expm1(jnp.max(_log_probabilities(logits), axis=-1))
 
 
+def low_max_logit(logits: jax.Array) -> jax.Array:
+    """Minus the largest logit, without a softmax.
+
+    The authors of MQNet (Park et al., NeurIPS 2022) rank by it where the paper says
+    least confidence. It depends on the common level of the logits, to which
+    probabilities are blind.
+
+    Args:
+      logits: (..., C) floats.
+
+    Returns:
+      (...) values, unbounded.
+    """
+    logits = jnp.asarray(logits)
+    return -jnp.max(
+        logits.astype(jnp.promote_types(logits.dtype, jnp.float32)), axis=-1
+    )
+
+
 def margin_uncertainty(logits: jax.Array) -> jax.Array:
     """One minus the gap between the two largest class probabilities, in [0, 1].
 
