@@ -31,6 +31,8 @@ from robustjax.losses.feature_penalties import (
 )
 from robustjax.losses.label_distributions import as_distributions as as_distributions
 from robustjax.losses.label_distributions import smooth_labels as smooth_labels
+from robustjax.losses.ranking import loss_prediction as loss_prediction
+from robustjax.losses.ranking import pairwise_ranking as pairwise_ranking
 from robustjax.losses.transition_corrected import (
     backward_corrected_ce as backward_corrected_ce,
 )

@@ -34,6 +34,13 @@ from robustjax.methods.jocor import jocor as jocor
 from robustjax.methods.label_ranking import RankedLabels as RankedLabels
 from robustjax.methods.label_ranking import rank_labels as rank_labels
 from robustjax.methods.mix_match import mix_match as mix_match
+from robustjax.methods.mqnet_meta import convert_scores as convert_scores
+from robustjax.methods.mqnet_meta import fit_mqnet as fit_mqnet
+from robustjax.methods.mqnet_meta import mqnet_scores as mqnet_scores
+from robustjax.methods.mqnet_rounds import iso_score_slope as iso_score_slope
+from robustjax.methods.mqnet_rounds import next_meta_model as next_meta_model
+from robustjax.methods.mqnet_rounds import query_scores as query_scores
+from robustjax.methods.mqnet_rounds import score_surface as score_surface
 from robustjax.methods.noise_adaptation import noise_adaptation as noise_adaptation
 from robustjax.methods.o2u_net import O2UNet as O2UNet
 from robustjax.methods.robust_losses import ROBUST_LOSSES as ROBUST_LOSSES

@@ -10,6 +10,8 @@ from robustjax.models.heteroscedastic import (
 )
 from robustjax.models.heteroscedastic import HeteroscedasticHead as HeteroscedasticHead
 from robustjax.models.mlp import MLP as MLP
+from robustjax.models.mqnet import LossPredictor as LossPredictor
+from robustjax.models.mqnet import MQNet as MQNet
 from robustjax.models.nine_layer_cnn import NineLayerCNN as NineLayerCNN
 from robustjax.models.noise_adaptation import NoiseAdaptation as NoiseAdaptation
 from robustjax.models.noise_adaptation import (

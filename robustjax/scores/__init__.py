@@ -43,6 +43,13 @@ from robustjax.scores.ood_detection import (
 from robustjax.scores.ood_detection import (
     ood_detection_metrics as ood_detection_metrics,
 )
+from robustjax.scores.purity import energy_purity as energy_purity
+from robustjax.scores.purity import max_softmax_purity as max_softmax_purity
+from robustjax.scores.purity import nearest_in_cosine as nearest_in_cosine
+from robustjax.scores.purity import nearest_ood_distance as nearest_ood_distance
+from robustjax.scores.purity import react_purity as react_purity
+from robustjax.scores.purity import react_threshold as react_threshold
 from robustjax.scores.uncertainty import entropy as entropy
 from robustjax.scores.uncertainty import least_confidence as least_confidence
+from robustjax.scores.uncertainty import low_max_logit as low_max_logit
 from robustjax.scores.uncertainty import margin_uncertainty as margin_uncertainty

@@ -1,5 +1,7 @@
 """Scores and embeddings in, indices out."""
 
+from robustjax.selection.badge import badge as badge
+from robustjax.selection.ccal import ccal as ccal
 from robustjax.selection.coverage_centric import coverage_centric as coverage_centric
 from robustjax.selection.entropy_propagation import (
     propagate_entropy as propagate_entropy,
