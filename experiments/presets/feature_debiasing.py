@@ -3,7 +3,9 @@
 The thesis (chapter 3) says "batch size 64" for all methods; its code gives TAUFE 32
 target and 32 OOD examples in a step and the standard training 64 target examples, so
 that at equal epochs TAUFE makes twice as many steps. Here all methods make the same
-number of steps, those of half batches of target examples.
+number of steps with equally many target examples in each, so that they differ in the
+OOD term alone. It matters: with 64 target examples in as many steps, the standard
+training of `composed_boxes` has 44.9 % mean IoU, with 32 it has 46.7 %.
 """
 
 from __future__ import annotations
@@ -75,9 +77,9 @@ class FeatureDebiasingConfig:
     )
     stratified: bool = option(False, "Draw equally many target examples per class.")
     standard_batch: str = option(
-        "full",
-        "Target examples per step of standard: full (batch_size) or half, as many as "
-        "the other methods have beside their OOD examples.",
+        "half",
+        "Target examples per step of standard: half, as many as the other methods "
+        "have beside their OOD examples, or full (batch_size).",
     )
     penalty_setting: str = option(
         "cifar", "A name in transforms.TAUFE_SETTINGS; the next three override it."
