@@ -54,6 +54,13 @@ def mesh() -> jax.sharding.Mesh:
     return jax.make_mesh((8,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _forgotten_programs():
+    """Compiled programs of thousands of tests would fill gigabytes."""
+    yield
+    jax.clear_caches()
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
     """A test that needs data fails if it skips although the data is there."""

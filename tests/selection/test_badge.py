@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from robustjax.selection import badge as badge_lib
+# The package exports the function of the same name.
+badge_lib = importlib.import_module("robustjax.selection.badge")
 
 
 def embeddings(logits, features):

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
+
 import numpy as np
 import pytest
 
-from robustjax.selection import ccal as ccal_lib
+# The package exports the function of the same name.
+ccal_lib = importlib.import_module("robustjax.selection.ccal")
+
 
 CLASSES = 3
 
