@@ -47,6 +47,18 @@ class OptimizerOptions:
     final_factor: float
     clip_norm: float
 
+    @classmethod
+    def of(cls, config: Any, **changes: Any) -> OptimizerOptions:
+        """The optimiser's part of a launcher's flags.
+
+        Args:
+          config: a configuration with `optimizer` and the fields of this class.
+          **changes: fields that it has otherwise, or under another name.
+        """
+        names = {field.name for field in dataclasses.fields(cls)} - {"name", *changes}
+        values = {name: getattr(config, name) for name in names}
+        return cls(name=config.optimizer, **values, **changes)
+
     def check(self) -> None:
         """Raises `ValueError` naming the flag that is out of range."""
         checks.one_of("optimizer", self.name, OPTIMIZERS)

@@ -135,18 +135,7 @@ def _check_counts(counts: tuple[int, ...]) -> None:
 def optimizer_options(config: FeatureDebiasingConfig) -> OptimizerOptions:
     """The optimiser's part of the flags."""
     drops = (max(1, round(share * config.epochs)) for share in config.drop_at)
-    return OptimizerOptions(
-        name=config.optimizer,
-        learning_rate=config.learning_rate,
-        schedule=config.schedule,
-        momentum=config.momentum,
-        nesterov=config.nesterov,
-        weight_decay=config.weight_decay,
-        drop_epochs=tuple(drops),
-        drop_factor=config.drop_factor,
-        final_factor=config.final_factor,
-        clip_norm=config.clip_norm,
-    )
+    return OptimizerOptions.of(config, drop_epochs=tuple(drops))
 
 
 def prepare(config: FeatureDebiasingConfig) -> Study:

@@ -70,18 +70,7 @@ def check(config: NoisyLabelsConfig) -> None:
 
 def optimizer_options(config: NoisyLabelsConfig) -> OptimizerOptions:
     """The optimiser's part of the flags."""
-    return OptimizerOptions(
-        name=config.optimizer,
-        learning_rate=config.learning_rate,
-        schedule=config.schedule,
-        momentum=config.momentum,
-        nesterov=config.nesterov,
-        weight_decay=config.weight_decay,
-        drop_epochs=config.drop_epochs,
-        drop_factor=config.drop_factor,
-        final_factor=config.final_factor,
-        clip_norm=config.clip_norm,
-    )
+    return OptimizerOptions.of(config)
 
 
 def prepare(config: NoisyLabelsConfig) -> Study:
