@@ -26,7 +26,14 @@ OUT_DIR = flags.DEFINE_string(
 )
 
 # What our code is compared with; its version belongs to the result where installed.
-_PEERS = ("torch", "scikit-learn", "faiss-cpu", "apricot-select", "cleanlab")
+_PEERS = (
+    "torch",
+    "scikit-learn",
+    "faiss-cpu",
+    "apricot-select",
+    "submodlib-py",
+    "cleanlab",
+)
 
 
 def interleaved(

@@ -39,8 +39,10 @@ from robustjax.selection.greedy import (
 
 # Candidates whose similarities to the whole pool are held at once.
 CANDIDATES = 64
-# Rows of Q or P compared with the pool at once.
+# Rows of Q or P (or of a kept kernel) compared with the pool at once.
 _BLOCK = 256
+# Bytes up to which all similarities are computed once and kept.
+KEEP_BYTES = 2**29
 # The number of examples that take part is rounded up, so that programs are compiled
 # for few of them.
 _ROUND_UP = 256
@@ -84,6 +86,19 @@ def _largest(pool: _Factors, others: _Factors, *, similarity: str) -> jax.Array:
     return jax.lax.fori_loop(0, -(-number // _BLOCK), block, jnp.zeros(size))
 
 
+@functools.partial(jax.jit, static_argnames="similarity")
+def _kernel(pool: _Factors, ground: _Factors, *, similarity: str) -> jax.Array:
+    """All similarities (N, G), made a block of rows at a time."""
+    size = pool[0][0].shape[0]
+
+    def block(first: jax.Array) -> jax.Array:
+        rows = jnp.minimum(first + jnp.arange(_BLOCK), size - 1)
+        return _similarities(_rows(pool, rows), ground, similarity)
+
+    blocks = jax.lax.map(block, jnp.arange(0, size, _BLOCK))
+    return blocks.reshape(-1, blocks.shape[-1])
+
+
 class _State(NamedTuple):
     covered: jax.Array
     bounds: jax.Array
@@ -105,6 +120,7 @@ class _Served(NamedTuple):
 def _advance(
     pool: _Factors,
     ground: _Factors,
+    kernel: jax.Array | None,
     high: jax.Array,
     layout: ClassLayout,
     state: _State,
@@ -130,7 +146,10 @@ def _advance(
         safe = jnp.minimum(rows, size - 1)
         usable = (rows < size) & (state.bounds[safe] > -jnp.inf)
         # All that a candidate can cover, held for the picks of this round.
-        columns = _similarities(_rows(pool, safe), ground, similarity)
+        if kernel is None:
+            columns = _similarities(_rows(pool, safe), ground, similarity)
+        else:
+            columns = kernel[safe]
         columns = jnp.minimum(columns, high[None])
 
         def serve(served: _Served) -> _Served:
@@ -191,6 +210,7 @@ def _maximise(
     budget: int,
     similarity: str,
     candidates: int,
+    keep_bytes: int,
     on_progress: Progress | None,
 ) -> Selection:
     """Lazy greedy for `sum_i clip(max_{j in A} s_ij, low_i, high_i) - low_i`."""
@@ -217,12 +237,16 @@ def _maximise(
         jnp.int32(0),
     )
     layout = class_layout(np.zeros(size, np.int32))
+    kernel = None
+    if 4 * (size + _BLOCK) * ground[0][0].shape[0] <= keep_bytes:
+        kernel = _kernel(pool, ground, similarity=similarity)
     made = 0
     step = budget if on_progress is None else max(1, budget // 100)
     while made < budget:
         state = _advance(
             pool,
             ground,
+            kernel,
             high,
             layout,
             state,
@@ -259,6 +283,7 @@ def facility_location_cmi(
     nu: float = 1.0,
     similarity: str = "shifted",
     candidates: int = CANDIDATES,
+    keep_bytes: int = KEEP_BYTES,
     on_progress: Progress | None = None,
 ) -> Selection:
     """Greedy maximisation of FLCMI, the conditional mutual information.
@@ -266,7 +291,8 @@ def facility_location_cmi(
     Gains are evaluated lazily, a block of candidates at a time by one matrix product,
     and picks are made from a block while its best beats the old gains of all others:
     the picks of the plain greedy algorithm, equal gains to the lowest index. Gains of
-    zero do not end the selection. Memory beside the features is `candidates × N`.
+    zero do not end the selection. Memory beside the features is `candidates × N`, but
+    of few examples all similarities are kept, which saves making them again.
 
     Features may be a tuple of factors: the cosine of outer products `r (x) h`, such as
     the gradients of a last layer with `r = softmax - onehot` and `h = [1, features]`,
@@ -282,6 +308,8 @@ def facility_location_cmi(
       similarity: "shifted", (1 + cos) / 2, or "cosine", of which negative values count
         as 0.
       candidates: evaluated together; of influence on time and memory only.
+      keep_bytes: up to so many bytes of similarities are kept, 4 N² if no example is
+        excluded; of influence on time and memory only.
       on_progress: called now and then with the picks made and the budget.
 
     Returns:
@@ -296,7 +324,9 @@ def facility_location_cmi(
     asked = _factors("query", query)
     _check_like("query", asked, points)
     high = jnp.maximum(eta * _largest(points, asked, similarity=similarity), low)
-    return _maximise(points, low, high, budget, similarity, candidates, on_progress)
+    return _maximise(
+        points, low, high, budget, similarity, candidates, keep_bytes, on_progress
+    )
 
 
 def facility_location_cg(
@@ -307,6 +337,7 @@ def facility_location_cg(
     nu: float = 1.0,
     similarity: str = "shifted",
     candidates: int = CANDIDATES,
+    keep_bytes: int = KEEP_BYTES,
     on_progress: Progress | None = None,
 ) -> Selection:
     """Greedy maximisation of FLCG, the conditional gain; facility location without P.
@@ -318,6 +349,7 @@ def facility_location_cg(
       nu: >= 0.
       similarity: "shifted" or "cosine".
       candidates: evaluated together.
+      keep_bytes: of similarities that may be kept.
       on_progress: called with the picks made and the budget.
 
     Returns:
@@ -328,7 +360,9 @@ def facility_location_cg(
     """
     points, low = _pool_and_low(pool, private, budget, nu, similarity, candidates)
     high = jnp.full_like(low, jnp.inf)
-    return _maximise(points, low, high, budget, similarity, candidates, on_progress)
+    return _maximise(
+        points, low, high, budget, similarity, candidates, keep_bytes, on_progress
+    )
 
 
 def _pool_and_low(

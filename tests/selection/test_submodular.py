@@ -43,14 +43,25 @@ def naive(value, budget, size=N):
 
 
 @settings(max_examples=20, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.sampled_from([(1.0, 0.8), (0.9, 0.5)]))
-def test_cmi_equals_numpy(seed, weights):
+@given(
+    st.integers(0, 2**32 - 1),
+    st.sampled_from([(1.0, 0.8), (0.9, 0.5)]),
+    st.sampled_from([0, 2**20]),
+)
+def test_cmi_equals_numpy(seed, weights, keep_bytes):
     eta, nu = weights
     pool, query, private = sets(seed)
     s = kernel(pool, pool)
     q, p = kernel(pool, query).max(axis=1), kernel(pool, private).max(axis=1)
     got = selection.facility_location_cmi(
-        pool, query, private, BUDGET, eta=eta, nu=nu, candidates=8
+        pool,
+        query,
+        private,
+        BUDGET,
+        eta=eta,
+        nu=nu,
+        candidates=8,
+        keep_bytes=keep_bytes,
     )
     picks, gains = naive(lambda a: cmi(s, q, p, a, eta, nu), BUDGET)
     separate = np.asarray(gains) > 1e-4
@@ -62,13 +73,23 @@ def test_cmi_equals_numpy(seed, weights):
 
 
 @settings(max_examples=20, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.sampled_from(["shifted", "cosine"]))
-def test_cg_equals_numpy(seed, similarity):
+@given(
+    st.integers(0, 2**32 - 1),
+    st.sampled_from(["shifted", "cosine"]),
+    st.sampled_from([0, 2**20]),
+)
+def test_cg_equals_numpy(seed, similarity, keep_bytes):
     pool, _, private = sets(seed)
     s = kernel(pool, pool, similarity)
     p = np.maximum(kernel(pool, private, similarity).max(axis=1), 0)
     got = selection.facility_location_cg(
-        pool, private, BUDGET, nu=0.7, similarity=similarity, candidates=8
+        pool,
+        private,
+        BUDGET,
+        nu=0.7,
+        similarity=similarity,
+        candidates=8,
+        keep_bytes=keep_bytes,
     )
     picks, gains = naive(lambda a: cmi(s, np.inf, p, a, 1.0, 0.7), BUDGET)
     np.testing.assert_array_equal(got.indices, picks)
