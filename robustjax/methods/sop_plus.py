@@ -33,6 +33,7 @@ def sop_plus(
     lr_v: float = 10.0,
     consistency: float = 0.9,
     balance: float = 0.1,
+    record: bool = False,
 ) -> Recipe:
     """Sparse over-parameterisation with consistency between views and class balance.
 
@@ -78,6 +79,9 @@ def sop_plus(
       lr_v: learning rate of v, >= 0.
       consistency: coefficient >= 0 of the divergence between the views.
       balance: coefficient >= 0 of the class balance.
+      record: whether to keep a `transforms.learning_record` of the weak view, as the
+        last rows of the state: `read_learning_record(state.loss_state.rows[-1], N)`.
+        Training is the same with and without.
 
     Returns:
       A recipe of one phase. Metrics: "loss", and "accuracy" on the weak view.
@@ -85,10 +89,13 @@ def sop_plus(
     Raises:
       ValueError: a number outside its range.
     """
-    transform = transforms.chain(
+    parts = [
         transforms.sop(lr_u, lr_v, balance=balance),
         transforms.consistency(consistency),
-    )
+    ]
+    if record:
+        parts.append(transforms.learning_record())
+    transform = transforms.chain(*parts)
     algorithm = supervised(
         model,
         transform,

@@ -123,6 +123,17 @@ def test_by_default_the_strong_view_is_another_weak_one():
     assert divergence(lambda key, x: x + jax.random.normal(key, x.shape)) > 0.05
 
 
+def test_a_record_changes_nothing_and_counts_every_visit():
+    plain, _ = recipe_problem.run_toy(small())
+    recorded, _ = recipe_problem.run_toy(small(record=True))
+    chex.assert_trees_all_close(recorded.params, plain.params, atol=1e-6)
+    *others, rows = recorded.loss_state.rows
+    chex.assert_trees_all_close(tuple(others), plain.loss_state.rows, atol=1e-6)
+    record = rj.transforms.read_learning_record(rows, toy.N)
+    np.testing.assert_array_equal(record.visits, 2)
+    assert np.isfinite(record.loss).all()
+
+
 def test_padding_is_inert():
     recipe = small(strong=lambda key, x: 0.5 * x)
     recipe_problem.assert_padding_is_inert(

@@ -1,0 +1,1 @@
+"""Launcher parts of data pruning under label noise."""

@@ -1,0 +1,74 @@
+"""Parts of the pruning study: schedules, what methods get, presets."""
+
+from __future__ import annotations
+
+import jax
+import numpy as np
+
+from experiments.presets.data_pruning import PRESETS, DataPruningConfig
+from experiments.pruning_study import programs, setup, subset_methods
+from experiments.pruning_study.subsets import select
+from experiments.pruning_study.warmup import Evaluation
+from robustjax import selection
+from robustjax.training import StopRequest
+
+SMALL = {"dataset": "digits", "hidden": (16,), "repeats": 1, "relabeler": "ce"}
+
+
+def test_the_warm_up_is_the_beginning_of_the_final_schedule():
+    """However long it is, and other than with a schedule of another length."""
+
+    def after_one_epoch(**given):
+        config = DataPruningConfig(**{**SMALL, **given})
+        task = setup.prepare(config)
+        program = programs.build(task).warmup
+        inputs = task.train.inputs
+        state = program.init(task.repeat_keys[:1], inputs)
+        held = program.make_data(inputs, task.given[:1])
+        return jax.tree.leaves(program.at(0).epoch(state, held)[0].params)
+
+    short, long = (after_one_epoch(epochs=4, warmup_epochs=w) for w in (1, 3))
+    for a, b in zip(short, long):
+        np.testing.assert_array_equal(a, b)
+    other = after_one_epoch(epochs=1, warmup_epochs=1)
+    assert max(np.abs(a - b).max() for a, b in zip(short, other)) > 1e-4
+
+
+def test_every_method_gets_what_it_needs_and_nested_ones_are(rng):
+    config = DataPruningConfig(**SMALL)
+    task = setup.prepare(config)
+    size = len(task.train)
+    features = rng.normal(size=(size, 4)).astype(np.float32)
+    p = rng.dirichlet(np.ones(10), size).astype(np.float32)
+    evaluation = Evaluation(
+        features=features,
+        probabilities=p,
+        losses=-np.log(p[np.arange(size), task.given[0]]),
+        forgetting=rng.integers(0, 4, size),
+        learned=rng.random(size) < 0.8,
+        margin=rng.normal(size=size),
+        view_features=features,
+        view_probabilities=p,
+    )
+    for name, method in subset_methods.SUBSET_METHODS.items():
+        fractions = (1.0, 1.0) if method.rule is None else (0.3, 0.6)
+        small, large = (
+            select(task, 0, evaluation, name, fraction, StopRequest())
+            for fraction in fractions
+        )
+        if subset_methods.is_nested(name):
+            begin = large.indices[: len(small.indices)]
+            np.testing.assert_array_equal(begin, small.indices, err_msg=name)
+    rules = {method.rule for method in subset_methods.SUBSET_METHODS.values()}
+    assert rules - {None} == set(selection.PRUNING_METHODS)
+
+
+def test_presets_are_valid():
+    for name in PRESETS:
+        found, config = setup.resolve(name, {})
+        assert found == name
+        setup.check(config)
+    _, config = setup.resolve("cifar10_n", {"hyperparameters": ("lr_u=3",)})
+    assert config.hyperparameters[-1] == "lr_u=3"
+    assert (config.epochs, config.threshold, config.label_set) == (300, 0.975, "worse")
+    assert setup.resolve(None, {"dataset": "cifar100_n"})[1].warmup_epochs == 30
