@@ -3,10 +3,13 @@
     python -m experiments.feature_debiasing --task=classification
     python -m experiments.feature_debiasing --preset=composed_boxes --box_loss=d_iou
     python -m experiments.feature_debiasing --preset=cifar10 --num_examples=500,0
+    python -m experiments.feature_debiasing --training=adversarial
+    python -m experiments.feature_debiasing --training=mix_match --num_examples=250,1000
+    python -m experiments.feature_debiasing --training=pretrained --fine_tune=all
 
 Every method is trained on every number of examples. Without --preset and --dataset,
-the task's preset for CPUs is taken. A run that was killed continues where it was when
-the same command is given again.
+the preset of the task and the training for CPUs is taken. A run that was killed
+continues where it was when the same command is given again.
 """
 
 from __future__ import annotations
@@ -21,7 +24,10 @@ from robustjax.training import StopRequest
 
 _PRESET = flags.DEFINE_string("preset", None, f"One of {', '.join(PRESETS)}.")
 _METHODS = flags.DEFINE_list(
-    "methods", None, "Of standard, oat, taufe; by default all that the task allows."
+    "methods",
+    None,
+    "Of standard, oat, taufe, and joint with training=pretrained; by default all that "
+    "the task and the training allow.",
 )
 _RUNS = flags.DEFINE_string("run_dir", "runs", "Where run folders go.")
 _NAME = flags.DEFINE_string("name", None, "Name of the run; made up by default.")

@@ -2,29 +2,40 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import optax
 
 from experiments.common.channel_statistics import channel_statistics
 from experiments.common.config_flags import errors_name_flags
 from experiments.common.networks import make_network
 from experiments.common.optimizer import make_optimizer
-from experiments.feature_training.augmentations import make_augmentations
+from experiments.feature_training.augmentations import (
+    Augmentations,
+    make_augmentations,
+)
+from experiments.feature_training.combinations import WITH_OOD
+from experiments.feature_training.normalized import normalized
 from experiments.feature_training.setup import Study, optimizer_options
 from experiments.presets.feature_debiasing import FeatureDebiasingConfig
 from robustjax import data, models, transforms
-from robustjax.methods.feature_debiasing import feature_debiasing
+from robustjax.methods.adversarial import Attack
+from robustjax.methods.feature_debiasing import feature_debiasing, with_roles
 from robustjax.training import (
     Execution,
+    Recipe,
     RecipeProgram,
+    TrainState,
+    as_float,
     choose_execution,
     data_mesh,
     init_variables,
 )
-from robustjax.training.supervised import Preprocess
+from robustjax.training.supervised import Preprocess, unchanged
 from robustjax.transforms import ExampleSpec, LossTransform, TaufeSetting
 
 
@@ -40,6 +51,27 @@ class Network(NamedTuple):
     model: nn.Module
     preprocess: Preprocess
     execution: Execution
+
+
+class Training(NamedTuple):
+    """One method on one number of examples.
+
+    Attributes:
+      program: what is run.
+      begin: `(state, repeats) -> state` before the first step, leaves (R, ...): gives
+        these repeats what is their own, such as the examples they train on.
+      images: that an epoch trains on, for the speed.
+      variables: `(params, model_state) -> (params, model_state)` of the network that
+        is measured.
+    """
+
+    program: RecipeProgram
+    begin: Callable[[TrainState, slice], TrainState]
+    images: int
+    variables: Callable[[Any, Any], tuple[Any, Any]] = lambda params, state: (
+        params,
+        state,
+    )
 
 
 def has_feature_map(model: nn.Module) -> bool:
@@ -65,12 +97,22 @@ def make_loss(method: str, config: FeatureDebiasingConfig) -> LossTransform:
     head = transforms.ce()
     if config.task == "boxes":
         head = transforms.box_head(config.box_loss)  # type: ignore[arg-type]
-    if method == "standard":
-        return head
+    penalty = make_penalty(method, config)
+    return head if penalty is None else transforms.chain(head, penalty)
+
+
+def make_penalty(method: str, config: FeatureDebiasingConfig) -> LossTransform | None:
+    """What a method asks of OOD examples, if anything.
+
+    Raises:
+      ValueError: hyper-parameters out of range.
+    """
+    if method not in WITH_OOD:
+        return None
     if method == "oat":
         with errors_name_flags(weight="oat_weight"):
-            return transforms.chain(head, transforms.oat(config.oat_weight))
-    return transforms.chain(head, transforms.taufe(**taufe_setting(config)._asdict()))
+            return transforms.oat(config.oat_weight)
+    return transforms.taufe(**taufe_setting(config)._asdict())
 
 
 def build_network(study: Study) -> Network:
@@ -111,7 +153,10 @@ def build_network(study: Study) -> Network:
     if config.task == "localization":
         _check_activation_map(config)
     mean, deviation = channel_statistics(study.target.train.inputs)
-    preprocess = data.normalize(mean, deviation)
+    preprocess: Preprocess = data.normalize(mean, deviation)
+    if config.training in ("adversarial", "pretrained"):
+        # Attacks move pixels, and views are made of them.
+        model, preprocess = normalized(model, mean, deviation), as_float
     with errors_name_flags(inputs="network"):
         sample = preprocess(jnp.asarray(study.target.test.inputs[:1]))
         jax.eval_shape(
@@ -131,10 +176,50 @@ def _check_activation_map(config: FeatureDebiasingConfig) -> None:
         )
 
 
-def build_program(
-    study: Study, network: Network, method: str, count: int
+def make_changes(study: Study) -> Augmentations:
+    """The augmentations of a study; OOD images have one in any case."""
+    config = study.config
+    change = make_augmentations(
+        config.augment,
+        config.ood_augment,
+        boxes=config.task == "boxes",
+        train_size=study.pool.shape[1:3],
+        size=study.target.test.inputs.shape[1:3],
+    )
+    return change._replace(ood=change.ood or unchanged)
+
+
+def compiled(
+    recipe: Recipe, study: Study, network: Network, batch_size: int
 ) -> RecipeProgram:
-    """The program of a method for a number of examples.
+    """The program of a recipe on the pool of a study.
+
+    Raises:
+      ValueError: batches that do not fit the data.
+    """
+    devices = jax.device_count()
+    return RecipeProgram(
+        recipe,
+        ExampleSpec(len(study.pool), study.target.train.num_classes, pad_to=devices),
+        batch_size=batch_size,
+        execution=network.execution,
+        mesh=data_mesh() if devices > 1 else None,
+        block_size=1000,
+    )
+
+
+def build_training(
+    study: Study,
+    network: Network,
+    method: str,
+    count: int,
+    *,
+    attack: Attack | None = None,
+    wrap: Callable[
+        [optax.GradientTransformation], optax.GradientTransformation
+    ] = lambda optimizer: optimizer,
+) -> Training:
+    """The training of a method on a number of examples.
 
     All methods make as many steps, those that go once through the target examples in
     half batches. What is random in all methods draws from the same keys.
@@ -144,6 +229,8 @@ def build_program(
       network: of the study.
       method: its name.
       count: target examples, a key of `study.roles`.
+      attack: moves the target examples; by default nothing does.
+      wrap: applied to the optimiser.
 
     Raises:
       ValueError: settings that do not fit the data.
@@ -151,34 +238,27 @@ def build_program(
     config = study.config
     half = config.batch_size // 2
     steps = -(-count // half)
-    change = make_augmentations(
-        config.augment,
-        config.ood_augment,
-        boxes=config.task == "boxes",
-        train_size=study.pool.shape[1:3],
-        size=study.target.test.inputs.shape[1:3],
-    )
+    use_ood = method in WITH_OOD
+    change = make_changes(study)
     recipe = feature_debiasing(
         network.model,
         make_loss(method, config),
-        make_optimizer(optimizer_options(config), config.epochs, steps),
+        wrap(make_optimizer(optimizer_options(config), config.epochs, steps)),
         epochs=config.epochs,
         roles=study.roles[count][0],
-        use_ood=method != "standard",
+        use_ood=use_ood,
         steps_per_epoch=steps,
         outputs="boxes" if config.task == "boxes" else "logits",
         augment=change.target,
         augment_located=change.located,
-        ood_augment=change.ood or (lambda key, inputs: inputs),
+        ood_augment=change.ood,
+        attack=attack,
         preprocess=network.preprocess,
     )
-    devices = jax.device_count()
-    alone = method == "standard" and config.standard_batch == "half"
-    return RecipeProgram(
-        recipe,
-        ExampleSpec(len(study.pool), study.target.train.num_classes, pad_to=devices),
-        batch_size=half if alone else config.batch_size,
-        execution=network.execution,
-        mesh=data_mesh() if devices > 1 else None,
-        block_size=1000,
+    alone = not use_ood and config.standard_batch == "half"
+    batch_size = half if alone else config.batch_size
+    return Training(
+        program=compiled(recipe, study, network, batch_size),
+        begin=lambda state, repeats: with_roles(state, study.roles[count][repeats]),
+        images=steps * batch_size,
     )

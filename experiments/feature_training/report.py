@@ -17,6 +17,7 @@ Results = Mapping[tuple[str, int], Curves]
 
 TITLES = {
     "test_accuracy": "test accuracy (%)",
+    "adversarial_accuracy": "accuracy under attack (%)",
     "test_iou": "mean IoU (%)",
     "max_box_accuracy": "GT-known Loc (%), best threshold",
     "fixed_box_accuracy": "GT-known Loc (%), threshold 0.2",
@@ -24,7 +25,13 @@ TITLES = {
     "test_norm": "norm of activations, test images",
     "class_cosine": "cosine of activations between classes",
 }
-_SHARES = ("test_accuracy", "test_iou", "max_box_accuracy", "fixed_box_accuracy")
+_SHARES = (
+    "test_accuracy",
+    "adversarial_accuracy",
+    "test_iou",
+    "max_box_accuracy",
+    "fixed_box_accuracy",
+)
 
 
 def last_values(curves: Curves) -> dict[str, np.ndarray]:

@@ -16,13 +16,13 @@ from experiments.common.repeats import (
     read_curves,
     run_repeats,
 )
+from experiments.feature_training.adversarial import AdversarialClassification
 from experiments.feature_training.boxes import Boxes
 from experiments.feature_training.classification import Classification
 from experiments.feature_training.localization import Localization
-from experiments.feature_training.programs import Network
+from experiments.feature_training.programs import Network, Training
 from experiments.feature_training.setup import Study
-from robustjax.methods.feature_debiasing import with_roles
-from robustjax.training import MetricLog, RecipeProgram, StopRequest, TrainState
+from robustjax.training import MetricLog, StopRequest, TrainState
 from robustjax.training.mesh import data_mesh, state_sharding
 
 
@@ -42,6 +42,8 @@ def make_measure(study: Study, network: Network) -> Measure:
         "boxes": Boxes,
         "localization": Localization,
     }
+    if study.config.training == "adversarial":
+        return AdversarialClassification(study, network)
     return kinds[study.config.task](study, network)
 
 
@@ -58,16 +60,23 @@ def activations_path(folder: pathlib.Path, method: str, count: int) -> pathlib.P
 class Watch:
     """Measures a group of repeats after an epoch, one after the other."""
 
-    def __init__(self, measure: Measure, last_epoch: int, picture: pathlib.Path | None):
+    def __init__(
+        self,
+        measure: Measure,
+        variables: Callable[[Any, Any], tuple[Any, Any]],
+        last_epoch: int,
+        picture: pathlib.Path | None,
+    ):
         """Takes what to measure.
 
         Args:
           measure: of one repeat.
+          variables: see `Training`.
           last_epoch: counted from 0; activations are kept after it.
           picture: file for the activations of the first repeat of this group, or
             None.
         """
-        self._measure = measure
+        self._measure, self._variables = measure, variables
         self._last_epoch = last_epoch
         self._picture = picture
 
@@ -78,17 +87,22 @@ class Watch:
             params, model_state = jax.tree.map(
                 lambda x, repeat=repeat: x[repeat], (state.params, state.model_state)
             )
+            params, model_state = self._variables(params, model_state)
             found.append(self._measure(params, model_state))
-            wanted = repeat == 0 and epoch == self._last_epoch
-            if wanted and self._picture and isinstance(self._measure, Classification):
-                self._measure.save_activations(params, model_state, self._picture)
+            if epoch < self._last_epoch:
+                continue
+            if isinstance(self._measure, AdversarialClassification):
+                found[-1] |= self._measure.at_end(params, model_state)
+            picture = self._picture if repeat == 0 else None
+            if picture and isinstance(self._measure, Classification):
+                self._measure.save_activations(params, model_state, picture)
         return {name: np.array([each[name] for each in found]) for name in found[0]}
 
 
 def run_method(
     method: str,
     count: int,
-    program: RecipeProgram,
+    training: Training,
     study: Study,
     network: Network,
     measure: Measure,
@@ -102,7 +116,7 @@ def run_method(
     Args:
       method: its name.
       count: target examples, a key of `study.roles`.
-      program: of both.
+      training: of both.
       study: data and draws.
       network: of the study.
       measure: what is watched.
@@ -112,6 +126,7 @@ def run_method(
       stop: checked after every epoch.
     """
     config = study.config
+    program = training.program
     epochs = program.recipe.epochs
     height, width = study.target.test.inputs.shape[1:3]
 
@@ -119,22 +134,22 @@ def run_method(
         return np.broadcast_to(values, (repeats, *values.shape))
 
     def prepare(repeats: slice) -> Prepared:
-        roles = study.roles[count][repeats]
+        keys = study.repeat_keys[repeats]
         extras = {}
         if study.boxes is not None:
-            extras["box"] = repeated(study.boxes, len(roles))
-        data = program.make_data(pool, repeated(study.labels, len(roles)), extras)
+            extras["box"] = repeated(study.boxes, len(keys))
+        data = program.make_data(pool, repeated(study.labels, len(keys)), extras)
         # Parameters are made for the size that augmentation leaves.
         sample = pool[:1, :height, :width]
-        state = program.init(study.repeat_keys[repeats], sample)
-        state = with_roles(state, roles)
+        state = training.begin(program.init(keys, sample), repeats)
         if jax.device_count() > 1:
             layout = state_sharding(state, data_mesh(), repeats=True)
             state = jax.device_put(state, layout)
         picture = None
         if repeats.start == 0 and config.picture_examples:
             picture = activations_path(folder, method, count)
-        return Prepared(data, state, Watch(measure, epochs - 1, picture))
+        watch = Watch(measure, training.variables, epochs - 1, picture)
+        return Prepared(data, state, watch)
 
     run_repeats(
         run_name(method, count),
@@ -149,7 +164,19 @@ def run_method(
         shown=("loss", measure.headline[0]),
         watch_every_epochs=config.watch_every_epochs,
     )
-    steps = -(-count // (config.batch_size // 2))
-    half = method == "standard" and config.standard_batch == "half"
-    images = steps * config.batch_size // (2 if half else 1)
-    return read_curves(run_name(method, count), log, images, epochs)
+    name = run_name(method, count)
+    return _with_last(read_curves(name, log, training.images, epochs), name, log)
+
+
+def _with_last(curves: Curves, name: str, log: MetricLog) -> Curves:
+    """The curves with what was measured after the last epoch alone, NaN before."""
+    last = [r for r in log.records if r["method"] == name]
+    last = [r for r in last if r["epoch"] == curves.epochs[-1] - 1]
+    last.sort(key=lambda record: record["group"])
+    values = dict(curves.values)
+    for key in last[0]["of_repeats"]:
+        if key not in values:
+            ends = np.concatenate([r["of_repeats"][key] for r in last])
+            unknown = np.full((len(ends), len(curves.epochs) - 1), np.nan)
+            values[key] = np.concatenate([unknown, ends[:, None]], axis=1)
+    return curves._replace(values=values)

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from experiments.common.optimizer import OptimizerOptions
-from experiments.feature_training import augmentations
+from experiments.feature_training import augmentations, combinations
 from experiments.feature_training.ood_sources import (
     OodImages,
     check_sources,
@@ -23,7 +23,6 @@ from robustjax.transforms import TAUFE_SETTINGS
 from robustjax.transforms.box_head import BOX_LOSSES
 
 TASKS = ("classification", "boxes", "localization")
-METHODS = ("standard", "oat", "taufe")
 
 
 class Study(NamedTuple):
@@ -53,35 +52,27 @@ class Study(NamedTuple):
     def title(self) -> str:
         """For people and plots."""
         config = self.config
-        loss = f" by {config.box_loss}" if config.task == "boxes" else ""
+        how = f" by {config.box_loss}" if config.task == "boxes" else ""
+        if config.training != "plain":
+            how = f" ({config.training})"
         return (
-            f"{config.task}{loss} on {self.target.train.name}, OOD from "
+            f"{config.task}{how} on {self.target.train.name}, OOD from "
             f"{', '.join(config.ood)}, {config.repeats} repeat(s)"
         )
 
 
-def check_methods(names: tuple[str, ...] | None, task: str) -> tuple[str, ...]:
-    """The methods to train, by default all that the task allows.
+def check_methods(
+    names: tuple[str, ...] | None, config: FeatureDebiasingConfig
+) -> tuple[str, ...]:
+    """The methods to train, by default all that the task and the training allow.
 
     Raises:
-      ValueError: an unknown task; none, an unknown or a repeated method; OAT without
-        a softmax.
+      ValueError: an unknown task or training; none, an unknown or a repeated method;
+        one that does not fit the task or the training.
     """
-    checks.one_of("task", task, TASKS)
-    if names is None:
-        return METHODS if task != "boxes" else ("standard", "taufe")
-    if not names:
-        raise ValueError("methods: got none, expected at least one")
-    for name in names:
-        checks.one_of("methods", name, METHODS)
-    if len(set(names)) < len(names):
-        raise ValueError(f"methods: got {','.join(names)}, expected each name once")
-    if task == "boxes" and "oat" in names:
-        raise ValueError(
-            "methods: got oat with task=boxes, expected standard or taufe: OAT acts on "
-            "the softmax, which a regression of boxes does not have"
-        )
-    return tuple(names)
+    checks.one_of("task", config.task, TASKS)
+    checks.one_of("training", config.training, combinations.TRAININGS)
+    return combinations.check_methods(names, config)
 
 
 def check(config: FeatureDebiasingConfig) -> None:
@@ -115,6 +106,7 @@ def check(config: FeatureDebiasingConfig) -> None:
     checks.in_range("oat_weight", config.oat_weight, 0, high_open=True)
     for share in config.drop_at:
         checks.in_range("drop_at", share, 0, 1)
+    combinations.check(config)
     augmentations.check(
         config.augment, config.ood_augment, boxes=config.task == "boxes"
     )
@@ -155,7 +147,8 @@ def prepare(config: FeatureDebiasingConfig) -> Study:
                 f"num_examples: got {count}, expected at most the {num_targets} of "
                 f"{target.train.name}"
             )
-        if count > num_ood:
+        # MixMatch draws from all OOD images, however few.
+        if count > num_ood and config.training != "mix_match":
             raise ValueError(
                 f"num_examples: got {count}, expected at most the {num_ood} OOD images "
                 f"of {','.join(config.ood)} (see --ood_count)"

@@ -5,23 +5,28 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax.numpy as jnp
 
 from experiments.common import run_folder
-from experiments.feature_training import report, setup
+from experiments.feature_training import combinations, report, setup
+from experiments.feature_training.adversarial import build_adversarial
 from experiments.feature_training.pictures import plot_activations
+from experiments.feature_training.pretraining import Pretraining, build_fine_tuning
 from experiments.feature_training.programs import (
+    Training,
     build_network,
-    build_program,
+    build_training,
     taufe_setting,
 )
 from experiments.feature_training.runner import make_measure, run_method
+from experiments.feature_training.semi_supervised import build_mix_match
 from experiments.presets.feature_debiasing import (
     PRESETS,
     TASK_PRESETS,
+    TRAINING_PRESETS,
     FeatureDebiasingConfig,
 )
 from robustjax import checks
@@ -42,35 +47,61 @@ def resolve(
     """The preset's name and the settings.
 
     Args:
-      preset: as given, or None for that of the task if no data set is given.
+      preset: as given, or None for that of the task and the training if no data set
+        is given.
       given: the fields that were given as flags.
 
     Raises:
-      ValueError: an unknown preset or task.
+      ValueError: an unknown preset, task or training, or a flag of another training.
     """
     if preset is None and "dataset" not in given:
         task = given.get("task", FeatureDebiasingConfig.task)
+        training = given.get("training", FeatureDebiasingConfig.training)
         checks.one_of("task", task, TASK_PRESETS)
+        checks.one_of("training", training, combinations.TRAININGS)
         preset = TASK_PRESETS[task]
+        if task == "classification":
+            preset = TRAINING_PRESETS.get(training, preset)
     if preset is not None:
         checks.one_of("preset", preset, PRESETS)
-    return preset, FeatureDebiasingConfig(**{**PRESETS.get(preset or "", {}), **given})
+    config = FeatureDebiasingConfig(**{**PRESETS.get(preset or "", {}), **given})
+    combinations.check_given(given, config.training)
+    return preset, config
 
 
 def _default_name(config: FeatureDebiasingConfig, preset: str | None) -> str:
     name = preset or pathlib.Path(config.dataset).stem
     if config.task not in name and (preset is None or preset in TASK_PRESETS):
         name = f"{name}-{config.task}"
+    if config.training != "plain" and config.training not in name:
+        name = f"{name}-{config.training}"
     return f"{name}-{config.box_loss}" if config.task == "boxes" else name
+
+
+_BUILDERS: dict[str, Callable[..., Training]] = {
+    "plain": build_training,
+    "adversarial": build_adversarial,
+    "mix_match": build_mix_match,
+    "pretrained": build_fine_tuning,
+}
 
 
 def _describe(method: str, config: FeatureDebiasingConfig) -> str:
     """One line on what a method does in a step."""
     half = config.batch_size // 2
-    if method == "standard":
-        alone = half if config.standard_batch == "half" else config.batch_size
-        return f"batches of {alone} target examples"
-    both = f"batches of {half} target and {half} OOD examples"
+    if config.training == "mix_match":
+        mine = f"{half} labelled, {half} unlabelled"
+    elif method in combinations.WITH_OOD or config.standard_batch == "half":
+        mine = f"{half} target"
+    else:
+        mine = f"{config.batch_size} target"
+    start = ""
+    if config.training == "pretrained":
+        images = "target" if method == "standard" else "target and OOD"
+        start = f"SimCLR on {images} images, then "
+    if method not in combinations.WITH_OOD:
+        return f"{start}batches of {' and'.join(mine.rsplit(',', 1))} examples"
+    both = f"{start}batches of {mine} and {half} OOD examples"
     if method == "oat":
         return f"{both}, cross-entropy with the uniform times {config.oat_weight:g}"
     setting = taufe_setting(config)
@@ -107,16 +138,19 @@ def run_study(
     """
     preset, config = resolve(preset, given)
     names = None if method_names is None else tuple(method_names)
-    methods = setup.check_methods(names, config.task)
+    methods = setup.check_methods(names, config)
     study = setup.prepare(config)
     # Everything is built before anything trains.
     network = build_network(study)
-    programs = {
-        (method, count): build_program(study, network, method, count)
+    build = _BUILDERS[config.training]
+    trainings = {
+        (method, count): build(study, network, method, count)
         for count in study.roles
         for method in methods
     }
     measure = make_measure(study, network)
+    pretrained = config.training == "pretrained"
+    pretraining = Pretraining(study, network) if pretrained else None
 
     folder = run_folder.open_run_folder(
         os.path.join(run_dir, "feature_debiasing"),
@@ -135,12 +169,13 @@ def run_study(
         print(f"{method}: {_describe(method, config)}")
     log = MetricLog(folder)
     pool = jnp.asarray(study.pool)
-    results = {
-        (method, count): run_method(
-            method, count, program, study, network, measure, pool, folder, log, stop
+    results = {}
+    for (method, count), training in trainings.items():
+        if pretraining is not None:
+            training = pretraining.before(training, method, folder, log, stop)
+        results[method, count] = run_method(
+            method, count, training, study, network, measure, pool, folder, log, stop
         )
-        for (method, count), program in programs.items()
-    }
     log.close()
 
     main = measure.headline[0]
@@ -150,9 +185,10 @@ def run_study(
     print(f"\n{report.tables(results, measure.headline)}\n")
     if detects:
         print(f"{report.detection_table(results)}\n")
-    text = report.meaning(results, main)
-    if text:
-        print(text)
+    for name in (main, "adversarial_accuracy"):
+        text = report.meaning(results, name) if name in measure.headline else ""
+        if text:
+            print(text)
     files = ["curves.png", "summary.csv"] + ["detection.csv"] * detects
     names_of_classes = study.target.train.class_names
     largest = max(study.roles)

@@ -1,0 +1,466 @@
+"""TAUFE with adversarial training, MixMatch and SimCLR: flags, measures, continuing."""
+
+from __future__ import annotations
+
+import csv
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments.feature_training import combinations, setup
+from experiments.feature_training.adversarial import AdversarialClassification
+from experiments.feature_training.normalized import frozen, normalized
+from experiments.feature_training.pretraining import (
+    Pretraining,
+    build_fine_tuning,
+    make_pretraining_optimizer,
+)
+from experiments.feature_training.programs import build_network, build_training
+from experiments.feature_training.semi_supervised import _optimizer, build_mix_match
+from experiments.feature_training.study import resolve, run_study
+from experiments.presets.feature_debiasing import (
+    PRESETS,
+    TRAINING_PRESETS,
+    FeatureDebiasingConfig,
+)
+from robustjax import data, models
+from robustjax.data import make_dataset, save_npz
+from robustjax.training import (
+    InterruptedRunError,
+    MetricLog,
+    StopRequest,
+    init_variables,
+)
+from robustjax.training.metrics import read_jsonl
+
+FLAGS = {
+    "network": "mlp",
+    "hidden": (6,),
+    "num_examples": (16,),
+    "epochs": 2,
+    "repeats": 2,
+    "parallel_repeats": 2,
+    "batch_size": 16,
+    "watch_every_epochs": 1,
+    "checkpoint_every_epochs": 1,
+    "ood_count": 24,
+    "ood_test_count": 8,
+}
+ATTACK = {"training": "adversarial", "attack_steps": 2, "test_attack_steps": 3}
+MIX = {"training": "mix_match", "ramp_up_steps": 4}
+SIMCLR = {
+    "training": "pretrained",
+    "pretraining_epochs": 2,
+    "pretraining_batch_size": 24,
+    "projection": (4,),
+}
+
+
+@pytest.fixture(scope="module")
+def sets(tmp_path_factory):
+    """A target with a bright row per class, and other images, as .npz files."""
+    folder = tmp_path_factory.mktemp("sets")
+    for seed, name in enumerate(("target", "other")):
+        splits = {}
+        for number, split in enumerate(("train", "test")):
+            rng = np.random.default_rng([seed, number])
+            labels = np.arange(48) % 3
+            pixels = rng.integers(0, 80, (48, 8, 8, 3), np.uint8)
+            if name == "target":
+                pixels[np.arange(48), 2 * labels] += 150
+            names = [f"{name}{c}" for c in "xyz"]
+            splits[split] = make_dataset(pixels, labels, class_names=names)
+        save_npz(folder / f"{name}.npz", **splits)
+    return {name: str(folder / f"{name}.npz") for name in ("target", "other")}
+
+
+def fields_of(sets, given):
+    return {"dataset": sets["target"], "ood": (sets["other"],), **FLAGS, **given}
+
+
+class Stop(StopRequest):
+    """Ends a run after so many epochs, or never."""
+
+    def __init__(self, epochs=-1):
+        super().__init__()
+        self._left = epochs
+
+    def check(self):
+        self._left -= 1
+        if self._left == 0:
+            self.signal_name = "SIGTERM"
+        super().check()
+
+
+def run(folder, sets, methods=None, stop=None, **given):
+    methods = given.pop("methods", methods)
+    fields = fields_of(sets, given)
+    stop = stop or Stop()
+    return run_study(methods, None, fields, run_dir=str(folder), name="run", stop=stop)
+
+
+def study_of(sets, **given):
+    study = setup.prepare(FeatureDebiasingConfig(**fields_of(sets, given)))
+    return study, build_network(study)
+
+
+def begun(training, study, repeats):
+    keys = study.repeat_keys[repeats]
+    return training.begin(training.program.init(keys, study.pool[:1]), repeats)
+
+
+def read_rows(path):
+    with open(path) as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"training": "mixmatch"}, "training: unknown 'mixmatch' .*mean 'mix_match'"),
+        (
+            {"training": "mix_match", "task": "boxes"},
+            "training: got mix_match with task=boxes, expected task=classification",
+        ),
+        ({"attack_steps": 7}, "attack_steps: got 7 with training=plain, expected trai"),
+        (
+            {**MIX, "fine_tune": "all"},
+            "fine_tune: got all with training=mix_match, expected training=pretrained",
+        ),
+        ({**ATTACK, "attack_radius": -1.0}, "attack_radius: got -1.0"),
+        ({**ATTACK, "attack_step_size": 0.0}, "attack_step_size: got 0.0"),
+        ({**ATTACK, "test_attack_steps": 0}, "test_attack_steps: got 0"),
+        ({**ATTACK, "attack_test_count": 0}, "attack_test_count: got 0"),
+        ({**ATTACK, "methods": ("joint",)}, "methods: unknown 'joint'"),
+        ({**MIX, "num_examples": (0,)}, r"num_examples: got 0 \(all\) with training=m"),
+        ({**MIX, "num_examples": (48,)}, "num_examples: got 48 .*fewer than the 48"),
+        ({**MIX, "standard_batch": "full"}, "standard_batch: got full with training=m"),
+        ({**MIX, "lambda_u": -1.0}, "lambda_u: got -1.0"),
+        ({**MIX, "sharpening_temperature": 0.0}, "sharpening_temperature: got 0.0"),
+        ({**MIX, "average_decay": 1.0}, "average_decay: got 1.0"),
+        ({**MIX, "kernel_decay": 0.1}, "kernel_decay: got 0.1 with optimizer=sgd"),
+        (
+            {**SIMCLR, "methods": ("taufe",)},
+            "methods: got taufe with fine_tune=head, expected fine_tune=all, or joint",
+        ),
+        ({**SIMCLR, "fine_tune": "last"}, "fine_tune: unknown 'last'"),
+        ({**SIMCLR, "projection": ()}, "projection: got no layer"),
+        (
+            {**SIMCLR, "pretraining_warmup_epochs": 2},
+            "pretraining_warmup_epochs: got 2",
+        ),
+        (
+            {**SIMCLR, "pretraining_batch_size": 49},
+            "pretraining_batch_size: got 49, expected at most .* 48",
+        ),
+        ({**SIMCLR, "pretraining_optimizer": "sgd"}, "pretraining_optimizer: unknown"),
+        ({**SIMCLR, "contrast_temperature": 0.0}, "contrast_temperature: got 0.0"),
+    ],
+)
+def test_bad_flags_are_named_before_any_training(tmp_path, sets, given, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        run(tmp_path, sets, **given)
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.iterdir()), "a run folder was left behind"
+
+
+def test_an_attack_needs_pixels(tmp_path, sets):
+    target = data.load(sets["target"], "train")
+    labels = target.labels
+    pixels = target.inputs.astype(np.float32)
+    splits = {
+        f"{split}_{key}": value
+        for split in ("train", "test")
+        for key, value in (("inputs", pixels), ("labels", labels))
+    }
+    np.savez(tmp_path / "wide.npz", **splits)
+    with pytest.raises(ValueError, match=r"dataset: got pixels from 0 to 2\d\d with"):
+        run(
+            tmp_path / "runs",
+            sets,
+            dataset=str(tmp_path / "wide.npz"),
+            ood=("textures",),
+            **ATTACK,
+        )
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("training", [ATTACK, MIX, SIMCLR], ids=lambda t: t["training"])
+def test_killed_runs_continue_to_the_same_results(tmp_path, sets, capsys, training):
+    methods = ("standard", "joint") if training is SIMCLR else ("standard", "taufe")
+    given = {**training, "checkpoint_every_epochs": 2}
+    epochs = 5 if training is SIMCLR else 3
+    whole = run(tmp_path / "whole", sets, methods, **given)
+    stopped = 0
+    while True:
+        try:
+            folder = run(tmp_path / "killed", sets, methods, stop=Stop(epochs), **given)
+            break
+        except InterruptedRunError:
+            stopped += 1
+    assert stopped
+    want = (whole / "summary.csv").read_bytes()
+    assert (folder / "summary.csv").read_bytes() == want
+    records = [read_jsonl(each / "metrics.jsonl") for each in (whole, folder)]
+    timeless = [[{**r, "seconds": 0} for r in each] for each in records]
+    assert timeless[0] == timeless[1]
+    rows = read_rows(folder / "summary.csv")
+    assert [row["method"] for row in rows] == list(methods)
+    assert all(row["repeats"] == "2" for row in rows)
+    printed = capsys.readouterr().out
+    assert "test accuracy (%), N =" in printed
+    assert f"{methods[1]} against standard, test accuracy" in printed
+    if training is ATTACK:
+        assert "accuracy under attack (%), N =" in printed
+        assert f"{methods[1]} against standard, accuracy under attack" in printed
+        assert 0 <= float(rows[0]["adversarial_accuracy_mean"]) <= 100
+
+
+def test_an_attack_is_measured_after_the_last_epoch_alone(tmp_path, sets):
+    folder = run(tmp_path, sets, ("standard",), **ATTACK, attack_radius=255.0)
+    first, last = read_jsonl(folder / "metrics.jsonl")
+    assert "adversarial_accuracy" not in first["of_repeats"]
+    assert len(last["of_repeats"]["adversarial_accuracy"]) == 2
+    (row,) = read_rows(folder / "summary.csv")
+    found = 100 * np.array(last["of_repeats"]["adversarial_accuracy"])
+    assert float(row["adversarial_accuracy_mean"]) == pytest.approx(found.mean())
+
+
+def test_accuracy_under_an_attack(sets):
+    """Of a linear network of two classes, whose best attack is one step of signs."""
+    given = {**ATTACK, "hidden": (), "attack_radius": 10.2, "attack_step_size": 5.1}
+    study, network = study_of(sets, **given, attack_test_count=30)
+    test = study.target.test
+    rng = np.random.default_rng(0)
+    kernel = rng.normal(scale=0.01, size=(8, 8, 3, 3)).astype(np.float32)
+    for label in range(3):
+        kernel[2 * label, ..., label] += 0.01
+    kernel = kernel.reshape(-1, 3)
+    kernel[:, 2] = 0
+    bias = np.array([0.0, 0.0, -1e4], np.float32)
+    params = {"head": {"kernel": jnp.asarray(kernel), "bias": jnp.asarray(bias)}}
+    measure = AdversarialClassification(study, network)
+    found = measure.at_end(params, {})["adversarial_accuracy"]
+
+    rows = np.sort(np.random.default_rng([0, 41]).choice(len(test), 30, replace=False))
+    pixels, labels = test.inputs[rows] / 255, test.labels[rows]
+
+    def right(pixels):
+        inputs = (pixels - network.model.mean) / np.array(network.model.deviation)
+        return (inputs.reshape(30, -1) @ kernel + bias).argmax(axis=1) == labels
+
+    away = np.sign(kernel[:, 1] - kernel[:, 0]).reshape(1, 8, 8, 3)
+    away = np.where(labels == 0, 1, -1)[:, None, None, None] * away
+    moved = np.clip(pixels + 0.04 * away, 0, 1)
+    # Three steps of half the radius end, from anywhere in the ball, between half the
+    # radius and all of it.
+    moved_less = np.clip(pixels + 0.02 * away, 0, 1)
+    assert right(moved).mean() <= found <= right(moved_less).mean()
+    assert right(moved).mean() < right(pixels).mean()
+
+
+def test_training_is_the_same_with_the_normalisation_inside(sets):
+    study, network = study_of(sets, training="plain")
+    assert type(network.model) is models.MLP
+    same, own = study_of(sets, **ATTACK)
+    plain = build_training(study, network, "taufe", 16)
+    inside = build_training(same, own, "taufe", 16)
+    states = []
+    for training, of in ((plain, study), (inside, same)):
+        labels = np.broadcast_to(of.labels, (2, len(of.labels)))
+        inputs = training.program.make_data(of.pool, labels)
+        state = begun(training, of, slice(0, 2))
+        state, _ = training.program.at(0).epoch(state, inputs)
+        states.append(state.params)
+    chex.assert_trees_all_close(*states, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["mlp", "small_cnn"])
+def test_a_normalized_network_has_the_same_variables(kind):
+    model = models.MLP(3, (5,))
+    if kind == "small_cnn":
+        model = models.SmallCNN(3, ((4,),), (), pooling="average")
+    pixels = jax.random.uniform(jax.random.key(0), (2, 8, 8, 3))
+    mean, deviation = [0.1, 0.2, 0.3], [0.5, 0.6, 0.7]
+    inputs = data.normalize(mean, deviation)(pixels)
+    network = normalized(model, mean, deviation)
+    variables, state = init_variables(model, jax.random.key(1), inputs)
+    again, _ = init_variables(network, jax.random.key(1), pixels)
+    chex.assert_trees_all_equal(variables, again)
+    del state
+
+    def outputs(network, inputs, method=None):
+        return network.apply({"params": variables}, inputs, method=method)
+
+    for method in ("__call__", "features"):
+        want = outputs(model, inputs, method)
+        for own in (network, frozen(network)):
+            np.testing.assert_allclose(
+                outputs(own, pixels, method), want, rtol=1e-5, atol=1e-6
+            )
+    assert hasattr(network, "feature_map") == (kind == "small_cnn")
+    if kind == "small_cnn":
+        maps = outputs(network, pixels, "feature_map")
+        np.testing.assert_allclose(maps, outputs(model, inputs, "feature_map"))
+
+    def total(params):
+        logits = frozen(network).apply({"params": params}, pixels, train=True)
+        return jnp.sum(logits**2)
+
+    gradient = jax.grad(total)(variables)
+    for name, leaves in gradient.items():
+        moves = any(bool(jnp.any(leaf != 0)) for leaf in jax.tree.leaves(leaves))
+        assert moves == (name == "head")
+
+
+def test_mix_match_has_labels_of_its_repeat_alone(sets):
+    study, network = study_of(sets, **MIX, average_decay=0.5)
+    for method, share in (("standard", 2), ("oat", 3), ("taufe", 3)):
+        training = build_mix_match(study, network, method, 16)
+        state = begun(training, study, slice(1, 2))
+        rows = state.loss_state.rows
+        np.testing.assert_array_equal(rows["labelled"][0, :72], study.roles[16][1] == 0)
+        np.testing.assert_array_equal(rows["ood"][0, :72], np.arange(72) >= 48)
+        # Three steps go once through 48 target images.
+        assert training.images == 3 * 8 * share
+        params, model_state = training.variables(state.params, state.model_state)
+        chex.assert_trees_all_equal(params, state.params)
+        assert model_state == {}
+        moved = state.model_state["average"] | {"head": 0}
+        changed = {**state.model_state, "average": moved}
+        assert training.variables(state.params, changed)[0]["head"] == 0
+
+
+def test_decay_of_kernels():
+    config = FeatureDebiasingConfig(
+        optimizer="adam",
+        schedule="constant",
+        learning_rate=0.5,
+        weight_decay=0.0,
+        kernel_decay=0.1,
+    )
+    params = {"a": {"kernel": jnp.ones(2), "bias": jnp.ones(2)}, "scale": jnp.ones(2)}
+    optimizer = _optimizer(config, 3)
+    nothing = jax.tree.map(jnp.zeros_like, params)
+    updates, _ = optimizer.update(nothing, optimizer.init(params), params)
+    np.testing.assert_allclose(updates["a"]["kernel"], -0.05, rtol=1e-6)
+    assert not np.any(updates["a"]["bias"])
+    assert not np.any(updates["scale"])
+
+
+def test_lars_leaves_biases_to_sgd():
+    config = FeatureDebiasingConfig(
+        pretraining_optimizer="lars",
+        pretraining_learning_rate=2.0,
+        pretraining_warmup_epochs=1,
+        pretraining_weight_decay=0.5,
+        pretraining_epochs=3,
+    )
+    optimizer = make_pretraining_optimizer(config, 1)
+    params = {"kernel": jnp.full((2, 2), 3.0), "bias": jnp.ones(2)}
+    gradient = jax.tree.map(jnp.ones_like, params)
+    state = optimizer.init(params)
+    updates, state = optimizer.update(gradient, state, params)
+    # The rise begins at zero.
+    chex.assert_trees_all_equal(updates, jax.tree.map(jnp.zeros_like, params))
+    updates, _ = optimizer.update(gradient, state, params)
+    direction = 1 + 0.5 * 3.0
+    ratio = 0.001 * 3.0 / direction
+    np.testing.assert_allclose(updates["kernel"], -2 * ratio * direction, rtol=1e-5)
+    np.testing.assert_allclose(updates["bias"], -2.0, rtol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def pretrained(sets, tmp_path_factory):
+    """A study, its networks before fine-tuning, and what was logged."""
+    study, network = study_of(sets, **SIMCLR, pretraining_flip=False)
+    folder = tmp_path_factory.mktemp("pretrained")
+    log, pretraining = MetricLog(folder, tensorboard=False), Pretraining(study, network)
+    states = {}
+    for method in ("standard", "joint", "oat"):
+        training = build_fine_tuning(study, network, method, 16)
+        training = pretraining.before(training, method, folder, log, Stop())
+        labels = np.broadcast_to(study.labels, (2, len(study.labels)))
+        inputs = training.program.make_data(study.pool, labels)
+        state = begun(training, study, slice(0, 2))
+        first = jax.device_get(state.params)
+        state, _ = training.program.at(0).epoch(state, inputs)
+        states[method] = first, jax.device_get(state.params)
+    return states, read_jsonl(folder / "metrics.jsonl")
+
+
+def test_pretraining_is_shared_and_only_the_head_moves(pretrained):
+    states, records = pretrained
+    assert [(r["method"], r["group"], r["epoch"]) for r in records] == [
+        (f"pretraining_{images}", repeat, epoch)
+        for images in ("target", "joint")
+        for repeat in (0, 1)
+        for epoch in (0, 1)
+    ]
+    for before, after in states.values():
+        kernel = before["hidden0"]["kernel"]
+        np.testing.assert_array_equal(after["hidden0"]["kernel"], kernel)
+        assert np.abs(after["head"]["kernel"] - before["head"]["kernel"]).max() > 1e-3
+        assert np.abs(kernel[0] - kernel[1]).max() > 1e-3
+    target, joint, oat = (states[name][0] for name in ("standard", "joint", "oat"))
+    chex.assert_trees_all_equal(joint, oat)
+    np.testing.assert_array_equal(target["head"]["kernel"], joint["head"]["kernel"])
+    difference = target["hidden0"]["kernel"] - joint["hidden0"]["kernel"]
+    assert np.abs(difference).max() > 1e-3
+
+
+def test_a_frozen_network_keeps_its_running_statistics():
+    model = models.ResNet(18, 3, stem="small", width=2)
+    network = normalized(model, [0.1] * 3, [0.5] * 3)
+    pixels = jax.ShapeDtypeStruct((2, 8, 8, 3), jnp.float32)
+    key = jax.random.key(0)
+    plain, own = (
+        jax.eval_shape(lambda x, net=net: net.init(key, x), pixels)
+        for net in (model, network)
+    )
+    chex.assert_trees_all_equal_shapes(plain, own)
+
+    def changed(variables, x):
+        return frozen(network).apply(
+            variables, x, train=True, mutable=["batch_stats"], method="features"
+        )[1]
+
+    given = jax.tree.map(lambda leaf: jnp.full(leaf.shape, 0.5), own)
+    after = changed(given, jnp.ones((2, 8, 8, 3)))
+    chex.assert_trees_all_equal(after["batch_stats"], given["batch_stats"])
+
+
+def test_the_whole_network_can_be_tuned(tmp_path, sets):
+    given = {**SIMCLR, "fine_tune": "all", "repeats": 1, "epochs": 1}
+    folder = run(tmp_path, sets, ("joint", "taufe"), **given)
+    records = read_jsonl(folder / "metrics.jsonl")
+    assert [r["method"] for r in records] == [
+        *["pretraining_joint"] * 2,
+        "joint_16",
+        "taufe_16",
+    ]
+    assert "ood_norm" in records[3]
+    assert "ood_norm" not in records[2]
+    norms = [r["of_repeats"]["heldout_ood_norm"] for r in records[2:]]
+    assert norms[0] != norms[1]
+
+
+def test_presets_of_combinations():
+    for training, name in TRAINING_PRESETS.items():
+        assert resolve(None, {"training": training})[0] == name
+        for preset in (name, name.removesuffix("_small")):
+            found, config = resolve(preset, {})
+            setup.check(config)
+            assert (found, config.training) == (preset, training)
+            assert combinations.check_methods(None, config)
+        # What belongs to the preset's training is no error without it.
+        assert resolve(name, {"training": "plain"})[1].training == "plain"
+    others = set(PRESETS) - {
+        preset
+        for name in TRAINING_PRESETS.values()
+        for preset in (name, name.removesuffix("_small"))
+    }
+    assert {resolve(name, {})[1].training for name in others} == {"plain"}
