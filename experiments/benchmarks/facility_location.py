@@ -136,10 +136,11 @@ def main(argv: list[str]) -> None:
         same = np.mean(mine == theirs)
         shared = len(np.intersect1d(mine, theirs)) / picks
         print(f"{peer}: {same:.2%} the same place by place, {shared:.2%} in both")
-    cases: dict[str, Callable[[], None]] = {
-        case: lambda select=select: (select(), None)[1]
-        for case, select in {**peers, "robustjax": ours}.items()
-    }
+
+    def timed(select: Callable[[], np.ndarray]) -> Callable[[], None]:
+        return lambda: (select(), None)[1]
+
+    cases = {case: timed(run) for case, run in {**peers, "robustjax": ours}.items()}
     times = interleaved(cases, _ROUNDS.value, warmup=0)
     baseline = None if _ALONE.value else next(iter(peers))
     if _ALONE.value:

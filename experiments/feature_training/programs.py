@@ -247,6 +247,7 @@ def build_training(
         epochs=config.epochs,
         roles=study.roles[count][0],
         use_ood=use_ood,
+        ood_statistics=config.ood_statistics,
         steps_per_epoch=steps,
         outputs="boxes" if config.task == "boxes" else "logits",
         augment=change.target,

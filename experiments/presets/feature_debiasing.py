@@ -87,6 +87,9 @@ class FeatureDebiasingConfig:
     weight: float | None = option(None, "TAUFE's lambda.")
     tensor: str | None = option(None, "What TAUFE penalises: features or feature_map.")
     reduction: str | None = option(None, "TAUFE, over an example's entries: mean, sum.")
+    ood_statistics: bool = option(
+        True, "Whether OOD images move BatchNorm's running statistics, too."
+    )
     oat_weight: float = option(1.0, "OAT's coefficient.")
     box_loss: str = option("l1", "task=boxes: l1, l1_iou or d_iou.")
     box_flatten: bool = option(

@@ -74,7 +74,8 @@ def with_roles(state: TrainState, roles: np.ndarray | jax.Array) -> TrainState:
 
     Args:
       state: of `feature_debiasing`; one repeat, or leaves (R, ...).
-      roles: (N,) or (R, N), with as many targets in each as the recipe was built for.
+      roles: (N,) or (R, N), with as many targets in each as the recipe was built for;
+        with `steps_per_epoch` given, any number.
     """
     rows = state.loss_state.rows
     old = rows["roles"]["role"]
@@ -83,6 +84,42 @@ def with_roles(state: TrainState, roles: np.ndarray | jax.Array) -> TrainState:
     new = jnp.pad(jnp.asarray(roles, jnp.int32), widths, constant_values=UNUSED)
     rows = {**rows, "roles": {"role": jnp.broadcast_to(new, old.shape)}}
     return state._replace(loss_state=state.loss_state._replace(rows=rows))
+
+
+def network_outputs(
+    module: Any, inputs: jax.Array, *, train: bool, mask: jax.Array | None = None
+) -> dict[str, jax.Array]:
+    """What a bound network says, and what a penalty or a score may look at.
+
+    Args:
+      module: a bound Linen module whose outputs are `head(features(inputs))`. If it
+        has `predicted_loss`, everything is taken from its `stages`, see
+        `models.loss_predicting`; else, if it has `feature_map` and `pool`, features
+        are taken through them.
+      inputs: (B, ...) floats.
+      train: the mode.
+      mask: (B,) bool, False on padding.
+
+    Returns:
+      "features" (B, d), "outputs" (B, ...) and maybe "feature_map" (B, ...) and
+      "predicted_loss" (B,).
+    """
+
+    def offers(method: str) -> bool:
+        return callable(getattr(type(module), method, None))
+
+    found = {}
+    if offers("predicted_loss"):
+        stages = module.stages(inputs, train=train, mask=mask)
+        found["predicted_loss"] = module.predicted_loss(stages)
+        found["feature_map"] = stages[-1]
+        found["features"] = module.pool(stages[-1])
+    elif offers("feature_map"):
+        found["feature_map"] = module.feature_map(inputs, train=train, mask=mask)
+        found["features"] = module.pool(found["feature_map"])
+    else:
+        found["features"] = module.features(inputs, train=train, mask=mask)
+    return {**found, "outputs": module.head(found["features"])}
 
 
 def feature_pass(
@@ -97,8 +134,7 @@ def feature_pass(
     """One pass in training mode that keeps what a penalty may look at.
 
     Args:
-      model: a Linen module whose outputs are `head(features(inputs))`; if it has
-        `feature_map` and `pool`, features are taken through them.
+      model: see `network_outputs`.
       params: parameters.
       model_state: further variable collections.
       inputs: (B, ...) floats.
@@ -106,24 +142,16 @@ def feature_pass(
       mask: (B,) bool, False on padding.
 
     Returns:
-      ({"features" (B, d), "outputs" (B, ...)} and maybe "feature_map" (B, h, w, c),
-      the changed collections).
+      (what `network_outputs` gives, the changed collections).
     """
-    has_map = callable(getattr(type(model), "feature_map", None))
-
-    def outputs(
-        module: Any, inputs: jax.Array, *, train: bool, mask: jax.Array | None
-    ) -> dict[str, jax.Array]:
-        found = {}
-        if has_map:
-            found["feature_map"] = module.feature_map(inputs, train=train, mask=mask)
-            found["features"] = module.pool(found["feature_map"])
-        else:
-            found["features"] = module.features(inputs, train=train, mask=mask)
-        return {**found, "outputs": module.head(found["features"])}
-
     return apply_training(
-        model, params, model_state, inputs, key=key, mask=mask, method=outputs
+        model,
+        params,
+        model_state,
+        inputs,
+        key=key,
+        mask=mask,
+        method=network_outputs,
     )
 
 
@@ -135,6 +163,7 @@ def feature_debiasing(
     epochs: int,
     roles: np.ndarray,
     use_ood: bool = True,
+    ood_statistics: bool = True,
     steps_per_epoch: int | None = None,
     outputs: str = "logits",
     augment: Augment | None = None,
@@ -147,10 +176,11 @@ def feature_debiasing(
 
     One data set holds both; `roles` tells them apart. A step takes half a batch of
     either, two passes in training mode, target first: BatchNorm normalises either
-    by itself, and both move the running statistics. The transform's head makes the
-    loss of the target examples; `transforms.taufe` and `transforms.oat` in it add the
-    term of the others, of which they get "ood_features" (M, d), "ood_feature_map"
-    (M, h, w, c), "ood_logits" (M, C) and "ood_mask" (M,).
+    by itself, and both move the running statistics (see `ood_statistics`). The
+    transform's head makes the loss of the target examples; `transforms.taufe` and
+    `transforms.oat` in it add the term of the others, of which they get
+    "ood_features" (M, d), "ood_feature_map" (M, h, w, c), "ood_logits" (M, C) and
+    "ood_mask" (M,).
 
     Published settings (classification): batches of 32 + 32, 200 epochs of SGD with
     momentum 0.9, weight decay 5e-4, learning rate 0.1, divided by 10 at epochs 100
@@ -168,6 +198,9 @@ def feature_debiasing(
       roles: (N,) integers, `TARGET`, `OOD` or `UNUSED`; see `with_roles`.
       use_ood: False leaves the OOD examples out, for a baseline without them: a batch
         is then all target examples.
+      ood_statistics: whether OOD examples move the running statistics of BatchNorm,
+        too, as in the authors' code. Prediction then normalises target examples by
+        the statistics of a mixture. False leaves them to the target examples.
       steps_per_epoch: by default until every target example was seen once in half
         batches, `ceil(targets / (B / 2))`, for a batch size of B.
       outputs: "logits" or "boxes", under which name the transform gets them.
@@ -286,9 +319,10 @@ def feature_debiasing(
         if use_ood:
             mask = batch["mask"][:, OOD]
             inputs = preprocess(change_ood(keys[2], batch["inputs"][:, OOD]))
-            ood, model_state = feature_pass(
+            ood, after_both = feature_pass(
                 model, params, model_state, inputs, key=keys[3], mask=mask
             )
+            model_state = after_both if ood_statistics else model_state
             extra = {f"ood_{name}": value for name, value in ood.items()}
             extra[f"ood_{outputs}"] = extra.pop("ood_outputs")
             extra["ood_mask"] = mask

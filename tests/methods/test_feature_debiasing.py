@@ -144,20 +144,23 @@ def test_a_step_equals_its_definition():
         np.testing.assert_allclose(got, plain, atol=1e-7)
 
 
-def test_the_two_passes_have_statistics_of_their_own():
+@pytest.mark.parametrize("ood_statistics", [True, False])
+def test_the_two_passes_have_statistics_of_their_own(ood_statistics):
     model = NormalizedFeatures()
-    algorithm = small(model).phases[0].algorithm
+    algorithm = small(model, ood_statistics=ood_statistics).phases[0].algorithm
     state, data = start(algorithm)
     x = np.asarray(data.inputs)
     targets, ood = SIX
     _, after, metrics = differentiate(algorithm, state, batch_of(data, targets, ood))
     first = jax.tree.map(np.asarray, state.params["first"])
     before = [x[part] @ first["kernel"] + first["bias"] for part in (targets, ood)]
-    running = 0.9 * (0.1 * before[0].mean(0)) + 0.1 * before[1].mean(0)
+    mean, var = 0.1 * before[0].mean(0), 0.9 + 0.1 * before[0].var(0)
+    if ood_statistics:
+        mean = 0.9 * mean + 0.1 * before[1].mean(0)
+        var = 0.9 * var + 0.1 * before[1].var(0)
     stats = after.model_state["batch_stats"]["norm"]
-    np.testing.assert_allclose(stats["mean"], running, atol=1e-5)
-    running = 0.9 * (0.9 + 0.1 * before[0].var(0)) + 0.1 * before[1].var(0)
-    np.testing.assert_allclose(stats["var"], running, rtol=1e-4)
+    np.testing.assert_allclose(stats["mean"], mean, atol=1e-5)
+    np.testing.assert_allclose(stats["var"], var, rtol=1e-4)
     # Batches are normalised by themselves.
     normal = (before[1] - before[1].mean(0)) / np.sqrt(before[1].var(0) + 1e-5)
     want = np.mean(np.maximum(normal, 0) ** 2)
