@@ -104,3 +104,19 @@ def test_taufe_and_the_pruned_subset():
     }
     exec(_block("selection.select("), names)
     assert len(set(names["kept"].indices.tolist())) == 40
+
+
+def test_the_open_set_loop():
+    digits = data.take(data.load("digits", "train"), np.arange(300))
+    truth = np.minimum(digits.labels, 4)
+    names = {
+        "pool_inputs": digits.inputs,
+        "truth": truth,
+        "first_rows": np.arange(30),
+        "first_answers": truth[:30],
+    }
+    exec(_block("OpenSetRun("), names)
+    asked = names["labels"] >= 0
+    np.testing.assert_array_equal(names["labels"][asked], truth[asked])
+    assert 30 + 3 * 20 <= asked.sum() <= 30 + 3 * 40
+    assert names["fitted"] is not None

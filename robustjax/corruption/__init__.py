@@ -10,3 +10,6 @@ from robustjax.corruption.label_noise import from_transition as from_transition
 from robustjax.corruption.label_noise import instance_dependent as instance_dependent
 from robustjax.corruption.label_noise import pairflip as pairflip
 from robustjax.corruption.label_noise import symmetric as symmetric
+from robustjax.corruption.open_set import OpenSetPool as OpenSetPool
+from robustjax.corruption.open_set import cross_dataset as cross_dataset
+from robustjax.corruption.open_set import split_dataset as split_dataset

@@ -1,6 +1,7 @@
 """Published methods, assembled from the floors below; one file each."""
 
 from robustjax.methods import adversarial as adversarial
+from robustjax.methods import csi as csi
 from robustjax.methods import feature_debiasing as feature_debiasing
 from robustjax.methods import fine_tuning as fine_tuning
 from robustjax.methods import simclr as simclr
@@ -33,6 +34,7 @@ from robustjax.methods.heteroscedastic import heteroscedastic as heteroscedastic
 from robustjax.methods.jocor import jocor as jocor
 from robustjax.methods.label_ranking import RankedLabels as RankedLabels
 from robustjax.methods.label_ranking import rank_labels as rank_labels
+from robustjax.methods.learning_loss import learning_loss as learning_loss
 from robustjax.methods.mix_match import mix_match as mix_match
 from robustjax.methods.mqnet_meta import convert_scores as convert_scores
 from robustjax.methods.mqnet_meta import fit_mqnet as fit_mqnet
@@ -43,6 +45,18 @@ from robustjax.methods.mqnet_rounds import query_scores as query_scores
 from robustjax.methods.mqnet_rounds import score_surface as score_surface
 from robustjax.methods.noise_adaptation import noise_adaptation as noise_adaptation
 from robustjax.methods.o2u_net import O2UNet as O2UNet
+from robustjax.methods.open_set_budget import OpenSetBudget as OpenSetBudget
+from robustjax.methods.open_set_exchange import OpenSetExchange as OpenSetExchange
+from robustjax.methods.open_set_loop import OpenSetRun as OpenSetRun
+from robustjax.methods.open_set_loop import OpenSetState as OpenSetState
+from robustjax.methods.open_set_simulation import run_rounds as run_rounds
+from robustjax.methods.pool_classifier import (
+    NetworkPoolClassifier as NetworkPoolClassifier,
+)
+from robustjax.methods.pool_embeddings import pool_embeddings as pool_embeddings
+from robustjax.methods.query_strategies import STRATEGIES as STRATEGIES
+from robustjax.methods.query_strategies import make_strategy as make_strategy
+from robustjax.methods.query_strategies import strategy_options as strategy_options
 from robustjax.methods.robust_losses import ROBUST_LOSSES as ROBUST_LOSSES
 from robustjax.methods.robust_losses import robust_loss as robust_loss
 from robustjax.methods.round_training import ClassifierSettings as ClassifierSettings

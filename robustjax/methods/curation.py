@@ -9,7 +9,6 @@ is not ruined by the wrong ones meanwhile. (For a ranked list alone, see
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import pathlib
 from collections.abc import Callable
@@ -19,8 +18,19 @@ import jax
 import numpy as np
 
 from robustjax import data
-from robustjax.files import digest_of, write_atomically
+from robustjax.files import digest_of
 from robustjax.methods.correction_loop import Arm, Budget, CorrectionState
+from robustjax.methods.exchange_folder import (
+    ANSWERED,
+    ASKED,
+    LABELS,
+    Pending,
+    check_repr,
+    claim_folder,
+    filed_answers,
+    pending,
+    read_answers,
+)
 from robustjax.methods.label_ranking import RankedLabels, describe_picks, make_run
 from robustjax.methods.round_training import ClassifierSettings, EpochReport
 from robustjax.training import CheckpointFolder
@@ -28,10 +38,6 @@ from robustjax.training.metrics import write_csv
 
 LabelCallback = Callable[[np.ndarray], np.ndarray]
 """`(Q,) ids -> (Q,) class indices`."""
-
-ASKED = "to_label.csv"
-ANSWERED = "labeled.csv"
-LABELS = "labels.csv"
 
 
 class Corrected(NamedTuple):
@@ -88,22 +94,6 @@ def correct_labels(
         queried=np.asarray(state.picks[0]),
         probabilities=np.asarray(jax.nn.softmax(model.logits[0])),
     )
-
-
-class Pending(NamedTuple):
-    """What the exchange waits for.
-
-    Attributes:
-      round_number: from 0.
-      asked: the file with the questions.
-      answers: the file in which it expects the answers.
-      questions: how many.
-    """
-
-    round_number: int
-    asked: pathlib.Path
-    answers: pathlib.Path
-    questions: int
 
 
 class LabelExchange:
@@ -167,7 +157,14 @@ class LabelExchange:
         self._run.start(dataset.labels[None])
         self._dataset = dataset
         self.folder = pathlib.Path(folder)
-        self._claim(batch, repr(self._run.arm), seed)
+        purpose = {
+            "data": digest_of(dataset.inputs, dataset.labels, dataset.ids),
+            "batch": batch,
+            "seed": seed,
+            "arm": check_repr("arm", self._run.arm),
+            "settings": dataclasses.asdict(self._run.trainer.settings),
+        }
+        claim_folder(self.folder, purpose)
         self._checkpoints = CheckpointFolder(self.folder / "checkpoints")
         (self.folder / "answers").mkdir(exist_ok=True)
 
@@ -184,7 +181,7 @@ class LabelExchange:
         if waiting:
             # Answers are filed away before they are noted: where a process died in
             # between, they are found there and taken in again.
-            filed = self.folder / "answers" / f"round_{number:04d}.csv"
+            filed = filed_answers(self.folder, number)
             source = filed if filed.exists() else self.folder / ANSWERED
             if not source.exists():
                 return self._pending(number)
@@ -214,41 +211,6 @@ class LabelExchange:
         state, _, _ = self._restore()
         return self._status(state)
 
-    def _claim(self, batch: int, arm: str, seed: int) -> None:
-        """Notes what the folder is for, or checks that it is still the same."""
-        if " at 0x" in arm:
-            raise ValueError(
-                f"arm: got {arm}, expected a repr without addresses (a dataclass has "
-                "one), so that another process can continue"
-            )
-        dataset = self._dataset
-        mine = {
-            "data": digest_of(dataset.inputs, dataset.labels, dataset.ids),
-            "batch": batch,
-            "seed": seed,
-            "arm": arm,
-            "settings": dataclasses.asdict(self._run.trainer.settings),
-        }
-        mine = json.loads(json.dumps(mine))
-        record = self.folder / "exchange.json"
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            found = json.loads(record.read_text()) if record.exists() else None
-        except (OSError, json.JSONDecodeError) as error:
-            raise ValueError(
-                f"folder: {str(record)!r} cannot be read ({error}); choose another "
-                "folder or remove this one"
-            ) from None
-        if found is None:
-            write_atomically(record, json.dumps(mine, indent=2) + "\n")
-            return
-        differ = [key for key in mine if found.get(key) != mine[key]]
-        if differ:
-            raise ValueError(
-                f"folder: {str(self.folder)!r} was begun with other {differ[0]}; use "
-                "the same, or choose another folder"
-            )
-
     def _restore(self) -> tuple[CorrectionState, int, bool]:
         """(state, round, whether that round's questions are out)."""
         state = self._run.start(self._dataset.labels[None])
@@ -260,36 +222,16 @@ class LabelExchange:
         return state, step // 2, step % 2 == 1
 
     def _pending(self, number: int) -> Pending:
-        return Pending(
-            round_number=number,
-            asked=self.folder / ASKED,
-            answers=self.folder / ANSWERED,
-            questions=self._run.budget.count(number),
-        )
+        return pending(self.folder, number, self._run.budget.count(number))
 
     def _take_in(
         self, state: CorrectionState, number: int, path: pathlib.Path
     ) -> CorrectionState:
-        rows, labels = data.read_labels(
-            path, self._dataset, "new_label", name=path.name
-        )
         first, count = self._run.budget.asked(number), self._run.budget.count(number)
         picks = np.asarray(state.picks[0, first : first + count])
-        strange = ~np.isin(rows, picks)
-        if strange.any():
-            stranger = self._dataset.ids[rows[strange][0]].item()
-            raise ValueError(
-                f"{path.name}: {int(strange.sum())} id(s) were not asked about (first: "
-                f"{stranger!r}); answer the questions of round {number} in {ASKED}"
-            )
-        place = {row: position for position, row in enumerate(picks.tolist())}
-        answers = np.zeros((1, count), np.int32)
-        answered = np.zeros((1, count), bool)
-        for row, label in zip(rows.tolist(), labels):
-            answers[0, place[row]] = label
-            answered[0, place[row]] = True
-        state = self._run.receive(state, number, answers, answered)
-        skipped = state.memory.skipped.at[0, picks[~answered[0]]].set(True)
+        answers, answered = read_answers(path, self._dataset, picks, number)
+        state = self._run.receive(state, number, answers[None], answered[None])
+        skipped = state.memory.skipped.at[0, picks[~answered]].set(True)
         return state._replace(memory=state.memory._replace(skipped=skipped))
 
     def _status(self, state: CorrectionState) -> np.ndarray:

@@ -9,8 +9,8 @@ no published network for the kind of images at hand.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -56,6 +56,93 @@ class ProjectionHead(nn.Module):
         return nn.Dense(self.widths[-1], use_bias=False)(x)
 
 
+OUTPUTS = ("features", "projections")
+"""What the `predict` of a contrastive algorithm can give."""
+
+
+class ContrastiveNetwork(NamedTuple):
+    """An encoder and a projection head, with parameters under their names.
+
+    Attributes:
+      encoder: a Linen module with `features`.
+      projection: of its features.
+    """
+
+    encoder: nn.Module
+    projection: ProjectionHead
+
+    @classmethod
+    def checked(
+        cls, encoder: nn.Module, widths: Sequence[int], outputs: str
+    ) -> ContrastiveNetwork:
+        """Raises `ValueError` for an encoder, widths or outputs that will not do."""
+        checks.one_of("outputs", outputs, OUTPUTS)
+        if not callable(getattr(type(encoder), "features", None)):
+            raise ValueError(
+                f"encoder: got {type(encoder).__name__}, expected a network with "
+                "'features'"
+            )
+        if not widths:
+            raise ValueError("projection: got no layer, expected at least one width")
+        for width in widths:
+            checks.at_least("projection", width, 1)
+        return cls(encoder, ProjectionHead(tuple(widths)))
+
+    def init(
+        self, encoder_key: jax.Array, head_key: jax.Array, sample_inputs: jax.Array
+    ) -> tuple[dict[str, Any], dict[str, Any], jax.Array]:
+        """(parameters, further collections, the sample's features)."""
+        images = augmentation.to_float(sample_inputs)
+        features, variables = self.encoder.init_with_output(
+            encoder_key, images, train=False, method="features"
+        )
+        model_state = dict(variables)
+        params = {
+            "encoder": model_state.pop("params"),
+            "projection": self.projection.init(head_key, features)["params"],
+        }
+        return params, model_state, features
+
+    def train(
+        self,
+        params: Any,
+        model_state: Mapping[str, Any],
+        images: jax.Array,
+        *,
+        key: jax.Array,
+        mask: jax.Array,
+    ) -> tuple[jax.Array, jax.Array, dict[str, Any]]:
+        """(features (M, D), embeddings (M, e), changed collections) in training."""
+        features, changed = apply_training(
+            self.encoder,
+            params["encoder"],
+            model_state,
+            images,
+            key=key,
+            mask=mask,
+            method="features",
+        )
+        return features, self.project(params, features), changed
+
+    def project(self, params: Any, features: jax.Array) -> jax.Array:
+        """Embeddings (M, e) of features (M, D)."""
+        variables = {"params": params["projection"]}
+        return jnp.asarray(self.projection.apply(variables, features))
+
+    def predict(
+        self, params: Any, model_state: Any, inputs: jax.Array, outputs: str
+    ) -> jax.Array:
+        """Features (B, D) or embeddings (B, e) in prediction mode, see `OUTPUTS`."""
+        features = apply_prediction(
+            self.encoder,
+            params["encoder"],
+            model_state,
+            augmentation.to_float(inputs),
+            method="features",
+        )
+        return features if outputs == "features" else self.project(params, features)
+
+
 def simclr(
     encoder: nn.Module,
     optimizer: optax.GradientTransformation,
@@ -63,6 +150,7 @@ def simclr(
     temperature: float = 0.5,
     projection: Sequence[int] = (128, 64),
     augment: augmentation.Augmentation | None = None,
+    outputs: str = "features",
 ) -> Algorithm:
     """Contrastive training of an encoder; labels are ignored.
 
@@ -85,33 +173,24 @@ def simclr(
       projection: widths of the projection head. The paper's last is 128; small data
         needs less.
       augment: `(key, images) -> images`; by default `simclr_augmentation()`.
+      outputs: what `predict` gives: the encoder's "features" (B, D), or the
+        "projections" (B, projection[-1]) that the loss compares.
 
     Returns:
-      An `Algorithm` whose `predict` gives the encoder's features (B, D).
+      An `Algorithm`.
 
     Raises:
-      ValueError: a temperature or width out of range.
+      ValueError: a temperature or width out of range, unknown outputs, or an encoder
+        without `features`.
     """
     checks.in_range("temperature", temperature, 0, low_open=True)
-    if not projection:
-        raise ValueError("projection: got no layer, expected at least one width")
-    for width in projection:
-        checks.at_least("projection", width, 1)
+    network = ContrastiveNetwork.checked(encoder, projection, outputs)
     augment = augment or augmentation.simclr_augmentation()
-    head = ProjectionHead(tuple(projection))
 
     def init(key: jax.Array, sample_inputs: jax.Array, spec: ExampleSpec) -> TrainState:
         del spec
         encoder_key, head_key, run_key = jax.random.split(key, 3)
-        images = augmentation.to_float(sample_inputs)
-        features, variables = encoder.init_with_output(
-            encoder_key, images, train=False, method="features"
-        )
-        model_state = dict(variables)
-        params = {
-            "encoder": model_state.pop("params"),
-            "projection": head.init(head_key, features)["params"],
-        }
+        params, model_state, _ = network.init(encoder_key, head_key, sample_inputs)
         nothing = LossState(rows={}, shared={})
         return fresh_state(params, model_state, nothing, optimizer, run_key)
 
@@ -125,17 +204,14 @@ def simclr(
         first_key, second_key, dropout_key = jax.random.split(key, 3)
         images = batch["inputs"]
         views = [augment(k, images) for k in (first_key, second_key)]
-        features, changed = apply_training(
-            encoder,
-            params["encoder"],
+        _, embeddings, changed = network.train(
+            params,
             state.model_state,
             jnp.concatenate(views),
             key=dropout_key,
             mask=jnp.tile(batch["mask"], 2),
-            method="features",
         )
-        embeddings = head.apply({"params": params["projection"]}, features)
-        first, second = jnp.split(jnp.asarray(embeddings), 2)
+        first, second = jnp.split(embeddings, 2)
         terms = transforms.start(batch)
         values = losses.nt_xent(first, second, temperature=temperature, mask=terms.mask)
         terms = terms.replace(value=values.reshape(2, -1).mean(axis=0))
@@ -143,13 +219,7 @@ def simclr(
         return loss, (state._replace(model_state=changed), {"loss": loss})
 
     def predict(params: Any, model_state: Any, inputs: jax.Array) -> jax.Array:
-        return apply_prediction(
-            encoder,
-            params["encoder"],
-            model_state,
-            augmentation.to_float(inputs),
-            method="features",
-        )
+        return network.predict(params, model_state, inputs, outputs)
 
     return Algorithm(init, objective, no_epoch, predict, optimizer)
 
@@ -169,7 +239,7 @@ def train_simclr(
     """Trains on images held on the device.
 
     Args:
-      algorithm: from `simclr`.
+      algorithm: from `simclr` or `csi`.
       images: (N, H, W, C), uint8 or floats in [0, 1]. Of several data sets, such as
         one of the task and one of other images, their concatenation; batches are drawn
         from all of them.
@@ -214,7 +284,7 @@ def train_simclr(
 def encode(
     program: Program, state: TrainState, images: np.ndarray | jax.Array
 ) -> np.ndarray:
-    """Features of images, in order.
+    """Features (or projections, see `simclr`) of images, in order.
 
     Args:
       program: from `train_simclr`.

@@ -9,6 +9,9 @@ from robustjax.models.heteroscedastic import (
     HeteroscedasticClassifier as HeteroscedasticClassifier,
 )
 from robustjax.models.heteroscedastic import HeteroscedasticHead as HeteroscedasticHead
+from robustjax.models.loss_predicting import (
+    LossPredictingClassifier as LossPredictingClassifier,
+)
 from robustjax.models.mlp import MLP as MLP
 from robustjax.models.mqnet import LossPredictor as LossPredictor
 from robustjax.models.mqnet import MQNet as MQNet

@@ -47,6 +47,28 @@ class MLP(nn.Module):
         self.drop = nn.Dropout(self.dropout)
         self.head = nn.Dense(self.num_classes, kernel_init=init, name="head")
 
+    def stages(
+        self, inputs: jax.Array, *, train: bool = False, mask: jax.Array | None = None
+    ) -> tuple[jax.Array, ...]:
+        """The activations of every hidden layer; the last are the features.
+
+        Args:
+          inputs: (B, ...) floats.
+          train: whether to drop units.
+          mask: makes no difference.
+
+        Returns:
+          Of every hidden layer (B, hidden[i]) float32; without hidden layers the flat
+          inputs alone.
+        """
+        del mask
+        x = inputs.reshape(inputs.shape[0], -1).astype(self.dtype)
+        found = []
+        for layer in self.layers:
+            x = self.drop(nn.relu(layer(x)), deterministic=not train)
+            found.append(x.astype(jnp.float32))
+        return tuple(found) or (x.astype(jnp.float32),)
+
     def features(
         self, inputs: jax.Array, *, train: bool = False, mask: jax.Array | None = None
     ) -> jax.Array:
@@ -60,11 +82,7 @@ class MLP(nn.Module):
         Returns:
           (B, hidden[-1]) float32.
         """
-        del mask
-        x = inputs.reshape(inputs.shape[0], -1).astype(self.dtype)
-        for layer in self.layers:
-            x = self.drop(nn.relu(layer(x)), deterministic=not train)
-        return x.astype(jnp.float32)
+        return self.stages(inputs, train=train, mask=mask)[-1]
 
     def __call__(
         self, inputs: jax.Array, *, train: bool = False, mask: jax.Array | None = None

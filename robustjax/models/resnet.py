@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from typing import Any, Literal, NamedTuple
 
 import flax.linen as nn
@@ -169,10 +170,10 @@ class ResNet(nn.Module):
                 self.num_classes, use_bias=self.head_bias, kernel_init=torch_uniform
             )
 
-    def feature_map(
+    def stages(
         self, inputs: jax.Array, *, train: bool = False, mask: jax.Array | None = None
-    ) -> jax.Array:
-        """The last block's activations, before pooling.
+    ) -> tuple[jax.Array, ...]:
+        """The activations behind each of the four stages; the last is `feature_map`.
 
         Args:
           inputs: (B, H, W, channels) floats.
@@ -181,9 +182,8 @@ class ResNet(nn.Module):
           mask: (B,) bool, False on padding, which `BatchNorm` then leaves out.
 
         Returns:
-          (B, h, w, 8 width) float32, or 32 width channels from depth 50 on; none is
-          negative. h and w are H and W over 32 with the stem "imagenet", over 8 with
-          "small", rounded up.
+          Four (B, h, w, channels) float32, none negative; every stage halves h and w
+          (rounded up) and has twice the channels of the one before.
 
         Raises:
           ValueError: inputs of another rank or of integers.
@@ -193,9 +193,32 @@ class ResNet(nn.Module):
         if self.stem == "imagenet":
             # The padding counts as -inf, so it never wins.
             x = nn.max_pool(x, (3, 3), (2, 2), padding=((1, 1), (1, 1)))
-        for block in self.blocks:
-            x = block(x, train=train, mask=mask)
-        return x.astype(jnp.float32)
+        found, blocks = [], iter(self.blocks)
+        for count in ARCHITECTURES[self.depth].blocks:
+            for block in itertools.islice(blocks, count):
+                x = block(x, train=train, mask=mask)
+            found.append(x.astype(jnp.float32))
+        return tuple(found)
+
+    def feature_map(
+        self, inputs: jax.Array, *, train: bool = False, mask: jax.Array | None = None
+    ) -> jax.Array:
+        """The last block's activations, before pooling.
+
+        Args:
+          inputs: (B, H, W, channels) floats.
+          train: see `stages`.
+          mask: see `stages`.
+
+        Returns:
+          (B, h, w, 8 width) float32, or 32 width channels from depth 50 on; none is
+          negative. h and w are H and W over 32 with the stem "imagenet", over 8 with
+          "small", rounded up.
+
+        Raises:
+          ValueError: inputs of another rank or of integers.
+        """
+        return self.stages(inputs, train=train, mask=mask)[-1]
 
     def pool(self, feature_map: jax.Array) -> jax.Array:
         """Global averages (B, d) float32 of a feature map (B, h, w, d)."""

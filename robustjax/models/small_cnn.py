@@ -91,6 +91,34 @@ class SmallCNN(nn.Module):
         ]
         self.head = nn.Dense(self.num_classes, kernel_init=init, name="head")
 
+    def stages(
+        self, inputs: jax.Array, *, train: bool = False, mask: jax.Array | None = None
+    ) -> tuple[jax.Array, ...]:
+        """The result of every block; the last is `feature_map`.
+
+        Args:
+          inputs: (B, H, W, channels) floats, large enough for all halvings.
+          train: makes no difference.
+          mask: makes no difference.
+
+        Returns:
+          Of every block (B, h, w, blocks[i][-1]) float32, none negative.
+
+        Raises:
+          ValueError: inputs of another rank, of integers, or too small.
+        """
+        del train, mask
+        found = []
+        x = as_images(inputs, self.dtype)
+        for block in self.convolutions:
+            for convolution in block[:-1]:
+                x = nn.relu(convolution(x))
+            x = block[-1](x)
+            # The same as pooling after the ReLU, with a quarter of its work.
+            x = nn.relu(max_pool2(x) if self.downsampling == "max_pool" else x)
+            found.append(x.astype(jnp.float32))
+        return tuple(found) or (x.astype(jnp.float32),)
+
     def feature_map(
         self, inputs: jax.Array, *, train: bool = False, mask: jax.Array | None = None
     ) -> jax.Array:
@@ -107,15 +135,7 @@ class SmallCNN(nn.Module):
         Raises:
           ValueError: inputs of another rank, of integers, or too small.
         """
-        del train, mask
-        x = as_images(inputs, self.dtype)
-        for block in self.convolutions:
-            for convolution in block[:-1]:
-                x = nn.relu(convolution(x))
-            x = block[-1](x)
-            # The same as pooling after the ReLU, with a quarter of its work.
-            x = nn.relu(max_pool2(x) if self.downsampling == "max_pool" else x)
-        return x.astype(jnp.float32)
+        return self.stages(inputs, train=train, mask=mask)[-1]
 
     def pool(self, feature_map: jax.Array) -> jax.Array:
         """The last hidden layer's activations.

@@ -51,6 +51,7 @@ from robustjax.transforms.learning_record import (
     read_learning_record as read_learning_record,
 )
 from robustjax.transforms.loss_history import accumulate_losses as accumulate_losses
+from robustjax.transforms.loss_prediction import loss_prediction as loss_prediction
 from robustjax.transforms.rows import rowwise as rowwise
 from robustjax.transforms.rows import stateless as stateless
 from robustjax.transforms.small_loss import forget_rate_schedule as forget_rate_schedule

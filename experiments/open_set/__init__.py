@@ -1,0 +1,1 @@
+"""Launcher parts of open-set active learning."""

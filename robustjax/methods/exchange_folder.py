@@ -1,0 +1,129 @@
+"""A folder through which a person answers questions, over days if need be.
+
+Shared by label correction (`curation`) and open-set active learning
+(`open_set_exchange`): the names of the files, whose folder it is, and whose answers.
+"""
+
+from __future__ import annotations
+
+import json
+import pathlib
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from robustjax import data
+from robustjax.files import write_atomically
+
+ASKED = "to_label.csv"
+ANSWERED = "labeled.csv"
+LABELS = "labels.csv"
+
+
+class Pending(NamedTuple):
+    """What an exchange waits for.
+
+    Attributes:
+      round_number: from 0.
+      asked: the file with the questions.
+      answers: the file in which it expects the answers.
+      questions: how many.
+    """
+
+    round_number: int
+    asked: pathlib.Path
+    answers: pathlib.Path
+    questions: int
+
+
+def pending(folder: pathlib.Path, round_number: int, questions: int) -> Pending:
+    """What the exchange of this folder waits for."""
+    return Pending(round_number, folder / ASKED, folder / ANSWERED, questions)
+
+
+def filed_answers(folder: pathlib.Path, round_number: int) -> pathlib.Path:
+    """Where the answers of a round are kept for good."""
+    return folder / "answers" / f"round_{round_number:04d}.csv"
+
+
+def check_repr(name: str, value: Any) -> str:
+    """The `repr` of a part, by which another process knows that it is the same.
+
+    Raises:
+      ValueError: a `repr` that differs between processes.
+    """
+    text = repr(value)
+    if " at 0x" in text:
+        raise ValueError(
+            f"{name}: got {text}, expected a repr without addresses (a dataclass has "
+            "one), so that another process can continue"
+        )
+    return text
+
+
+def claim_folder(folder: pathlib.Path, purpose: Mapping[str, Any]) -> None:
+    """Notes what a folder is for, or checks that it is still the same.
+
+    Args:
+      folder: is created if needed.
+      purpose: JSON-serialisable; kept in `exchange.json`.
+
+    Raises:
+      ValueError: a folder that cannot be read, or that was begun with other values.
+    """
+    mine = json.loads(json.dumps(purpose))
+    record = folder / "exchange.json"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        found = json.loads(record.read_text()) if record.exists() else None
+    except (OSError, json.JSONDecodeError) as error:
+        raise ValueError(
+            f"folder: {str(record)!r} cannot be read ({error}); choose another "
+            "folder or remove this one"
+        ) from None
+    if found is None:
+        write_atomically(record, json.dumps(mine, indent=2) + "\n")
+        return
+    differ = [key for key in mine if found.get(key) != mine[key]]
+    if differ:
+        raise ValueError(
+            f"folder: {str(folder)!r} was begun with other {differ[0]}; use "
+            "the same, or choose another folder"
+        )
+
+
+def read_answers(
+    path: pathlib.Path, dataset: data.Dataset, asked: np.ndarray, round_number: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Reads the answers to a round's questions.
+
+    Args:
+      path: a CSV file with the columns `id` and `new_label`; blank ones, and rows that
+        are not there, are no answers.
+      dataset: whose ids and class names are meant.
+      asked: (Q,) rows that were asked about.
+      round_number: for errors.
+
+    Returns:
+      (Q,) int32 answers in the order of `asked`, and (Q,) bool whether there is one.
+
+    Raises:
+      ValueError: a file that cannot be read or lacks a column; ids that are unknown,
+        repeated or were not asked about; values that are no class.
+    """
+    rows, labels = data.read_labels(path, dataset, "new_label", name=path.name)
+    strange = ~np.isin(rows, asked)
+    if strange.any():
+        stranger = dataset.ids[rows[strange][0]].item()
+        raise ValueError(
+            f"{path.name}: {int(strange.sum())} id(s) were not asked about (first: "
+            f"{stranger!r}); answer the questions of round {round_number} in {ASKED}"
+        )
+    place = {row: position for position, row in enumerate(asked.tolist())}
+    answers = np.zeros(len(asked), np.int32)
+    answered = np.zeros(len(asked), bool)
+    for row, label in zip(rows.tolist(), labels):
+        answers[place[row]] = label
+        answered[place[row]] = True
+    return answers, answered

@@ -1,0 +1,100 @@
+"""The launcher for one's own pool, as a person uses it: commands and files."""
+
+from __future__ import annotations
+
+import csv
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[2]
+NAMES = ("owl", "crow", "ood")
+
+
+def run(**flags):
+    given = [f"--{name}={value}" for name, value in flags.items()]
+    return subprocess.run(
+        [sys.executable, "-m", "experiments.label_open_set", *given],
+        cwd=ROOT,
+        env={**os.environ, "JAX_PLATFORMS": "cpu"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def read(path):
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def write(path, rows):
+    with open(path, "w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+@pytest.fixture
+def pool(tmp_path):
+    """Flags for 30 points in three clusters, of which one is foreign; the truth."""
+    rng = np.random.default_rng(0)
+    true = np.arange(30) % 3
+    inputs = (rng.normal(size=(30, 4)) + 4 * np.eye(3, 4)[true]).astype(np.float32)
+    ids = np.array([f"bird {row}" for row in range(30)])
+    np.savez(tmp_path / "birds.npz", inputs=inputs, ids=ids)
+    flags = {
+        "dataset": tmp_path / "birds.npz",
+        "classes": "owl,crow",
+        "folder": tmp_path / "labelling",
+        "batch": 12,
+        "strategy": "conf",
+        "hidden": "8",
+        "epochs": 2,
+        "batch_size": 8,
+    }
+    return flags, dict(zip(ids.tolist(), (NAMES[c] for c in true)))
+
+
+def test_a_pool_is_labelled_command_by_command(tmp_path, pool):
+    flags, truth = pool
+    write(tmp_path / "known.csv", [{"id": "bird 4", "label": "crow"}])
+    flags["known"] = tmp_path / "known.csv"
+    folder = flags["folder"]
+    asked = []
+    for number in range(2):
+        done = run(**flags)
+        assert done.returncode == 0, done.stderr
+        assert f"round {number}: fill the column new_label" in done.stdout
+        questions = read(folder / "to_label.csv")
+        for row in questions[:-1]:
+            row["new_label"] = truth[row["id"]]
+        write(folder / "labeled.csv", questions)
+        asked += [row["id"] for row in questions]
+    assert len(set(asked)) == 24
+    assert "bird 4" not in asked
+    done = run(**flags)
+    assert done.returncode == 0, done.stderr
+    assert "2 left blank" in done.stdout
+    for row in read(folder / "labels.csv"):
+        if row["status"] in ("known", "labeled"):
+            assert row["label"] == truth[row["id"]]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"classes": "owl,ood"}, "classes: got owl, ood, expected distinct names"),
+        ({"strategy": "mqnet"}, "strategies: got ones that compare images"),
+    ],
+)
+def test_bad_flags_end_in_one_line_and_status_2(pool, changes, message):
+    flags, _ = pool
+    done = run(**{**flags, **changes})
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: {message}")
+    assert not flags["folder"].exists()
