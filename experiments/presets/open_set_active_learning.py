@@ -169,7 +169,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "channels": (16, 32, 64),
         "augment": "crop_flip",
         "epochs": 10,
-        "steps_per_epoch": 40,
+        "steps_per_epoch": 30,
         "batch_size": 32,
         "embedding_channels": (16, 32, 64),
         "embedding_epochs": 8,
