@@ -3,7 +3,8 @@
     python -m experiments.benchmarks.facility_location
     python -m experiments.benchmarks.facility_location --query=500
     python -m experiments.benchmarks.facility_location --examples=50000 --alone
-    python -m experiments.benchmarks.facility_location --examples=50000 --query=500 --memory
+    python -m experiments.benchmarks.facility_location --examples=50000 --query=500 \
+        --memory
 
 With `--query`, the function is FLCMI with a labelled set of that size, and one of half
 the size to keep away from; apricot has no such function. Everybody starts from features

@@ -139,6 +139,11 @@ def _check_mix_match(config: FeatureDebiasingConfig) -> None:
             "num_examples: got 0 (all) with training=mix_match, expected a number that "
             "leaves unlabelled examples"
         )
+    if not config.ood_statistics:
+        raise ValueError(
+            "ood_statistics: got False with training=mix_match, expected True: there "
+            "OOD images always move the running statistics"
+        )
     checks.in_range("lambda_u", config.lambda_u, 0, high_open=True)
     checks.at_least("ramp_up_steps", config.ramp_up_steps, 0)
     checks.at_least("num_views", config.num_views, 1)

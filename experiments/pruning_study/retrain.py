@@ -179,13 +179,17 @@ class Trainer:
         levels, accuracies = binned_accuracy(
             neighborhood, predicted == true, config.seed
         )
+        measures = subset_measures(indices, neighborhood, is_noisy, config.temperature)
+        if config.noise == "none":
+            # Nothing tells which of the data set's own labels are wrong.
+            measures["noisy_share"] = float("nan")
         return {
             "event": RESULT,
             **training._asdict(),
             "examples": len(indices),
             "last": watched[-1],
             "best": max(watched),
-            **subset_measures(indices, neighborhood, is_noisy, config.temperature),
+            **measures,
             **relabeling_measures(predicted, true, is_noisy, indices),
             "bin_neighborhood": levels,
             "bin_accuracy": accuracies,

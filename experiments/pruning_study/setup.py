@@ -16,6 +16,7 @@ from experiments.presets.noisy_labels import NoisyLabelsConfig
 from experiments.pruning_study import subset_methods
 from experiments.robust_training import setup as robust_setup
 from robustjax import checks, data, selection
+from robustjax.selection.greedy import check_features
 from robustjax.training import Execution
 
 RELABELERS = ("sop_plus", "divide_mix", "ce")
@@ -164,11 +165,10 @@ def _ssp_features(config: DataPruningConfig, size: int) -> np.ndarray | None:
     if "ssp" not in config.methods:
         raise ValueError("ssp_features: got a file, expected ssp among the methods")
     features = read_array(config.ssp_features, "ssp_features")
-    checks.rank("ssp_features", features, 2)
+    check_features("ssp_features", features, nonzero=True)
     if len(features) != size:
         raise ValueError(
             f"ssp_features: got {len(features)} rows, expected the {size} of the "
             "training set"
         )
-    checks.finite("ssp_features", features)
     return features

@@ -143,7 +143,8 @@ def _run(
         "margin": record.margin,
     }
     if programs.strong is not None:
-        view_key = jax.random.fold_in(key, 1)
+        # `init` splits the key in two, which is folding in 0 and 1.
+        view_key = jax.random.fold_in(key, 4)
         views = _embed(task, programs, state, view_key)
         found |= dict(zip(_VIEWS, views))
     return {name: np.asarray(array) for name, array in found.items()}

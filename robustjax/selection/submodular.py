@@ -309,7 +309,8 @@ def facility_location_cmi(
         as 0.
       candidates: evaluated together; of influence on time and memory only.
       keep_bytes: up to so many bytes of similarities are kept, 4 N² if no example is
-        excluded; of influence on time and memory only.
+        excluded; of influence on time and memory only, up to rounding between
+        near-ties.
       on_progress: called now and then with the picks made and the budget.
 
     Returns:
