@@ -14,6 +14,7 @@ far. Stop whenever you like.
 from __future__ import annotations
 
 import dataclasses
+import json
 import pathlib
 
 import jax
@@ -27,11 +28,21 @@ from experiments.common.inputs import data_folder
 from experiments.common.launch import launch
 from experiments.open_set import setup
 from experiments.open_set.networks import Classifiers, kind_of, load_embeddings
-from experiments.open_set.strategies import make_strategies, resolve_strategies
+from experiments.open_set.strategies import (
+    make_strategies,
+    preset_options,
+    resolve_strategies,
+)
 from experiments.presets.open_set_active_learning import PRESETS, OpenSetConfig
 from robustjax import checks, data
-from robustjax.methods.open_set_exchange import OOD_NAME, OpenSetExchange
-from robustjax.methods.open_set_round import SKIPPED, UNASKED
+from robustjax.files import digest_of
+from robustjax.methods.open_set_exchange import (
+    OOD_NAME,
+    OpenSetExchange,
+    check_batch,
+    check_class_names,
+)
+from robustjax.methods.open_set_round import SKIPPED, UNASKED, QueryStrategy
 from robustjax.training import StopRequest
 
 
@@ -55,7 +66,9 @@ class LabelOpenSetConfig:
     batch: int = option(50, "Questions at a time.")
     strategy: str = option("mqnet", "Which examples to ask about.")
     options: tuple[str, ...] = option((), "Of the strategy, such as mqnet.margin=0.1.")
-    preset: str = option("cifar10_small", "Whose settings of contrastive networks.")
+    preset: str = option(
+        "cifar10_small", "Whose settings of contrastive networks and strategies."
+    )
     network: str = option("mlp", "A name of experiments.common.networks.")
     channels: tuple[int, ...] = option((16, 32, 64), "Of small_cnn's blocks.")
     hidden: tuple[int, ...] = option((256, 128), "Dense layers of the mlp.")
@@ -69,6 +82,9 @@ class LabelOpenSetConfig:
 
 config_flags.define_flags(LabelOpenSetConfig)
 _NEEDED = ("dataset", "folder", "classes")
+
+# Rounds derive their keys from the same seed, and none has this number.
+_EMBEDDINGS = 2**31 - 1
 
 
 def _load(config: LabelOpenSetConfig) -> tuple[np.ndarray, np.ndarray]:
@@ -107,6 +123,31 @@ def _known_labels(
     return labels
 
 
+def _strategy(config: LabelOpenSetConfig) -> QueryStrategy:
+    """With the preset's options, and the user's over them."""
+    with errors_name_flags(strategies="strategy"):
+        labels = resolve_strategies([config.strategy])
+    if len(labels) > 1:
+        raise ValueError(f"strategy: got {config.strategy}, expected a single one")
+    options = preset_options(labels, PRESETS[config.preset].get("options", ()))
+    (strategy,) = make_strategies(labels, (*options, *config.options)).values()
+    return strategy
+
+
+def _embeddings_name(
+    config: OpenSetConfig, inputs: np.ndarray, strategy: QueryStrategy
+) -> str:
+    """Of their file: another one for all that they depend on."""
+    settings = {
+        name: value
+        for name, value in dataclasses.asdict(config).items()
+        if name.startswith("embedding_") or name in ("seed", "downsampling", "dtype")
+    }
+    settings["wants"] = sorted(strategy.wants & {"projections", "rotations"})
+    text = json.dumps(settings, sort_keys=True)
+    return digest_of(inputs, np.frombuffer(text.encode(), np.uint8))[:16]
+
+
 def main(stop: StopRequest) -> None:
     """Takes in what was answered, and asks on."""
     config = config_flags.read_config(LabelOpenSetConfig, {}, None, flags.FLAGS)
@@ -115,6 +156,8 @@ def main(stop: StopRequest) -> None:
             raise ValueError(f"{name}: got nothing, expected --{name}=…")
     if len(config.classes) < 2:
         raise ValueError(f"classes: got {config.classes[0]}, expected at least two")
+    with errors_name_flags(class_names="classes"):
+        check_class_names(config.classes)
     checks.one_of("preset", config.preset, PRESETS)
     shared = {
         field.name: getattr(config, field.name)
@@ -123,25 +166,26 @@ def main(stop: StopRequest) -> None:
     }
     training = OpenSetConfig(**{**PRESETS[config.preset], **shared})
     setup.check(training)
-    labels = resolve_strategies([config.strategy])
-    (strategy,) = make_strategies(labels, config.options).values()
+    strategy = _strategy(config)
     inputs, ids = _load(config)
     known = _known_labels(config, inputs, ids)
+    check_batch(config.batch, known)
     k = len(config.classes)
     classifier = Classifiers(training, k, inputs, stop).of(
         inputs, kind_of(strategy.wants)
     )
     assert config.folder is not None
-    embeddings = load_embeddings(
-        training,
-        jax.random.key(config.seed),
-        inputs,
-        strategy.wants,
-        pathlib.Path(f"{config.folder}_embeddings"),
-        "pool",
-        stop,
-    )
-    with errors_name_flags(class_names="classes", strategy="options"):
+    with errors_name_flags(strategies="strategy"):
+        embeddings = load_embeddings(
+            training,
+            jax.random.fold_in(jax.random.key(config.seed), _EMBEDDINGS),
+            inputs,
+            strategy.wants,
+            pathlib.Path(f"{config.folder}_embeddings"),
+            _embeddings_name(training, inputs, strategy),
+            stop,
+        )
+    with errors_name_flags(known_labels="known", strategy="options"):
         exchange = OpenSetExchange(
             config.folder,
             inputs,

@@ -18,6 +18,9 @@ _CONVOLUTIONAL: dict[str, Callable[..., nn.Module]] = {
     "resnet18": lambda num_classes, **options: models.ResNet(
         18, num_classes, stem="small", **options
     ),
+    "resnet18_imagenet": lambda num_classes, **options: models.ResNet(
+        18, num_classes, stem="imagenet", **options
+    ),
     "resnet34": lambda num_classes, **options: models.ResNet(
         34, num_classes, stem="small", **options
     ),
@@ -52,7 +55,8 @@ def make_network(
 ) -> nn.Module:
     """A network by name.
 
-    resnet50 has the stem for images of 224 pixels, the others are for those of 32.
+    resnet50 and resnet18_imagenet have the stem for images of 224 pixels, the others
+    are for those of 32.
     wrn28_2 is that of MixMatch, whose BatchNorm averages over thousands of steps: no
     choice for a few hundred.
 

@@ -78,18 +78,29 @@ class Classifiers:
         self._stop = stop
         self._made: dict[tuple[int, Kind], NetworkPoolClassifier] = {}
 
-    def of(self, inputs: np.ndarray, kind: Kind) -> FirstFitKept:
+    def of(
+        self, inputs: np.ndarray | jax.Array, kind: Kind, initial: Any = ()
+    ) -> FirstFitKept:
         """A classifier on a pool.
+
+        Args:
+          inputs: (N, ...) of the pool; put on the device, if they are not there yet.
+          kind: see `kind_of`.
+          initial: (I,) rows that are labelled before the first round, whose training
+            is kept; of none, nothing is.
 
         Raises:
           ValueError: a network that is unknown or does not fit.
         """
         size = len(inputs), kind
         if size not in self._made:
-            self._made[size] = self._make(inputs, kind)
-        return FirstFitKept(self._made[size].on(inputs))
+            # Kept for the whole study, longer than any pool.
+            self._made[size] = self._make(inputs, kind).without_pool()
+        return FirstFitKept(self._made[size].on(inputs), initial)
 
-    def _make(self, inputs: np.ndarray, kind: Kind) -> NetworkPoolClassifier:
+    def _make(
+        self, inputs: np.ndarray | jax.Array, kind: Kind
+    ) -> NetworkPoolClassifier:
         config = self._config
         images = inputs.ndim == 4
         execution = choose_execution(convolutional=images and config.network != "mlp")
@@ -140,11 +151,18 @@ def _augmentation(name: str) -> Any:
 
 
 class FirstFitKept:
-    """A classifier that keeps its first training and what it says of the pool."""
+    """A classifier that keeps the training on the initial set, and what it says."""
 
-    def __init__(self, classifier: NetworkPoolClassifier):
-        """Keeps nothing yet."""
+    def __init__(self, classifier: NetworkPoolClassifier, initial: Any = ()):
+        """Keeps nothing yet.
+
+        Args:
+          classifier: is trained.
+          initial: (I,) rows of the initial set. A run that was resumed trains on more
+            of them first, which serves no other strategy.
+        """
         self._classifier = classifier
+        self._initial = np.sort(np.asarray(initial, np.int64))
         self._first: tuple[bytes, Any, Observation] | None = None
 
     def fit(self, key: jax.Array, labels: np.ndarray) -> Any:
@@ -153,7 +171,7 @@ class FirstFitKept:
         if self._first is not None and self._first[0] == given:
             return self._first[1]
         fitted = self._classifier.fit(key, labels)
-        if self._first is None:
+        if np.array_equal(np.flatnonzero(labels >= 0), self._initial):
             self._first = given, fitted, self._classifier.observe(fitted)
         return fitted
 
@@ -219,8 +237,9 @@ def _train_embeddings(
 ) -> dict[str, jax.Array]:
     if inputs.ndim != 4:
         raise ValueError(
-            f"strategies: got ones that compare images with their rotations (CSI, "
-            f"CCAL), expected images, not inputs of shape {inputs.shape[1:]}"
+            "strategies: got one that compares images with their rotations (CSI, "
+            f"CCAL), expected images, not inputs of shape {inputs.shape[1:]}; for such "
+            "inputs mqnet has --options=mqnet.purity=features"
         )
     execution = choose_execution(convolutional=config.embedding_network != "mlp")
     encoder = make_network(

@@ -86,9 +86,9 @@ def write_summary(folder: pathlib.Path, results: Results) -> None:
                 values = found[name][:, number : number + 1]
                 values = 100 * values if name in _SHARES else values
                 mean, deviation = _mean(values)[0], _deviation(values)[0]
-                known = np.isfinite(mean)
-                row[f"{name}_mean"] = f"{mean:.4f}" if known else ""
-                row[f"{name}_std"] = f"{deviation:.4f}" if known else ""
+                for suffix, value in (("mean", mean), ("std", deviation)):
+                    shown = f"{value:.4f}" if np.isfinite(value) else ""
+                    row[f"{name}_{suffix}"] = shown
             row["repeats"] = repeats
             rows.append(row)
     write_csv(folder / "summary.csv", rows)

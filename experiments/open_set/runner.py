@@ -88,9 +88,11 @@ def run_strategy(
         if number < study.config.rounds:
             state, proposal = run.propose(state)
             measures["auroc"] = _purity_auroc(proposal, task, study.num_classes)
-            if task.repeat == 0:
-                write_surface(mine, number, proposal, state.memory)
+            memory = state.memory
             state = run.receive(state, proposal, task.labels[proposal.rows])
+            if task.repeat == 0:
+                answered = state.rows_of_round(number)
+                write_surface(mine, number, run.strategy, proposal, memory, answered)
             measures["purity"] = float(purity_of_rounds(state)[number])
         else:
             state, _ = run.finish(state)
@@ -137,6 +139,9 @@ def _purity_auroc(proposal: Proposal, task: Task, num_classes: int) -> float:
     is_ood = task.labels[np.asarray(rows)] == num_classes
     outlying = -np.asarray(purity, np.float64)
     if is_ood.all() or not is_ood.any():
+        return float("nan")
+    if outlying.min() == outlying.max():
+        # Nothing was measured: purity was not defined in this round.
         return float("nan")
     return scores.ood_detection_metrics(outlying[~is_ood], outlying[is_ood]).auroc
 

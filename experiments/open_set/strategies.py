@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import types
+import typing
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +15,15 @@ from robustjax.methods.query_strategies import (
     make_strategy,
     strategy_options,
 )
+
+_WORDS = {"true": True, "yes": True, "false": False, "no": False, "none": None}
+_TYPES = {
+    bool: "true or false",
+    int: "an int",
+    float: "a float",
+    str: "a text",
+    type(None): "none",
+}
 
 
 def resolve_strategies(entries: Sequence[str]) -> dict[str, str]:
@@ -69,8 +80,8 @@ def make_strategies(
       entries: "label.option=value", later ones over earlier ones.
 
     Raises:
-      ValueError: an entry of another form, an unknown label or option, or a value
-        outside its range.
+      ValueError: an entry of another form, an unknown label or option, or a value of
+        another type or outside its range.
     """
     options: dict[str, dict[str, Any]] = {label: {} for label in labels}
     for entry in entries:
@@ -83,7 +94,7 @@ def make_strategies(
         if key not in known:
             listed = ", ".join(known) or "none"
             raise ValueError(f"options: {label} has no {key!r}; it has {listed}")
-        options[label][key] = _parse(value)
+        options[label][key] = _checked(entry, labels[label], key, _parse(value))
     return {
         label: make_strategy(name, **{"name": label, **options[label]})
         for label, name in labels.items()
@@ -91,8 +102,28 @@ def make_strategies(
 
 
 def _parse(value: str) -> Any:
-    """A number or a truth value where it is one, else the text."""
+    """A number, a truth value or None where it is one, else the text."""
+    if value.lower() in _WORDS:
+        return _WORDS[value.lower()]
     try:
         return ast.literal_eval(value)
     except (SyntaxError, ValueError):
         return value
+
+
+def _checked(entry: str, strategy: str, key: str, value: Any) -> Any:
+    """The value, if it is of the option's type.
+
+    Raises:
+      ValueError: it is not.
+    """
+    hint = typing.get_type_hints(type(make_strategy(strategy)))[key]
+    allowed = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    # A truth value is an int to Python, and no number to a person.
+    fits = type(value) in allowed or (type(value) is int and float in allowed)
+    if not fits:
+        names = [_TYPES[each] for each in allowed]
+        raise ValueError(
+            f"options: got {entry!r}, expected {' or '.join(names)} for {key}"
+        )
+    return value

@@ -9,6 +9,9 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import jax
+import jax.numpy as jnp
+
 from experiments.common import run_folder
 from experiments.open_set import report, setup
 from experiments.open_set.networks import Classifiers, kind_of, load_embeddings
@@ -78,8 +81,10 @@ def run_study(
     # The last pool must not fail after hours of the first one's trainings.
     for ratio in config.noise_ratio:
         task = setup.make_task(study, ratio, config.repeats - 1)
+        inputs = jnp.asarray(task.inputs)
         for strategy in strategies.values():
-            classifiers.of(task.inputs, kind_of(strategy.wants))
+            classifiers.of(inputs, kind_of(strategy.wants))
+    del inputs
 
     folder = run_folder.open_run_folder(
         os.path.join(run_dir, "open_set_active_learning"),
@@ -128,7 +133,8 @@ def _run_task(
         stop,
     )
     kinds = {kind_of(strategy.wants) for strategy in strategies.values()}
-    of_task = {kind: classifiers.of(task.inputs, kind) for kind in kinds}
+    inputs = jnp.asarray(task.inputs)
+    of_task = {kind: classifiers.of(inputs, kind, task.initial) for kind in kinds}
     for label, strategy in strategies.items():
         run = OpenSetRun(
             strategy,
@@ -142,6 +148,11 @@ def _run_task(
             test_labels=task.test_labels,
         )
         run_strategy(label, run, study, task, folder, log, bar, stop)
+    if study.budget.cost_in != study.budget.cost_ood:
+        # Rounds then answer for different numbers of examples, and what is compiled
+        # for one number, such as the fit of MQNet, hardly ever serves again: kept, it
+        # would fill the host's memory. The classifiers are compiled once more per task.
+        jax.clear_caches()
 
 
 def _report(

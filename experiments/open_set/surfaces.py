@@ -12,34 +12,44 @@ import numpy as np
 from robustjax.files import write_atomically
 from robustjax.methods.mqnet_rounds import iso_score_slope, score_surface
 from robustjax.methods.open_set_loop import Proposal
-from robustjax.methods.query_mqnet import RANKED_BY, MQNetNotes
+from robustjax.methods.open_set_round import QueryStrategy
+from robustjax.methods.query_mqnet import RANKED_BY, MQNetNotes, MQNetQuery
 
 _GRID = 60
 _POINTS = 1000
 
 
 def write_surface(
-    folder: pathlib.Path, number: int, proposal: Proposal, memory: Any
+    folder: pathlib.Path,
+    number: int,
+    strategy: QueryStrategy,
+    proposal: Proposal,
+    memory: Any,
+    answered: np.ndarray,
 ) -> None:
     """Keeps the surface by which a round was ranked, where MQNet ranked it.
 
     Args:
       folder: of the run; gets `surfaces/round_<number>.npz`, counted from 1.
       number: of the round, from 0.
+      strategy: that asked.
       proposal: of the round.
       memory: of the strategy, as it was when it asked.
+      answered: (Q,) rows that were paid for, in the order they were asked; where costs
+        differ, fewer than were proposed.
     """
     notes = proposal.query.notes
-    if not isinstance(notes, MQNetNotes):
+    if not isinstance(notes, MQNetNotes) or not isinstance(strategy, MQNetQuery):
         return
-    if RANKED_BY[int(notes.ranked_by)] != "mqnet":
+    if RANKED_BY[int(notes.ranked_by)] != "mqnet" or not len(answered):
         return
     converted = np.asarray(notes.converted)
     purity, informativeness = (
         np.linspace(converted[:, axis].min(), converted[:, axis].max(), _GRID)
         for axis in (0, 1)
     )
-    is_asked = np.isin(np.asarray(notes.rows), proposal.rows)
+    is_asked = np.isin(np.asarray(notes.rows), answered)
+    lowest = converted[np.searchsorted(np.asarray(notes.rows), answered[-1])]
     others = converted[~is_asked]
     content = io.BytesIO()
     np.savez(
@@ -48,11 +58,16 @@ def write_surface(
         informativeness=informativeness,
         surface=np.asarray(
             score_surface(
-                memory.params, jnp.asarray(purity), jnp.asarray(informativeness)
+                memory.params,
+                jnp.asarray(purity),
+                jnp.asarray(informativeness),
+                model=strategy.model,
             )
         ),
-        lowest=np.asarray(notes.lowest),
-        slope=np.asarray(iso_score_slope(memory.params, jnp.asarray(notes.lowest))),
+        lowest=lowest,
+        slope=np.asarray(
+            iso_score_slope(memory.params, jnp.asarray(lowest), model=strategy.model)
+        ),
         asked=converted[is_asked],
         others=others[:: max(1, len(others) // _POINTS)],
     )

@@ -142,6 +142,14 @@ _PAPER: dict[str, Any] = {
     "noise_ratio": (0.1, 0.2, 0.4, 0.6),
 }
 
+# Folders of images whose validation split is called so.
+_IMAGENET: dict[str, Any] = {
+    "test_split": "val",
+    "image_size": 224,
+    "network": "resnet18_imagenet",
+    "embedding_network": "resnet18_imagenet",
+}
+
 PRESETS: dict[str, dict[str, Any]] = {
     "mnist_small": {
         **_SMALL,
@@ -177,12 +185,12 @@ PRESETS: dict[str, dict[str, Any]] = {
     "cifar10": {**_PAPER, "dataset": "cifar10", "class_split": "cifar10"},
     "cifar100": {**_PAPER, "dataset": "cifar100", "class_split": "cifar100"},
     # A folder with all 1000 classes, whose names sort as the synsets do. The authors'
-    # code trains CSI on images of 32 pixels.
+    # code trains CSI on images of 32 pixels. The whole pool lies in the memory of the
+    # device, in bytes, and the data sets in that of the host: --pool_in makes it less.
     "imagenet50": {
         **_PAPER,
+        **_IMAGENET,
         "dataset": "imagenet",
-        "test_split": "val",
-        "image_size": 224,
         "class_split": "imagenet50",
         "per_round": 1000,
         "steps_per_epoch": 150,
@@ -192,6 +200,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "cross_cifar10": {
         **_PAPER,
         "dataset": "cifar10",
+        "image_size": 32,
         "class_split": "all",
         "ood": ("lsun", "places365"),
         "per_round": 1000,
@@ -199,15 +208,16 @@ PRESETS: dict[str, dict[str, Any]] = {
     "cross_cifar100": {
         **_PAPER,
         "dataset": "cifar100",
+        "image_size": 32,
         "class_split": "all",
         "ood": ("lsun", "places365"),
         "per_round": 2000,
     },
+    # As for imagenet50, the pool must fit the memory.
     "cross_imagenet50": {
         **_PAPER,
+        **_IMAGENET,
         "dataset": "imagenet50",
-        "test_split": "val",
-        "image_size": 224,
         "class_split": "all",
         "ood": ("lsun", "places365"),
         "per_round": 1000,

@@ -8,6 +8,7 @@ the round's budget. Their printed loop condition would overshoot by one example.
 from __future__ import annotations
 
 import dataclasses
+import numbers
 
 import numpy as np
 
@@ -35,10 +36,15 @@ class OpenSetBudget:
     cost_ood: float = 1.0
 
     def __post_init__(self) -> None:
-        """Raises `ValueError` for costs <= 0, or rounds that cannot ask anything."""
+        """Raises `ValueError` for costs <= 0, or rounds that cannot ask anything.
+
+        Also for rounds that are no integer.
+        """
         for name in ("cost_in", "cost_ood", "per_round"):
             value = getattr(self, name)
             checks.in_range(name, value, 0, np.inf, low_open=True, high_open=True)
+        if not isinstance(self.rounds, numbers.Integral):
+            raise ValueError(f"rounds: got {self.rounds!r}, expected an integer >= 1")
         checks.at_least("rounds", self.rounds, 1)
         dearest = max(self.cost_in, self.cost_ood)
         if self.per_round < dearest:

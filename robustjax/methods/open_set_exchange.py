@@ -43,6 +43,59 @@ OOD_NAME = "ood"
 """What a person answers about an example that belongs to no class."""
 
 
+def check_class_names(class_names: Sequence[str]) -> list[str]:
+    """The names of the wanted classes.
+
+    Raises:
+      ValueError: none, names that repeat, or "ood" among them.
+    """
+    names = [str(name) for name in class_names]
+    if len(set(names)) < len(names) or OOD_NAME in names or not names:
+        raise ValueError(
+            f"class_names: got {', '.join(names) or 'none'}, expected distinct names "
+            f"other than {OOD_NAME!r}"
+        )
+    return names
+
+
+def check_batch(batch: int, known_labels: np.ndarray) -> int:
+    """How many examples have no label.
+
+    Args:
+      batch: questions per round.
+      known_labels: (N,), `UNASKED` where nothing is known.
+
+    Raises:
+      ValueError: a batch that is not in 1 … that number.
+    """
+    left = int(np.sum(np.asarray(known_labels) == UNASKED))
+    checks.at_least("batch", batch, 1)
+    if batch > left:
+        raise ValueError(
+            f"batch: got {batch}, expected at most the number of examples without a "
+            f"label, {left}"
+        )
+    return left
+
+
+def _check_known(known_labels: np.ndarray, size: int, num_classes: int) -> None:
+    if known_labels.shape != (size,):
+        raise ValueError(
+            f"known_labels: got shape {known_labels.shape}, expected ({size},), one "
+            "per example of the pool"
+        )
+    if not np.issubdtype(known_labels.dtype, np.integer):
+        raise ValueError(
+            f"known_labels: got {known_labels.dtype.name}, expected integers"
+        )
+    wrong = np.flatnonzero((known_labels < UNASKED) | (known_labels > num_classes))
+    if wrong.size:
+        raise ValueError(
+            f"known_labels: got {known_labels[wrong[0]]} at row {wrong[0]}, expected "
+            f"{UNASKED} (not known), 0 … {num_classes - 1} or {num_classes} (OOD)"
+        )
+
+
 class OpenSetExchange:
     """Asks a person about an unlabelled pool that holds foreign examples, too.
 
@@ -100,33 +153,25 @@ class OpenSetExchange:
           seed: of all randomness.
 
         Raises:
-          ValueError: class names that repeat or include "ood", lengths that differ, a
-            batch above what is unlabelled, a strategy whose `repr` differs between
-            processes, or a folder that belongs to something else.
+          ValueError: class names that repeat or include "ood", known labels out of
+            range, lengths that differ, a batch above what is unlabelled, a strategy
+            whose `repr` differs between processes, or a folder that belongs to
+            something else.
         """
-        names = [str(name) for name in class_names]
-        if len(set(names)) < len(names) or OOD_NAME in names or not names:
-            raise ValueError(
-                f"class_names: got {', '.join(names) or 'none'}, expected distinct "
-                f"names other than {OOD_NAME!r}"
-            )
+        names = check_class_names(class_names)
         ids = np.arange(len(inputs)) if ids is None else checks.unique_ids("ids", ids)
         checks.same_length(ids=ids, inputs=inputs)
         if known_labels is None:
             known_labels = np.full(len(inputs), UNASKED, np.int32)
+        known_labels = np.asarray(known_labels)
+        _check_known(known_labels, len(inputs), len(names))
         # Ids and names for reading files; the labels are in the state.
         self._pool = data.Dataset(
             inputs, known_labels, ids, (*names, OOD_NAME), "the pool"
         )
         self._known = np.flatnonzero(known_labels != UNASKED)
         self._batch = batch
-        left = len(inputs) - len(self._known)
-        checks.at_least("batch", batch, 1)
-        if batch > left:
-            raise ValueError(
-                f"batch: got {batch}, expected at most the number of examples without "
-                f"a label, {left}"
-            )
+        left = check_batch(batch, known_labels)
         self._run = OpenSetRun(
             strategy,
             classifier,
@@ -137,7 +182,7 @@ class OpenSetExchange:
             embeddings=embeddings,
         )
         self._proposed: tuple[int, Proposal] | None = None
-        # Labels are checked here; a folder is claimed only by what can start.
+        # A folder is claimed only by what can start.
         self._start()
         self.folder = pathlib.Path(folder)
         purpose = {

@@ -61,6 +61,10 @@ class FittedNetwork(NamedTuple):
     model_state: Any
 
 
+def _shape_of(inputs: jax.Array) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(inputs.shape, inputs.dtype)
+
+
 def _taufe_of_class(number: int, weight: float) -> LossTransform:
     """TAUFE on those examples of a batch whose label is the OOD class."""
     taufe = transforms.taufe(weight)
@@ -162,7 +166,8 @@ class NetworkPoolClassifier:
         self.num_classes = num_classes
         self.num_outputs = num_classes + int(self._ood_class or ood_output)
         self._variant, self._loss_prediction = variant, loss_prediction
-        self._inputs = jnp.asarray(inputs)
+        self._inputs: jax.Array | None = jnp.asarray(inputs)
+        self._like = _shape_of(self._inputs)
         self._report, self._stop = report, stop
 
         parts = [transforms.ce()]
@@ -214,7 +219,7 @@ class NetworkPoolClassifier:
             ExampleSpec(len(inputs), self.num_outputs),
             batch_size=batch_size,
             execution=execution
-            or choose_execution(convolutional=self._inputs.ndim == 4),
+            or choose_execution(convolutional=len(self._like.shape) == 4),
             block_size=block_size,
         )
 
@@ -244,7 +249,7 @@ class NetworkPoolClassifier:
           ValueError: another shape or dtype.
         """
         inputs = jnp.asarray(inputs)
-        first = self._inputs
+        first = self._like
         if (inputs.shape, inputs.dtype) != (first.shape, first.dtype):
             raise ValueError(
                 f"inputs: got {inputs.dtype} {inputs.shape}, expected "
@@ -254,10 +259,25 @@ class NetworkPoolClassifier:
         other._inputs = inputs
         return other
 
+    def without_pool(self) -> NetworkPoolClassifier:
+        """The same classifier without a pool, which frees the device's memory.
+
+        It predicts, and `on` gives it another pool; it does not `fit` or `observe`.
+        """
+        other = copy.copy(self)
+        other._inputs = None
+        return other
+
+    @property
+    def _pool(self) -> jax.Array:
+        if self._inputs is None:
+            raise ValueError("inputs: got a classifier without a pool, expected on()")
+        return self._inputs
+
     def _targets_and_roles(self, labels: Any) -> tuple[np.ndarray, np.ndarray]:
         """Labels that are valid everywhere, and what every example is used for."""
         labels = np.asarray(labels)
-        size = len(self._inputs)
+        size = self._like.shape[0]
         if labels.shape != (size,):
             raise ValueError(
                 f"labels: got shape {labels.shape}, expected one per example of the "
@@ -299,8 +319,8 @@ class NetworkPoolClassifier:
           NonFiniteLossError: see `training.fit`.
         """
         targets, roles = self._targets_and_roles(labels)
-        data = self._program.make_data(self._inputs, targets[None])
-        state = self._program.init(key[None], self._inputs)
+        data = self._program.make_data(self._pool, targets[None])
+        state = self._program.init(key[None], self._pool)
         state = fit(
             self._program,
             with_roles(state, roles[None]),
@@ -321,7 +341,7 @@ class NetworkPoolClassifier:
         Raises:
           ValueError: a network whose head is no `nn.Dense` called "head".
         """
-        found = self._look(fitted, self._inputs)
+        found = self._look(fitted, self._pool)
         return Observation(
             logits=found["outputs"],
             features=found["features"],

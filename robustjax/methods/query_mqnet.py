@@ -66,7 +66,7 @@ class MQNetNotes(NamedTuple):
 
 
 _convert = jax.jit(convert_scores, static_argnames="clip")
-_scores = jax.jit(query_scores, static_argnames=("ood_seen", "rule", "model"))
+_scores = jax.jit(query_scores, static_argnames=("rule", "model"))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import os
 import pathlib
 import subprocess
@@ -10,6 +11,10 @@ import sys
 
 import numpy as np
 import pytest
+
+import experiments.label_open_set as launcher
+from experiments.presets.open_set_active_learning import OpenSetConfig
+from robustjax.methods.query_strategies import make_strategy
 
 ROOT = pathlib.Path(__file__).parents[2]
 NAMES = ("owl", "crow", "ood")
@@ -89,7 +94,8 @@ def test_a_pool_is_labelled_command_by_command(tmp_path, pool):
     ("changes", "message"),
     [
         ({"classes": "owl,ood"}, "classes: got owl, ood, expected distinct names"),
-        ({"strategy": "mqnet"}, "strategies: got ones that compare images"),
+        ({"strategy": "mqnet"}, "strategy: got one that compares images"),
+        ({"strategy": "mqnet", "batch": 31}, "batch: got 31, expected at most"),
     ],
 )
 def test_bad_flags_end_in_one_line_and_status_2(pool, changes, message):
@@ -98,3 +104,35 @@ def test_bad_flags_end_in_one_line_and_status_2(pool, changes, message):
     assert done.returncode == 2
     assert done.stderr.startswith(f"error: {message}")
     assert not flags["folder"].exists()
+
+
+def test_the_preset_and_the_flags_make_the_strategy():
+    config = launcher.LabelOpenSetConfig(options=("mqnet.steps=5",))
+    strategy = launcher._strategy(config)
+    assert (strategy.informativeness, strategy.steps) == ("conf", 5)
+    for name, message in (
+        ("all", "strategy: got all, expected a single one"),
+        ("mqnets", "strategy: unknown 'mqnets'"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            launcher._strategy(dataclasses.replace(config, strategy=name))
+
+
+def test_embeddings_of_other_data_or_settings_have_another_file():
+    inputs, strategy = np.zeros((4, 2), np.uint8), make_strategy("mqnet")
+
+    def name(inputs=inputs, strategy=strategy, **given):
+        config = OpenSetConfig(**given)
+        return launcher._embeddings_name(config, inputs, strategy)
+
+    names = [
+        name(),
+        name(inputs + 1),
+        name(seed=1),
+        name(embedding_epochs=2),
+        name(embedding_hidden=(3,)),
+        name(strategy=make_strategy("ccal")),
+    ]
+    assert len(set(names)) == len(names)
+    # The classifier's own settings change nothing.
+    assert name(epochs=3) == name()

@@ -9,10 +9,11 @@ import subprocess
 import sys
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.open_set import networks, report, setup
+from experiments.open_set import networks, report, runner, setup, surfaces
 from experiments.open_set.strategies import (
     make_strategies,
     preset_options,
@@ -22,6 +23,11 @@ from experiments.open_set.study import run_study
 from experiments.presets.open_set_active_learning import PRESETS, OpenSetConfig
 from experiments.presets.open_set_classes import CLASS_SPLITS
 from robustjax import data
+from robustjax.methods.mqnet_meta import mqnet_scores
+from robustjax.methods.open_set_loop import Proposal
+from robustjax.methods.open_set_round import Query
+from robustjax.methods.query_ccal import CcalNotes
+from robustjax.methods.query_mqnet import MQNetNotes, MQNetQuery
 from robustjax.methods.query_strategies import STRATEGIES
 from robustjax.training import InterruptedRunError, StopRequest
 from robustjax.training.metrics import read_jsonl
@@ -280,8 +286,11 @@ def test_the_first_training_serves_all_strategies(sets):
     study = study_of(sets)
     task = setup.make_task(study, 0.4, 0)
     made = networks.Classifiers(study.config, 3, study.train.inputs, StopRequest())
-    kept = made.of(task.inputs, (False, False))
+    kept = made.of(task.inputs, (False, False), np.arange(20)[::-1])
     labels = np.where(np.arange(70) < 20, task.labels, -1)
+    # A resumed run begins with a later training, which is not kept.
+    later = np.where(np.arange(70) < 30, task.labels, -1)
+    assert kept.fit(task.key, later) is not kept.fit(task.key, later)
     first = kept.fit(task.key, labels)
     assert kept.fit(task.key, labels.copy()) is first
     assert kept.observe(first) is kept.observe(first)
@@ -297,6 +306,11 @@ def test_strategy_names_and_options():
     made = make_strategies(labels, ["mine.margin=0.5", "mine.purity=energy"])
     assert (made["mine"].margin, made["mine"].purity) == (0.5, "energy")
     assert made["mine"].name == "mine"
+    found = make_strategies(
+        labels, ["mine.clip=NONE", "mine.monotone=no", "mine.margin=1"]
+    )["mine"]
+    assert (found.clip, found.monotone, found.margin) == (None, False, 1)
+    assert make_strategies(labels, ["mine.reinitialize=true"])["mine"].reinitialize
     # A preset speaks of strategies, whatever they are called here.
     found = preset_options(labels, ("mqnet.steps=5", "conf.x=1"))
     assert found == ("mine.steps=5",)
@@ -313,6 +327,13 @@ def test_strategy_names_and_options():
         ("mqnet.margin=1", "options: unknown 'mqnet'"),
         ("mine.width=1", "options: mine has no 'width'; it has .*margin"),
         ("mine.margin=-1", "margin: got -1"),
+        ("mine.steps=2.5", "options: got 'mine.steps=2.5', expected an int for steps"),
+        ("mine.steps=yes", "options: .* expected an int for steps"),
+        ("mine.margin=True", "options: .* expected a float for margin"),
+        ("mine.margin=much", "options: .* expected a float for margin"),
+        ("mine.monotone=1", "options: .* expected true or false for monotone"),
+        ("mine.purity=5", "options: .* expected a text for purity"),
+        ("mine.clip=no", "options: .* expected a float or none for clip"),
     ):
         with pytest.raises(ValueError, match=message):
             make_strategies(labels, [option])
@@ -371,6 +392,60 @@ def test_results_leave_out_what_was_not_measured():
     assert "75.0 ±7.1" in text
     assert "AUROC" not in text
     assert "mqnet +20.0 ±0.0" in report.meaning(results)
+
+
+def test_what_one_repeat_or_none_measured_has_no_deviation(tmp_path):
+    records = [
+        {"noise_ratio": 0.2, "strategy": "mqnet", "repeat": r, "round": 1, **values}
+        for r, values in ((0, {"accuracy": 0.5, "auroc": 0.7}), (1, {"accuracy": 0.7}))
+    ]
+    results = report.read_results(records, (0.2,), ("mqnet",), 2, 1)
+    report.write_summary(tmp_path, results)
+    (row,) = rows_of(tmp_path / "summary.csv")
+    assert (row["auroc_mean"], row["auroc_std"]) == ("70.0000", "")
+    assert float(row["accuracy_std"]) == pytest.approx(14.1421)
+
+
+def surface_of(tmp_path, strategy, answered):
+    """What is kept of a round in which rows 4, 2, 7 and 5 were proposed."""
+    rows = np.arange(1, 9)
+    converted = np.random.default_rng(0).uniform(0.3, 3, (8, 2)).astype(np.float32)
+    notes = MQNetNotes(rows, rows, rows, converted, converted[4], np.int32(3))
+    proposal = Proposal(np.array([4, 2, 7, 5]), None, Query(rows, notes))
+    memory = strategy.init_memory(jax.random.key(1))
+    # Some weights are negative, as a meta-model that is not monotone may have them.
+    params = jax.tree.map(
+        lambda p: p * jnp.cos(jnp.arange(p.size)).reshape(p.shape), memory.params
+    )
+    memory = memory._replace(params=params)
+    surfaces.write_surface(tmp_path, 2, strategy, proposal, memory, np.array(answered))
+    with np.load(tmp_path / "surfaces" / "round_03.npz") as file:
+        return dict(file), converted, memory
+
+
+def test_surfaces_are_of_the_own_model_and_of_what_was_paid_for(tmp_path):
+    strategy = MQNetQuery(monotone=False)
+    found, converted, memory = surface_of(tmp_path, strategy, [4, 2])
+    np.testing.assert_array_equal(found["asked"], converted[[1, 3]])
+    assert len(found["others"]) == 6
+    np.testing.assert_array_equal(found["lowest"], converted[1])
+    point = np.array([found["purity"][0], found["informativeness"][-1]])
+    want = mqnet_scores(memory.params, point[None], model=strategy.model)[0]
+    wrong = mqnet_scores(memory.params, point[None])[0]
+    assert found["surface"][0, -1] == pytest.approx(float(want), rel=1e-5)
+    assert abs(float(wrong) - float(want)) > 1e-3
+
+
+def test_purity_that_is_equal_everywhere_has_no_auroc(sets):
+    task = setup.make_task(study_of(sets), 0.4, 0)
+    rows = np.arange(70)
+
+    def auroc(purity):
+        query = Query(rows[:2], CcalNotes(rows, purity))
+        return runner._purity_auroc(Proposal(rows[:2], None, query), task, 3)
+
+    assert np.isnan(auroc(np.zeros(70)))
+    assert auroc(np.where(task.labels < 3, 1.0, 0.0)) == 1
 
 
 def test_bad_flags_end_in_one_line_and_status_2(tmp_path):

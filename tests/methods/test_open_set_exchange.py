@@ -138,8 +138,13 @@ def test_bad_arguments_leave_no_folder_and_others_are_refused(tmp_path):
     folder = tmp_path / "new"
     with pytest.raises(ValueError, match="batch: got 55, .* without a label, 54"):
         make_exchange(folder, batch=55)
-    with pytest.raises(ValueError, match=r"answers: .*first: 4"):
-        make_exchange(folder, known_labels=np.where(KNOWN == 3, 4, KNOWN))
+    for known, message in (
+        (np.where(KNOWN == 3, 4, KNOWN), r"got 4 at row \d+, expected -1"),
+        (KNOWN[1:], "got shape"),
+        (KNOWN.astype(float), "got float64, expected integers"),
+    ):
+        with pytest.raises(ValueError, match=f"known_labels: {message}"):
+            make_exchange(folder, known_labels=known)
     for names in (("owl", "ood"), ("owl", "owl"), ()):
         with pytest.raises(ValueError, match="class_names: got"):
             OpenSetExchange(

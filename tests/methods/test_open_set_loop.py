@@ -253,6 +253,8 @@ def test_bad_budgets(name):
         OpenSetBudget(5, 2, **{name: 6})
     with pytest.raises(ValueError, match="rounds: got 0"):
         OpenSetBudget(5, 0)
+    with pytest.raises(ValueError, match=r"rounds: got 2\.5, expected an integer"):
+        OpenSetBudget(5, 2.5)
 
 
 class Faulty(InOrder):

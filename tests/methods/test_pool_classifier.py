@@ -283,3 +283,15 @@ def test_bad_arguments():
             classifier.fit(KEY, labels)
     with pytest.raises(ValueError, match="inputs: got float32 .119, 4., expected"):
         classifier.on(pool()[0][1:])
+
+
+def test_a_classifier_without_a_pool_waits_for_one():
+    classifier = make(epochs=1, steps_per_epoch=1)
+    fitted = classifier.fit(KEY, answers(20))
+    empty = classifier.without_pool()
+    for call in (lambda: empty.fit(KEY, answers(20)), lambda: empty.observe(fitted)):
+        with pytest.raises(ValueError, match="inputs: got a classifier without a pool"):
+            call()
+    chex.assert_trees_all_equal(empty.on(pool()[0]).fit(KEY, answers(20)), fitted)
+    with pytest.raises(ValueError, match="inputs: got float32 .119, 4., expected"):
+        empty.on(pool()[0][1:])
