@@ -12,7 +12,7 @@ import sys
 import numpy as np
 import pytest
 
-import experiments.label_open_set as launcher
+from experiments.open_set import own_pool
 from experiments.presets.open_set_active_learning import OpenSetConfig
 from robustjax.methods.query_strategies import make_strategy
 
@@ -107,15 +107,15 @@ def test_bad_flags_end_in_one_line_and_status_2(pool, changes, message):
 
 
 def test_the_preset_and_the_flags_make_the_strategy():
-    config = launcher.LabelOpenSetConfig(options=("mqnet.steps=5",))
-    strategy = launcher._strategy(config)
+    config = own_pool.LabelOpenSetConfig(options=("mqnet.steps=5",))
+    strategy = own_pool.strategy_of(config)
     assert (strategy.informativeness, strategy.steps) == ("conf", 5)
     for name, message in (
         ("all", "strategy: got all, expected a single one"),
         ("mqnets", "strategy: unknown 'mqnets'"),
     ):
         with pytest.raises(ValueError, match=message):
-            launcher._strategy(dataclasses.replace(config, strategy=name))
+            own_pool.strategy_of(dataclasses.replace(config, strategy=name))
 
 
 def test_embeddings_of_other_data_or_settings_have_another_file():
@@ -123,7 +123,7 @@ def test_embeddings_of_other_data_or_settings_have_another_file():
 
     def name(inputs=inputs, strategy=strategy, **given):
         config = OpenSetConfig(**given)
-        return launcher._embeddings_name(config, inputs, strategy)
+        return own_pool.embeddings_name(config, inputs, strategy)
 
     names = [
         name(),
