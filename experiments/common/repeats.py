@@ -28,7 +28,7 @@ class Curves(NamedTuple):
 
     Attributes:
       epochs: (E,) the epochs, counted from 1, after which it was measured.
-      values: metric name -> (R, E).
+      values: metric name -> (R, E); NaN where it was not among what was measured.
       minutes: of training, over all repeats, compilation included and the watching
         of accuracies left out.
       examples_per_second: the data set's size over the time of a late epoch.
@@ -208,14 +208,17 @@ def read_curves(name: str, log: MetricLog, examples: int, epochs: int) -> Curves
         if record["of_repeats"]:
             by_group.setdefault(record["group"], []).append(record)
     watched = by_group[0]
+
+    def curve(key: str, group: int) -> np.ndarray:
+        unknown = [np.nan] * by_group[group][0]["repeats"]
+        found = [r["of_repeats"].get(key, unknown) for r in by_group[group]]
+        return np.array(found).T
+
+    # What is measured after the last epoch alone comes last.
+    keys = dict.fromkeys(key for record in watched for key in record["of_repeats"])
     values = {
-        key: np.concatenate(
-            [
-                np.array([r["of_repeats"][key] for r in by_group[group]]).T
-                for group in sorted(by_group)
-            ]
-        )
-        for key in watched[0]["of_repeats"]
+        key: np.concatenate([curve(key, group) for group in sorted(by_group)])
+        for key in keys
     }
     late = [r for r in records if r["epoch"] >= epochs // 2]
     second = float(np.median([r["seconds"] / r["repeats"] for r in late]))

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from experiments.common.augmentations import WEAK_AUGMENTATIONS, weak_augmentation
 from robustjax import checks, data
 from robustjax.methods.feature_debiasing import AugmentLocated
 from robustjax.training.supervised import Augment
@@ -88,10 +89,8 @@ def make_augmentations(
 
 def _images(name: str, size: tuple[int, int]) -> Augment | None:
     """The augmentation of images alone."""
-    if name == "none":
-        return None
-    if name in ("crop", "crop_flip"):
-        return data.standard_augmentation(flip=name == "crop_flip")
+    if name in WEAK_AUGMENTATIONS:
+        return weak_augmentation(name)
     if name == "resized_crop":
         crop = functools.partial(data.random_resized_crop, size=size)
         return data.compose(crop, data.random_flip)

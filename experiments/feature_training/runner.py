@@ -164,19 +164,4 @@ def run_method(
         shown=("loss", measure.headline[0]),
         watch_every_epochs=config.watch_every_epochs,
     )
-    name = run_name(method, count)
-    return _with_last(read_curves(name, log, training.images, epochs), name, log)
-
-
-def _with_last(curves: Curves, name: str, log: MetricLog) -> Curves:
-    """The curves with what was measured after the last epoch alone, NaN before."""
-    last = [r for r in log.records if r["method"] == name]
-    last = [r for r in last if r["epoch"] == curves.epochs[-1] - 1]
-    last.sort(key=lambda record: record["group"])
-    values = dict(curves.values)
-    for key in last[0]["of_repeats"]:
-        if key not in values:
-            ends = np.concatenate([r["of_repeats"][key] for r in last])
-            unknown = np.full((len(ends), len(curves.epochs) - 1), np.nan)
-            values[key] = np.concatenate([unknown, ends[:, None]], axis=1)
-    return curves._replace(values=values)
+    return read_curves(run_name(method, count), log, training.images, epochs)

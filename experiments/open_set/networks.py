@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from experiments.common.augmentations import weak_augmentation
 from experiments.common.channel_statistics import channel_statistics
 from experiments.common.config_flags import errors_name_flags
 from experiments.common.networks import make_network
@@ -135,19 +136,11 @@ class Classifiers:
                 loss_prediction=kind[0],
                 ood_output=kind[1],
                 taufe_weight=config.taufe_weight,
-                augment=_augmentation(config.augment) if images else None,
+                augment=weak_augmentation(config.augment) if images else None,
                 preprocess=self._preprocess,
                 execution=execution,
                 stop=self._stop,
             )
-
-
-def _augmentation(name: str) -> Any:
-    if name == "none":
-        return None
-    if name == "flip":
-        return data.random_flip
-    return data.standard_augmentation(flip="flip" in name)
 
 
 class FirstFitKept:

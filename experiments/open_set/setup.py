@@ -7,6 +7,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from experiments.common.augmentations import WEAK_AUGMENTATIONS
 from experiments.common.config_flags import errors_name_flags
 from experiments.common.inputs import data_folder, load_splits
 from experiments.presets.open_set_active_learning import OpenSetConfig
@@ -15,7 +16,6 @@ from robustjax import checks, data
 from robustjax.corruption import open_set
 from robustjax.methods.open_set_loop import OpenSetBudget
 
-AUGMENTATIONS = ("none", "flip", "crop", "crop_flip")
 VARIANTS = {
     "in_only": "in_only",
     "ood_class": "ood_class",
@@ -107,7 +107,7 @@ def check(config: OpenSetConfig) -> OpenSetBudget:
         checks.at_least(name, getattr(config, name), 0)
     checks.one_of("initial_shares", config.initial_shares, ("uniform", "exact"))
     checks.one_of("classifier_variant", config.classifier_variant, VARIANTS)
-    checks.one_of("augment", config.augment, AUGMENTATIONS)
+    checks.one_of("augment", config.augment, WEAK_AUGMENTATIONS)
     checks.one_of("class_split", config.class_split, (*CLASS_SPLITS, "drawn", "all"))
     checks.one_of("embedding_optimizer", config.embedding_optimizer, ("lars", "adam"))
     checks.in_range(

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.common.augmentations import weak_augmentation
 from experiments.common.channel_statistics import channel_statistics
 from experiments.common.config_flags import errors_name_flags
 from experiments.common.optimizer import OptimizerOptions, make_optimizer
@@ -81,7 +82,7 @@ def build(task: Task) -> Programs:
     config = task.config
     mean, deviation = channel_statistics(task.train.inputs) if task.images else ([], [])
     preprocess: Preprocess = data.normalize(mean, deviation) if mean else as_float
-    weak = robust_methods.weak_augmentation(config.augment)
+    weak = weak_augmentation(config.augment)
     strong = robust_methods.strong_augmentation(config.augment, mean)
     values = hyperparameters_of(task)
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import jax
 
+from experiments.common.augmentations import weak_augmentation
 from experiments.common.channel_statistics import channel_statistics
 from experiments.common.config_flags import errors_name_flags
 from experiments.common.optimizer import make_optimizer
@@ -88,7 +89,7 @@ class MethodConfig:
             model=setup.network_of(config, study, execution),
             optimizer=make_optimizer(options, config.epochs, steps),
             epochs=config.epochs,
-            weak=methods.weak_augmentation(config.augment),
+            weak=weak_augmentation(config.augment),
             strong=methods.strong_augmentation(config.augment, mean),
             preprocess=data.normalize(mean, deviation) if mean else as_float,
             noise_rate=study.noise_rate,

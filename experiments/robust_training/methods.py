@@ -252,15 +252,6 @@ def make_recipe(name: str, setting: Setting, hyperparameters: dict[str, Any]) ->
     return method.build(setting, **values)
 
 
-def weak_augmentation(name: str) -> Augment | None:
-    """The weak augmentation by name: none, flip, crop or crop_flip."""
-    if name == "none":
-        return None
-    if name == "flip":
-        return data.random_flip
-    return data.standard_augmentation(flip="flip" in name)
-
-
 def strong_augmentation(name: str, mean: Sequence[float]) -> Augment | None:
     """The strong view that goes with a weak augmentation; none without images.
 

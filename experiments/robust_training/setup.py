@@ -9,14 +9,13 @@ import jax
 import numpy as np
 
 from experiments.common import noise
+from experiments.common.augmentations import WEAK_AUGMENTATIONS
 from experiments.common.inputs import data_folder, load_splits
 from experiments.common.networks import make_network
 from experiments.common.optimizer import OptimizerOptions
 from experiments.presets.noisy_labels import NoisyLabelsConfig
 from robustjax import checks, data
 from robustjax.training import Execution, choose_execution
-
-AUGMENTATIONS = ("none", "flip", "crop", "crop_flip")
 
 
 class Study(NamedTuple):
@@ -64,7 +63,7 @@ def check(config: NoisyLabelsConfig) -> None:
     checks.one_of("noise", config.noise, noise.MODELS)
     checks.in_range("noise_rate", config.noise_rate, 0, 1)
     checks.in_range("validation_fraction", config.validation_fraction, 0, 0.9)
-    checks.one_of("augment", config.augment, AUGMENTATIONS)
+    checks.one_of("augment", config.augment, WEAK_AUGMENTATIONS)
     optimizer_options(config).check()
 
 
