@@ -19,6 +19,21 @@ from robustjax.models.mqnet import MQNet
 RULES = ("mqnet", "sum", "product")
 
 
+def ranked_by(rule: str, *, fitted: bool, ood_seen: bool) -> str:
+    """What a round is ranked by: one of `RULES`, or "informativeness".
+
+    Args:
+      rule: see `query_scores`.
+      fitted: whether there is a meta-model.
+      ood_seen: whether any labelled example is OOD.
+    """
+    if rule != "mqnet":
+        return rule
+    if not ood_seen:
+        return "informativeness"
+    return "mqnet" if fitted else "sum"
+
+
 def query_scores(
     purity: jax.Array,
     informativeness: jax.Array,
@@ -57,11 +72,12 @@ def query_scores(
     checks.same_length(purity=purity, informativeness=informativeness)
     purity = jnp.asarray(purity, jnp.float32)
     informativeness = jnp.asarray(informativeness, jnp.float32)
-    if rule == "product":
+    ranking = ranked_by(rule, fitted=params is not None, ood_seen=ood_seen)
+    if ranking == "product":
         return purity * informativeness
-    if rule == "mqnet" and not ood_seen:
+    if ranking == "informativeness":
         return informativeness
-    if rule == "sum" or params is None:
+    if ranking == "sum":
         return purity + informativeness
     inputs = jnp.stack([purity, informativeness], axis=1)
     return mqnet_scores(params, inputs, model=model)

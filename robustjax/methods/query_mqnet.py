@@ -23,6 +23,7 @@ from robustjax.methods.mqnet_rounds import (
     can_learn,
     next_meta_model,
     query_scores,
+    ranked_by,
 )
 from robustjax.methods.open_set_round import Query, RoundView
 from robustjax.methods.query_common import highest, in_logits, open_rows
@@ -215,11 +216,9 @@ class MQNetQuery:
         """By what this round is ranked, of `RANKED_BY`."""
         if not defined:
             return "informativeness"
-        if self.rule != "mqnet":
-            return self.rule
-        if not view.labeled_ood.size:
-            return "informativeness"
-        return "mqnet" if bool(memory.fitted) else "sum"
+        # The memory of a rule that learns nothing is empty.
+        fitted = self.rule == "mqnet" and bool(memory.fitted)
+        return ranked_by(self.rule, fitted=fitted, ood_seen=view.labeled_ood.size > 0)
 
     def learn(
         self, view: RoundView, memory: Any, query: Query, answers: np.ndarray

@@ -77,6 +77,7 @@ def _react(view: RoundView) -> np.ndarray:
     kernel, bias = view.observation.head
     known = np.asarray(features[view.labeled_in])
     threshold = react_threshold(known) if known.size else np.float32(np.inf)
+    # Refuses logits that do not fit, as the other measures do.
     in_logits(view)
     return np.asarray(
         jax.jit(react_purity)(features, kernel[:, :k], bias[:k], threshold=threshold)
