@@ -21,10 +21,10 @@ from robustjax import data
 from robustjax.files import digest_of
 from robustjax.methods.correction_loop import Arm, Budget, CorrectionState
 from robustjax.methods.exchange_folder import (
-    ANSWERED,
     ASKED,
     LABELS,
     Pending,
+    answers_of,
     check_repr,
     claim_folder,
     filed_answers,
@@ -179,14 +179,11 @@ class LabelExchange:
         """
         state, number, waiting = self._restore()
         if waiting:
-            # Answers are filed away before they are noted: where a process died in
-            # between, they are found there and taken in again.
-            filed = filed_answers(self.folder, number)
-            source = filed if filed.exists() else self.folder / ANSWERED
-            if not source.exists():
+            source = answers_of(self.folder, number)
+            if source is None:
                 return self._pending(number)
             state = self._take_in(state, number, source)
-            os.replace(source, filed)
+            os.replace(source, filed_answers(self.folder, number))
             self._checkpoints.save(2 * number + 2, state)
             number += 1
         self._write_labels(state)

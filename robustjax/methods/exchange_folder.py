@@ -47,6 +47,18 @@ def filed_answers(folder: pathlib.Path, round_number: int) -> pathlib.Path:
     return folder / "answers" / f"round_{round_number:04d}.csv"
 
 
+def answers_of(folder: pathlib.Path, round_number: int) -> pathlib.Path | None:
+    """The file with the answers of the round that is waited for; None without one.
+
+    Answers are filed away before they are noted: where a process died in between, they
+    are found there and taken in again.
+    """
+    for path in (filed_answers(folder, round_number), folder / ANSWERED):
+        if path.exists():
+            return path
+    return None
+
+
 def check_repr(name: str, value: Any) -> str:
     """The `repr` of a part, by which another process knows that it is the same.
 

@@ -14,10 +14,10 @@ import numpy as np
 from robustjax import checks, data, scores
 from robustjax.files import digest_of
 from robustjax.methods.exchange_folder import (
-    ANSWERED,
     ASKED,
     LABELS,
     Pending,
+    answers_of,
     check_repr,
     claim_folder,
     filed_answers,
@@ -208,14 +208,11 @@ class OpenSetExchange:
         """
         state, asked, number, waiting = self._restore()
         if waiting:
-            # Answers are filed away before they are noted: where a process died in
-            # between, they are found there and taken in again.
-            filed = filed_answers(self.folder, number)
-            source = filed if filed.exists() else self.folder / ANSWERED
-            if not source.exists():
+            source = answers_of(self.folder, number)
+            if source is None:
                 return pending(self.folder, number, len(asked))
             state = self._take_in(state, asked, number, source)
-            os.replace(source, filed)
+            os.replace(source, filed_answers(self.folder, number))
             self._save(2 * number + 2, state, asked[:0])
             number += 1
         self._write_labels(state)
