@@ -10,8 +10,8 @@ float32: afterwards the digits are gone. What is not finite after the cast is an
 from __future__ import annotations
 
 import numbers as number_types
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -82,7 +82,7 @@ def _from_objects(name: str, array: np.ndarray) -> np.ndarray:
     return np.array(array.tolist())
 
 
-def is_wide(array: np.ndarray) -> bool:
+def is_wide(array: np.ndarray | jax.Array) -> bool:
     """Whether a cast to float32 may round the values."""
     return array.dtype.itemsize > (4 if _is_float(array.dtype) else 2)
 
@@ -114,6 +114,24 @@ def float32(name: str, values: Any, rank: int | None = None) -> jax.Array:
             raise ValueError(f"{name}: got shape {values.shape}, expected rank {rank}")
         return values.astype(jnp.float32)
     return jnp.asarray(cast(name, numbers(name, values, rank)))
+
+
+def floats(name: str, values: Any) -> jax.Array:
+    """Values on the device in their own dtype; float64 as float32 where JAX has it so.
+
+    Raises:
+      ValueError: see `numbers`; a finite value beyond the range of float32.
+    """
+    if isinstance(values, jax.Array):
+        return values
+    array = numbers(name, values)
+    if (
+        _is_float(array.dtype)
+        and is_wide(array)
+        and not jax.config.read("jax_enable_x64")
+    ):
+        array = cast(name, array)
+    return jnp.asarray(array)
 
 
 def cast(name: str, array: np.ndarray) -> np.ndarray:
@@ -169,31 +187,63 @@ def check_scale(name: str, scale: float) -> None:
         )
 
 
+class Reader(Protocol):
+    """Makes rows in float64, as far as they are asked for."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of all rows: (N, d)."""
+
+    def __call__(self, rows: Any) -> np.ndarray:
+        """The float64 rows of a slice, or of indices of any shape."""
+
+
 class Rows:
-    """Rows of a host array in float64, less one reference row, as far as asked for.
+    """Rows of a host array less one reference row, by default the first.
 
     The difference is taken in the precision of the array: of 64-bit integers as
     integers, of long doubles as those.
     """
 
-    def __init__(self, array: np.ndarray):
-        self.array = array
-        self.shape = array.shape
-        self._integers = array.dtype.kind in "iu" and array.dtype.itemsize == 8
-        self.reference = array[0] if len(array) else np.zeros(array.shape[1:])
+    def __init__(self, array: np.ndarray, reference: np.ndarray | None = None):
+        self._array = array
+        self._reference = array[0] if reference is None else reference
+        both = (array.dtype, self._reference.dtype)
+        self._integers = both[0].kind in "iu" and both[0] == both[1]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the array."""
+        return self._array.shape
 
     def __call__(self, rows: Any) -> np.ndarray:
-        """The float64 rows of a slice or of indices of any shape."""
-        block = self.array[rows]
+        """See `Reader`."""
+        block, reference = self._array[rows], self._reference
         if self._integers:
+            above = block >= reference
+            block, reference = block.astype(np.uint64), reference.astype(np.uint64)
             # Wrapping around is exact both ways; the smaller one is the difference.
-            block, reference = block.astype(np.uint64), self.reference.astype(np.uint64)
-            above = self.array[rows] >= self.reference
             size = np.where(above, block - reference, reference - block)
             return np.where(above, 1.0, -1.0) * size.astype(np.float64)
-        if block.dtype.itemsize > 8:
-            return (block - self.reference).astype(np.float64)
-        return block.astype(np.float64) - self.reference.astype(np.float64)
+        if max(block.dtype.itemsize, reference.dtype.itemsize) > 8:
+            return (block - reference).astype(np.float64)
+        return block.astype(np.float64) - reference.astype(np.float64)
+
+
+class UnitRows:
+    """Rows of a host array at length 1; zero rows stay."""
+
+    def __init__(self, array: np.ndarray):
+        self._array = array
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the array."""
+        return self._array.shape
+
+    def __call__(self, rows: Any) -> np.ndarray:
+        """See `Reader`."""
+        return unit_rows(self._array[rows])
 
 
 class Centred(NamedTuple):
@@ -201,48 +251,60 @@ class Centred(NamedTuple):
 
     Attributes:
       points: (N, d) float32; the largest entry is in [0.5, 4), or all are zero.
+      others: further points (M, d), less the same origin, by the same scale.
       scale: a power of two: `scale * points + origin` are the points given.
       origin: (d,) float64.
     """
 
     points: np.ndarray
+    others: tuple[np.ndarray, ...]
     scale: float
     origin: np.ndarray
 
 
-def centred(
-    name: str, array: np.ndarray, read: Callable[[Any], np.ndarray] | None = None
-) -> Centred:
+def centred(name: str, array: np.ndarray, *others: np.ndarray) -> Centred:
     """Takes a common offset and a common scale out of points.
 
     For whatever depends on differences alone: distances, neighbours, clusters.
 
     Args:
       name: what to call the argument in an error.
-      array: (N, d) finite numbers, see `numbers`; N >= 1.
-      read: makes float64 rows of them, up to an offset; by default `Rows`.
+      array: (N, d) finite numbers, see `numbers`; N >= 1. Their mean is the origin.
+      *others: (M, d) likewise.
 
     Raises:
       ValueError: differences that float32 cannot hold.
     """
-    rows = Rows(array) if read is None else read
-    offset = rows.reference if isinstance(rows, Rows) else np.zeros(array.shape[1])
-    total, largest = np.zeros(array.shape[1]), 0.0
+    reference = array[0]
+    return centred_of(
+        name, *(Rows(each, reference) for each in (array, *others)), offset=reference
+    )
+
+
+def centred_of(name: str, *readers: Reader, offset: Any = 0.0) -> Centred:
+    """As `centred`, of rows that are made as they are read, up to an offset."""
+    total, largest = np.zeros(readers[0].shape[1]), 0.0
     with np.errstate(over="ignore", invalid="ignore"):
-        for here in blocks(*array.shape):
-            block = rows(here)
-            total += block.sum(axis=0)
-            # From the reference row, so that all are within twice as much of the mean.
-            largest = float(np.maximum(largest, np.abs(block).max(initial=0)))
+        for number, read in enumerate(readers):
+            for here in blocks(*read.shape):
+                block = read(here)
+                if number == 0:
+                    total += block.sum(axis=0)
+                # All are within twice as much of the mean.
+                largest = float(np.maximum(largest, np.abs(block).max(initial=0)))
     scale = 1.0
     if largest != 0:
         check_scale(name, largest)
         scale = power_of_two(largest)
-    mean = total / len(array)
-    points = np.empty(array.shape, np.float32)
-    for here in blocks(*array.shape):
-        points[here] = (rows(here) - mean) / scale
-    return Centred(points, scale, offset.astype(np.float64) + mean)
+    mean = total / readers[0].shape[0]
+    found = []
+    for read in readers:
+        points = np.empty(read.shape, np.float32)
+        for here in blocks(*read.shape):
+            points[here] = (read(here) - mean) / scale
+        found.append(points)
+    origin = np.asarray(offset).astype(np.float64) + mean
+    return Centred(found[0], tuple(found[1:]), scale, origin)
 
 
 def power_of_two(value: float) -> float:
@@ -267,7 +329,8 @@ def _safe(array: Any) -> bool:
         largest = np.abs(array[here]).max(axis=1, initial=0)
         largest = largest[largest > 0]
         if largest.size and not (
-            largest.min() > 2.0**-_SAFE_EXPONENT and largest.max() < 2.0**_SAFE_EXPONENT
+            float(largest.min()) > 2.0**-_SAFE_EXPONENT
+            and float(largest.max()) < 2.0**_SAFE_EXPONENT
         ):
             return False
     return True

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -164,17 +163,13 @@ def _squares(others: jax.Array, queries: jax.Array, metric: str) -> jax.Array:
     return jnp.where(cosine > _SMALL_ANGLE, near, 2 * (1 - jnp.maximum(cosine, -1.0)))
 
 
-# Rows of indices of any shape, in float64, less a common offset.
-_Reader = Callable[[Any], np.ndarray]
-
-
 def _ranked_in_double(
-    read: _Reader, rows: np.ndarray, indices: np.ndarray
+    read: arrays.Reader, rows: np.ndarray, indices: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Candidates (n, count) of some rows by their exact distances, and the squares."""
     indices = np.sort(indices, axis=1)
     squares = np.empty(indices.shape)
-    width = indices.shape[1] * read(slice(0, 1)).shape[1]
+    width = indices.shape[1] * read.shape[1]
     for here in arrays.blocks(len(indices), width):
         difference = read(indices[here]) - read(rows[here])[:, None]
         squares[here] = np.einsum("bcd,bcd->bc", difference, difference)
@@ -186,10 +181,10 @@ def _ranked_in_double(
 
 
 def _in_double(
-    read: _Reader, rows: np.ndarray, k: int, size: int
+    read: arrays.Reader, rows: np.ndarray, k: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Neighbours and squares of some rows in float64, where float32 is confused."""
-    points = read(slice(0, size))
+    points = read(slice(None))
     points = points - points.mean(axis=0)
     half_norm = np.sum(points**2, axis=1) / 2
     indices = np.empty((len(rows), k), np.int32)
@@ -250,14 +245,15 @@ def nearest_neighbors(
         )
     if block_rows is None:
         block_rows = min(size, max(_MIN_BLOCK_ROWS, _BLOCK_NUMBERS // size), 1024)
-    read: _Reader
+    read: arrays.Reader
     if metric == "cosine":
         zero = np.flatnonzero(~given.any(axis=1))
         if zero.size:
             raise ValueError(
                 f"points: row {int(zero[0])} is zero and has no cosine distance"
             )
-        read = functools.partial(_unit, given)
+        # ||a - b||^2 = 2 (1 - cos) for unit vectors.
+        read = arrays.UnitRows(given)
     else:
         read = arrays.Rows(given)
     found, squares, left_out = _search(given, read, k, metric, block_rows)
@@ -265,21 +261,16 @@ def nearest_neighbors(
     squares = squares[:, :k].copy()
     doubtful = np.flatnonzero(~(squares[:, -1] < left_out))
     if doubtful.size:
-        indices[doubtful], squares[doubtful] = _in_double(read, doubtful, k, size)
+        indices[doubtful], squares[doubtful] = _in_double(read, doubtful, k)
     distances = squares / 2 if metric == "cosine" else np.sqrt(squares)
     return Neighbors(jnp.asarray(indices), jnp.asarray(distances, jnp.float32))
 
 
-def _unit(points: np.ndarray, rows: Any) -> np.ndarray:
-    # ||a - b||^2 = 2 (1 - cos) for unit vectors.
-    return arrays.unit_rows(points[rows])
-
-
 def _search(
-    given: np.ndarray, read: _Reader, k: int, metric: str, block_rows: int
+    given: np.ndarray, read: arrays.Reader, k: int, metric: str, block_rows: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """`_Found` on the host: squares and bounds in float64, in the points' own unit."""
-    centred = arrays.centred("points", given, read)
+    centred = arrays.centred_of("points", read)
     points = jnp.asarray(centred.points)
     wide = arrays.is_wide(given)
     unit, by = 1.0, metric

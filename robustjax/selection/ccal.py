@@ -40,7 +40,7 @@ class Distinctive(NamedTuple):
 
 
 def semantic_gate(
-    semantic: jax.Array,
+    semantic: Any,
     *,
     slope: jax.Array | float = 100.0,
     threshold: jax.Array | float = 0.9,

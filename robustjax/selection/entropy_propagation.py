@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,9 +17,9 @@ MODES = ("literal", "delta")
 
 
 def propagate_entropy(
-    entropies: jax.Array,
-    candidates: jax.Array,
-    usable: jax.Array,
+    entropies: Any,
+    candidates: Any,
+    usable: Any,
     diffusion: ClampedDiffusion,
     *,
     num_queries: int,
