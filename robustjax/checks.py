@@ -88,7 +88,7 @@ def finite(name: str, array: Any) -> None:
     """Raises `ValueError` naming the first row that holds a NaN or an infinity."""
     array = np.asarray(array)
     # NumPy does not know that bfloat16 is a float; JAX does.
-    if not jax.dtypes.issubdtype(array.dtype, np.inexact):
+    if not jax.dtypes.issubdtype(array.dtype, np.inexact) or not array.size:
         return
     rows = array.reshape(array.shape[0], -1) if array.ndim else array.reshape(1, 1)
     # The sum of a row is finite whenever the row is, short of overflow, and takes

@@ -173,7 +173,11 @@ def join(
       ValueError: lengths that differ, duplicate, unknown or missing ids.
     """
     values = np.asarray(values)
-    checks.same_length(**{name: values, "ids": np.asarray(ids)})
+    if values.ndim == 0 or len(values) != np.size(ids):
+        raise ValueError(
+            f"{name}: got shape {values.shape}, expected one value for each of the "
+            f"{np.size(ids)} ids"
+        )
     rows = rows_of(dataset, ids)
     if len(rows) != len(dataset):
         present = np.zeros(len(dataset), bool)
@@ -203,7 +207,11 @@ def check_clean_labels(dataset: Dataset, clean_labels: Any, *, name: str) -> Non
       ValueError: lengths that differ or any label that disagrees.
     """
     clean = checks.labels(name, clean_labels, dataset.num_classes)
-    checks.same_length(**{name: clean, "labels": dataset.labels})
+    if len(clean) != len(dataset):
+        raise ValueError(
+            f"{name}: got {len(clean)}, expected one for each of the {len(dataset)} "
+            f"examples of {dataset.name}"
+        )
     differ = np.flatnonzero(clean != dataset.labels)
     if differ.size:
         row = int(differ[0])

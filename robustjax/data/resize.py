@@ -81,7 +81,7 @@ def resize_image(
         if image.shape[-1] == 3:
             return resize(image)
         return np.stack([resize(plane) for plane in _planes(image)], axis=-1)
-    planes = [resize(plane.astype(np.float32)) for plane in _planes(image)]
+    planes = [resize(arrays.cast("image", plane)) for plane in _planes(image)]
     result = np.stack(planes, axis=-1)
     return np.clip(result, image.min(), image.max()).astype(image.dtype)
 

@@ -48,7 +48,7 @@ def cross_class_cosine(
     if not isinstance(features, jax.Array):
         # Angles do not depend on the lengths, which float32 may not hold.
         given = arrays.numbers("features", features)
-        if given.ndim > 1:
+        if given.ndim > 1 and given.size:
             features = arrays.scaled_rows("features", given.reshape(len(given), -1))
     rows = _rows(features)
     checks.rank("labels", labels, 1)
@@ -96,7 +96,7 @@ def mean_activation_norm(features: jax.Array) -> jax.Array:
     rows = _rows(features)
     # The largest entry out of the square: tiny and huge rows have a norm, too.
     scale = jax.lax.stop_gradient(jnp.max(jnp.abs(rows), axis=1, initial=0.0))
-    scale = jnp.where(scale > 0, scale, 1.0)
+    scale = jnp.where((scale > 0) & jnp.isfinite(scale), scale, 1.0)
     squares = jnp.sum((rows / scale[:, None]) ** 2, axis=1)
     # The square root has no gradient at 0, where TAUFE pushes activations.
     positive = squares > 0

@@ -89,7 +89,7 @@ def forgettability(
     checks.rank("learned", learned, 1)
     if checks.same_length(events=events, learned=learned) == 0:
         raise ValueError("events: got none, expected at least one")
-    checks.in_range("events", events, 0)
+    checks.in_range("events", events, 0, np.inf, high_open=True)
     if not isinstance(learned, jax.Array):
         learned = arrays.numbers("learned", learned)
     value = jnp.max(events) + 1 if never_learned == "most" else jnp.float32(0)

@@ -295,7 +295,8 @@ def _right(boxes: jax.Array, targets: jax.Array, delta: float) -> jax.Array:
             checks.finite(name, numbers)
             arrays.check_resolved(name, numbers)
             # An area is a square.
-            checks.in_range(name, np.abs(numbers).max(initial=0), 0, _MOST_PIXELS)
+            largest = float(np.abs(numbers).max(initial=0))
+            checks.in_range(name, largest, 0, _MOST_PIXELS)
         given[name] = arrays.float32(name, array)
     boxes, targets = given["boxes"], given["targets"]
     if boxes.ndim < 2 or boxes.shape[-2:] != targets.shape:

@@ -12,6 +12,7 @@ from robustjax import arrays, checks
 
 # Lloyd's algorithm in one dimension stops by itself; this bounds it.
 _KMEANS_ITERATIONS = 100
+_LARGEST = 1e15
 
 
 class TwoGaussians(NamedTuple):
@@ -53,9 +54,11 @@ def min_max_normalize(values: Any, mask: Any = None) -> jax.Array:
       (N,) floats.
 
     Raises:
-      ValueError: another rank, or a mask of another length.
+      ValueError: another rank, no values, or a mask of another length.
     """
     checks.rank("values", values, 1)
+    if np.shape(values)[0] == 0:
+        raise ValueError("values: got none, expected at least one")
     counts = _mask(mask, np.shape(values)[0])
     if isinstance(values, jax.Array):
         level = values.astype(jnp.promote_types(values.dtype, jnp.float32))
@@ -185,6 +188,18 @@ def _fit(
     return jax.lax.while_loop(unfinished, step, start)[0]
 
 
+def _check_values(values: np.ndarray) -> None:
+    finite = values[np.isfinite(values)]
+    if finite.size == 0:
+        raise ValueError("values: got no finite number, expected at least one")
+    largest = float(np.abs(finite).max())
+    if largest > _LARGEST:
+        raise ValueError(
+            f"values: got {largest:g}, expected numbers up to {_LARGEST:g}, whose "
+            "variance float32 holds; scale them with min_max_normalize"
+        )
+
+
 def fit_two_gaussians(
     values: Any,
     mask: Any = None,
@@ -220,6 +235,8 @@ def fit_two_gaussians(
     """
     checks.rank("values", values, 1)
     arrays.check_resolved("values", values)
+    if not isinstance(values, jax.Array):
+        _check_values(arrays.numbers("values", values))
     checks.in_range("max_iterations", max_iterations, 1)
     checks.in_range("tolerance", tolerance, 0)
     checks.in_range("regularization", regularization, 0, low_open=True)
@@ -240,7 +257,8 @@ def posterior_of_lower(values: Any, mixture: TwoGaussians) -> jax.Array:
       mixture: from `fit_two_gaussians`.
 
     Returns:
-      (N,) probabilities; NaN of NaN, 0 of infinity and 1 of minus infinity.
+      (N,) probabilities; NaN of NaN. Far from both, the component of larger variance
+      is the likely one.
 
     Raises:
       ValueError: another rank.
@@ -254,10 +272,12 @@ def posterior_of_lower(values: Any, mixture: TwoGaussians) -> jax.Array:
 
 @jax.jit
 def _posterior(values: jax.Array, mixture: TwoGaussians) -> jax.Array:
-    joint = _log_joint(values, mixture)
-    first_is_lower = mixture.means[0] <= mixture.means[1]
-    log_odds = joint[0] - joint[1]
-    found = jax.nn.sigmoid(jnp.where(first_is_lower, log_odds, -log_odds))
-    # Both densities vanish at infinity.
-    limit = jnp.where(values > 0, 0.0, 1.0)
-    return jnp.where(jnp.isinf(values), limit, found)
+    # Beyond this nothing changes, and squares would overflow.
+    values = jnp.clip(values, -_LARGEST, _LARGEST)
+    weights, means, variances = mixture
+    away = (values[None] - means[:, None]) / jnp.sqrt(variances)[:, None]
+    # The difference of the squares as a product, of which no part is infinite.
+    squares = (away[1] - away[0]) * (away[1] + away[0])
+    level = jnp.log(weights) - 0.5 * jnp.log(variances)
+    log_odds = level[0] - level[1] + squares / 2
+    return jax.nn.sigmoid(jnp.where(means[0] <= means[1], log_odds, -log_odds))

@@ -48,7 +48,7 @@ def in_unit_range(images: Any) -> Any:
     Raises:
       ValueError: a value outside, by more than rounding.
     """
-    if isinstance(images, jax.Array):
+    if checks.is_traced(images):
         return images
     array = arrays.numbers("images", images)
     if array.size and array.dtype != np.uint8:
