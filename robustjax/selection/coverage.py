@@ -16,9 +16,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from robustjax import arrays
 from robustjax.selection.class_layout import ClassLayout, best_of_classes
 from robustjax.selection.cosine_kernel import cosines, inverse_norms, thresholded
-from robustjax.selection.greedy import Progress, Selection
+from robustjax.selection.greedy import Progress, Selection, selection
 
 # Gains computed again together, and neighbours summed together.
 _EVALUATED = 32
@@ -78,7 +79,7 @@ def threshold_kernel(
     Raises:
       ValueError: more entries than `max_bytes` holds, told as soon as that is seen.
     """
-    points = jnp.asarray(features, jnp.float32)
+    points = arrays.scaled_rows("features", features)
     inverse = jax.jit(inverse_norms)(points)
     size = points.shape[0]
     rows = max(1, min(size, _BLOCK_NUMBERS // size, 1024))
@@ -258,4 +259,4 @@ def greedy(
                 jax.block_until_ready(state)
                 on_progress(made, budget)
     value = float(np.tanh(np.asarray(state.level, np.float64)).sum())
-    return Selection(np.asarray(state.picks), np.asarray(state.gains), value)
+    return selection(state.picks, state.gains, value, size)

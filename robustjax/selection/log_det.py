@@ -21,12 +21,13 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.linalg
 
-from robustjax import checks
+from robustjax import arrays, checks
 from robustjax.selection.greedy import (
     Progress,
     Selection,
     check_budget,
     check_features,
+    selection,
 )
 from robustjax.selection.top import fast_argmax
 
@@ -57,16 +58,16 @@ class _State(NamedTuple):
 
 def _features(name: str, features: Any, width: int | None = None) -> np.ndarray:
     """Z with `z_i . z_j = (1 + cos) / 2`, (M, d + 1) float32, checked."""
-    check_features(name, features, nonzero=True)
-    points = np.asarray(features, np.float32)
+    points = check_features(name, features, nonzero=True)
     if width is not None and points.shape[1] != width:
         raise ValueError(
             f"{name}: got rows of width {points.shape[1]}, expected that of the "
             f"pool, {width}"
         )
-    points = points / np.abs(points).max(axis=1, keepdims=True)
-    points /= np.linalg.norm(points, axis=1, keepdims=True)
-    return np.pad(points, ((0, 0), (1, 0)), constant_values=1) * np.float32(0.5**0.5)
+    rows = np.ones((len(points), points.shape[1] + 1), np.float32)
+    for here in arrays.blocks(*points.shape):
+        rows[here, 1:] = arrays.unit_rows(points[here])
+    return rows * np.float32(0.5**0.5)
 
 
 def _process(z: jax.Array, given: list[np.ndarray], noise: float, b: int) -> _Process:
@@ -178,4 +179,4 @@ def log_det_cmi(
             jax.block_until_ready(state)
             on_progress(stop, budget)
     gains = np.asarray(state.gains)
-    return Selection(np.asarray(state.picks), gains, float(gains.sum(dtype=float)))
+    return selection(state.picks, gains, float(gains.sum(dtype=float)), size)

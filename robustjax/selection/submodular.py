@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from robustjax import checks
+from robustjax import arrays, checks
 from robustjax.selection.class_layout import ClassLayout, best_of_classes, class_layout
 from robustjax.selection.cosine_kernel import (
     SIMILARITIES,
@@ -35,6 +35,7 @@ from robustjax.selection.greedy import (
     Selection,
     check_budget,
     check_features,
+    selection,
 )
 
 # Candidates whose similarities to the whole pool are held at once.
@@ -55,10 +56,11 @@ def _factors(name: str, features: Any) -> _Factors:
     """Checked factors as float32."""
     parts = features if isinstance(features, tuple) else (features,)
     for part in parts:
-        check_features(name, part, nonzero=True)
+        if len(check_features(name, part, nonzero=True)) == 0:
+            raise ValueError(f"{name}: got no rows, expected at least one")
     checks.same_length(**{f"{name}[{i}]": part for i, part in enumerate(parts)})
-    arrays = [jnp.asarray(part, jnp.float32) for part in parts]
-    return tuple((array, jax.jit(inverse_norms)(array)) for array in arrays)
+    rows = [arrays.scaled_rows(name, part) for part in parts]
+    return tuple((array, jax.jit(inverse_norms)(array)) for array in rows)
 
 
 def _similarities(a: _Factors, b: _Factors, similarity: str) -> jax.Array:
@@ -218,9 +220,7 @@ def _maximise(
     useful = np.flatnonzero(np.asarray(high > low))
     if useful.size == 0:
         # Every gain is zero, now and later: in order of index.
-        return Selection(
-            np.arange(budget, dtype=np.int32), np.zeros(budget, np.float32), 0.0
-        )
+        return selection(np.arange(budget), np.zeros(budget, np.float32), 0.0, size)
     extra = -useful.size % _ROUND_UP
     rows = jnp.asarray(np.pad(useful, (0, extra)))
     ground = pool if useful.size == size else _rows(pool, rows)
@@ -258,9 +258,7 @@ def _maximise(
         if on_progress is not None:
             on_progress(made, budget)
     value = np.asarray(state.covered, np.float64) - np.asarray(base, np.float64)
-    return Selection(
-        np.asarray(state.picks), np.asarray(state.gains), float(value.sum())
-    )
+    return selection(state.picks, state.gains, float(value.sum()), size)
 
 
 def _check_like(name: str, others: _Factors, pool: _Factors) -> None:

@@ -83,6 +83,33 @@ def small(tmp_path):
 
 
 @pytest.mark.slow
+def test_an_offset_or_a_scale_of_the_features_changes_no_pick(small, tmp_path):
+    """At 1.7e9 float32 alone gave the picks 0, 1, 2, … and at 1e20 0, 0, 0."""
+    features = np.random.default_rng(1).normal(size=(N, D))
+    changed = {
+        "plain": features,
+        "far": features + 1.7e9,
+        "huge": features * 1e20,
+        "single": (features * 1e25).astype(np.float32),
+    }
+    runs = []
+    for name, array in changed.items():
+        np.save(tmp_path / f"{name}.npy", array)
+        common = {"features": tmp_path / f"{name}.npy", "fraction": 0.3}
+        runs.append({**common, "method": "k_center", "out": tmp_path / f"{name}.csv"})
+    assert _drive(runs).stdout.count("kept 12 of 40") == len(runs)
+    want = _read(runs[0]["out"])
+    picks = [row["index"] for row in want]
+    assert len(set(picks)) == 12
+    for run, scale in zip(runs[1:], (1, 1e20, 1e25)):
+        rows = _read(run["out"])
+        assert [row["index"] for row in rows] == picks
+        for row, right in zip(rows[1:], want[1:]):
+            gain = float(right["gain"]) * scale
+            np.testing.assert_allclose(float(row["gain"]), gain, rtol=1e-4)
+
+
+@pytest.mark.slow
 def test_tables_say_what_the_library_selects(small, tmp_path):
     arrays, flags = small
     ids = np.array([f"image {row}" for row in range(N)])
