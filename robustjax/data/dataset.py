@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from robustjax import checks
+from robustjax.data.names import check_class_names, check_text
 
 # As JAX sees them: bfloat16 is a float.
 _NUMBERS = (np.integer, np.floating, np.bool_)
@@ -66,7 +67,8 @@ def make_dataset(
     Raises:
       ValueError: lengths that differ, labels out of range or not integers, ids that
         are duplicate or neither integers nor strings, inputs that are no numbers or
-        not finite, a class without any example.
+        not finite, a class without any example, classes of one name (see
+        `names.check_class_names`), names or ids that are not UTF-8.
     """
     inputs = np.asarray(inputs)
     if inputs.ndim < 2:
@@ -78,6 +80,8 @@ def make_dataset(
         raise ValueError(
             f"inputs: got {inputs.dtype.name}, expected integers, floats or booleans"
         )
+    if class_names is not None:
+        class_names = check_class_names(class_names)
     count = None if class_names is None else len(class_names)
     labels = checks.labels("labels", labels, count)
     checks.same_length(inputs=inputs, labels=labels)
@@ -87,7 +91,8 @@ def make_dataset(
     checks.labels("labels", labels, len(class_names), need_every_class=True)
     ids = np.arange(len(labels)) if ids is None else checks.unique_ids("ids", ids)
     checks.same_length(ids=ids, labels=labels)
-    return Dataset(inputs, labels, ids, tuple(map(str, class_names)), name)
+    check_text("ids", ids)
+    return Dataset(inputs, labels, ids, tuple(class_names), name)
 
 
 def take(dataset: Dataset, rows: np.ndarray) -> Dataset:
