@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from robustjax.data.dataset import Dataset, make_dataset
+from robustjax.data.names import check_class_names
 from robustjax.files import atomic_file
 
 _REQUIRED = ("inputs", "labels")
@@ -122,11 +123,12 @@ def load_npz(path: str | pathlib.Path, split: str = "train") -> Dataset:
         raise ValueError(
             f"path: {str(path)!r} lacks {wanted}; it holds {array_names(path)}"
         )
+    names = named.get("class_names")
     return make_dataset(
         named["inputs"],
         named["labels"],
         ids=named.get("ids"),
-        class_names=named.get("class_names"),
+        class_names=None if names is None else check_class_names(names),
         name=f"{pathlib.Path(path).name}[{split}]",
     )
 

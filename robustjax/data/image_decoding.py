@@ -12,8 +12,11 @@ if TYPE_CHECKING:
     from PIL import Image
 
 SUFFIXES = frozenset(
-    ".png .apng .jpg .jpeg .jpe .jfif .jif .bmp .dib .gif .webp .tif .tiff .ppm .pgm "
-    ".pbm .pnm .jp2 .avif".split()
+    (
+        *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".bmp", ".dib"),
+        *(".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm", ".jp2"),
+        ".avif",
+    )
 )
 """What image files are called, in lower case."""
 
@@ -45,8 +48,10 @@ def is_image(path: str | os.PathLike[str]) -> bool:
     from PIL import Image
 
     try:
-        with Image.open(path, formats=_formats()):
-            return True
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(path, formats=_formats()):
+                return True
     except Image.DecompressionBombError:
         return True
     except Exception:
@@ -63,8 +68,8 @@ def read_size(path: str | os.PathLike[str]) -> tuple[int, int]:
 
     try:
         with warnings.catch_warnings():
-            # Between Pillow's limit and twice that it only warns, naming no file.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            # They name no file, and tell of notes or of sizes that are still well.
+            warnings.simplefilter("ignore")
             with Image.open(path, formats=_formats()) as image:
                 return image.height, image.width
     except Exception as error:  # Damage shows in many ways inside Pillow.
@@ -92,7 +97,7 @@ def read_rgb(path: str | os.PathLike[str]) -> DecodedImage:
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            warnings.simplefilter("ignore")
             with Image.open(path, formats=_formats()) as image:
                 # The other pictures of a camera's file are previews.
                 several = image.format != "MPO" and getattr(image, "is_animated", False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import pathlib
 from collections.abc import Callable
@@ -222,7 +223,9 @@ def _decode(
     """(N, H, W, 3) images, and the files that hold several."""
     from PIL import Image
 
-    images: np.ndarray | None = None
+    images = None
+    if image_size is not None:
+        images = _room(len(files), (image_size, image_size, 3))
     animated = []
     for row, (_, file) in enumerate(files):
         rgb, several = read_rgb(file)
@@ -243,8 +246,9 @@ def _decode(
 def _room(count: int, shape: tuple[int, ...]) -> np.ndarray:
     try:
         return np.empty((count, *shape), np.uint8)
-    except MemoryError:
-        size = count * int(np.prod(shape)) / 2**30
+    # NumPy has another error for what no machine could address.
+    except (MemoryError, ValueError):
+        size = count * math.prod(shape) / 2**30
         raise ValueError(
             f"path: {count:,} images of shape {shape} take {size:,.0f} GiB, more than "
             "there is; give a smaller image_size"

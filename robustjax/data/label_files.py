@@ -92,15 +92,15 @@ def parse_labels(
 ) -> np.ndarray:
     """Turns class names, or class indices, into int32 class indices.
 
-    Names win where a name looks like an index, and where all names do, indices do not
-    count at all: class "1" of "1", "2", "3" is meant by "1" alone, never by "0".
+    Names win where a name looks like an index, and where several names do, indices do
+    not count at all: class "1" of "1", "2", "3" is meant by "1" alone, never by "0".
 
     Raises:
       ValueError: a value that is no class, or class names that are not unique.
     """
     names = [plain_name(label) for label in check_class_names(class_names)]
     known = {label: number for number, label in enumerate(names)}
-    if not all(label.isdecimal() for label in names):
+    if sum(label.isdecimal() for label in names) < 2:
         known = {str(number): number for number in range(len(names))} | known
     wanted = [plain_name(value) for value in values]
     unknown = [value for value, plain in zip(values, wanted) if plain not in known]

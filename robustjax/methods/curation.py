@@ -166,7 +166,6 @@ class LabelExchange:
         }
         claim_folder(self.folder, purpose)
         self._checkpoints = CheckpointFolder(self.folder / "checkpoints")
-        (self.folder / "answers").mkdir(exist_ok=True)
 
     def advance(self) -> Pending | None:
         """Takes in answers if there are any, and asks the next questions.
