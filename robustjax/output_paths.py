@@ -84,8 +84,8 @@ def _check_folder(name: str, text: str) -> None:
     while not nearest.exists() and nearest != nearest.parent:
         nearest = nearest.parent
     if not nearest.is_dir():
-        where = "" if nearest == target else f": {str(nearest)!r} is in the way"
-        raise ValueError(f"{name}: {shown} is not a folder{where}")
+        what = "it" if nearest == target else repr(str(nearest))
+        raise ValueError(f"{name}: cannot use {shown}: {what} is not a folder")
     # The longest of the missing names must be one that the file system takes.
     below = target.relative_to(nearest).parts
     _probe(nearest / (max(below, key=len) if below else "probe"))

@@ -76,6 +76,10 @@ def make_dataset(
             f"inputs: got shape {inputs.shape}, expected (N, ...) with at least one "
             "feature axis"
         )
+    if 0 in inputs.shape[1:]:
+        raise ValueError(
+            f"inputs: got shape {inputs.shape}, expected at least one feature"
+        )
     if not any(jax.dtypes.issubdtype(inputs.dtype, kind) for kind in _NUMBERS):
         raise ValueError(
             f"inputs: got {inputs.dtype.name}, expected integers, floats or booleans"

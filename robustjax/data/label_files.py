@@ -44,6 +44,7 @@ def _rows(
     line = 1
     try:
         _check_header(reader.fieldnames or (), path, name)
+        line = reader.line_num + 1
         for row in reader:
             if None in row:
                 raise ValueError(

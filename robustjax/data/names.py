@@ -30,7 +30,9 @@ def check_class_names(names: Any, *, name: str = "class_names") -> tuple[str, ..
     """
     array = np.asarray(names, object)
     if array.ndim != 1:
-        raise ValueError(f"{name}: got {names!r}, expected a sequence of names")
+        raise ValueError(
+            f"{name}: got an array of shape {array.shape}, expected a sequence of names"
+        )
     found = tuple(_text(value, place, name) for place, value in enumerate(array))
     check_text(name, found)
     seen: dict[str, int] = {}

@@ -149,7 +149,9 @@ def test_faults_are_known_before_the_first_image_is_decoded(folder, monkeypatch)
 def test_names_that_are_not_utf8(folder):
     name = os.fsencode(folder / "dog") + b"/caf\xe9.png"
     (folder / "dog" / "1.png").rename(os.fsdecode(name))
-    with pytest.raises(ValueError, match=r"path: the name of '.*caf\\udce9.png' is not"):
+    with pytest.raises(
+        ValueError, match=r"path: the name of '.*caf\\udce9.png' is not"
+    ):
         load(folder)
     os.rename(name, folder / "dog" / "1.png")
     os.rename(folder / "dog", os.fsencode(folder) + b"/d\xf6g")
