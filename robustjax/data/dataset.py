@@ -58,7 +58,7 @@ def make_dataset(
     """Builds a `Dataset`, checking every part.
 
     Args:
-      inputs: (N, ...) numbers.
+      inputs: (N, ...) numbers; images (N, H, W, C) as uint8 or floats.
       labels: (N,) integer class indices.
       ids: (N,) unique integers or strings (as objects too); by default 0 … N-1.
       class_names: C names; by default "0" … for all classes up to the largest label.
@@ -86,6 +86,13 @@ def make_dataset(
         )
     if class_names is not None:
         class_names = check_class_names(class_names)
+    integers = jax.dtypes.issubdtype(inputs.dtype, np.integer)
+    if inputs.ndim == 4 and integers and inputs.dtype != np.uint8:
+        raise ValueError(
+            f"inputs: got {inputs.dtype.name} of shape {inputs.shape}, expected images "
+            "as uint8 (0 … 255) or as floats (black at 0, white at 1): other integers "
+            "do not say what is white"
+        )
     count = None if class_names is None else len(class_names)
     labels = checks.labels("labels", labels, count)
     checks.same_length(inputs=inputs, labels=labels)

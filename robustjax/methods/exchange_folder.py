@@ -62,6 +62,16 @@ def answers_of(folder: pathlib.Path, round_number: int) -> pathlib.Path | None:
     return None
 
 
+def file_away(folder: pathlib.Path, round_number: int, source: pathlib.Path) -> None:
+    """Moves the answers that were taken in to where they are kept for good."""
+    place = filed_answers(folder, round_number)
+    if source == place:
+        return
+    # A link of the person's would point elsewhere from there.
+    write_atomically(place, source.read_bytes())
+    source.unlink()
+
+
 def check_repr(name: str, value: Any) -> str:
     """The `repr` of a part, by which another process knows that it is the same.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -21,7 +20,7 @@ from robustjax.methods.exchange_folder import (
     answers_of,
     check_repr,
     claim_folder,
-    filed_answers,
+    file_away,
     pending,
     read_answers,
 )
@@ -246,7 +245,7 @@ class OpenSetExchange:
             if source is None:
                 return pending(self.folder, number, len(asked))
             state = self._take_in(state, asked, number, source)
-            os.replace(source, filed_answers(self.folder, number))
+            file_away(self.folder, number, source)
             self._save(2 * number + 2, state, asked[:0])
             number += 1
         self._write_labels(state)

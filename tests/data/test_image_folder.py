@@ -85,8 +85,8 @@ def test_suffixes_in_any_case_and_none(folder):
     save(folder / "dog" / "g.jpg", 200, format="png")
     (folder / "dog" / "README").write_text("no image")
     found, said = load(folder)
-    names = "0.png 1.png a.JPG b.jfif c.Tif d e.jpe f.PNG g.jpg".split()
-    assert found.ids.tolist()[2:] == [f"dog/{name}" for name in names]
+    names = ("0.png", "1.png", "a.JPG", "b.jfif", "c.Tif", "d", "e.jpe", "f.PNG")
+    assert found.ids.tolist()[2:] == [f"dog/{name}" for name in (*names, "g.jpg")]
     np.testing.assert_allclose(found.inputs[4:], 200, atol=1)
     assert said == [
         f"image folder '{folder}': left out 1 no image by name or content (first: "

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from robustjax.methods.exchange_folder import check_folder, claim_folder
+from robustjax.methods.exchange_folder import (
+    answers_of,
+    check_folder,
+    claim_folder,
+    file_away,
+)
 
 PURPOSE = {"data": "abc", "batch": 3, "sizes": (1, 2)}
 
@@ -27,6 +32,23 @@ def test_foreign_files_do_no_harm(tmp_path):
     claim_folder(tmp_path, PURPOSE)
     (tmp_path / "answers" / ".DS_Store").write_bytes(b"\xff")
     assert check_folder(tmp_path, PURPOSE)
+
+
+def test_answers_are_filed_away_by_content(tmp_path):
+    folder = tmp_path / "exchange"
+    claim_folder(folder, PURPOSE)
+    (tmp_path / "mine.csv").write_text("id,new_label\n")
+    (folder / "labeled.csv").symlink_to("../mine.csv")
+    file_away(folder, 2, answers_of(folder, 2))
+    filed = folder / "answers" / "round_0002.csv"
+    assert filed.read_text() == "id,new_label\n"
+    assert not filed.is_symlink()
+    assert not (folder / "labeled.csv").is_symlink()
+    assert (tmp_path / "mine.csv").exists()
+    # A process that died in between finds them there.
+    assert answers_of(folder, 2) == filed
+    file_away(folder, 2, filed)
+    assert filed.exists()
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"null", b"\xff\xfe"])
