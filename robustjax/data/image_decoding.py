@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import warnings
 from typing import TYPE_CHECKING, NamedTuple
@@ -151,10 +152,10 @@ def _upright(image: Image.Image) -> Image.Image:
     from PIL import ImageOps
 
     image.load()
-    try:
-        return ImageOps.exif_transpose(image)
-    except Exception:  # Viewers, too, show what has unreadable notes as it is stored.
-        return image
+    # Viewers, too, show what has unreadable notes as it is stored.
+    with contextlib.suppress(Exception):
+        ImageOps.exif_transpose(image, in_place=True)
+    return image
 
 
 class _DeepSamples(NamedTuple):

@@ -15,6 +15,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from robustjax.files import is_system_entry
+from robustjax.output_paths import check_output_folder
 
 _log = logging.getLogger(__name__)
 _STATE = "state"
@@ -113,6 +114,10 @@ class CheckpointFolder:
         self._keep = keep
         if self._path.exists() and not self._path.is_dir():
             raise ValueError(f"checkpoints: {str(path)!r} is not a folder")
+
+    def check_writable(self) -> None:
+        """Raises `ValueError` where `save` could not write; makes nothing."""
+        check_output_folder("checkpoints", self._path)
 
     def steps(self) -> list[int]:
         """The steps that have a complete checkpoint, ascending."""

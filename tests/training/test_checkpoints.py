@@ -100,6 +100,15 @@ def test_checkpoints_from_before_the_files_were_listed(saved, tmp_path):
         folder.restore_latest(LIKE, report=lambda _: None)
 
 
+def test_where_nothing_can_be_written_nothing_is_trained(tmp_path):
+    (tmp_path / "file").write_text("x")
+    folder = training.CheckpointFolder(tmp_path / "file" / "checkpoints")
+    with pytest.raises(ValueError, match="checkpoints: cannot use .*: '.*file' is not"):
+        training.fit(
+            None, None, None, epochs=3, checkpoints=folder, checkpoint_every_epochs=1
+        )
+
+
 def test_a_file_of_a_steps_name_is_none(tmp_path):
     folder = training.CheckpointFolder(tmp_path)
     (tmp_path / "7").write_text("x")
