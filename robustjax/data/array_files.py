@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from robustjax.data.dataset import Dataset, make_dataset
-from robustjax.data.names import check_class_names
+from robustjax.data.names import check_class_names, printable
 from robustjax.files import atomic_file
 
 _REQUIRED = ("inputs", "labels")
@@ -129,7 +129,7 @@ def load_npz(path: str | pathlib.Path, split: str = "train") -> Dataset:
         named["labels"],
         ids=named.get("ids"),
         class_names=None if names is None else check_class_names(names),
-        name=f"{pathlib.Path(path).name}[{split}]",
+        name=f"{printable(pathlib.Path(path).name)}[{split}]",
     )
 
 

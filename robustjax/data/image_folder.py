@@ -14,6 +14,7 @@ import numpy as np
 from robustjax import checks
 from robustjax.data.dataset import Dataset, make_dataset
 from robustjax.data.image_decoding import SUFFIXES, is_image, read_rgb, read_size
+from robustjax.data.names import printable
 from robustjax.files import is_system_entry
 
 _log = logging.getLogger(__name__)
@@ -109,7 +110,7 @@ def load_image_folder(
         np.asarray([label for label, _ in listing.files], np.int32),
         ids=np.asarray([_below(root, file) for _, file in listing.files]),
         class_names=listing.classes,
-        name=str(root),
+        name=printable(root),
     )
 
 

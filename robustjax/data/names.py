@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import unicodedata
 from collections.abc import Sequence
 from typing import Any
@@ -82,6 +83,11 @@ def check_text(name: str, values: Sequence[str] | np.ndarray) -> None:
             f"{name}: {len(bad)} value(s) are not UTF-8 (first: {bad[0]!r}); rename "
             "them"
         ) from None
+
+
+def printable(path: str | os.PathLike[str]) -> str:
+    """A path as any file of text and any terminal take it."""
+    return os.fspath(path).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _encodes(text: str) -> bool:

@@ -80,6 +80,22 @@ def test_sixteen_bits_per_channel(tmp_path):
     assert np.abs(got - want).max() <= 1
 
 
+def test_twelve_bits_reach_white_at_4095(tmp_path):
+    # Two pixels in three bytes, behind a header of one directory.
+    pixels = b"".join(
+        struct.pack(">I", (int(a) << 12) | int(b))[1:]
+        for a, b in np.rint(LEVELS / 255 * 4095).astype(int).reshape(-1, 2)
+    )
+    tags = {256: 16, 257: 16, 258: 12, 259: 1, 262: 1, 277: 1, 278: 16}
+    tags |= {273: 8 + 2 + 12 * 9 + 4, 279: len(pixels)}
+    entries = b"".join(
+        struct.pack("<HHII", t, 4, 1, v) for t, v in sorted(tags.items())
+    )
+    header = b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + b"\0" * 4
+    (tmp_path / "a.tif").write_bytes(header + pixels)
+    np.testing.assert_array_equal(gray(tmp_path / "a.tif"), LEVELS)
+
+
 def test_where_zero_is_white(tmp_path):
     path = tmp_path / "a.tif"
     Image.fromarray(DEEP).save(path, tiffinfo={262: 0})
@@ -147,6 +163,14 @@ def test_palettes_bits_greyscale_and_cmyk(tmp_path, rng):
     want = np.full((2, 2, 3), 255)
     want[0, 0], want[1, 1] = 0, (0, 255, 255)
     np.testing.assert_array_equal(rgb(tmp_path / "inks.tif"), want)
+
+
+def test_cmyk_of_jpeg_is_not_inverted(tmp_path):
+    # Adobe's programs, and Pillow, store the inks of JPEG inverted.
+    inks = Image.fromarray(LEVELS.astype(np.uint8)).convert("CMYK")
+    inks.save(tmp_path / "a.jpg", quality=100)
+    assert b"Adobe" in (tmp_path / "a.jpg").read_bytes()
+    assert np.abs(rgb(tmp_path / "a.jpg")[..., 0].astype(int) - LEVELS).max() <= 3
 
 
 def test_what_is_transparent_shows_white(tmp_path):

@@ -159,6 +159,14 @@ def test_names_that_are_not_utf8(folder):
         load(folder)
 
 
+def test_a_path_that_is_not_utf8_can_be_printed(folder):
+    other = os.fsdecode(os.fsencode(folder.parent) + b"/s\xe9t")
+    folder.rename(other)
+    found, said = load(other)
+    assert found.name.endswith("/s\\udce9t")
+    assert said == []
+
+
 def test_an_empty_class_says_what_it_holds_instead(folder):
     (folder / "eel").mkdir()
     with pytest.raises(ValueError, match=r"class folder 'eel' holds no image \('"):
