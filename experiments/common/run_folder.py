@@ -103,8 +103,9 @@ def _found_config(folder: pathlib.Path, wanted: dict[str, Any]) -> Any:
     if text is None:
         if others:
             raise ValueError(
-                f"run_dir: {str(folder)!r} is not empty (it holds {min(others)!r}) but "
-                "has no config.json, so it is not a run folder; pass another --name"
+                f"run_dir: {str(folder)!r} is not empty but has no config.json (it "
+                f"holds {min(others)!r}), so it is not a run folder; pass another "
+                "--name"
             )
         return None
     try:
