@@ -84,16 +84,18 @@ def main(stop: StopRequest) -> None:
     config = config_flags.read_config(StudyConfig, PRESETS, _PRESET.value, flags.FLAGS)
     # The sweep takes the place of the preset's methods.
     config = dataclasses.replace(config, methods=())
+    where = (
+        os.path.join(_RUNS.value, "diffusion_study"),
+        _NAME.value or setup.default_name(config, _PRESET.value),
+        config,
+    )
+    run_folder.check_run_folder(*where)
     study = setup.prepare(config)
     variants = _variants(study.options.alc, config)
     watcher = Watcher()
     trainer = setup.make_trainer(study, on_epoch=watcher, stop=stop)
     runs = make_runs([arm for _, arm in variants.values()], study, trainer)
-    folder = run_folder.open_run_folder(
-        os.path.join(_RUNS.value, "diffusion_study"),
-        _NAME.value or setup.default_name(config, _PRESET.value),
-        config,
-    )
+    folder = run_folder.open_run_folder(*where)
     print(f"{study.title}\nrun folder {folder}")
     log = MetricLog(folder)
     neighbors, _ = graph.nearest_neighbors(trainer.points(), config.neighbors)

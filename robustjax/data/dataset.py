@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from robustjax import arrays, checks
+from robustjax.data.names import check_class_names, check_text
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +54,7 @@ def make_dataset(
     """Builds a `Dataset`, checking every part.
 
     Args:
-      inputs: (N, ...) numbers.
+      inputs: (N, ...) numbers; images (N, H, W, C) as uint8 or floats.
       labels: (N,) integer class indices.
       ids: (N,) unique integers or strings (as objects too); by default 0 … N-1.
       class_names: C names; by default "0" … for all classes up to the largest label.
@@ -62,13 +63,27 @@ def make_dataset(
     Raises:
       ValueError: lengths that differ, labels out of range or not integers, ids that
         are duplicate or neither integers nor strings, inputs that are no numbers or
-        not finite, a class without any example.
+        not finite, a class without any example, classes of one name (see
+        `names.check_class_names`), names or ids that are not UTF-8.
     """
     inputs = arrays.numbers("inputs", inputs)
     if inputs.ndim < 2:
         raise ValueError(
             f"inputs: got shape {inputs.shape}, expected (N, ...) with at least one "
             "feature axis"
+        )
+    if 0 in inputs.shape[1:]:
+        raise ValueError(
+            f"inputs: got shape {inputs.shape}, expected at least one feature"
+        )
+    if class_names is not None:
+        class_names = check_class_names(class_names)
+    integers = np.issubdtype(inputs.dtype, np.integer)
+    if inputs.ndim == 4 and integers and inputs.dtype != np.uint8:
+        raise ValueError(
+            f"inputs: got {inputs.dtype.name} of shape {inputs.shape}, expected images "
+            "as uint8 (0 … 255) or as floats (black at 0, white at 1): other integers "
+            "do not say what is white"
         )
     count = None if class_names is None else len(class_names)
     labels = checks.labels("labels", labels, count)
@@ -81,7 +96,8 @@ def make_dataset(
         class_names = [str(c) for c in range(count)]
     ids = np.arange(len(labels)) if ids is None else checks.unique_ids("ids", ids)
     checks.same_length(ids=ids, labels=labels)
-    return Dataset(inputs, labels, ids, tuple(map(str, class_names)), name)
+    check_text("ids", ids)
+    return Dataset(inputs, labels, ids, tuple(class_names), name)
 
 
 def take(dataset: Dataset, rows: np.ndarray) -> Dataset:

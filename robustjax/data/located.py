@@ -16,7 +16,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from robustjax import arrays, checks
-from robustjax.data.array_files import load_npz
+from robustjax.data.array_files import (
+    array_names,
+    load_npz,
+    read_arrays,
+    save_splits,
+    without_prefix,
+)
 from robustjax.data.augmentation.images import as_images, to_float
 from robustjax.data.dataset import Dataset, row_numbers, take
 from robustjax.data.resize import check_image_array, resize_images
@@ -193,20 +199,11 @@ def save_located_npz(path: str | pathlib.Path, **splits: LocatedDataset) -> None
     Raises:
       ValueError: no split, or class names that differ.
     """
-    if not splits:
-        raise ValueError("splits: got none, expected at least one")
-    names = {located.dataset.class_names for located in splits.values()}
-    if len(names) > 1:
-        raise ValueError(
-            f"splits: {', '.join(splits)} have different class names, expected equal"
-        )
-    arrays = {"class_names": np.asarray(names.pop())}
-    for split, located in splits.items():
-        arrays[f"{split}_inputs"] = located.dataset.inputs
-        arrays[f"{split}_labels"] = located.dataset.labels
-        arrays[f"{split}_ids"] = located.dataset.ids
-        arrays[f"{split}_boxes"] = located.boxes
-    np.savez(path, allow_pickle=False, **arrays)
+    save_splits(
+        path,
+        {split: located.dataset for split, located in splits.items()},
+        {f"{split}_boxes": located.boxes for split, located in splits.items()},
+    )
 
 
 def load_located_npz(path: str | pathlib.Path, split: str = "train") -> LocatedDataset:
@@ -221,12 +218,11 @@ def load_located_npz(path: str | pathlib.Path, split: str = "train") -> LocatedD
       ValueError: a file that cannot be read, misses an array, or holds bad data.
     """
     dataset = load_npz(path, split)
-    with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
-        keys = [f"{split}_boxes"] + (["boxes"] if split == "train" else [])
-        found = [key for key in keys if key in file.files]
-        if not found:
-            raise ValueError(
-                f"path: {str(path)!r} lacks {keys[0]}; it holds {', '.join(file.files)}"
-            )
-        boxes = file[found[0]]
+    keys = [f"{split}_boxes"] + (["boxes"] if split == "train" else [])
+    arrays = read_arrays(path, "path", wanted=lambda key: key in keys)
+    boxes = without_prefix(arrays, split, path=path, name="path").get("boxes")
+    if boxes is None:
+        raise ValueError(
+            f"path: {str(path)!r} lacks {keys[0]}; it holds {array_names(path)}"
+        )
     return make_located(dataset, boxes)
