@@ -28,8 +28,10 @@ from robustjax.selection.cosine_kernel import (
     SIMILARITIES,
     cosines,
     inverse_norms,
+    one_where_equal,
     similarity_of,
 )
+from robustjax.selection.equal_rows import first_equal_rows
 from robustjax.selection.greedy import (
     Progress,
     Selection,
@@ -61,12 +63,34 @@ def _factors(name: str, features: Any) -> _Factors:
     return tuple((array, jax.jit(inverse_norms)(array)) for array in arrays)
 
 
-def _similarities(a: _Factors, b: _Factors, similarity: str) -> jax.Array:
+def _cosines(a: _Factors, b: _Factors) -> jax.Array:
     """(A, B); the cosine of outer products is the product of the cosines."""
     product = jnp.ones((), jnp.float32)
     for (x, inverse_x), (y, inverse_y) in zip(a, b):
         product = cosines(x, y, inverse_x, inverse_y) * product
-    return similarity_of(product, similarity)
+    return product
+
+
+class _Pool(NamedTuple):
+    """Examples of the pool.
+
+    Attributes:
+      factors: of their features.
+      first: (M,) int32, equal for equal examples.
+    """
+
+    factors: _Factors
+    first: jax.Array
+
+    def take(self, rows: jax.Array) -> _Pool:
+        """Some of them."""
+        return _Pool(_rows(self.factors, rows), self.first[rows])
+
+
+def _similarities(a: _Pool, b: _Pool, similarity: str) -> jax.Array:
+    """(A, B) of examples of one pool."""
+    cosine = one_where_equal(_cosines(a.factors, b.factors), a.first, b.first)
+    return similarity_of(cosine, similarity)
 
 
 def _rows(factors: _Factors, rows: jax.Array) -> _Factors:
@@ -80,20 +104,20 @@ def _largest(pool: _Factors, others: _Factors, *, similarity: str) -> jax.Array:
 
     def block(index: jax.Array, largest: jax.Array) -> jax.Array:
         rows = jnp.minimum(index * _BLOCK + jnp.arange(_BLOCK), number - 1)
-        here = _similarities(_rows(others, rows), pool, similarity)
+        here = similarity_of(_cosines(_rows(others, rows), pool), similarity)
         return jnp.maximum(largest, jnp.max(here, axis=0))
 
     return jax.lax.fori_loop(0, -(-number // _BLOCK), block, jnp.zeros(size))
 
 
 @functools.partial(jax.jit, static_argnames="similarity")
-def _kernel(pool: _Factors, ground: _Factors, *, similarity: str) -> jax.Array:
+def _kernel(pool: _Pool, ground: _Pool, *, similarity: str) -> jax.Array:
     """All similarities (N, G), made a block of rows at a time."""
-    size = pool[0][0].shape[0]
+    size = pool.first.shape[0]
 
     def block(first: jax.Array) -> jax.Array:
         rows = jnp.minimum(first + jnp.arange(_BLOCK), size - 1)
-        return _similarities(_rows(pool, rows), ground, similarity)
+        return _similarities(pool.take(rows), ground, similarity)
 
     blocks = jax.lax.map(block, jnp.arange(0, size, _BLOCK))
     return blocks.reshape(-1, blocks.shape[-1])
@@ -118,8 +142,8 @@ class _Served(NamedTuple):
 
 @functools.partial(jax.jit, static_argnames=("similarity", "candidates"))
 def _advance(
-    pool: _Factors,
-    ground: _Factors,
+    pool: _Pool,
+    ground: _Pool,
     kernel: jax.Array | None,
     high: jax.Array,
     layout: ClassLayout,
@@ -147,7 +171,7 @@ def _advance(
         usable = (rows < size) & (state.bounds[safe] > -jnp.inf)
         # All that a candidate can cover, held for the picks of this round.
         if kernel is None:
-            columns = _similarities(_rows(pool, safe), ground, similarity)
+            columns = _similarities(pool.take(safe), ground, similarity)
         else:
             columns = kernel[safe]
         columns = jnp.minimum(columns, high[None])
@@ -204,7 +228,7 @@ def _advance(
 
 
 def _maximise(
-    pool: _Factors,
+    factors: _Factors,
     low: jax.Array,
     high: jax.Array,
     budget: int,
@@ -221,9 +245,11 @@ def _maximise(
         return Selection(
             np.arange(budget, dtype=np.int32), np.zeros(budget, np.float32), 0.0
         )
+    first = jnp.asarray(first_equal_rows(*(array for array, _ in factors)))
+    pool = _Pool(factors, first)
     extra = -useful.size % _ROUND_UP
     rows = jnp.asarray(np.pad(useful, (0, extra)))
-    ground = pool if useful.size == size else _rows(pool, rows)
+    ground = pool if useful.size == size else pool.take(rows)
     if useful.size < size:
         # What fills up takes no part: nothing is larger than its zero.
         base, high = (jnp.pad(end[useful], (0, extra)) for end in (low, high))
@@ -238,7 +264,7 @@ def _maximise(
     )
     layout = class_layout(np.zeros(size, np.int32))
     kernel = None
-    if 4 * (size + _BLOCK) * ground[0][0].shape[0] <= keep_bytes:
+    if 4 * (size + _BLOCK) * ground.first.shape[0] <= keep_bytes:
         kernel = _kernel(pool, ground, similarity=similarity)
     made = 0
     step = budget if on_progress is None else max(1, budget // 100)
