@@ -106,6 +106,19 @@ def test_facility_location_ties_go_to_the_lowest_index(keep_bytes, factors):
     assert got.objective == pytest.approx(2 * COPIED, rel=1e-6)
 
 
+@pytest.mark.parametrize("keep_bytes", [0, 2**29])
+def test_facility_location_of_what_is_like_nothing_else(rng, keep_bytes):
+    """Corners of a simplex, each twice: every first is worth 2, every second 0."""
+    corners = np.eye(COPIED) - 1 / COPIED
+    turned = corners @ np.linalg.qr(rng.normal(size=(COPIED, COPIED)))[0]
+    x = np.repeat(turned.astype(np.float32), COPIES, axis=0)
+    got = selection.facility_location_cg(
+        x, None, 2 * COPIED, similarity="cosine", keep_bytes=keep_bytes, candidates=8
+    )
+    np.testing.assert_array_equal(got.indices, expected())
+    np.testing.assert_array_equal(got.gains, [2] * COPIED + [0] * COPIED)
+
+
 def test_log_det_takes_the_lower_copy_first(rng):
     x = rng.normal(size=(40, D))
     places = np.sort(rng.choice(40, COPIED, replace=False))
