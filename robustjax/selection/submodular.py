@@ -26,12 +26,17 @@ from robustjax import checks
 from robustjax.selection.class_layout import ClassLayout, best_of_classes, class_layout
 from robustjax.selection.cosine_kernel import (
     SIMILARITIES,
-    cosines,
     inverse_norms,
-    one_where_equal,
     similarity_of,
 )
 from robustjax.selection.equal_rows import first_equal_rows
+from robustjax.selection.factored_pool import (
+    Factors,
+    Pool,
+    factor_cosines,
+    similarities,
+    take_rows,
+)
 from robustjax.selection.greedy import (
     Progress,
     Selection,
@@ -49,11 +54,8 @@ KEEP_BYTES = 2**29
 # for few of them.
 _ROUND_UP = 256
 
-# Factors of features, each with the inverse norms of its rows.
-_Factors = tuple[tuple[jax.Array, jax.Array], ...]
 
-
-def _factors(name: str, features: Any) -> _Factors:
+def _factors(name: str, features: Any) -> Factors:
     """Checked factors as float32."""
     parts = features if isinstance(features, tuple) else (features,)
     for part in parts:
@@ -63,61 +65,27 @@ def _factors(name: str, features: Any) -> _Factors:
     return tuple((array, jax.jit(inverse_norms)(array)) for array in arrays)
 
 
-def _cosines(a: _Factors, b: _Factors) -> jax.Array:
-    """(A, B); the cosine of outer products is the product of the cosines."""
-    product = jnp.ones((), jnp.float32)
-    for (x, inverse_x), (y, inverse_y) in zip(a, b):
-        product = cosines(x, y, inverse_x, inverse_y) * product
-    return product
-
-
-class _Pool(NamedTuple):
-    """Examples of the pool.
-
-    Attributes:
-      factors: of their features.
-      first: (M,) int32, equal for equal examples.
-    """
-
-    factors: _Factors
-    first: jax.Array
-
-    def take(self, rows: jax.Array) -> _Pool:
-        """Some of them."""
-        return _Pool(_rows(self.factors, rows), self.first[rows])
-
-
-def _similarities(a: _Pool, b: _Pool, similarity: str) -> jax.Array:
-    """(A, B) of examples of one pool."""
-    cosine = one_where_equal(_cosines(a.factors, b.factors), a.first, b.first)
-    return similarity_of(cosine, similarity)
-
-
-def _rows(factors: _Factors, rows: jax.Array) -> _Factors:
-    return tuple((x[rows], inverse[rows]) for x, inverse in factors)
-
-
 @functools.partial(jax.jit, static_argnames="similarity")
-def _largest(pool: _Factors, others: _Factors, *, similarity: str) -> jax.Array:
+def _largest(pool: Factors, others: Factors, *, similarity: str) -> jax.Array:
     """The largest similarity of every pool example to others (M), at least 0: (N,)."""
     size, number = pool[0][0].shape[0], others[0][0].shape[0]
 
     def block(index: jax.Array, largest: jax.Array) -> jax.Array:
         rows = jnp.minimum(index * _BLOCK + jnp.arange(_BLOCK), number - 1)
-        here = similarity_of(_cosines(_rows(others, rows), pool), similarity)
+        here = similarity_of(factor_cosines(take_rows(others, rows), pool), similarity)
         return jnp.maximum(largest, jnp.max(here, axis=0))
 
     return jax.lax.fori_loop(0, -(-number // _BLOCK), block, jnp.zeros(size))
 
 
 @functools.partial(jax.jit, static_argnames="similarity")
-def _kernel(pool: _Pool, ground: _Pool, *, similarity: str) -> jax.Array:
+def _kernel(pool: Pool, ground: Pool, *, similarity: str) -> jax.Array:
     """All similarities (N, G), made a block of rows at a time."""
     size = pool.first.shape[0]
 
     def block(first: jax.Array) -> jax.Array:
         rows = jnp.minimum(first + jnp.arange(_BLOCK), size - 1)
-        return _similarities(pool.take(rows), ground, similarity)
+        return similarities(pool.take(rows), ground, similarity)
 
     blocks = jax.lax.map(block, jnp.arange(0, size, _BLOCK))
     return blocks.reshape(-1, blocks.shape[-1])
@@ -142,8 +110,8 @@ class _Served(NamedTuple):
 
 @functools.partial(jax.jit, static_argnames=("similarity", "candidates"))
 def _advance(
-    pool: _Pool,
-    ground: _Pool,
+    pool: Pool,
+    ground: Pool,
     kernel: jax.Array | None,
     high: jax.Array,
     layout: ClassLayout,
@@ -171,7 +139,7 @@ def _advance(
         usable = (rows < size) & (state.bounds[safe] > -jnp.inf)
         # All that a candidate can cover, held for the picks of this round.
         if kernel is None:
-            columns = _similarities(pool.take(safe), ground, similarity)
+            columns = similarities(pool.take(safe), ground, similarity)
         else:
             columns = kernel[safe]
         columns = jnp.minimum(columns, high[None])
@@ -228,7 +196,7 @@ def _advance(
 
 
 def _maximise(
-    factors: _Factors,
+    factors: Factors,
     low: jax.Array,
     high: jax.Array,
     budget: int,
@@ -246,7 +214,7 @@ def _maximise(
             np.arange(budget, dtype=np.int32), np.zeros(budget, np.float32), 0.0
         )
     first = jnp.asarray(first_equal_rows(*(array for array, _ in factors)))
-    pool = _Pool(factors, first)
+    pool = Pool(factors, first)
     extra = -useful.size % _ROUND_UP
     rows = jnp.asarray(np.pad(useful, (0, extra)))
     ground = pool if useful.size == size else pool.take(rows)
@@ -289,7 +257,7 @@ def _maximise(
     )
 
 
-def _check_like(name: str, others: _Factors, pool: _Factors) -> None:
+def _check_like(name: str, others: Factors, pool: Factors) -> None:
     """Raises `ValueError` unless both have the same factors and widths."""
     got = [array.shape[1] for array, _ in others]
     expected = [array.shape[1] for array, _ in pool]
@@ -394,7 +362,7 @@ def facility_location_cg(
 
 def _pool_and_low(
     pool: Any, private: Any, budget: int, nu: float, similarity: str, candidates: int
-) -> tuple[_Factors, jax.Array]:
+) -> tuple[Factors, jax.Array]:
     """The checked pool, and nu times its largest similarities to the private set."""
     checks.one_of("similarity", similarity, SIMILARITIES)
     checks.in_range("nu", nu, 0, np.inf, high_open=True)
