@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import dataclasses
 
+import jax
 import numpy as np
 import pytest
 
+from experiments.common.noise import make_noise
 from experiments.common.optimizer import decay_from_epoch, make_schedule
 from experiments.presets.noisy_labels import PUBLISHED, NoisyLabelsConfig
 from experiments.presets.noisy_labels_methods import DIFFERENCES, METHOD_PRESETS
-from experiments.robust_training import setup
+from experiments.robust_training import methods, setup
 from experiments.robust_training.configs import resolve
 from experiments.robust_training.methods import METHODS
+from robustjax import data
 
 STEPS = 391  # Of batches of 128 in an epoch of 50,000.
 
@@ -418,3 +421,52 @@ def test_defaults_are_of_no_publication():
     assert not config.noise_include_true
     assert config.noise_count == "exact"
     assert resolve(("ce",), None, {})["ce"].not_as_published() == ""
+
+
+def test_which_symmetric_noise_it_is_is_said_and_done():
+    labels = np.arange(1000) % 10
+    points = data.make_dataset(np.zeros((1000, 1), np.float32), labels)
+    keys = jax.random.split(jax.random.key(0), 2)
+
+    def task(model, **options):
+        options = {"include_true": False, **options}
+        return make_noise(model, points, keys, rate=0.455, scope="chosen", **options)
+
+    other = task("symmetric")
+    assert other.description.startswith(
+        "symmetric noise, 45.5% of the labels redrawn (never true), exactly so many;"
+    )
+    assert set(other.is_noisy.sum(axis=1)) == {455}
+    to_any = task("symmetric", include_true=True)
+    assert "(true class allowed), exactly so many" in to_any.description
+    # A tenth of the redrawn labels is right again.
+    assert (to_any.is_noisy.sum(axis=1) < 445).all()
+    by_class = task("symmetric", count="exact_per_class")
+    assert "so many of each class" in by_class.description
+    of_class = [by_class.is_noisy[:, labels == c].sum(axis=1) for c in range(10)]
+    assert {int(n) for n in np.ravel(of_class)} <= {45, 46}
+    drawn = task("pairflip", count="bernoulli")
+    assert "redrawn, each drawn by itself;" in drawn.description
+    assert len(set(drawn.is_noisy.sum(axis=1))) == 2
+
+
+def test_images_enter_as_they_are_where_they_did(monkeypatch):
+    """Co-teaching's and JoCoR's inputs are in [0, 1], and others' normalised."""
+    seen = {}
+
+    class StopError(Exception):
+        pass
+
+    def make_recipe(name, setting, values):
+        seen[name] = setting.preprocess(np.full((1, 8, 8, 1), 0.25, np.float32))
+        raise StopError
+
+    monkeypatch.setattr(methods, "make_recipe", make_recipe)
+    task = setup.prepare(NoisyLabelsConfig(dataset="digits", repeats=1))
+    assert task.train.inputs.ndim == 4
+    for normalize in (True, False):
+        given = {"normalize": normalize, "hidden": (8,), "epochs": 1}
+        with pytest.raises(StopError):
+            resolve(("ce",), None, given)["ce"].build(task)
+        unchanged = np.allclose(seen["ce"], 0.25)
+        assert unchanged is not normalize
