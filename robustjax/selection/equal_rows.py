@@ -44,8 +44,8 @@ def first_equal_rows(*features: Any) -> np.ndarray:
     size = len(parts[0])
     hashes = np.zeros(size, np.uint64)
     for part in parts:
-        drawn = rng.integers(2**63, size=part.shape[1], dtype=np.uint64)
-        multipliers: np.ndarray = 2 * drawn + 1
+        drawn = rng.integers(2**63, size=part.shape[1:], dtype=np.uint64)
+        multipliers = np.asarray(2 * drawn + 1, np.uint64)
         hashes = hashes * _MIX + _hashes(part, multipliers)
     _, first, inverse = np.unique(hashes, return_index=True, return_inverse=True)
     found = first[inverse.reshape(-1)]
