@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments.common.tables import text_table
+from experiments.common.tables import deviation, deviation_text, text_table
 from experiments.label_correction.report import ArmResult
 from experiments.label_correction.setup import Study
 from robustjax.training.metrics import write_csv
@@ -77,8 +77,8 @@ def _percent(values: np.ndarray) -> str:
 
 
 def _mean(name: str, values: np.ndarray) -> dict[str, object]:
-    deviation = values.std(ddof=1) if len(values) > 1 else 0.0
-    return {f"{name}_mean": _percent(values), f"{name}_std": f"{100 * deviation:.3f}"}
+    spread = deviation_text(100 * deviation(values), ".3f")
+    return {f"{name}_mean": _percent(values), f"{name}_std": spread}
 
 
 def _by_variant(
@@ -131,7 +131,7 @@ def write(folder: pathlib.Path, rows: Sequence[Mapping[str, Any]], title: str) -
         axes.errorbar(
             [row["labels"] for row in own],
             [float(row["accuracy_mean"]) for row in own],
-            [float(row["accuracy_std"]) for row in own],
+            [float(row["accuracy_std"] or "nan") for row in own],
             color=styles[mode],
             linestyle="--" if space == "hidden" else "-",
             label=f"{mode} {space}",

@@ -8,7 +8,12 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from experiments.common.tables import percent, text_table
+from experiments.common.tables import (
+    deviation,
+    deviation_text,
+    percent,
+    text_table,
+)
 from robustjax.methods import Budget
 from robustjax.training.metrics import write_csv
 
@@ -51,15 +56,10 @@ def write_summary(folder: pathlib.Path, results: Results, budget: Budget) -> Non
                 measures["selection_accuracy"] = result.selection[:, number - 1]
             for name, values in measures.items():
                 row[f"{name}_mean"] = f"{100 * values.mean():.4f}"
-                row[f"{name}_std"] = f"{100 * _deviation(values):.4f}"
+                row[f"{name}_std"] = deviation_text(100 * deviation(values), ".4f")
             row["repeats"] = repeats
             rows.append(row)
     write_csv(folder / "summary.csv", rows)
-
-
-def _deviation(values: np.ndarray) -> np.ndarray:
-    """The sample standard deviation over repeats; zero of a single one."""
-    return values.std(axis=0, ddof=min(1, len(values) - 1))
 
 
 def _shown(total: int, most: int = 9) -> list[int]:
@@ -113,13 +113,10 @@ def plot(folder: pathlib.Path, results: Results, budget: Budget, title: str) -> 
             (left, asked, result.accuracy),
             (right, asked[1:], result.selection),
         ):
-            mean, deviation = (
-                100 * values.mean(0),
-                100 * values.std(0, ddof=min(1, len(values) - 1)),
-            )
+            mean, spread = 100 * values.mean(0), 100 * deviation(values)
             wide = 2.5 if method == "alc" else 1.5
             axes.plot(x, mean, marker="o", ms=3, lw=wide, color=color, label=method)
-            low, high = mean - deviation, mean + deviation
+            low, high = mean - spread, mean + spread
             axes.fill_between(x, low, high, color=color, alpha=0.15, lw=0)
     left.set_ylabel("test accuracy (%)")
     right.set_ylabel("wrong labels among the queried (%)")

@@ -18,7 +18,13 @@ import numpy as np
 
 from robustjax import arrays
 from robustjax.selection.class_layout import ClassLayout, best_of_classes
-from robustjax.selection.cosine_kernel import cosines, inverse_norms, thresholded
+from robustjax.selection.cosine_kernel import (
+    cosines,
+    inverse_norms,
+    one_where_equal,
+    thresholded,
+)
+from robustjax.selection.equal_rows import first_equal_rows
 from robustjax.selection.greedy import Progress, Selection, selection
 
 # Gains computed again together, and neighbours summed together.
@@ -49,6 +55,7 @@ class SparseKernel(NamedTuple):
 def _block(
     points: jax.Array,
     inverse: jax.Array,
+    first: jax.Array,
     start: jax.Array,
     threshold: jax.Array,
     *,
@@ -57,6 +64,7 @@ def _block(
 ) -> jax.Array:
     index = jnp.minimum(start + jnp.arange(rows), points.shape[0] - 1)
     cosine = cosines(points[index], points, inverse[index], inverse)
+    cosine = one_where_equal(cosine, first[index], first)
     return thresholded(cosine, threshold, similarity)
 
 
@@ -81,6 +89,7 @@ def threshold_kernel(
     """
     points = arrays.scaled_rows("features", features)
     inverse = jax.jit(inverse_norms)(points)
+    first = jnp.asarray(first_equal_rows(points))
     size = points.shape[0]
     rows = max(1, min(size, _BLOCK_NUMBERS // size, 1024))
     most = min(max_bytes // _BYTES_PER_ENTRY, np.iinfo(np.int32).max - 2 * _ROUND_UP)
@@ -91,6 +100,7 @@ def threshold_kernel(
             _block(
                 points,
                 inverse,
+                first,
                 jnp.int32(start),
                 jnp.float32(threshold),
                 similarity=similarity,

@@ -12,6 +12,7 @@ import numpy as np
 from robustjax import arrays, checks
 from robustjax.selection import ahead
 from robustjax.selection.class_layout import class_layout
+from robustjax.selection.equal_rows import first_equal_rows
 from robustjax.selection.greedy import (
     Progress,
     Selection,
@@ -33,7 +34,8 @@ class _FarthestFirst(ahead.Rule):
             picked["points"], rows["points"].T, precision=jax.lax.Precision.HIGHEST
         )
         square = picked["square"][:, None] + rows["square"][None]
-        return jnp.maximum(square - 2 * product, 0.0)
+        same = picked["first"][:, None] == rows["first"][None]
+        return jnp.where(same, 0.0, jnp.maximum(square - 2 * product, 0.0))
 
     def absorb(
         self, level: jax.Array, relation: jax.Array, picked: ahead.Rows
@@ -67,10 +69,10 @@ def k_center(
     Sener and Savarese, "Active Learning for Convolutional Neural Networks: A Core-Set
     Approach" (ICLR 2018), greedy version (Gonzalez, 1985): its radius is at most twice
     the smallest possible. Every pick is the example with the largest distance to its
-    nearest pick; equal distances go to the lowest index. Points are centred and scaled
-    in their own precision; distances are computed in float32 by expanding the square,
-    so examples whose distances agree to about six digits of the squared norms may
-    change places.
+    nearest pick; equal distances go to the lowest index, and the distance of equal
+    rows is exactly 0. Points are centred and scaled in their own precision; distances
+    are computed in float32 by expanding the square, so examples whose distances agree
+    to about six digits of the squared norms may change places.
 
     Beside the points and a centred copy, memory holds `candidates / 4 × N` distances;
     there is no N × N and no budget × N array. See `ahead` for why it is fast.
@@ -106,6 +108,7 @@ def k_center(
     # Distances do not change; cancellation in the expanded square does.
     centred = arrays.centred("features", points)
     rows = _rows(jnp.asarray(centred.points))
+    rows["first"] = jnp.asarray(first_equal_rows(rows["points"]))
     taken = jnp.zeros(size, bool).at[given].set(True)
     state = ahead.start(jnp.full(size, jnp.inf, jnp.float32), taken, budget)
     if given.size:

@@ -27,8 +27,10 @@ from robustjax.selection.cosine_kernel import (
     SIMILARITIES,
     cosines,
     inverse_norms,
+    one_where_equal,
     thresholded,
 )
+from robustjax.selection.equal_rows import first_equal_rows
 from robustjax.selection.greedy import (
     Progress,
     Selection,
@@ -80,6 +82,7 @@ class _OwnGain(ahead.Rule):
             picked["inverse_norm"],
             rows["inverse_norm"],
         )
+        cosine = one_where_equal(cosine, picked["first"], rows["first"])
         return thresholded(cosine, shared["threshold"], self.similarity)
 
     def absorb(
@@ -114,6 +117,7 @@ def _own_rows(features: Any, confidence: jax.Array, temperature: float) -> ahead
     return {
         "points": points,
         "inverse_norm": jax.jit(inverse_norms)(points),
+        "first": jnp.asarray(first_equal_rows(points)),
         "confidence": confidence,
         "log_sinh": jnp.maximum(log_sinh, _LOG_ZERO),
     }
@@ -197,8 +201,9 @@ def prune4rel(
     have the same.
 
     Exact ties, frequent with rounded confidences, go to the lowest index, or to a
-    random order drawn by `key`. Similarities are float32: a pair whose similarity is
-    within rounding of the threshold may fall on either side.
+    random order drawn by `key`; rows that are equal have a similarity of exactly 1.
+    Similarities are float32: a pair whose similarity is within rounding of the
+    threshold may fall on either side.
 
     Args:
       features: (N, d) finite floats, no row zero.

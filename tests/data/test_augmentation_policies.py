@@ -88,6 +88,12 @@ def test_policy_table():
     }
 
 
+def test_row_13_is_the_papers():
+    """Cubuk et al. (2019): colour by 8; copies of it elsewhere have 6."""
+    want = ((Op.BRIGHTNESS, 0.9, 6), (Op.COLOR, 0.2, 8))
+    assert policies.CIFAR10_POLICY[13] == want
+
+
 def test_auto_augment_draws_the_published_policy(rng):
     image = picture(rng)
     outcomes = {}
