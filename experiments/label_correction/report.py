@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from experiments.common.repeat_values import Setting, write_repeats
 from experiments.common.tables import percent, text_table
 from robustjax.methods import Budget
 from robustjax.training.metrics import write_csv
@@ -36,12 +37,12 @@ def _asked(budget: Budget) -> list[int]:
 
 
 def write_summary(folder: pathlib.Path, results: Results, budget: Budget) -> None:
-    """Writes `summary.csv`: a row per method and number of labels.
+    """Writes `summary.csv`, a row per method and number of labels; and `repeats.csv`.
 
-    Means and sample standard deviations over repeats, in percent. It holds no times,
+    Means and sample standard deviations over repeats, in percent. They hold no times,
     so that a run that was killed and resumed gives the same bytes.
     """
-    rows = []
+    rows, settings = [], []
     for method, result in results.items():
         repeats = result.accuracy.shape[0]
         for number, labels in enumerate(_asked(budget)):
@@ -49,12 +50,15 @@ def write_summary(folder: pathlib.Path, results: Results, budget: Budget) -> Non
             measures = {"accuracy": result.accuracy[:, number]}
             if number > 0:
                 measures["selection_accuracy"] = result.selection[:, number - 1]
+            each = {name: 100 * values for name, values in measures.items()}
+            settings.append(Setting(dict(row), each))
             for name, values in measures.items():
                 row[f"{name}_mean"] = f"{100 * values.mean():.4f}"
                 row[f"{name}_std"] = f"{100 * _deviation(values):.4f}"
             row["repeats"] = repeats
             rows.append(row)
     write_csv(folder / "summary.csv", rows)
+    write_repeats(folder, settings)
 
 
 def _deviation(values: np.ndarray) -> np.ndarray:
