@@ -153,15 +153,44 @@ def test_instance_dependent_noise(rng):
     noisy = make()
     assert abs(float((noisy.labels != labels).mean()) - 0.3) < 0.03
     np.testing.assert_array_equal(noisy.chosen, noisy.labels != labels)
-    # Large pixels make the wrong class a function of the input: two draws agree.
-    again = corruption.instance_dependent(
-        jax.random.key(3), inputs, labels, 0.3, 4, pixel_scale=1e4
-    )
-    other = corruption.instance_dependent(
-        KEY, inputs, labels, 1.0, 4, pixel_scale=1e4, rate_deviation=0.0
-    )
-    both = np.asarray((again.labels != labels) & (other.labels != labels))
-    np.testing.assert_array_equal(again.labels[both], other.labels[both])
+    assert (make().labels == noisy.labels).all()
+    other = corruption.instance_dependent(jax.random.key(4), inputs, labels, 0.3, 4)
+    assert (other.labels != noisy.labels).mean() > 0.2
+
+
+def test_large_pixels_make_the_wrong_class_a_function_of_the_input(rng):
+    """Copies of an input tell: all flip alike, or to any wrong class without pixels."""
+    count, copies = 40, 60
+    inputs = jnp.asarray(rng.normal(size=(count, 6)), jnp.float32)
+    labels = jnp.asarray(rng.integers(0, 4, count))
+
+    def classes_of(scale, labels=labels):
+        """(count, 4): how often the copies of an input were given a class."""
+        noisy = corruption.instance_dependent(
+            KEY,
+            jnp.repeat(inputs, copies, axis=0),
+            jnp.repeat(labels, copies),
+            1.0,
+            4,
+            pixel_scale=scale,
+            rate_deviation=0.0,
+        )
+        drawn = np.asarray(noisy.labels).reshape(count, copies)
+        return np.stack([(drawn == c).sum(axis=1) for c in range(4)], axis=1)
+
+    large, none = classes_of(1e4), classes_of(0.0)
+    for counts in (large, none):
+        assert not counts[np.arange(count), labels].any()
+    np.testing.assert_array_equal(large.max(axis=1), copies)
+    # A third each, up to five deviations of 60 draws.
+    wrong = np.sort(none, axis=1)[:, 1:]
+    assert np.abs(wrong - copies / 3).max() < 5 * (copies * 2 / 9) ** 0.5
+    # The map is another one per true class: of inputs that classes 0 and 1 both send
+    # to 2 or 3, they send many to different ones.
+    first, second = (classes_of(1e4, jnp.full(count, c)).argmax(axis=1) for c in (0, 1))
+    both = (first > 1) & (second > 1)
+    assert both.sum() > 8
+    assert 0.2 < (first != second)[both].mean() < 0.8
 
 
 def test_maps():
