@@ -14,6 +14,9 @@ import time
 import numpy as np
 import pytest
 
+from experiments.presets.noisy_labels import METHOD_PRESETS, PRESETS
+from experiments.robust_training import configs
+from experiments.robust_training.methods import METHODS
 from experiments.robust_training.study import run_study
 from robustjax import data
 from robustjax.training import StopRequest
@@ -172,6 +175,27 @@ def test_groups_of_repeats_change_nothing_but_the_order_of_work(tmp_path):
         if key != "method":
             # Rounding differs, and with it now and then a prediction.
             assert float(value) == pytest.approx(float(rows[1][key]), abs=0.5), key
+
+
+def test_every_method_preset_is_meant_for_something():
+    for name, preset in METHOD_PRESETS.items():
+        method, scope, *kind = name.split("/")
+        assert method in METHODS
+        assert scope in PRESETS
+        noise = kind[0].partition("-") if kind else ("", "", "")
+        fields = {"dataset": PRESETS[scope]["dataset"]}
+        if noise[0] in ("symmetric", "asymmetric", "pairflip"):
+            fields["noise"] = noise[0]
+        elif kind:
+            fields["label_set"] = kind[0]
+        else:
+            fields["noise"] = "none"
+        if noise[2]:
+            fields["noise_rate"] = int(noise[2]) / 100
+        found = configs.resolve((method,), scope, fields)[method]
+        assert found.method_preset == name
+        assert set(found.hyperparameters) <= set(METHODS[method].hyperparameters)
+        assert found.config.epochs == preset.get("epochs", found.config.epochs)
 
 
 def command(tmp_path, *flags):
