@@ -48,7 +48,10 @@ def check_readme():
 
 
 def trained(first, loop):
-    """Accuracy on clean digits after the loop, half of the labels being wrong."""
+    """Accuracy on clean digits after the loop, half of the labels being wrong.
+
+    With the names that the code has by then.
+    """
     train, test = digits(1000), digits(350, "test")
     rng = np.random.default_rng(0)
     labels = (train.labels + (rng.random(1000) < 0.5) * rng.integers(1, 10, 1000)) % 10
@@ -77,7 +80,7 @@ def trained(first, loop):
     exec(first, names)
     exec(loop, names)
     predicted = np.argmax(apply(names["params"], unseen), axis=1)
-    return (predicted == test.labels).mean()
+    return (predicted == test.labels).mean(), names
 
 
 def check_import():
@@ -86,10 +89,12 @@ def check_import():
     assert len([line for line in first.splitlines() if line.strip()]) == 5
     plain = re.sub(r"rj\.chain\(.*\)", "rj.ce()", first)
     assert "elr" not in plain
-    ours, theirs = trained(first, loop), trained(plain, loop)
+    (ours, names), (theirs, _) = trained(first, loop), trained(plain, loop)
     assert ours > theirs + 0.1, (ours, theirs)
     assert ours > 0.85
-    assert not others, "blocks that nothing here prepares names for"
+    # What comes after the loop may use whatever the loop has left.
+    for number, block in enumerate(others):
+        exec(compile(block, f"import.md, block {number + 3}", "exec"), names)
 
 
 def check_noisy_labels():
