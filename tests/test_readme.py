@@ -196,6 +196,20 @@ def test_the_readme_is_short_and_its_links_lead_somewhere():
             assert (page.parent / link).exists(), f"{page.name}: {link}"
 
 
+def test_the_transforms_of_the_table_exist():
+    import robustjax
+
+    text = PAGES["import.md"].read_text()
+    table = next(printed_tables(text))
+    listed = {
+        name for row in table.cells[1:] for name in re.findall("`(\\w+)`", row[1])
+    }
+    for name in listed | {"only_where", "rowwise", "aggregate_weighted"}:
+        assert callable(getattr(robustjax, name)), name
+    heads = {"ce", "mae", "gce", "nce", "nfl", "ngce", "sop", "symmetric_ce"}
+    assert listed >= heads | {"elr", "alpha_weights", "small_loss", "taufe"}
+
+
 def test_commands_are_modules_with_the_flags_that_are_shown():
     """Every `python -m experiments.…` of a page, and every flag in it."""
     wrong, seen = [], 0
