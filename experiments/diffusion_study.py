@@ -22,6 +22,7 @@ from absl import flags
 from experiments.common import config_flags, run_folder
 from experiments.common.config_flags import option
 from experiments.common.launch import launch
+from experiments.common.repeat_values import Setting
 from experiments.label_correction import diffusion_report as report
 from experiments.label_correction import setup
 from experiments.label_correction.runner import Watcher, make_runs, run_arm
@@ -99,14 +100,14 @@ def main(stop: StopRequest) -> None:
     print(f"{study.title}\nrun folder {folder}")
     log = MetricLog(folder)
     neighbors, _ = graph.nearest_neighbors(trainer.points(), config.neighbors)
-    rows = []
+    settings: list[Setting] = []
     for (variant, _), run in zip(variants.values(), runs, strict=True):
         result = run_arm(run, study, folder, log, watcher, stop)
-        rows += report.measure(variant, result, study, neighbors)
+        settings += report.measure(variant, result, study, neighbors)
         # The variants so far can be looked at while the others run.
-        report.write(folder, rows, study.title)
+        report.write(folder, settings, study.title)
     log.close()
-    print(f"\n{report.table(rows)}")
+    print(f"\n{report.table(report.summarize(settings))}")
     print(f"\nplot: {folder / 'study.png'}   table: {folder / 'study.csv'}")
 
 

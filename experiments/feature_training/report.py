@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from experiments.common.repeat_values import Setting, write_repeats
 from experiments.common.repeats import Curves
 from experiments.common.tables import (
     deviation,
@@ -56,15 +57,21 @@ def _entries(name: str, values: np.ndarray) -> dict[str, str]:
 
 
 def write_summary(folder: pathlib.Path, results: Results) -> None:
-    """Writes `summary.csv`, a row per method and number of examples; and `speed.csv`.
+    """Writes `summary.csv`, a row per method and number of examples; and others.
 
-    All measures but those of detection, after the last epoch. It holds no times, so
-    that a run that was killed and resumed gives the same bytes.
+    All measures but those of detection, after the last epoch. `repeats.csv` has them
+    all, by repeat. Only `speed.csv` holds times, so that a run that was killed and
+    resumed gives the same bytes.
     """
-    rows, speeds = [], []
+    rows, speeds, settings = [], [], []
     for (method, count), curves in results.items():
         row: dict[str, object] = {"method": method, "num_examples": count}
         found = last_values(curves)
+        in_percent = {
+            name: 100 * values if name in _SHARES or _is_detection(name) else values
+            for name, values in found.items()
+        }
+        settings.append(Setting(dict(row), in_percent))
         for name, values in found.items():
             if not _is_detection(name):
                 row |= _entries(name, values)
@@ -80,6 +87,7 @@ def write_summary(folder: pathlib.Path, results: Results) -> None:
             }
         )
     write_csv(folder / "summary.csv", rows)
+    write_repeats(folder, settings)
     write_csv(folder / "speed.csv", speeds)
 
 

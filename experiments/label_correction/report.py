@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from experiments.common.repeat_values import Setting, write_repeats
 from experiments.common.tables import (
     deviation,
     deviation_text,
@@ -41,12 +42,12 @@ def _asked(budget: Budget) -> list[int]:
 
 
 def write_summary(folder: pathlib.Path, results: Results, budget: Budget) -> None:
-    """Writes `summary.csv`: a row per method and number of labels.
+    """Writes `summary.csv`, a row per method and number of labels; and `repeats.csv`.
 
-    Means and sample standard deviations over repeats, in percent. It holds no times,
+    Means and sample standard deviations over repeats, in percent. They hold no times,
     so that a run that was killed and resumed gives the same bytes.
     """
-    rows = []
+    rows, settings = [], []
     for method, result in results.items():
         repeats = result.accuracy.shape[0]
         for number, labels in enumerate(_asked(budget)):
@@ -54,12 +55,15 @@ def write_summary(folder: pathlib.Path, results: Results, budget: Budget) -> Non
             measures = {"accuracy": result.accuracy[:, number]}
             if number > 0:
                 measures["selection_accuracy"] = result.selection[:, number - 1]
+            each = {name: 100 * values for name, values in measures.items()}
+            settings.append(Setting(dict(row), each))
             for name, values in measures.items():
                 row[f"{name}_mean"] = f"{100 * values.mean():.4f}"
                 row[f"{name}_std"] = deviation_text(100 * deviation(values), ".4f")
             row["repeats"] = repeats
             rows.append(row)
     write_csv(folder / "summary.csv", rows)
+    write_repeats(folder, settings)
 
 
 def _shown(total: int, most: int = 9) -> list[int]:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from experiments.common.repeat_values import Setting, write_repeats
 from experiments.common.tables import deviation, percent, text_table
 from robustjax.training.metrics import Record, write_csv
 
@@ -59,14 +60,14 @@ def _mean(values: np.ndarray) -> np.ndarray:
 
 
 def write_summary(folder: pathlib.Path, results: Results) -> None:
-    """Writes `summary.csv`: a row per noise ratio, strategy and round.
+    """Writes `summary.csv`, a row per noise ratio, strategy and round; `repeats.csv`.
 
     Means and sample standard deviations over repeats, shares in percent. Labels and
     costs are those before the round's queries, purity is the share of IN among its
-    queries. It holds no times, so that a run that was killed and resumed gives the
+    queries. They hold no times, so that a run that was killed and resumed gives the
     same bytes.
     """
-    rows = []
+    rows, settings = [], []
     for (ratio, strategy), found in results.items():
         repeats, rounds = found["accuracy"].shape
         for number in range(rounds):
@@ -75,9 +76,13 @@ def write_summary(folder: pathlib.Path, results: Results) -> None:
                 "strategy": strategy,
                 "round": number + 1,
             }
+            each = {
+                name: found[name][:, number] * (100 if name in _SHARES else 1)
+                for name in MEASURES
+            }
+            settings.append(Setting(dict(row), each))
             for name in MEASURES:
-                values = found[name][:, number : number + 1]
-                values = 100 * values if name in _SHARES else values
+                values = each[name][:, None]
                 mean, spread = _mean(values)[0], deviation(values)[0]
                 for suffix, value in (("mean", mean), ("std", spread)):
                     shown = f"{value:.4f}" if np.isfinite(value) else ""
@@ -85,6 +90,7 @@ def write_summary(folder: pathlib.Path, results: Results) -> None:
             row["repeats"] = repeats
             rows.append(row)
     write_csv(folder / "summary.csv", rows)
+    write_repeats(folder, settings)
 
 
 def _shown(total: int, most: int = 8) -> list[int]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from experiments.common.repeat_values import Setting, write_repeats
 from experiments.common.tables import deviation, deviation_text, text_table
 from experiments.pruning_study.retrain import Training
 from experiments.pruning_study.subset_methods import FULL
@@ -45,16 +46,21 @@ def mean_and_deviation(values: np.ndarray) -> tuple[float, float]:
 
 
 def write_summary(folder: pathlib.Path, cells: Cells) -> None:
-    """Writes `summary.csv` (a row per method and fraction) and `bins.csv`.
+    """Writes `summary.csv` (a row per method and fraction), `repeats.csv`, `bins.csv`.
 
     "last" and "best" are test accuracies; the best of the epochs that were measured
     looks at the test set, an upper bound and not a result. Shares are in percent.
-    Both files hold no times, so that a run that was killed and resumed gives the same
+    The files hold no times, so that a run that was killed and resumed gives the same
     bytes.
     """
-    rows, bins = [], []
+    rows, bins, settings = [], [], []
     for (method, fraction), cell in cells.items():
         row: dict[str, object] = {"method": method, "fraction": f"{fraction:g}"}
+        each = {
+            name: cell[name] * (100 if name in SHARES else 1)
+            for name in (*SHARES, *LEVELS)
+        }
+        settings.append(Setting(dict(row), each))
         row["examples"] = int(cell["examples"][0])
         for name in (*SHARES, *LEVELS):
             scale = 100 if name in SHARES else 1
@@ -77,6 +83,7 @@ def write_summary(folder: pathlib.Path, cells: Cells) -> None:
                 }
             )
     write_csv(folder / "summary.csv", rows)
+    write_repeats(folder, settings)
     write_csv(folder / "bins.csv", bins)
 
 

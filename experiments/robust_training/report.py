@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from experiments.common.repeat_values import Setting, write_repeats
 from experiments.common.repeats import Curves
 from experiments.common.tables import (
     deviation,
@@ -44,9 +45,9 @@ def measures(curves: Curves) -> dict[str, np.ndarray]:
 
 
 def write_summary(folder: pathlib.Path, results: Results) -> None:
-    """Writes `summary.csv` (a row per method, percent) and `speed.csv`.
+    """Writes `summary.csv` (a row per method, percent), `repeats.csv`, `speed.csv`.
 
-    The first holds no times, so that a run that was killed and resumed gives the same
+    Only the last holds times, so that a run that was killed and resumed gives the same
     bytes.
     """
     rows, speeds = [], []
@@ -66,6 +67,13 @@ def write_summary(folder: pathlib.Path, results: Results) -> None:
             }
         )
     write_csv(folder / "summary.csv", rows)
+    write_repeats(
+        folder,
+        [
+            Setting({"method": method}, {k: 100 * v for k, v in measures(c).items()})
+            for method, c in results.items()
+        ],
+    )
     write_csv(folder / "speed.csv", speeds)
 
 
