@@ -9,6 +9,8 @@ updates. The lines that were added or changed for robustjax end in `# robustjax`
 
 from __future__ import annotations
 
+import functools
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -49,45 +51,41 @@ def train(
     everywhere = NamedSharding(mesh, PartitionSpec())
 
     network = MlpMixer()
+
+    def apply(params, x):
+        return network.apply({"params": params}, x)
+
     params = network.init(jax.random.key(seed), images[:1])["params"]
     optimizer = optax.adam(1e-3)
     params, opt = jax.device_put((params, optimizer.init(params)), everywhere)
     steps = len(labels) // batch_size
     tx = rj.epoch_every(tx, microbatches * steps)  # robustjax
-    spec = rj.ExampleSpec(len(labels), 10, pad_to=mesh.size)  # robustjax
-    memory = jax.device_put(  # robustjax
-        tx.init(spec),
-        rj.LossState(rows=divided, shared=everywhere),  # robustjax
-    )  # robustjax
+    memory = tx.init(rj.ExampleSpec(len(labels), 10, pad_to=mesh.size))  # robustjax
+    layout = rj.LossState(rows=divided, shared=everywhere)  # robustjax
+    memory = jax.device_put(memory, layout)  # robustjax
+    value = functools.partial(rj.value, tx, microbatches=microbatches)  # robustjax
 
-    def loss_fn(params, memory, batch):  # robustjax: memory
-        logits = network.apply({"params": params}, batch["image"])
-        return rj.value(  # robustjax
-            tx,  # robustjax
-            memory,  # robustjax
-            logits,  # robustjax
-            batch["label"],  # robustjax
-            batch["index"],  # robustjax
-            microbatches=microbatches,  # robustjax
-        )  # robustjax
+    def loss_fn(params, memory, batch):  # robustjax
+        logits = apply(params, batch["image"])
+        return value(memory, logits, batch["label"], batch["index"])  # robustjax
 
     @jax.jit
-    def update_fn(params, opt, memory, batch):  # robustjax: memory
+    def update_fn(params, opt, memory, batch):  # robustjax
         def accumulate(carry, part):
-            total, memory = carry  # robustjax: memory
+            total, memory = carry  # robustjax
             gradient = jax.grad(loss_fn, has_aux=True)
-            grads, memory = gradient(params, memory, part)  # robustjax: memory
-            return (jax.tree.map(jnp.add, total, grads), memory), None
+            grads, memory = gradient(params, memory, part)  # robustjax
+            return (jax.tree.map(jnp.add, total, grads), memory), None  # robustjax
 
         # Every microbatch takes its share from every device.
         parts = jax.tree.map(
             lambda x: x.reshape(-1, microbatches, *x.shape[1:]).swapaxes(0, 1), batch
         )
-        start = (jax.tree.map(jnp.zeros_like, params), memory)  # robustjax: memory
-        (total, memory), _ = jax.lax.scan(accumulate, start, parts)
+        start = (jax.tree.map(jnp.zeros_like, params), memory)  # robustjax
+        (total, memory), _ = jax.lax.scan(accumulate, start, parts)  # robustjax
         grads = jax.tree.map(lambda g: g / microbatches, total)
         updates, opt = optimizer.update(grads, opt)
-        return optax.apply_updates(params, updates), opt, memory
+        return optax.apply_updates(params, updates), opt, memory  # robustjax
 
     def forever():
         rng = np.random.default_rng(seed)
@@ -98,8 +96,8 @@ def train(
 
     for _, batch in zip(range(epochs * steps), forever()):
         batch = jax.device_put(batch, divided)
-        params, opt, memory = update_fn(params, opt, memory, batch)
-    return lambda x: network.apply({"params": params}, x), memory
+        params, opt, memory = update_fn(params, opt, memory, batch)  # robustjax
+    return lambda x: apply(params, x), memory  # robustjax
 
 
 def main() -> None:

@@ -29,28 +29,28 @@ def train(
     """Trains by `tx`; the arguments are those of `noisy_mnist.Train`."""
     model = eqx.nn.MLP(784, 10, width_size=128, depth=1, key=jax.random.key(seed))
     optimizer = optax.adam(1e-3)
-    opt_state = optimizer.init(eqx.filter(model, eqx.is_array))
+    opt = optimizer.init(eqx.filter(model, eqx.is_array))
     memory = tx.init(rj.ExampleSpec(len(labels), 10))  # robustjax
 
     def predict(model, x):
         return jax.vmap(model)(x.reshape(len(x), -1))
 
     @eqx.filter_jit
-    def make_step(model, opt_state, memory, x, y, index):  # robustjax: memory, index
+    def make_step(model, opt, memory, x, y, index):  # robustjax
         def loss_fn(model):
             return rj.value(tx, memory, predict(model, x), y, index)  # robustjax
 
         grads, memory = eqx.filter_grad(loss_fn, has_aux=True)(model)  # robustjax
-        updates, opt_state = optimizer.update(grads, opt_state)
-        return eqx.apply_updates(model, updates), opt_state, memory
+        updates, opt = optimizer.update(grads, opt)
+        return eqx.apply_updates(model, updates), opt, memory  # robustjax
 
     rng = np.random.default_rng(seed)
     for _ in range(epochs):
         for index in noisy_mnist.batches(rng, len(labels), batch_size):
             x, y = images[index], labels[index]
-            model, opt_state, memory = make_step(model, opt_state, memory, x, y, index)
+            model, opt, memory = make_step(model, opt, memory, x, y, index)  # robustjax
         memory = tx.epoch(memory)  # robustjax
-    return lambda x: predict(model, x), memory
+    return lambda x: predict(model, x), memory  # robustjax
 
 
 def main() -> None:

@@ -35,26 +35,26 @@ def train(
     network = hk.without_apply_rng(hk.transform(_network))
     params = network.init(jax.random.key(seed), images[:1])
     optimizer = optax.adam(1e-3)
-    opt_state = optimizer.init(params)
+    opt = optimizer.init(params)
     memory = tx.init(rj.ExampleSpec(len(labels), 10))  # robustjax
 
-    def loss_fn(params, memory, x, y, index):  # robustjax: memory and index
+    def loss_fn(params, memory, x, y, index):  # robustjax
         return rj.value(tx, memory, network.apply(params, x), y, index)  # robustjax
 
     @jax.jit
-    def update(params, opt_state, memory, x, y, index):  # robustjax: memory and index
+    def update(params, opt, memory, x, y, index):  # robustjax
         gradient = jax.grad(loss_fn, has_aux=True)
         grads, memory = gradient(params, memory, x, y, index)  # robustjax
-        updates, opt_state = optimizer.update(grads, opt_state)
-        return optax.apply_updates(params, updates), opt_state, memory
+        updates, opt = optimizer.update(grads, opt)
+        return optax.apply_updates(params, updates), opt, memory  # robustjax
 
     rng = np.random.default_rng(seed)
     for _ in range(epochs):
         for index in noisy_mnist.batches(rng, len(labels), batch_size):
             x, y = images[index], labels[index]
-            params, opt_state, memory = update(params, opt_state, memory, x, y, index)
+            params, opt, memory = update(params, opt, memory, x, y, index)  # robustjax
         memory = tx.epoch(memory)  # robustjax
-    return lambda x: network.apply(params, x), memory
+    return lambda x: network.apply(params, x), memory  # robustjax
 
 
 def main() -> None:

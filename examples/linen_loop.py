@@ -45,21 +45,21 @@ def train(
     memory = tx.init(rj.ExampleSpec(len(labels), 10))  # robustjax
 
     @jax.jit
-    def train_step(state, memory, x, y, index):  # robustjax: memory and index
+    def train_step(state, memory, x, y, index):  # robustjax
         def loss_fn(params):
             logits = state.apply_fn({"params": params}, x)
             return rj.value(tx, memory, logits, y, index)  # robustjax
 
         grads, memory = jax.grad(loss_fn, has_aux=True)(state.params)  # robustjax
-        return state.apply_gradients(grads=grads), memory
+        return state.apply_gradients(grads=grads), memory  # robustjax
 
     rng = np.random.default_rng(seed)
     for _ in range(epochs):
         for index in noisy_mnist.batches(rng, len(labels), batch_size):
             x, y = images[index], labels[index]
-            state, memory = train_step(state, memory, x, y, index)
+            state, memory = train_step(state, memory, x, y, index)  # robustjax
         memory = tx.epoch(memory)  # robustjax
-    return lambda x: network.apply({"params": state.params}, x), memory
+    return lambda x: network.apply({"params": state.params}, x), memory  # robustjax
 
 
 def main() -> None:

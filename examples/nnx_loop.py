@@ -44,7 +44,7 @@ def train(
     memory = tx.init(rj.ExampleSpec(len(labels), 10))  # robustjax
 
     @nnx.jit
-    def train_step(model, optimizer, memory, x, y, index):  # robustjax: memory, index
+    def train_step(model, optimizer, memory, x, y, index):  # robustjax
         def loss_fn(model):
             return rj.value(tx, memory, model(x), y, index)  # robustjax
 
@@ -56,9 +56,9 @@ def train(
     for _ in range(epochs):
         for index in noisy_mnist.batches(rng, len(labels), batch_size):
             x, y = images[index], labels[index]
-            memory = train_step(model, optimizer, memory, x, y, index)
+            memory = train_step(model, optimizer, memory, x, y, index)  # robustjax
         memory = tx.epoch(memory)  # robustjax
-    return model, memory
+    return model, memory  # robustjax
 
 
 def main() -> None:

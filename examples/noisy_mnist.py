@@ -13,12 +13,13 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 import robustjax as rj
 from robustjax import corruption, data
 
-Predict = Callable[[np.ndarray], Any]
+Predict = Callable[[Any], Any]
 """`images (M, 28, 28, 1) -> logits (M, 10)`."""
 Train = Callable[..., tuple[Predict, rj.LossState]]
 """`(tx, images, labels, *, epochs, seed) -> (predict, the last state of tx)`."""
@@ -76,7 +77,7 @@ def compare(
     found: dict[str, list[float]] = {loss: [] for loss in losses}
     for seed in range(options.seeds):
         noisy = corruption.symmetric(
-            jax.random.key(seed), true, 0.5, 10, include_true=False
+            jax.random.key(seed), jnp.asarray(true), 0.5, 10, include_true=False
         )
         given = np.asarray(noisy.labels)
         for loss, tx in losses.items():

@@ -63,28 +63,23 @@ def train(
         tx=optax.sgd(0.05, momentum=0.9, nesterov=True),
     )
     memory = tx.init(rj.ExampleSpec(len(labels), 10))  # robustjax
-    state, memory = jax_utils.replicate((state, memory))  # robustjax: memory
+    value = functools.partial(rj.value, tx, axis_name="batch")  # robustjax
+    state, memory = jax_utils.replicate((state, memory))  # robustjax
 
     @functools.partial(jax.pmap, axis_name="batch")
-    def train_step(state, memory, x, y, index):  # robustjax: memory and index
+    def train_step(state, memory, x, y, index):  # robustjax
         def loss_fn(params):
             variables = {"params": params, "batch_stats": state.batch_stats}
             logits, changed = state.apply_fn(variables, x, mutable=["batch_stats"])
-            loss, new_memory = rj.value(  # robustjax
-                tx,
-                memory,
-                logits,
-                y,
-                index,
-                axis_name="batch",  # robustjax
-            )  # robustjax
-            return loss, (changed["batch_stats"], new_memory)  # robustjax: new_memory
+            loss, new_memory = value(memory, logits, y, index)  # robustjax
+            changed = (changed["batch_stats"], new_memory)  # robustjax
+            return loss, changed
 
         gradient = jax.grad(loss_fn, has_aux=True)
-        grads, (batch_stats, memory) = gradient(state.params)  # robustjax: memory
+        grads, (batch_stats, memory) = gradient(state.params)  # robustjax
         grads = jax.lax.pmean(grads, "batch")
         state = state.apply_gradients(grads=grads, batch_stats=batch_stats)
-        return state, memory  # robustjax: memory
+        return state, memory  # robustjax
 
     end_epoch = functools.partial(tx.epoch, axis_name="batch")  # robustjax
     end_epoch = jax.pmap(end_epoch, axis_name="batch")  # robustjax
@@ -94,14 +89,14 @@ def train(
         for index in noisy_mnist.batches(rng, len(labels), batch_size):
             index = index.reshape(devices, -1)
             x, y = images[index], labels[index]
-            state, memory = train_step(state, memory, x, y, index)
+            state, memory = train_step(state, memory, x, y, index)  # robustjax
         memory = end_epoch(memory)  # robustjax
 
     average = jax.pmap(lambda x: jax.lax.pmean(x, "batch"), axis_name="batch")
     state = state.replace(batch_stats=average(state.batch_stats))
     state = jax_utils.unreplicate(state)
     variables = {"params": state.params, "batch_stats": state.batch_stats}
-    return lambda x: network.apply(variables, x, train=False), memory
+    return lambda x: network.apply(variables, x, train=False), memory  # robustjax
 
 
 def main() -> None:

@@ -23,6 +23,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 from absl import flags
@@ -141,8 +142,8 @@ def train_pair(
     data = program.make_data(train.inputs, given)
     state = program.init(jax.random.split(key, len(given)), data.inputs)
     state = fit(program, state, data, epochs=epochs)
-    on_test = np.asarray(program.predict(state, test.inputs)).argmax(-1)
-    on_train = np.asarray(program.predict(state, train.inputs)).argmax(-1)
+    on_test = np.asarray(program.predict(state, jnp.asarray(test.inputs))).argmax(-1)
+    on_train = np.asarray(program.predict(state, data.inputs)).argmax(-1)
     found = []
     for tested, trained, labels in zip(on_test, on_train, given):
         counts = np.bincount(tested, minlength=classes)
@@ -196,7 +197,11 @@ def main(stop: StopRequest) -> None:
     noise_key, run_key = jax.random.split(jax.random.key(_SEED.value))
     drawn = [
         corruption.symmetric(
-            key, train.labels, NOISE_RATE, train.num_classes, include_true=False
+            key,
+            jnp.asarray(train.labels),
+            NOISE_RATE,
+            train.num_classes,
+            include_true=False,
         )
         for key in jax.random.split(noise_key, _REPEATS.value)
     ]
