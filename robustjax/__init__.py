@@ -7,8 +7,9 @@ are imported on first use and need the extra `robustjax[experiments]`.
 
 from __future__ import annotations
 
+import difflib
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from robustjax import losses as losses
 from robustjax._version import __version__ as __version__
@@ -27,16 +28,18 @@ from robustjax.transforms import bootstrap as bootstrap
 from robustjax.transforms import box_head as box_head
 from robustjax.transforms import ce as ce
 from robustjax.transforms import chain as chain
+from robustjax.transforms import check_batch as check_batch
 from robustjax.transforms import clean_probability as clean_probability
 from robustjax.transforms import consistency as consistency
 from robustjax.transforms import elr as elr
+from robustjax.transforms import epoch_every as epoch_every
 from robustjax.transforms import forget_rate_schedule as forget_rate_schedule
 from robustjax.transforms import forward_correction as forward_correction
 from robustjax.transforms import gce as gce
 from robustjax.transforms import gce_weighted_ce as gce_weighted_ce
 from robustjax.transforms import given_labels as given_labels
 from robustjax.transforms import given_weights as given_weights
-from robustjax.transforms import inject_hyperparameters as inject_hyperparameters
+from robustjax.transforms import inject_hyperparams as inject_hyperparams
 from robustjax.transforms import label_smoothing as label_smoothing
 from robustjax.transforms import learning_record as learning_record
 from robustjax.transforms import loss_head as loss_head
@@ -48,8 +51,9 @@ from robustjax.transforms import ngce as ngce
 from robustjax.transforms import oat as oat
 from robustjax.transforms import only_where as only_where
 from robustjax.transforms import reduce as reduce
+from robustjax.transforms import repad as repad
 from robustjax.transforms import rowwise as rowwise
-from robustjax.transforms import set_hyperparameters as set_hyperparameters
+from robustjax.transforms import set_hyperparams as set_hyperparams
 from robustjax.transforms import small_loss as small_loss
 from robustjax.transforms import small_loss_weights as small_loss_weights
 from robustjax.transforms import sop as sop
@@ -58,30 +62,54 @@ from robustjax.transforms import stateless as stateless
 from robustjax.transforms import symmetric_ce as symmetric_ce
 from robustjax.transforms import taufe as taufe
 from robustjax.transforms import truncated_gce as truncated_gce
+from robustjax.transforms import value as value
 
-_LAZY_MODULES = (
-    "corruption",
-    "data",
-    "graph",
-    "methods",
-    "models",
-    "scores",
-    "selection",
-    "training",
-)
-# Attribute -> module: what would make `import robustjax` slower for everyone.
-_LAZY_ATTRIBUTES = {"aggregate_weighted": "robustjax.transforms.gradients"}
+# What an import of robustjax alone does not load, for the eyes of type checkers only:
+# with a module's `__getattr__` in sight they would take every misspelt name for Any.
+if TYPE_CHECKING:
+    from robustjax import corruption as corruption
+    from robustjax import data as data
+    from robustjax import graph as graph
+    from robustjax import methods as methods
+    from robustjax import models as models
+    from robustjax import scores as scores
+    from robustjax import selection as selection
+    from robustjax import training as training
+    from robustjax.transforms.gradients import aggregate_weighted as aggregate_weighted
+else:
+    _LAZY_MODULES = (
+        "corruption",
+        "data",
+        "graph",
+        "methods",
+        "models",
+        "scores",
+        "selection",
+        "training",
+    )
+    # Attribute -> module: what would make `import robustjax` slower for everyone.
+    _LAZY_ATTRIBUTES = {"aggregate_weighted": "robustjax.transforms.gradients"}
 
+    def __getattr__(name: str) -> Any:
+        """Imports the heavier rooms on first use (PEP 562)."""
+        if name in _LAZY_MODULES:
+            try:
+                return importlib.import_module(f"robustjax.{name}")
+            except ModuleNotFoundError as error:
+                missing = (error.name or "").partition(".")[0]
+                if missing in ("", "robustjax"):
+                    raise
+                raise ModuleNotFoundError(
+                    f"robustjax.{name} needs {missing}, which is not installed; "
+                    "install the extra: pip install 'robustjax[experiments]'",
+                    name=error.name,
+                ) from error
+        if name in _LAZY_ATTRIBUTES:
+            return getattr(importlib.import_module(_LAZY_ATTRIBUTES[name]), name)
+        near = difflib.get_close_matches(name, __dir__(), n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise AttributeError(f"module 'robustjax' has no attribute {name!r}{hint}")
 
-def __getattr__(name: str) -> Any:
-    """Imports the heavier rooms on first use (PEP 562)."""
-    if name in _LAZY_MODULES:
-        return importlib.import_module(f"robustjax.{name}")
-    if name in _LAZY_ATTRIBUTES:
-        return getattr(importlib.import_module(_LAZY_ATTRIBUTES[name]), name)
-    raise AttributeError(f"module 'robustjax' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    """Lists the lazy names too."""
-    return sorted({*globals(), *_LAZY_MODULES, *_LAZY_ATTRIBUTES})
+    def __dir__() -> list[str]:
+        """Lists the lazy names too."""
+        return sorted({*globals(), *_LAZY_MODULES, *_LAZY_ATTRIBUTES})

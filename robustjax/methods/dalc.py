@@ -51,7 +51,7 @@ class DalcMemory(NamedTuple):
 
 def _corrected_loss(num_classes: int) -> LossTransform:
     """Cross-entropy on trusted labels, forward correction on the rest."""
-    forward = transforms.inject_hyperparameters(transforms.forward_correction)
+    forward = transforms.inject_hyperparams(transforms.forward_correction)
     return transforms.chain(
         transforms.only_where(
             transforms.ce(),
@@ -64,7 +64,7 @@ def _corrected_loss(num_classes: int) -> LossTransform:
 def _set_transition(state: TrainState, transition: jax.Array) -> TrainState:
     """Puts (R, C, C) matrices into the loss state of `_corrected_loss`."""
     # The forward correction is the second branch of the chain's only link.
-    loss_state = transforms.set_hyperparameters(
+    loss_state = transforms.set_hyperparams(
         state.loss_state, 0, 1, transition=transition
     )
     return state._replace(loss_state=loss_state)

@@ -208,6 +208,7 @@ def elr_plus(
         state: TrainState,
         batch: transforms.Batch,
         key: jax.Array,
+        axis_name: str | None,
     ) -> tuple[Terms, jax.Array, Any, Any]:
         """Returns (terms, logits, collections, rows) of a network on its batch."""
         peer = NETWORKS - 1 - number
@@ -228,7 +229,9 @@ def elr_plus(
         rows = state.loss_state.rows[number]
         old = gather_rows(rows, batch, terms.mask)["target"]
         target = update_targets(old, clipped_probabilities(peer_logits), decay)
-        rows = scatter_rows(rows, {"target": target}, batch, terms.mask)
+        rows, fault = scatter_rows(
+            rows, {"target": target}, batch, terms.mask, axis_name=axis_name
+        )
         mixed = mixup(
             mixup_key,
             inputs,
@@ -252,7 +255,7 @@ def elr_plus(
             strength * sigmoid_ramp(state.step + 1, ramp_steps),
             weight_labels=weight_labels,
         )
-        return terms.replace(value=values), logits, changed, rows
+        return terms.replace(value=values, fault=fault), logits, changed, rows
 
     def objective(
         params: Any,
@@ -266,7 +269,7 @@ def elr_plus(
         for number in range(NETWORKS):
             own = {name: value[:, number] for name, value in batch.items()}
             terms, logits, changed, new = one_network(
-                number, params, state, own, keys[number]
+                number, params, state, own, keys[number], axis_name
             )
             totals.append(transforms.reduce(terms, axis_name))
             right = jnp.argmax(logits, axis=-1) == own["label"]

@@ -78,10 +78,7 @@ def transition_corrected(
         num_classes = spec.num_classes
         matrix = jnp.eye(num_classes) if transition is None else transition
         checks.stochastic("transition", matrix, num_classes)
-        return {
-            "transition": jnp.asarray(matrix, jnp.float32),
-            "num_examples": jnp.int32(spec.num_examples),
-        }
+        return {"transition": jnp.asarray(matrix, jnp.float32)}
 
     def update_rows(
         terms: Terms, rows: Any, shared: Any, batch: Batch, /, **extra: Any

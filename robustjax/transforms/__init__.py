@@ -14,19 +14,17 @@ from robustjax.transforms.base import Reduction as Reduction
 from robustjax.transforms.base import Stage as Stage
 from robustjax.transforms.base import Terms as Terms
 from robustjax.transforms.base import need as need
-from robustjax.transforms.base import reduce as reduce
 from robustjax.transforms.base import start as start
+from robustjax.transforms.batches import check_batch as check_batch
 from robustjax.transforms.box_head import box_head as box_head
 from robustjax.transforms.clean_probability import (
     clean_probability as clean_probability,
 )
 from robustjax.transforms.combine import chain as chain
-from robustjax.transforms.combine import (
-    inject_hyperparameters as inject_hyperparameters,
-)
+from robustjax.transforms.combine import inject_hyperparams as inject_hyperparams
 from robustjax.transforms.combine import named_chain as named_chain
 from robustjax.transforms.combine import only_where as only_where
-from robustjax.transforms.combine import set_hyperparameters as set_hyperparameters
+from robustjax.transforms.combine import set_hyperparams as set_hyperparams
 from robustjax.transforms.elr import elr as elr
 from robustjax.transforms.feature_penalties import TAUFE_SETTINGS as TAUFE_SETTINGS
 from robustjax.transforms.feature_penalties import TaufeSetting as TaufeSetting
@@ -52,6 +50,9 @@ from robustjax.transforms.learning_record import (
 )
 from robustjax.transforms.loss_history import accumulate_losses as accumulate_losses
 from robustjax.transforms.loss_prediction import loss_prediction as loss_prediction
+from robustjax.transforms.one_call import value as value
+from robustjax.transforms.reduction import reduce as reduce
+from robustjax.transforms.repad import repad as repad
 from robustjax.transforms.rows import rowwise as rowwise
 from robustjax.transforms.rows import stateless as stateless
 from robustjax.transforms.small_loss import forget_rate_schedule as forget_rate_schedule
@@ -60,3 +61,4 @@ from robustjax.transforms.small_loss import small_loss as small_loss
 from robustjax.transforms.small_loss import small_loss_weights as small_loss_weights
 from robustjax.transforms.sop import consistency as consistency
 from robustjax.transforms.sop import sop as sop
+from robustjax.transforms.step_count import epoch_every as epoch_every

@@ -20,6 +20,7 @@ from robustjax.transforms.base import (
     Terms,
     need,
 )
+from robustjax.transforms.reduction import example_mean
 from robustjax.transforms.rows import rowwise
 
 SCALES = ("mean_loss", "pairwise")
@@ -80,7 +81,8 @@ def alpha_weights(
 
     The state holds the relative weights `N alpha` (rows "weight"; mean 1, zero on
     padding): uniform weights are then exactly 1, and training with them equals
-    training without to the last bit.
+    training without to the last bit. An example whose loss is not finite moves
+    towards weight 0.
 
     Args:
       step_size: delta_alpha in [0, 1]; 0 keeps the weights uniform, 1 forgets all
@@ -123,11 +125,8 @@ def alpha_weights(
         return rows
 
     def init_shared(spec: ExampleSpec) -> Any:
-        return {
-            "num_examples": jnp.int32(spec.num_examples),
-            "epochs": jnp.int32(0),
-            "scale": jnp.float32(0.0),
-        }
+        del spec
+        return {"epochs": jnp.int32(0), "scale": jnp.float32(0.0)}
 
     def update_rows(
         terms: Terms, rows: Any, shared: Any, batch: Batch, /, **extra: Any
@@ -136,6 +135,7 @@ def alpha_weights(
         relative = rows["weight"]
         if records_losses:
             now = loss(need(name, extra, "logits"), terms.labels)
+            now = example_mean(name, terms, now)
             rows = {**rows, "loss": now, "visited": jnp.ones_like(rows["visited"])}
         weight = terms.weight * relative
         if weighting == "literal":
@@ -151,13 +151,12 @@ def alpha_weights(
             values, known = rows["loss"], real & rows["visited"]
         else:
             values, known = need(name, extra, "losses"), real
-            if values.shape != weight.shape:
-                raise ValueError(
-                    f"losses: got shape {values.shape}, expected {weight.shape} (one "
-                    "per example, padded like the state)"
-                )
+        # An example without a finite loss is as hard as can be, and tells nothing
+        # about the scale of the others.
+        known_loss = known & jnp.isfinite(values)
+        values = jnp.where(known_loss, values, 0.0)
         if isinstance(scale, str):
-            sigma = loss_scale(values, known, scale)
+            sigma = loss_scale(values, known_loss, scale)
             if freeze_scale:
                 sigma = jnp.where(shared["epochs"] == 0, sigma, shared["scale"])
         else:
@@ -165,8 +164,8 @@ def alpha_weights(
         # All losses equal to 0 give sigma 0 and 0/0; the limit is g = 1. Shifting by
         # the smallest exponent leaves g / sum(g) unchanged and keeps one g at 1.
         exponent = values**2 / jnp.where(sigma > 0, sigma, 1.0)
-        lowest = jnp.min(jnp.where(known, exponent, jnp.inf))
-        g = jnp.where(known, jnp.exp(lowest - exponent), 0.0)
+        lowest = jnp.min(jnp.where(known_loss, exponent, jnp.inf))
+        g = jnp.where(known_loss, jnp.exp(lowest - exponent), 0.0)
         mean_g = jnp.sum(g) / jnp.maximum(jnp.sum(known), 1)
         target = jnp.where(known, g / jnp.where(mean_g > 0, mean_g, 1.0), 1.0)
         moved = jnp.where(real, weight + step_size * (target - weight), 0.0)

@@ -11,17 +11,24 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 
 from robustjax import checks
+from robustjax.transforms.batches import entry
 
-Batch = Mapping[str, Any]
-"""What a step sees: `index` (B,) int32, `label` (B,) integers or (B, C) floats and,
-optionally, `mask` (B,) bool that is False on padding. Other entries pass through."""
+Batch = Any
+"""What a step sees, a mapping, NamedTuple or dataclass: `index` (B,) integers, `label`
+(B, ...) integers or (B, ..., C) floats and, optionally, `mask`, (B,) or (B, ...) bool
+that is False on padding. Other entries pass through."""
+
+
+AxisName = str | tuple[str, ...] | None
+"""The mapped device axis (or axes) over which a batch is split, else None."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,16 +40,21 @@ class ExampleSpec:
       num_classes: the number of classes, C.
       pad_to: the example axis is padded to a multiple of this, so that it can be
         divided among that many devices.
+      positions: the shape of an example's labels: () for classification, (H, W) for
+        segmentation, (T,) for tokens. Per-class memory takes C numbers a position.
     """
 
     num_examples: int
     num_classes: int
     pad_to: int = 1
+    positions: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         checks.at_least("num_examples", self.num_examples, 1)
         checks.at_least("num_classes", self.num_classes, 2)
         checks.at_least("pad_to", self.pad_to, 1)
+        for size in self.positions:
+            checks.at_least("positions", size, 1)
 
     @property
     def padded_examples(self) -> int:
@@ -55,7 +67,8 @@ class LossState(NamedTuple):
 
     Attributes:
       rows: pytree whose every leaf leads with the padded example axis.
-      shared: small pytree, replicated over devices.
+      shared: small pytree, replicated over devices. Of a transform with rows it is a
+        dict that holds "num_examples", N, from which indices are checked.
     """
 
     rows: Any
@@ -93,13 +106,23 @@ class Reduction(enum.Enum):
 class Terms:
     """Per-example terms of a loss under construction.
 
+    Where an example has many labels (pixels, tokens), its value is the mean over
+    them, and everything after the head is per example as ever.
+
     Attributes:
-      labels: (B,) class indices or (B, C) distributions that the head will use.
+      labels: (B, ...) class indices or (B, ..., C) distributions that the head will
+        use; of plain classification (B,) or (B, C).
       value: (B,) loss values.
       weight: (B,) non-negative weights of the values.
       mask: (B,) bool, False on padding.
       penalties: additive terms with means of their own.
       reduction: how the values become one number.
+      positions: (B, ...) bool, which labels of an example count, or None where an
+        example has one label.
+      per_example: whether the mean is over examples and not over positions, so that
+        an example with few positions counts as much as one with many.
+      fault: () bool, whether an index of the batch was found to be wrong, or None;
+        `reduce` is NaN then.
     """
 
     labels: jax.Array
@@ -110,6 +133,9 @@ class Terms:
     reduction: Reduction = dataclasses.field(
         default=Reduction.MEAN, metadata={"static": True}
     )
+    positions: jax.Array | None = None
+    per_example: bool = dataclasses.field(default=False, metadata={"static": True})
+    fault: jax.Array | None = None
 
     def replace(self, **changes: Any) -> Terms:
         """Returns a copy with the given fields changed."""
@@ -145,6 +171,21 @@ class _Epoch(Protocol):
     def __call__(self, state: LossState, /, **extra: Any) -> LossState: ...
 
 
+def own_constants(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Lets a function that runs outside of `jit` put its own constants on the device.
+
+    Under `jax.transfer_guard("disallow")` a literal in an eager operation is an
+    implicit transfer, although it is not the user's data that moves.
+    """
+
+    @functools.wraps(function)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        with jax.transfer_guard_host_to_device("allow"):
+            return function(*args, **kwargs)
+
+    return wrapped
+
+
 def no_epoch(state: LossState, /, **extra: Any) -> LossState:
     """The epoch rule of a transform that has none."""
     del extra
@@ -173,71 +214,88 @@ class LossTransform(NamedTuple):
     needs: frozenset[str] = frozenset()
 
 
-def start(batch: Batch) -> Terms:
+def start(batch: Batch, *, per_example: bool = False) -> Terms:
     """Opens the terms of a batch: zero values, unit weights, labels as given.
 
     Args:
-      batch: `label` (B,) integers or (B, C) floats; optionally `mask` (B,) bool.
+      batch: `label` (B, ...) integers or (B, ..., C) floats; optionally `mask`, (B,)
+        bool that is False on padding, or of the labels' shape, False on every label
+        that does not count.
+      per_example: of examples with many labels, whether to average over examples;
+        by default every position that counts has the same share of the mean.
+
+    Raises:
+      TypeError: a batch without labels, or a mask that is not bool (or 0 and 1).
+      ValueError: a mask of another shape.
     """
-    labels = jnp.asarray(batch["label"])
-    size = labels.shape[0]
-    mask = batch.get("mask")
+    labels = jnp.asarray(entry(batch, "label"))
+    hard = jnp.issubdtype(labels.dtype, jnp.integer) or labels.dtype == bool
+    if labels.ndim < (1 if hard else 2):
+        raise ValueError(
+            f"batch['label']: got {labels.dtype} of shape {labels.shape}, expected "
+            "(B, …) integers or (B, …, C) floats"
+        )
+    shape = labels.shape if hard else labels.shape[:-1]
+    size = shape[0]
+    mask, positions = entry(batch, "mask", None), None
+    if mask is None:
+        mask = jnp.ones(size, bool)
+    else:
+        mask = jnp.asarray(mask)
+        if not (mask.dtype == bool or jnp.issubdtype(mask.dtype, jnp.number)):
+            raise TypeError(f"batch['mask']: got {mask.dtype}, expected bool")
+        mask = mask.astype(bool)
+        if mask.shape not in ((size,), shape):
+            wanted = f"({size},)" + (f" or {shape}" if len(shape) > 1 else "")
+            raise ValueError(
+                f"batch['mask']: got shape {mask.shape}, expected {wanted}, as the "
+                "labels have it"
+            )
+    if len(shape) > 1:
+        positions = mask
+        if mask.ndim == 1:
+            positions = jnp.broadcast_to(over_examples(mask, len(shape)), shape)
+        mask = jnp.any(positions.reshape(size, -1), axis=1)
     return Terms(
         labels=labels,
         value=jnp.zeros(size, jnp.float32),
         weight=jnp.ones(size, jnp.float32),
-        mask=jnp.ones(size, bool) if mask is None else jnp.asarray(mask, bool),
+        mask=mask,
+        positions=positions,
+        per_example=per_example,
     )
 
 
-def reduce(terms: Terms, axis_name: str | None = None) -> jax.Array:
-    """Turns terms into the scalar loss; the only place where a mean is taken.
-
-    Numerator and denominator are each summed over `axis_name`, so the result is the
-    loss of the global batch on every device. Gradients: under `jax.jit` with sharded
-    arrays and under `jax.shard_map` nothing remains to be done; under `jax.pmap`
-    each device holds its own share scaled by the device count, so take
-    `jax.lax.pmean` of the gradients (a no-op under `shard_map` with its default
-    replication check; needed there too with `check_vma=False`).
-
-    Args:
-      terms: what the last transform returned.
-      axis_name: the mapped device axis under `pmap` or `shard_map`, else None.
-
-    Returns:
-      A scalar.
-    """
-
-    def total(x: jax.Array) -> jax.Array:
-        return x if axis_name is None else jax.lax.psum(x, axis_name)
-
-    numerator = total(jnp.sum(jnp.where(terms.mask, terms.weight * terms.value, 0.0)))
-    if terms.reduction is Reduction.SUM:
-        loss = numerator
-    else:
-        by_weight = terms.reduction is Reduction.WEIGHTED_MEAN
-        share = terms.weight if by_weight else jnp.ones_like(terms.weight)
-        denominator = total(jnp.sum(jnp.where(terms.mask, share, 0.0)))
-        # A batch of padding alone has loss 0, not 0/0.
-        loss = numerator / jnp.where(denominator > 0, denominator, 1.0)
-    for penalty in terms.penalties:
-        value = penalty.value
-        if penalty.mask is None:
-            count = total(jnp.float32(value.size))
-        else:
-            value = jnp.where(penalty.mask, value, 0.0)
-            count = total(jnp.sum(penalty.mask, dtype=jnp.float32))
-            count = jnp.where(count > 0, count, 1.0)
-        loss = loss + penalty.weight * total(jnp.sum(value)) / count
-    return loss
+def over_examples(per_example: jax.Array, rank: int) -> jax.Array:
+    """Gives (B,) numbers as many trailing axes of 1 as make the given rank."""
+    return per_example.reshape(per_example.shape + (1,) * (rank - 1))
 
 
 def need(name: str, extra: Mapping[str, Any], key: str) -> Any:
     """Returns `extra[key]`, or says which transform misses which argument."""
-    try:
-        return extra[key]
-    except KeyError:
-        given = ", ".join(sorted(extra)) or "nothing"
+    value = extra.get(key)
+    if value is None:
+        given = ", ".join(sorted(k for k, v in extra.items() if v is not None))
         raise TypeError(
-            f"{name}: needs the argument {key!r}, got {given}; pass it as {key}=…"
-        ) from None
+            f"{name}: needs the argument {key!r}, got {given or 'nothing'}; pass it "
+            f"as {key}=…"
+        )
+    return value
+
+
+def need_shape(
+    name: str, extra: Mapping[str, Any], key: str, shape: tuple[int, ...]
+) -> jax.Array:
+    """Returns `extra[key]` as an array, after checking its shape against the state's.
+
+    Raises:
+      TypeError: it is missing.
+      ValueError: another shape.
+    """
+    array = jnp.asarray(need(name, extra, key))
+    if array.shape != shape:
+        raise ValueError(
+            f"{key}: got shape {array.shape}, expected {shape} for {name}, by the "
+            "num_classes and positions of the ExampleSpec"
+        )
+    return array

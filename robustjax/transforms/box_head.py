@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from robustjax import checks, losses
 from robustjax.transforms.base import Batch, LossTransform, Stage, Terms, need
+from robustjax.transforms.batches import entry
 from robustjax.transforms.rows import stateless
 
 BoxLoss = Literal["l1", "l1_iou", "d_iou"]
@@ -33,8 +34,9 @@ def box_head(
       distance_weight: >= 0, of the distance of centres in "d_iou".
 
     Raises:
-      ValueError: an unknown loss or a negative weight; when called, a batch without
-        "box", or shapes other than (B, 4).
+      ValueError: an unknown loss or a negative weight; when called, shapes other than
+        (B, 4).
+      TypeError: when called, a batch without "box".
     """
     name = "box_head"
     checks.one_of("loss", loss, BOX_LOSSES)
@@ -43,10 +45,7 @@ def box_head(
 
     def apply(terms: Terms, batch: Batch, /, **extra: Any) -> Terms:
         boxes = jnp.asarray(need(name, extra, "boxes"))
-        if "box" not in batch:
-            given = ", ".join(sorted(batch))
-            raise ValueError(f"batch: got {given}, expected true boxes under 'box'")
-        targets = jnp.asarray(batch["box"])
+        targets = jnp.asarray(entry(batch, "box"))
         wanted = (*terms.mask.shape, 4)
         for key, array in (("boxes", boxes), ("batch['box']", targets)):
             if array.shape != wanted:

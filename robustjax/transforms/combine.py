@@ -19,7 +19,9 @@ from robustjax.transforms.base import (
     LossTransform,
     Stage,
     Terms,
+    own_constants,
 )
+from robustjax.transforms.batches import merge_faults
 
 
 def _check_order(transforms: Sequence[LossTransform]) -> tuple[Stage, ...]:
@@ -147,7 +149,12 @@ def only_where(
     def update(
         terms: Terms, state: LossState, batch: Batch, /, **extra: Any
     ) -> tuple[Terms, LossState]:
-        chosen = where(batch)
+        chosen = jnp.asarray(where(batch))
+        if chosen.shape != terms.mask.shape or chosen.dtype != bool:
+            raise ValueError(
+                f"only_where: got {chosen.dtype} of shape {chosen.shape} from where, "
+                f"expected bool of shape {terms.mask.shape}"
+            )
         merged, penalties, reduction = terms, terms.penalties, terms.reduction
         rows, shared = [], []
         for part, part_rows, part_shared, applies in zip(
@@ -176,7 +183,8 @@ def only_where(
                 for name in ("labels", "value", "weight")
                 if getattr(out, name) is not getattr(masked, name)
             }
-            merged = merged.replace(**changed)
+            fault = merge_faults(merged.fault, out.fault)
+            merged = merged.replace(fault=fault, **changed)
             rows.append(new.rows)
             shared.append(new.shared)
         merged = merged.replace(penalties=penalties, reduction=reduction)
@@ -195,13 +203,13 @@ def only_where(
     )
 
 
-def inject_hyperparameters(
+def inject_hyperparams(
     factory: Callable[..., LossTransform], *, per: str = "step"
 ) -> Callable[..., LossTransform]:
     """Moves a factory's numeric hyperparameters into the state.
 
-    Numbers and arrays become traced leaves of `state.shared["hyperparameters"]`, so
-    that changing them (`set_hyperparameters`) or sweeping them under `vmap` compiles
+    Numbers and arrays become traced leaves of `state.shared["hyperparams"]`, so
+    that changing them (`set_hyperparams`) or sweeping them under `vmap` compiles
     nothing anew; callables are schedules, evaluated at the number of updates (or
     epochs) so far. Strings, booleans, enums and None stay static.
 
@@ -235,20 +243,21 @@ def inject_hyperparameters(
                 target[name] = value
             else:
                 numbers[name] = value
-        at_start = {name: f(jnp.int32(0)) for name, f in schedules.items()}
+        evaluate = own_constants(lambda f: f(jnp.int32(0)))
+        at_start = {name: evaluate(f) for name, f in schedules.items()}
         # Built once with concrete values: checks them, and gives stage and name.
         template = factory(**static, **numbers, **at_start)
 
         def build(shared: Mapping[str, Any]) -> tuple[LossTransform, dict[str, Any]]:
             now = {name: f(shared["count"]) for name, f in schedules.items()}
-            values = {**shared["hyperparameters"], **now}
+            values = {**shared["hyperparams"], **now}
             return factory(**static, **values), values
 
         def init(spec: ExampleSpec, /) -> LossState:
             inner = template.init(spec)
             values = {k: jnp.asarray(v) for k, v in {**numbers, **at_start}.items()}
             shared = {
-                "hyperparameters": values,
+                "hyperparams": values,
                 "count": jnp.int32(0),
                 "inner": inner.shared,
             }
@@ -256,7 +265,7 @@ def inject_hyperparameters(
 
         def wrap(state: LossState, values: Any, count: Any) -> LossState:
             shared = {
-                "hyperparameters": values,
+                "hyperparams": values,
                 "count": count,
                 "inner": state.shared,
             }
@@ -277,14 +286,14 @@ def inject_hyperparameters(
             count = state.shared["count"] + (per == "epoch")
             return wrap(tx.epoch(inner, **extra), values, count)
 
-        return template._replace(init=init, update=update, epoch=epoch)
+        return template._replace(
+            init=own_constants(init), update=update, epoch=own_constants(epoch)
+        )
 
     return make
 
 
-def set_hyperparameters(
-    state: LossState, /, *path: int | str, **values: Any
-) -> LossState:
+def set_hyperparams(state: LossState, /, *path: int | str, **values: Any) -> LossState:
     """Replaces injected hyperparameters in the state of an injected transform.
 
     Args:
@@ -307,14 +316,14 @@ def set_hyperparameters(
             raise ValueError(
                 f"path: got {first!r}, expected one of: {places}"
             ) from None
-        inner = set_hyperparameters(LossState(rows, shared), *rest, **values)
+        inner = set_hyperparams(LossState(rows, shared), *rest, **values)
         return state._replace(shared=_with_entry(state.shared, first, inner.shared))
-    if not (isinstance(state.shared, dict) and "hyperparameters" in state.shared):
+    if not (isinstance(state.shared, dict) and "hyperparams" in state.shared):
         raise ValueError(
             "state: holds no injected hyperparameters; in a chain, say where, as in "
-            "set_hyperparameters(state, 0, q=0.5)"
+            "set_hyperparams(state, 0, q=0.5)"
         )
-    old = state.shared["hyperparameters"]
+    old = state.shared["hyperparams"]
     for name, value in values.items():
         if name not in old:
             raise ValueError(
@@ -328,7 +337,7 @@ def set_hyperparameters(
         **old,
         **{k: jnp.asarray(v, old[k].dtype) for k, v in values.items()},
     }
-    return state._replace(shared={**state.shared, "hyperparameters": new})
+    return state._replace(shared={**state.shared, "hyperparams": new})
 
 
 def _with_entry(shared: Any, place: int | str, value: Any) -> Any:

@@ -14,8 +14,9 @@ from robustjax.transforms.base import (
     LossTransform,
     Stage,
     Terms,
-    need,
+    need_shape,
 )
+from robustjax.transforms.reduction import example_mean
 from robustjax.transforms.rows import rowwise
 
 # What the authors clip probabilities to; log(1 - <t, p>) then stays above log(1e-4).
@@ -74,7 +75,7 @@ def elr(strength: float = 3.0, decay: float = 0.7) -> LossTransform:
 
     Adds `strength log(1 - <t, p>)` to every value (Eq. 6 of Liu et al., "Early-
     Learning Regularization Prevents Memorization of Noisy Labels", 2020). The memory
-    t (rows "target", (N_padded, C) float32, initially 0) is an exponential average
+    t (rows "target", (N_padded, ..., C) float32, initially 0) is an exponential average
     of the example's own predictions and is moved *before* the loss is taken, so the
     first visit already counts with `(1 - decay) p`. As every addition to the values
     it takes part in the example's weight.
@@ -83,30 +84,36 @@ def elr(strength: float = 3.0, decay: float = 0.7) -> LossTransform:
     (1, 0.9), CIFAR-100 (7, 0.9). After training, examples whose largest target is
     not their label are the suspected ones.
 
-    Needs `logits`.
+    Needs `logits`, (B, C), or (B, ..., C) with the positions of the `ExampleSpec`:
+    each pixel or token then has a target of its own.
 
     Args:
       strength: lambda >= 0.
       decay: beta in [0, 1].
 
     Raises:
-      ValueError: a number outside its range.
+      ValueError: a number outside its range; in `update`, logits of another shape than
+        the memory's.
     """
     name = "elr"
     checks.in_range("strength", strength, 0)
     checks.in_range("decay", decay, 0, 1)
 
     def init_rows(spec: ExampleSpec) -> Any:
-        shape = (spec.padded_examples, spec.num_classes)
+        shape = (spec.padded_examples, *spec.positions, spec.num_classes)
         return {"target": jnp.zeros(shape, jnp.float32)}
 
     def update_rows(
         terms: Terms, rows: Any, shared: Any, batch: Batch, /, **extra: Any
     ) -> tuple[Terms, Any]:
         del shared, batch
-        p = clipped_probabilities(need(name, extra, "logits"))
-        target = update_targets(rows["target"], p, decay)
-        value = terms.value + strength * elr_penalty(p, target)
+        old = rows["target"]
+        p = clipped_probabilities(need_shape(name, extra, "logits", old.shape))
+        target = update_targets(old, p, decay)
+        penalty = example_mean(name, terms, elr_penalty(p, target))
+        if terms.positions is not None:
+            target = jnp.where(terms.positions[..., None], target, old)
+        value = terms.value + strength * penalty
         return terms.replace(value=value), {"target": target}
 
     return rowwise(init_rows, update_rows, stage=Stage.ADDITIVE, name=name)

@@ -18,18 +18,25 @@ from robustjax.transforms.base import (
     Terms,
     need,
 )
+from robustjax.transforms.reduction import example_mean, need_single_labels
 from robustjax.transforms.rows import rowwise, stateless
 
 
 def loss_head(
     loss: Callable[..., jax.Array], *, name: str, **hyperparameters: Any
 ) -> LossTransform:
-    """The head of a stateless loss `(logits, labels, *, ...) -> (B,)`."""
+    """The head of a stateless loss `(logits, labels, *, ...) -> (B, ...)`.
+
+    Args:
+      loss: from logits (B, ..., C) and labels to one value per label.
+      name: for error messages.
+      **hyperparameters: passed to the loss.
+    """
 
     def apply(terms: Terms, batch: Batch, /, **extra: Any) -> Terms:
         del batch
-        logits = need(name, extra, "logits")
-        return terms.replace(value=loss(logits, terms.labels, **hyperparameters))
+        values = loss(need(name, extra, "logits"), terms.labels, **hyperparameters)
+        return terms.replace(value=example_mean(name, terms, values))
 
     return stateless(apply, stage=Stage.HEAD, name=name)
 
@@ -74,7 +81,7 @@ def symmetric_ce(
 def forward_correction(transition: jax.Array) -> LossTransform:
     """Forward-corrected cross-entropy; see `losses.forward_corrected_ce`.
 
-    Give the matrix through `inject_hyperparameters` where it changes during
+    Give the matrix through `inject_hyperparams` where it changes during
     training. Needs `logits`.
     """
     checks.stochastic("transition", transition)
@@ -86,7 +93,7 @@ def forward_correction(transition: jax.Array) -> LossTransform:
 def backward_correction(transition: jax.Array) -> LossTransform:
     """Backward-corrected cross-entropy; see `losses.backward_corrected_ce`.
 
-    Values can be negative. Give the matrix through `inject_hyperparameters` where it
+    Values can be negative. Give the matrix through `inject_hyperparams` where it
     changes during training; it is then inverted at every step. Needs `logits`.
 
     Raises:
@@ -159,6 +166,7 @@ def truncated_gce(
         terms: Terms, rows: Any, shared: Any, batch: Batch, /, **extra: Any
     ) -> tuple[Terms, Any]:
         del shared, batch
+        need_single_labels(name, terms)
         value = losses.gce(need(name, extra, "logits"), terms.labels, q=q)
         log_k = jnp.log(jnp.float32(k))
         ceiling = losses.gce(

@@ -1,6 +1,6 @@
 """Transforms that rewrite the labels before the loss sees them.
 
-What they leave are distributions, (B, C), so the head must take distributions.
+What they leave are distributions, (B, ..., C), so the head must take distributions.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from robustjax.transforms.rows import rowwise, stateless
 
 
 def _distributions(terms: Terms, num_classes: int) -> jax.Array:
-    """The labels as (B, C) distributions, finite on padding."""
-    mask = terms.mask
-    mask = mask.reshape(mask.shape + (1,) * (terms.labels.ndim - 1))
+    """The labels as (B, ..., C) distributions, finite where they do not count."""
+    mask = terms.mask if terms.positions is None else terms.positions
+    mask = mask.reshape(mask.shape + (1,) * (terms.labels.ndim - mask.ndim))
     # A NaN would reach the gradient through 0 * NaN, although padding has weight 0.
     labels = jnp.where(mask, terms.labels, 0)
     return losses.as_distributions(labels, num_classes)
@@ -60,8 +60,9 @@ def given_labels(weight: float = 1.0) -> LossTransform:
 
     Rows are initially zero, and a row that sums to 0 is not set: its example keeps
     the given label. Set rows to use it, as `state._replace(rows={"label": r})` with
-    r (N_padded, C), and the weight a likewise, `shared={"weight": jnp.float32(a)}`;
-    both are plain state, so an epoch rule can do so inside a compiled program.
+    r (N_padded, ..., C), and the weight a likewise, as `shared=state.shared |
+    {"weight": jnp.float32(a)}`; both are plain state, so an epoch rule can do so
+    inside a compiled program.
 
     The cross-entropy under the mixed label is the mixture of the cross-entropies,
     `(1 - a) CE(given) + a CE(rows)` (the loss of Han et al., ICCV 2019, "Deep
@@ -78,7 +79,7 @@ def given_labels(weight: float = 1.0) -> LossTransform:
     checks.in_range("weight", weight, 0, 1)
 
     def init_rows(spec: ExampleSpec) -> Any:
-        shape = (spec.padded_examples, spec.num_classes)
+        shape = (spec.padded_examples, *spec.positions, spec.num_classes)
         return {"label": jnp.zeros(shape, jnp.float32)}
 
     def update_rows(
@@ -87,6 +88,11 @@ def given_labels(weight: float = 1.0) -> LossTransform:
         del batch, extra
         new = rows["label"]
         given = _distributions(terms, new.shape[-1])
+        if given.shape != new.shape:
+            raise ValueError(
+                f"given_labels: got labels of shape {given.shape}, expected "
+                f"{new.shape}, by the num_classes and positions of the ExampleSpec"
+            )
         is_set = jnp.sum(new, axis=-1, keepdims=True) > 0
         share = jnp.where(is_set, shared["weight"], 0.0)
         # An unknown label is NaN here, and must not get past the weight 0.

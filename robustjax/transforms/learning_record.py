@@ -17,6 +17,8 @@ from robustjax.transforms.base import (
     Terms,
     need,
 )
+from robustjax.transforms.batches import entry
+from robustjax.transforms.reduction import need_single_labels
 from robustjax.transforms.rows import rowwise
 
 
@@ -82,9 +84,10 @@ def learning_record(*, features: bool = False) -> LossTransform:
         terms: Terms, rows: Any, shared: Any, batch: Batch, /, **extra: Any
     ) -> tuple[Terms, Any]:
         del shared
+        need_single_labels(name, terms)
         logits = jnp.asarray(need(name, extra, "logits"))
         logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
-        labels = jnp.asarray(batch["label"])
+        labels = jnp.asarray(entry(batch, "label"))
         # Of a distribution, the class is the most likely one.
         given = labels if labels.ndim == 1 else jnp.argmax(labels, axis=-1)
         correct = jnp.argmax(logits, axis=-1) == given

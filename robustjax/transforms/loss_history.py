@@ -30,9 +30,6 @@ def accumulate_losses() -> LossTransform:
         zeros = jnp.zeros(spec.padded_examples, jnp.float32)
         return {"latest": zeros, "total": zeros}
 
-    def init_shared(spec: ExampleSpec) -> Any:
-        return {"num_examples": jnp.int32(spec.num_examples)}
-
     def update_rows(
         terms: Terms, rows: Any, shared: Any, batch: Batch, /, **extra: Any
     ) -> tuple[Terms, Any]:
@@ -53,6 +50,5 @@ def accumulate_losses() -> LossTransform:
         update_rows,
         stage=Stage.ADDITIVE,
         name="accumulate_losses",
-        init_shared=init_shared,
         epoch=epoch,
     )

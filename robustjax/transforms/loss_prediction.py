@@ -36,7 +36,9 @@ def loss_prediction(
     (Yoo and Kweon, "Learning Loss for Active Learning", CVPR 2019, with weight 1):
     the first of the m real rows is paired with the last of them, and so on, whatever
     the padding; the middle one of an odd number has no partner. The losses are the
-    head's values, so that additive terms do not count, and get no gradient.
+    head's values, so that additive terms do not count, and get no gradient. Where the
+    batch is split under `pmap` or `shard_map`, pass `update` the mapped axis as
+    `axis_name=` to pair up the global batch.
 
     Needs `predicted_loss` (B,).
 
@@ -60,11 +62,18 @@ def loss_prediction(
                 f"predicted_loss: got shape {predicted.shape}, expected that of the "
                 f"losses, {terms.value.shape}"
             )
-        order = _padding_inside(terms.mask)
+        mask, value = terms.mask, jax.lax.stop_gradient(terms.value)
         # Infinities on padding would reach the gradient as 0 * inf.
-        predicted = jnp.where(terms.mask, predicted, 0.0)[order]
-        value = losses.loss_prediction(predicted, terms.value[order], margin=margin)
-        real = jnp.logical_and(*pair_up(terms.mask[order], pairing="opposite"))
+        predicted = jnp.where(mask, predicted, 0.0)
+        if (axis_name := extra.get("axis_name")) is not None:
+            # Pairs are of the global batch; every device counts all of them.
+            mask, value, predicted = (
+                jax.lax.all_gather(leaf, axis_name, tiled=True)
+                for leaf in (mask, value, predicted)
+            )
+        order = _padding_inside(mask)
+        value = losses.loss_prediction(predicted[order], value[order], margin=margin)
+        real = jnp.logical_and(*pair_up(mask[order], pairing="opposite"))
         penalty = Penalty(value, weight, real)
         return terms.replace(penalties=(*terms.penalties, penalty))
 

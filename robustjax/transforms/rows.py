@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from robustjax import checks
+from robustjax.transforms import batches, devices
 from robustjax.transforms.base import (
+    AxisName,
     Batch,
     ExampleSpec,
     LossState,
@@ -18,25 +18,17 @@ from robustjax.transforms.base import (
     Stage,
     Terms,
     no_epoch,
+    own_constants,
 )
+from robustjax.transforms.reduction import check_terms
 
 
-def _row_index(batch: Batch, mask: jax.Array, padded_examples: int) -> jax.Array:
-    """The batch's row numbers, with every padding position out of range.
+def _row_numbers(index: Any, mask: jax.Array, padded_examples: int) -> jax.Array:
+    """The rows of a batch, with every padding position out of range.
 
     Out-of-range reads fill with zero and out-of-range writes are dropped; a negative
     index would wrap around instead, so it is sent out of range too.
     """
-    index = batch["index"]
-    if not checks.is_traced((index, mask)):
-        real = np.asarray(index)[np.asarray(mask)]
-        values, counts = np.unique(real, return_counts=True)
-        if (counts > 1).any():
-            raise ValueError(
-                f"batch['index']: {int((counts > 1).sum())} example(s) occur more "
-                f"than once in the batch (first: {values[counts > 1][0]}); their rows "
-                "would be written twice. Draw batches without replacement"
-            )
     index = jnp.asarray(index)
     return jnp.where(mask & (index >= 0), index, padded_examples)
 
@@ -52,15 +44,25 @@ def gather_rows(rows: Any, batch: Batch, mask: jax.Array) -> Any:
     Returns:
       The pytree with leaves (B, ...).
     """
+    index = batches.index_of(batch, mask)
 
     def read(leaf: jax.Array) -> jax.Array:
-        index = _row_index(batch, mask, leaf.shape[0])
-        return jax.lax.stop_gradient(leaf.at[index].get(mode="fill", fill_value=0))
+        numbers = _row_numbers(index, mask, leaf.shape[0])
+        return jax.lax.stop_gradient(leaf.at[numbers].get(mode="fill", fill_value=0))
 
     return jax.tree.map(read, rows)
 
 
-def scatter_rows(rows: Any, new: Any, batch: Batch, mask: jax.Array) -> Any:
+def scatter_rows(
+    rows: Any,
+    new: Any,
+    batch: Batch,
+    mask: jax.Array,
+    *,
+    axis_name: AxisName = None,
+    local_rows: bool = False,
+    name: str = "scatter_rows",
+) -> tuple[Any, jax.Array | None]:
     """Writes the batch's rows back, without gradient; padding is dropped.
 
     Args:
@@ -68,17 +70,32 @@ def scatter_rows(rows: Any, new: Any, batch: Batch, mask: jax.Array) -> Any:
       new: the pytree with leaves (B, ...).
       batch: holds `index` (B,).
       mask: (B,) bool, False where nothing is to be written.
+      axis_name: the mapped device axis under `pmap` or `shard_map`. Every device then
+        holds all rows, and writes those of all devices' examples.
+      local_rows: whether each device holds the rows of its own examples instead, and
+        numbers them from 0.
+      name: for error messages.
 
     Returns:
-      The updated `rows`, of unchanged dtypes.
+      The updated `rows`, of unchanged dtypes, and whether two examples of the batch
+      had one index: () bool, or None where that is known not to be.
+
+    Raises:
+      TypeError, ValueError: see `batches.index_of` and `batches.duplicate_fault`;
+        called under a mapped device axis without being told.
     """
+    devices.need_layout(name, axis_name, local_rows)
+    index = batches.index_of(batch, mask)
+    new = jax.lax.stop_gradient(new)
+    if axis_name is not None and not local_rows:
+        index, mask, new = devices.gather((index, mask, new), axis_name)
+    fault = batches.duplicate_fault(index, mask)
 
     def write(leaf: jax.Array, value: jax.Array) -> jax.Array:
-        index = _row_index(batch, mask, leaf.shape[0])
-        value = jax.lax.stop_gradient(value).astype(leaf.dtype)
-        return leaf.at[index].set(value, mode="drop")
+        numbers = _row_numbers(index, mask, leaf.shape[0])
+        return leaf.at[numbers].set(value.astype(leaf.dtype), mode="drop")
 
-    return jax.tree.map(write, rows, new)
+    return jax.tree.map(write, rows, new), fault
 
 
 def rowwise(
@@ -87,11 +104,19 @@ def rowwise(
     *,
     stage: Stage,
     name: str,
-    init_shared: Callable[[ExampleSpec], Any] = lambda spec: (),
+    init_shared: Callable[[ExampleSpec], Mapping[str, Any]] = lambda spec: {},
     epoch: Callable[..., LossState] = no_epoch,
     needs: frozenset[str] = frozenset(),
 ) -> LossTransform:
     """Makes a transform from a function on the rows of one batch.
+
+    The transform's `update` checks the batch's indices. Values that are known are
+    refused if they are wrong; inside a compiled program the loss becomes NaN instead,
+    and `jax.experimental.checkify.checkify` of the step says which index it was.
+
+    Under `pmap` and `shard_map` its `update` and `epoch` take `axis_name`, where every
+    device holds all rows, and `local_rows=True` with it, where each holds its own
+    equal part of them and numbers its examples from 0.
 
     Args:
       init_rows: `(spec) -> rows`, leaves (N_padded, ...).
@@ -100,8 +125,9 @@ def rowwise(
         return `rows` itself where the method only reads them.
       stage: the transform's place in a chain.
       name: for error messages.
-      init_shared: `(spec) -> shared`.
-      epoch: `(state, **extra) -> state`.
+      init_shared: `(spec) -> dict`; "num_examples" is added to it.
+      epoch: `(state, **extra) -> state`, on all rows; "num_examples" stays in
+        `shared` whether it returns it or not.
       needs: see `LossTransform.needs`.
 
     Returns:
@@ -109,19 +135,102 @@ def rowwise(
     """
 
     def init(spec: ExampleSpec, /) -> LossState:
-        return LossState(rows=init_rows(spec), shared=init_shared(spec))
+        shared = {**init_shared(spec), "num_examples": jnp.int32(spec.num_examples)}
+        return LossState(rows=init_rows(spec), shared=shared)
 
     def update(
         terms: Terms, state: LossState, batch: Batch, /, **extra: Any
     ) -> tuple[Terms, LossState]:
+        axis_name = extra.get("axis_name")
+        local_rows = extra.get("local_rows", False)
+        leaves = jax.tree.leaves(state.rows)
+        if not leaves:
+            terms, _ = update_rows(terms, state.rows, state.shared, batch, **extra)
+            check_terms(name, terms)
+            return terms, state
+        length = leaves[0].shape[0]
+        index, before = batches.index_of(batch, terms.mask), terms
+        fault = batches.outside_fault(
+            index,
+            terms.mask,
+            _rows_with_examples(state.shared, length, axis_name, local_rows),
+        )
         rows = gather_rows(state.rows, batch, terms.mask)
         terms, new_rows = update_rows(terms, rows, state.shared, batch, **extra)
+        check_terms(name, terms)
+        twice = None
         if new_rows is not rows:
-            stored = scatter_rows(state.rows, new_rows, batch, terms.mask)
+            _check_rows(name, rows, new_rows)
+            stored, twice = scatter_rows(
+                state.rows,
+                new_rows,
+                batch,
+                before.mask,
+                axis_name=axis_name,
+                local_rows=local_rows,
+                name=name,
+            )
             state = state._replace(rows=stored)
-        return terms, state
+        fault = batches.merge_faults(terms.fault, fault, twice)
+        return terms.replace(fault=fault), state
 
-    return LossTransform(init, update, epoch, (stage,), name, needs)
+    def end(state: LossState, /, **extra: Any) -> LossState:
+        axis_name = extra.get("axis_name")
+        local_rows = extra.get("local_rows", False)
+        devices.need_layout(name, axis_name, local_rows)
+        rows = state.rows
+        if (losses := extra.get("losses")) is not None:
+            _check_losses(name, losses, rows)
+        if axis_name is not None and local_rows:
+            rows = devices.gather(rows, axis_name)
+            if losses is not None:
+                extra["losses"] = devices.gather(losses, axis_name)
+        known = {k: state.shared[k] for k in ("num_examples",) if k in state.shared}
+        after = epoch(LossState(rows, state.shared), **extra)
+        if axis_name is not None and local_rows:
+            after = after._replace(rows=devices.own_part(after.rows, axis_name))
+        return after._replace(shared={**after.shared, **known})
+
+    rule = no_epoch if epoch is no_epoch else own_constants(end)
+    return LossTransform(own_constants(init), update, rule, (stage,), name, needs)
+
+
+def _rows_with_examples(
+    shared: Any, length: int, axis_name: AxisName, local_rows: bool
+) -> Any:
+    """How many of a device's first rows belong to examples."""
+    known = shared.get("num_examples") if isinstance(shared, Mapping) else None
+    if known is None:
+        return length
+    if not local_rows:
+        return known
+    if axis_name is None:
+        return jnp.minimum(known, length)
+    return jnp.clip(known - devices.first_row(axis_name, length), 0, length)
+
+
+def _check_rows(name: str, old: Any, new: Any) -> None:
+    """Raises `ValueError` unless new rows have the shapes of the old."""
+    wanted, found = str(jax.tree.structure(old)), str(jax.tree.structure(new))
+    if wanted != found:
+        raise ValueError(f"{name}: got rows {found}, expected {wanted}")
+    for before, after in zip(jax.tree.leaves(old), jax.tree.leaves(new)):
+        if jnp.shape(after) != before.shape:
+            raise ValueError(
+                f"{name}: got rows of shape {jnp.shape(after)}, expected "
+                f"{before.shape}, as the ExampleSpec has it"
+            )
+
+
+def _check_losses(name: str, losses: Any, rows: Any) -> None:
+    """Raises `ValueError` unless there is one loss per row."""
+    leaves = jax.tree.leaves(rows)
+    length = leaves[0].shape[0] if leaves else None
+    if leaves and jnp.shape(losses) != (length,):
+        raise ValueError(
+            f"losses: got shape {jnp.shape(losses)}, expected ({length},) for {name}, "
+            "one per example, padded like the state"
+        )
 
 
 def stateless(
@@ -136,6 +245,8 @@ def stateless(
     def update(
         terms: Terms, state: LossState, batch: Batch, /, **extra: Any
     ) -> tuple[Terms, LossState]:
-        return function(terms, batch, **extra), state
+        terms = function(terms, batch, **extra)
+        check_terms(name, terms)
+        return terms, state
 
     return LossTransform(init, update, no_epoch, (stage,), name)

@@ -10,12 +10,14 @@ import jax.numpy as jnp
 
 from robustjax import checks
 from robustjax.transforms.base import (
+    AxisName,
     Batch,
     LossState,
     LossTransform,
     Reduction,
     Stage,
     Terms,
+    own_constants,
 )
 
 # `int((1 - R) B)` is meant exactly: 0.1 of 10 examples is one, also in float32.
@@ -57,7 +59,7 @@ def forget_rate_schedule(
 
 
 def num_kept(
-    mask: jax.Array, forget_rate: jax.Array | float, axis_name: str | None = None
+    mask: jax.Array, forget_rate: jax.Array | float, axis_name: AxisName = None
 ) -> jax.Array:
     """`int((1 - R) B)` with B the number of real examples.
 
@@ -80,7 +82,7 @@ def small_loss_weights(
     values: jax.Array,
     mask: jax.Array,
     keep: jax.Array | int,
-    axis_name: str | None = None,
+    axis_name: AxisName = None,
 ) -> jax.Array:
     """Weight 1 for the `keep` real examples of smallest value, 0 for the others.
 
@@ -155,4 +157,6 @@ def small_loss(
         del extra
         return state._replace(shared={"epoch": state.shared["epoch"] + 1})
 
-    return LossTransform(init, update, epoch, (Stage.SELECT,), "small_loss")
+    return LossTransform(
+        own_constants(init), update, own_constants(epoch), (Stage.SELECT,), "small_loss"
+    )

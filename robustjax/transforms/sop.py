@@ -8,16 +8,20 @@ import jax
 import jax.numpy as jnp
 
 from robustjax import checks
+from robustjax.losses.label_distributions import as_distributions
 from robustjax.transforms.base import (
+    AxisName,
     Batch,
     ExampleSpec,
     LossTransform,
     Penalty,
-    Reduction,
     Stage,
     Terms,
     need,
+    need_shape,
+    over_examples,
 )
+from robustjax.transforms.reduction import example_mean, positions_of, shares
 from robustjax.transforms.rows import rowwise, stateless
 
 # The authors' smallest corrected probability, and the deviation of the first rows.
@@ -25,27 +29,16 @@ FLOOR = 1e-4
 INITIAL_DEVIATION = 1e-8
 
 
-def _total(x: jax.Array, axis_name: str | None) -> jax.Array:
-    """The sum over a batch, of all devices if there is a mapped axis."""
-    total = jnp.sum(x, axis=0)
+def _total(x: jax.Array, axis_name: AxisName) -> jax.Array:
+    """(C,) sums over all labels of a batch, of all devices if there is an axis."""
+    total = jnp.sum(x, axis=tuple(range(x.ndim - 1)))
     return total if axis_name is None else jax.lax.psum(total, axis_name)
-
-
-def _shares(terms: Terms, axis_name: str | None) -> jax.Array:
-    """(B,) coefficients that `reduce` will give the values, zero on padding."""
-    weight = jnp.where(terms.mask, terms.weight, 0.0)
-    if terms.reduction is Reduction.SUM:
-        return weight
-    by_weight = terms.reduction is Reduction.WEIGHTED_MEAN
-    counted = weight if by_weight else terms.mask.astype(weight.dtype)
-    denominator = _total(counted, axis_name)
-    return weight / jnp.where(denominator > 0, denominator, 1.0)
 
 
 def _correct(
     p: jax.Array, rows: Any, given: jax.Array
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Returns (corrected probabilities q, U, V), each (B, C)."""
+    """Returns (corrected probabilities q, U, V), each (B, ..., C)."""
     U = jnp.clip(rows["u"] ** 2, 0, 1) * given
     V = jnp.clip(rows["v"] ** 2, 0, 1) * (1 - given)
     q = jnp.maximum(p + U - jax.lax.stop_gradient(V), FLOOR)
@@ -68,11 +61,12 @@ def sop(
     """Sparse over-parameterisation: learns each example's label noise with it.
 
     Liu et al., "Robust Training under Label Noise by Over-parameterization" (2022).
-    Every example owns trainable u (rows "u", (N_padded, 1)) and v (rows "v",
-    (N_padded, C)), float32. With Y the one-hot label, `U = clip(u^2, 0, 1) Y` and
-    `V = clip(v^2, 0, 1) (1 - Y)` the value is
+    Every example owns trainable u (rows "u", (N_padded, ..., 1)) and v (rows "v",
+    (N_padded, ..., C)), float32. With Y the label as a distribution, one-hot if it is
+    a class index, `U = clip(u^2, 0, 1) Y` and `V = clip(v^2, 0, 1) (1 - Y)` the value
+    is
 
-        -log q_y + || onehot(argmax z) + U - V - Y ||^2,
+        -<Y, log q> + || onehot(argmax z) + U - V - Y ||^2,
         q = normalise(max(softmax(z) + U - stop_gradient(V), 1e-4)) in [1e-4, 1].
 
     The second term has no gradient for the network and is the only one that moves
@@ -80,7 +74,9 @@ def sop(
     that a joint differentiation of the reduced loss would give them; so weights must
     be set before this head, and weights that a later transform selects do not reach
     the rows. Where the batch is split under `pmap` or `shard_map`, pass `update` the
-    mapped axis as `axis_name=` for the mean to be that of the global batch.
+    mapped axis as `axis_name=` for the mean to be that of the global batch. Where k
+    batches make one step of the optimiser (gradients averaged over k microbatches),
+    pass `microbatches=k` for their rows to move as those of one batch would.
 
     The learning rates stay constant and are published for batches of 128: the
     gradient carries 1/B, so multiply them by B / 128 for batches of B. Published
@@ -88,7 +84,8 @@ def sop(
     (1, 10) and (1, 100); the released code takes 0.1 for the last u. SOP+ is
     `balance=0.1` with `consistency(0.9)` after it.
 
-    Needs `logits`; the labels must be class indices.
+    Needs `logits`, (B, C), or (B, ..., C) with the positions of the `ExampleSpec`.
+    Labels that a transform before it rewrote, or that come as distributions, are Y.
 
     Args:
       lr_u: learning rate of u, >= 0.
@@ -102,7 +99,8 @@ def sop(
         inside the mapped function from a mapped key.
 
     Raises:
-      ValueError: a number outside its range; in `update`, distribution labels.
+      ValueError: a number outside its range; in `update`, logits of another shape than
+        the rows', or fewer than one microbatch.
     """
     name = "sop"
     checks.in_range("lr_u", lr_u, 0)
@@ -113,55 +111,62 @@ def sop(
     def init_rows(spec: ExampleSpec) -> Any:
         start = jax.random.key(0) if key is None else key
         key_u, key_v = jax.random.split(start)
-        n, num_classes = spec.padded_examples, spec.num_classes
-        return {
-            "u": INITIAL_DEVIATION * jax.random.normal(key_u, (n, 1), jnp.float32),
-            "v": INITIAL_DEVIATION
-            * jax.random.normal(key_v, (n, num_classes), jnp.float32),
-        }
+        shape = (spec.padded_examples, *spec.positions)
+
+        def draw(key: jax.Array, numbers: int) -> jax.Array:
+            normal = jax.random.normal(key, (*shape, numbers), jnp.float32)
+            return INITIAL_DEVIATION * normal
+
+        return {"u": draw(key_u, 1), "v": draw(key_v, spec.num_classes)}
 
     def update_rows(
         terms: Terms, rows: Any, shared: Any, batch: Batch, /, **extra: Any
     ) -> tuple[Terms, Any]:
         del shared, batch
-        logits = jnp.asarray(need(name, extra, "logits"))
+        logits = need_shape(name, extra, "logits", rows["v"].shape)
         logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
         axis_name = extra.get("axis_name")
+        microbatches = extra.get("microbatches", 1)
+        checks.in_range("microbatches", microbatches, 1)
         num_classes = logits.shape[-1]
-        if not jnp.issubdtype(terms.labels.dtype, jnp.integer):
+        labels = as_distributions(terms.labels, num_classes)
+        if labels.shape != logits.shape:
             raise ValueError(
-                f"labels: got {terms.labels.dtype} of shape {terms.labels.shape}, "
-                "expected integer class indices for sop"
+                f"labels: got shape {labels.shape} as distributions, expected "
+                f"{logits.shape} for sop"
             )
-        inside = (terms.labels >= 0) & (terms.labels < num_classes)
-        given = jax.nn.one_hot(terms.labels, num_classes, dtype=logits.dtype)
+        # A label out of range is NaN, and would spoil the gradient.
+        inside = jnp.all(jnp.isfinite(labels), axis=-1)
+        given = jnp.where(inside[..., None], labels, 0.0).astype(logits.dtype)
         predicted = jax.nn.one_hot(
             jnp.argmax(logits, axis=-1), num_classes, dtype=logits.dtype
         )
         p = jax.nn.softmax(logits)
+        counts = terms.mask if terms.positions is None else terms.positions
 
         def evaluate(p: jax.Array, rows: Any) -> tuple[jax.Array, jax.Array]:
             q, U, V = _correct(p, rows, given)
-            # A label out of range has no q_y, and log 0 would spoil the gradient.
-            q_y = jnp.where(inside, jnp.sum(given * q, axis=-1), 1.0)
-            fit = -jnp.log(q_y)
+            fit = -jnp.sum(given * jnp.log(q), axis=-1)
             residual = jnp.sum((predicted + U - V - given) ** 2, axis=-1)
             return jnp.where(inside, fit + residual, jnp.nan), q
 
         value, q = evaluate(p, rows)
         penalties = terms.penalties
-        real = terms.mask[:, None]
+        real = counts[..., None]
         slope = jnp.zeros(num_classes, q.dtype)
         if balances:
-            count = _total(terms.mask.astype(q.dtype), axis_name)
+            count = _total(real.astype(q.dtype), axis_name)
             any_real = count > 0
             count = jnp.where(any_real, count, 1.0)
             mean_q = _total(jnp.where(real, q, 0.0), axis_name) / count
-            term = jnp.where(any_real, _imbalance(mean_q), 0.0)
+            term = jnp.where(any_real[0], _imbalance(mean_q), 0.0)
             penalties = (*penalties, Penalty(term[None], balance))
             slope = balance * jax.grad(_imbalance)(jax.lax.stop_gradient(mean_q))
             slope = slope / count
-        shares = jax.lax.stop_gradient(_shares(terms, axis_name))
+        factors = shares(terms, axis_name)
+        if terms.positions is not None:
+            factors = factors / jnp.maximum(positions_of(terms), 1)
+        factors = jax.lax.stop_gradient(over_examples(factors, counts.ndim))
 
         def of_rows(rows: Any) -> jax.Array:
             """A local sum whose gradient is that of the reduced loss.
@@ -170,16 +175,18 @@ def sop(
             them counts every device's copy of the loss under `pmap`.
             """
             value, q = evaluate(jax.lax.stop_gradient(p), rows)
-            total = jnp.sum(jnp.where(terms.mask, shares * value, 0.0))
+            total = jnp.sum(jnp.where(counts, factors * value, 0.0))
             if balances:
-                total = total + jnp.sum(jnp.where(real, q * slope[None], 0.0))
-            return total
+                slopes = slope.reshape((1,) * (q.ndim - 1) + slope.shape)
+                total = total + jnp.sum(jnp.where(real, q * slopes, 0.0))
+            return total / microbatches
 
         gradient = jax.grad(of_rows)(rows)
         moved = {
             "u": rows["u"] - lr_u * gradient["u"],
             "v": rows["v"] - lr_v * gradient["v"],
         }
+        value = example_mean(name, terms, value)
         return terms.replace(value=value, penalties=penalties), moved
 
     return rowwise(init_rows, update_rows, stage=Stage.HEAD, name=name)
@@ -218,6 +225,7 @@ def consistency(strength: float = 0.9) -> LossTransform:
         log_teacher = jax.lax.stop_gradient(log_softmax(weak))
         gap = log_teacher - log_softmax(strong)
         divergence = jnp.sum(jnp.exp(log_teacher) * gap, axis=-1)
+        divergence = example_mean(name, terms, divergence)
         return terms.replace(value=terms.value + strength * divergence)
 
     return stateless(apply, stage=Stage.ADDITIVE, name=name)

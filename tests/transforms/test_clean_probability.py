@@ -93,10 +93,8 @@ def test_equal_losses_leave_every_weight_at_one():
 
 
 def test_injected_start_can_be_moved(rng):
-    tx = rj.inject_hyperparameters(rj.clean_probability)(
-        start_epoch=5, average_epochs=2
-    )
-    state = rj.set_hyperparameters(tx.init(SPEC), start_epoch=1)
+    tx = rj.inject_hyperparams(rj.clean_probability)(start_epoch=5, average_epochs=2)
+    state = rj.set_hyperparams(tx.init(SPEC), start_epoch=1)
     is_noisy = rng.random(N) < 0.4
     epoch = jax.jit(lambda state, now: end_epoch(tx, state, now))
     state = epoch(state, losses(rng, is_noisy))

@@ -114,7 +114,7 @@ def test_only_where_writes_only_its_rows():
 
 
 def test_injected_hyperparameters_change_without_recompiling():
-    tx = rj.inject_hyperparameters(rj.gce)(q=0.7)
+    tx = rj.inject_hyperparams(rj.gce)(q=0.7)
     traces = 0
 
     @jax.jit
@@ -125,7 +125,7 @@ def test_injected_hyperparameters_change_without_recompiling():
 
     state = tx.init(SPEC)
     for q in (0.7, 0.2, 0.0):
-        state = rj.set_hyperparameters(state, q=q)
+        state = rj.set_hyperparams(state, q=q)
         np.testing.assert_allclose(
             value(state), rj.losses.gce(LOGITS, BATCH["label"], q=q), rtol=1e-5
         )
@@ -134,7 +134,7 @@ def test_injected_hyperparameters_change_without_recompiling():
 
 @pytest.mark.parametrize("per", ["step", "epoch"])
 def test_schedules_count_steps_or_epochs(per):
-    tx = rj.inject_hyperparameters(rj.gce, per=per)(q=lambda n: 0.5 / (1 + n))
+    tx = rj.inject_hyperparams(rj.gce, per=per)(q=lambda n: 0.5 / (1 + n))
     state = tx.init(SPEC)
     values = []
     for _ in range(2):
@@ -149,17 +149,15 @@ def test_schedules_count_steps_or_epochs(per):
 
 
 def test_injected_matrix_and_static_flags():
-    tx = rj.inject_hyperparameters(rj.forward_correction)(transition=jnp.eye(3))
-    state = rj.set_hyperparameters(tx.init(SPEC), transition=jnp.full((3, 3), 1 / 3))
+    tx = rj.inject_hyperparams(rj.forward_correction)(transition=jnp.eye(3))
+    state = rj.set_hyperparams(tx.init(SPEC), transition=jnp.full((3, 3), 1 / 3))
     np.testing.assert_allclose(run(tx, state=state)[0].value, np.log(3), rtol=1e-6)
-    weights = rj.inject_hyperparameters(rj.alpha_weights)(
-        step_size=0.2, scale="pairwise"
-    )
-    assert set(weights.init(SPEC).shared["hyperparameters"]) == {"step_size"}
+    weights = rj.inject_hyperparams(rj.alpha_weights)(step_size=0.2, scale="pairwise")
+    assert set(weights.init(SPEC).shared["hyperparams"]) == {"step_size"}
 
 
 def test_injected_hyperparameters_are_set_inside_chains():
-    gce = rj.inject_hyperparameters(rj.gce)
+    gce = rj.inject_hyperparams(rj.gce)
     limited = rj.only_where(gce(q=0.7), lambda batch: batch["label"] >= 0)
     chains = {
         (1,): rj.chain(rj.given_weights(), gce(q=0.7)),
@@ -168,22 +166,22 @@ def test_injected_hyperparameters_are_set_inside_chains():
     }
     want = rj.losses.gce(LOGITS, BATCH["label"], q=0.2)
     for path, tx in chains.items():
-        state = rj.set_hyperparameters(tx.init(SPEC), *path, q=0.2)
+        state = rj.set_hyperparams(tx.init(SPEC), *path, q=0.2)
         np.testing.assert_allclose(run(tx, state=state)[0].value, want, rtol=1e-5)
     with pytest.raises(ValueError, match="path: got 'tail', expected one of: w, head"):
-        rj.set_hyperparameters(chains[("head",)].init(SPEC), "tail", q=0.2)
+        rj.set_hyperparams(chains[("head",)].init(SPEC), "tail", q=0.2)
     with pytest.raises(ValueError, match="path: got 7, expected one of: 0, 1"):
-        rj.set_hyperparameters(chains[(1,)].init(SPEC), 7, q=0.2)
+        rj.set_hyperparams(chains[(1,)].init(SPEC), 7, q=0.2)
     with pytest.raises(ValueError, match="in a chain, say where"):
-        rj.set_hyperparameters(chains[(1,)].init(SPEC), q=0.2)
+        rj.set_hyperparams(chains[(1,)].init(SPEC), q=0.2)
 
 
 def test_injection_passes_over_what_is_no_number():
-    tx = rj.inject_hyperparameters(rj.given_weights)(reduction=rj.Reduction.SUM)
+    tx = rj.inject_hyperparams(rj.given_weights)(reduction=rj.Reduction.SUM)
     assert run(tx)[0].reduction is rj.Reduction.SUM
     head = functools.partial(rj.loss_head, rj.losses.gce, name="gce")
-    tx = rj.inject_hyperparameters(head)(q=0.4)
-    state = rj.set_hyperparameters(tx.init(SPEC), q=0.1)
+    tx = rj.inject_hyperparams(head)(q=0.4)
+    state = rj.set_hyperparams(tx.init(SPEC), q=0.1)
     want = rj.losses.gce(LOGITS, BATCH["label"], q=0.1)
     np.testing.assert_allclose(run(tx, state=state)[0].value, want, rtol=1e-5)
 
@@ -203,12 +201,12 @@ def test_a_batch_that_is_closed_over_works_under_jit():
 
 def test_injection_checks_values_names_and_shapes():
     with pytest.raises(ValueError, match="q: got 3"):
-        rj.inject_hyperparameters(rj.gce)(q=3)
-    state = rj.inject_hyperparameters(rj.gce)(q=0.5).init(SPEC)
+        rj.inject_hyperparams(rj.gce)(q=3)
+    state = rj.inject_hyperparams(rj.gce)(q=0.5).init(SPEC)
     with pytest.raises(ValueError, match="p: not an injected hyperparameter; known: q"):
-        rj.set_hyperparameters(state, p=1.0)
+        rj.set_hyperparams(state, p=1.0)
     with pytest.raises(ValueError, match=r"q: got shape \(2,\)"):
-        rj.set_hyperparameters(state, q=jnp.ones(2))
+        rj.set_hyperparams(state, q=jnp.ones(2))
 
 
 def terms(reduction=rj.Reduction.MEAN, penalties=()):
@@ -242,12 +240,6 @@ def test_a_batch_of_padding_has_loss_zero():
     for reduction in rj.Reduction:
         empty = terms(reduction).replace(mask=jnp.zeros(4, bool))
         assert rj.reduce(empty) == 0
-
-
-def test_duplicate_indices_are_an_error():
-    tx = rj.chain(rj.alpha_weights(), rj.ce())
-    with pytest.raises(ValueError, match=r"batch\['index'\]: 1 example"):
-        run(tx, BATCH | {"index": jnp.array([0, 1, 1, 2])})
 
 
 def test_missing_logits_name_the_transform():

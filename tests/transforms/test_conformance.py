@@ -65,13 +65,13 @@ CASES = {
     "learning_record": lambda: rj.chain(
         rj.gce(), rj.transforms.learning_record(features=True)
     ),
-    "inject_hyperparameters": lambda: rj.inject_hyperparameters(rj.gce)(
+    "inject_hyperparams": lambda: rj.inject_hyperparams(rj.gce)(
         q=lambda step: 0.7 / (1 + step)
     ),
     "elr": lambda: rj.chain(rj.ce(), rj.elr()),
     "elr(scheduled)": lambda: rj.chain(
         rj.ce(),
-        rj.inject_hyperparameters(rj.elr)(
+        rj.inject_hyperparams(rj.elr)(
             strength=lambda step: 3.0 * step / (1 + step), decay=0.9
         ),
     ),
@@ -89,6 +89,11 @@ CASES = {
         rj.ce(), rj.transforms.taufe(0.03, tensor="feature_map", reduction="sum")
     ),
     "oat": lambda: rj.chain(rj.ce(), rj.transforms.oat()),
+    "loss_prediction": lambda: rj.chain(rj.ce(), rj.transforms.loss_prediction()),
+    "epoch_every": lambda: rj.epoch_every(weighted_ce(loss_pass="training"), 3),
+    "epoch_every(losses)": lambda: rj.epoch_every(
+        rj.chain(rj.clean_probability(0), rj.gce(), rj.elr()), 3
+    ),
     "box_head": rj.transforms.box_head,
     "box_head(d_iou)": lambda: rj.chain(
         rj.transforms.box_head("d_iou"), rj.transforms.taufe(0.1)
@@ -125,11 +130,16 @@ def problem():
     rng = np.random.default_rng(1)
     x = rng.normal(size=(SPEC.padded_examples, D)).astype(np.float32)
     y = rng.integers(0, C, SPEC.padded_examples)
-    order = rng.permutation(N)
-    order = np.concatenate([order, np.full(-N % BATCH, SPEC.padded_examples)])
-    index = order.reshape(-1, BATCH).astype(np.int32)
+    # Column d holds examples of the d-th equal part of the rows, in any order, so that
+    # eight devices can have rows of their own.
+    part = SPEC.padded_examples // BATCH
+    orders = [rng.permutation(part) for _ in range(BATCH)]
+    # The last part holds the padding, which is to come last.
+    orders[-1] = np.arange(part)
+    index = np.stack([part * d + order for d, order in enumerate(orders)], axis=1)
     mask = index < N
     safe = np.minimum(index, N - 1)
+    index = np.where(mask, index, SPEC.padded_examples).astype(np.int32)
     corner, size = rng.uniform(0, 3, (2, *index.shape, 2)).astype(np.float32)
     box = np.concatenate([corner, corner + size], axis=-1)
     batches = {"index": index, "mask": mask, "label": y[safe], "x": x[safe], "box": box}
@@ -147,6 +157,7 @@ def outputs(params, batch):
         "logits": logits,
         "features": batch["x"] + 1,
         "strong_logits": jnp.sin(3 * batch["x"]) @ params,
+        "predicted_loss": jnp.sin(logits[:, 0]),
         "boxes": jnp.concatenate([logits, logits[:, :1] + 2], axis=1),
         "ood_logits": ood_logits,
         "ood_features": features,
@@ -155,7 +166,7 @@ def outputs(params, batch):
     }
 
 
-def objective(params, state, batch, tx, axis_name=None):
+def objective(params, state, batch, tx, axis_name=None, local_rows=False):
     terms, new = tx.update(
         rj.start(batch),
         state,
@@ -163,23 +174,29 @@ def objective(params, state, batch, tx, axis_name=None):
         **outputs(params, batch),
         step=0,
         axis_name=axis_name,
+        local_rows=local_rows,
     )
     return rj.reduce(terms, axis_name), new
 
 
-def step(tx, carry, batch, axis_name=None):
+def step(tx, carry, batch, axis_name=None, local_rows=False):
     params, state = carry
     (loss, state), gradient = jax.value_and_grad(objective, has_aux=True)(
-        params, state, batch, tx, axis_name
+        params, state, batch, tx, axis_name, local_rows
     )
     if axis_name is not None:
         gradient = jax.lax.pmean(gradient, axis_name)
     return (params - 0.5 * gradient, state), loss
 
 
-def end_epoch(tx, params, state):
+def end_epoch(tx, params, state, axis_name=None, local_rows=False):
     x, y, _, _ = problem()
-    return tx.epoch(state, losses=rj.losses.cross_entropy(x @ params, y))
+    losses = rj.losses.cross_entropy(x @ params, y)
+    if local_rows:
+        part = SPEC.padded_examples // BATCH
+        first = part * jax.lax.axis_index(axis_name)
+        losses = jax.lax.dynamic_slice_in_dim(losses, first, part)
+    return tx.epoch(state, losses=losses, axis_name=axis_name, local_rows=local_rows)
 
 
 def run_epochs(tx, epochs=2):
@@ -200,11 +217,13 @@ def reference(name):
     return run_epochs(CASES[name]())
 
 
-def scanned(tx, params, state, batches, epochs=2):
+def scanned(tx, params, state, batches, epochs=2, **layout):
     def epoch(carry, _):
-        carry, losses = jax.lax.scan(functools.partial(step, tx), carry, batches)
+        carry, losses = jax.lax.scan(
+            functools.partial(step, tx, **layout), carry, batches
+        )
         params, state = carry
-        return (params, end_epoch(tx, params, state)), losses
+        return (params, end_epoch(tx, params, state, **layout)), losses
 
     (params, state), losses = jax.lax.scan(epoch, (params, state), length=epochs)
     return params, state, losses.reshape(-1)
@@ -284,22 +303,72 @@ def test_sharded_over_eight_devices_equals_single_device(tx, expected, mesh):
     chex.assert_trees_all_close(got, expected, atol=2e-6)
 
 
-def test_usable_under_pmap(tx):
-    """Each device owns some rows; the loss and the step are the global batch's."""
+def columns(batches, local_rows):
+    """(8, steps, 1, ...): what each of eight devices sees of every batch."""
+
+    def split(leaf):
+        return jnp.moveaxis(leaf[:, :, None], 1, 0)
+
+    part = SPEC.padded_examples // BATCH
+    if local_rows:
+        own = jnp.where(batches["mask"], batches["index"] % part, part)
+        batches = batches | {"index": own}
+    return jax.tree.map(split, batches)
+
+
+@pytest.mark.parametrize("local_rows", [False, True], ids=["replicated", "local"])
+def test_epochs_under_pmap_equal_one_device(tx, expected, local_rows):
+    """Copies of all rows stay equal; rows of a device's own are parts of the whole."""
     _, _, batches, params = problem()
-    batch = jax.tree.map(lambda leaf: leaf[0], batches)
-    (wanted, after), loss = step(tx, (params, tx.init(SPEC)), batch)
-    devices = jax.tree.map(lambda leaf: leaf.reshape(8, 1, *leaf.shape[1:]), batch)
-    mapped = jax.pmap(
-        functools.partial(step, tx, axis_name="d"), axis_name="d", in_axes=(None, 0)
+    state = tx.init(SPEC)
+    if local_rows:
+        rows = jax.tree.map(
+            lambda leaf: leaf.reshape(8, -1, *leaf.shape[1:]), state.rows
+        )
+        state, axes = state._replace(rows=rows), rj.LossState(0, None)
+    else:
+        axes = rj.LossState(None, None)
+    run = functools.partial(scanned, tx, axis_name="d", local_rows=local_rows)
+    got = jax.pmap(run, axis_name="d", in_axes=(None, axes, 0))(
+        params, state, columns(batches, local_rows)
     )
-    (got, states), losses = mapped((params, tx.init(SPEC)), devices)
-    chex.assert_trees_all_close(got[3], wanted, atol=2e-6)
-    chex.assert_trees_all_close(losses, jnp.full(8, loss), atol=2e-6)
-    index = batch["index"]
-    own = jax.tree.map(lambda leaf: leaf[jnp.arange(8), index], states.rows)
-    whole = jax.tree.map(lambda leaf: leaf[index], after.rows)
-    chex.assert_trees_all_close(own, whole, atol=2e-6)
+    got_params, got_state, losses = got
+    for device in range(8):
+        at = functools.partial(jax.tree.map, lambda leaf, d=device: leaf[d])
+        mine = at((got_params, got_state.shared, losses))
+        wanted = (expected[0], expected[1].shared, expected[2])
+        chex.assert_trees_all_close(mine, wanted, atol=2e-6)
+        if not local_rows:
+            chex.assert_trees_all_close(at(got_state.rows), expected[1].rows, atol=2e-6)
+            # Copies that differ in the last bit would drift apart.
+            first = jax.tree.map(lambda leaf: leaf[0], got_state.rows)
+            chex.assert_trees_all_equal(at(got_state.rows), first)
+    if local_rows:
+        whole = jax.tree.map(
+            lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), got_state.rows
+        )
+        chex.assert_trees_all_close(whole, expected[1].rows, atol=2e-6)
+
+
+@pytest.mark.parametrize("local_rows", [False, True], ids=["replicated", "local"])
+def test_epochs_under_shard_map_equal_one_device(tx, expected, mesh, local_rows):
+    """With JAX's own check that what is said to be replicated is."""
+    _, _, batches, params = problem()
+    everywhere, spread = PartitionSpec(), PartitionSpec("data")
+    state_spec = rj.LossState(spread if local_rows else everywhere, everywhere)
+
+    def run(params, state, batches):
+        mine = jax.tree.map(lambda leaf: leaf[0], batches)
+        return scanned(tx, params, state, mine, axis_name="data", local_rows=local_rows)
+
+    mapped = jax.shard_map(
+        run,
+        mesh=mesh,
+        in_specs=(everywhere, state_spec, spread),
+        out_specs=(everywhere, state_spec, everywhere),
+    )
+    got = jax.jit(mapped)(params, tx.init(SPEC), columns(batches, local_rows))
+    chex.assert_trees_all_close(got, expected, atol=2e-6)
 
 
 def test_padding_is_inert(tx):
@@ -323,6 +392,8 @@ def test_rows_outside_the_batch_stay(tx):
     before = tx.init(SPEC)
     (_, after), _ = step(tx, (params, before), batch)
     others = np.setdiff1d(np.arange(SPEC.padded_examples), batch["index"])
+    if "epoch_every" in tx.name:
+        pytest.skip("its epoch rule may move every row at a step")
     pick = functools.partial(jax.tree.map, lambda leaf: leaf[others])
     chex.assert_trees_all_equal(pick(after.rows), pick(before.rows))
 

@@ -134,7 +134,7 @@ def test_pieces_make_elr_plus(rng):
         targets = update_targets(targets, clipped_probabilities(peer), 0.7)
         mixed = lam * targets + (1 - lam) * targets[order]
         penalty = jnp.mean(elr_penalty(clipped_probabilities(own), mixed))
-        return penalty, scatter_rows(rows["target"], targets, batch, mask)
+        return penalty, scatter_rows(rows["target"], targets, batch, mask)[0]
 
     (value, memory), _ = jax.jit(jax.value_and_grad(loss, has_aux=True))(own)
     want = 0.3 * softmax(np.asarray(peer, np.float64))

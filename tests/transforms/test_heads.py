@@ -92,8 +92,8 @@ def test_head_equals_its_loss(name):
     ],
 )
 def test_hyperparameters_can_be_injected(factory, start, change, want):
-    tx = rj.inject_hyperparameters(factory)(**start)
-    state = rj.set_hyperparameters(tx.init(SPEC), **change)
+    tx = rj.inject_hyperparams(factory)(**start)
+    state = rj.set_hyperparams(tx.init(SPEC), **change)
     np.testing.assert_allclose(
         values(tx, state), values(want, want.init(SPEC)), rtol=1e-5
     )

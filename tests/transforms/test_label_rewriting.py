@@ -55,8 +55,8 @@ def test_smoothing_takes_distributions_and_zero_changes_nothing():
 
 
 def test_smoothing_can_be_injected():
-    tx = rj.inject_hyperparameters(label_smoothing)(smoothing=0.1)
-    state = rj.set_hyperparameters(tx.init(SPEC), smoothing=0.6)
+    tx = rj.inject_hyperparams(label_smoothing)(smoothing=0.1)
+    state = rj.set_hyperparams(tx.init(SPEC), smoothing=0.6)
     terms, _ = run(tx, state)
     np.testing.assert_allclose(terms.labels[0], [0.6, 0.2, 0.2], rtol=1e-6)
 

@@ -46,7 +46,7 @@ def batches(num_examples):
     }
 
 
-def objective(params, state, batch, axis_name=None, tx=TX):
+def objective(params, state, batch, axis_name=None, tx=TX, local_rows=False):
     terms, state = tx.update(
         rj.start(batch),
         state,
@@ -54,6 +54,7 @@ def objective(params, state, batch, axis_name=None, tx=TX):
         logits=batch["x"] @ params,
         strong_logits=jnp.sin(2 * batch["x"]) @ params,
         axis_name=axis_name,
+        local_rows=local_rows,
     )
     return rj.reduce(terms, axis_name), state
 
@@ -179,7 +180,7 @@ def test_device_local_rows_under_shard_map(mesh):
 
     def gradient(params, state, batch, axis_name=None):
         return jax.value_and_grad(objective, has_aux=True)(
-            params, state, batch, axis_name, tx
+            params, state, batch, axis_name, tx, axis_name is not None
         )
 
     spread, everywhere = PartitionSpec("data"), PartitionSpec()

@@ -153,7 +153,7 @@ def test_a_masked_penalty_averages_over_real_rows_on_all_devices():
 
 
 def test_a_step_of_taufe_compiles_once_for_every_weight(inputs, params):
-    tx = rj.inject_hyperparameters(taufe)(weight=0.1, tensor="feature_map")
+    tx = rj.inject_hyperparams(taufe)(weight=0.1, tensor="feature_map")
     traces = []
 
     @jax.jit
@@ -165,7 +165,7 @@ def test_a_step_of_taufe_compiles_once_for_every_weight(inputs, params):
         return rj.reduce(terms)
 
     for weight in (0.3, 0.5):
-        state = rj.set_hyperparameters(tx.init(SPEC), weight=weight)
+        state = rj.set_hyperparams(tx.init(SPEC), weight=weight)
         np.testing.assert_allclose(value(state), weight, rtol=1e-6)
     assert len(traces) == 1
 
