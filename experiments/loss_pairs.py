@@ -100,12 +100,20 @@ class Measured(NamedTuple):
     Attributes:
       accuracy: share of right predictions on the test images.
       classes: how many classes make up at least 1 % of these predictions.
-      memorised: share of the wrong training labels that the network predicts.
+      memorised: share of the wrong training labels that the network predicts; NaN where
+        no label is wrong.
     """
 
     accuracy: float
     classes: int
     memorised: float
+
+
+def make_chain(head: str, partner: str, transition: jax.Array) -> rj.LossTransform:
+    """The chain of a head and its partner, both by name."""
+    *labels, values = HEADS[head](transition)
+    before, after = PARTNERS[partner]()
+    return rj.chain(*labels, *before, values, *after)
 
 
 def train_pair(
@@ -147,12 +155,12 @@ def train_pair(
     found = []
     for tested, trained, labels in zip(on_test, on_train, given):
         counts = np.bincount(tested, minlength=classes)
-        wrong = labels != train.labels
+        repeated = (trained == labels)[labels != train.labels]
         found.append(
             Measured(
                 float((tested == test.labels).mean()),
                 int((counts >= 0.01 * len(test)).sum()),
-                float((trained == labels)[wrong].mean()),
+                float(repeated.mean()) if len(repeated) else float("nan"),
             )
         )
     return found
@@ -161,7 +169,7 @@ def train_pair(
 _COLUMNS = ("head", "optimizer", "repeat", *Measured._fields)
 
 
-def _write(path: pathlib.Path, rows: Sequence[Sequence[str]]) -> None:
+def write_rows(path: pathlib.Path, rows: Sequence[Sequence[str]]) -> None:
     """Writes the rows over those of the same head and optimiser, in a fixed order."""
     kept: list[list[str]] = []
     if path.exists():
@@ -217,10 +225,8 @@ def main(stop: StopRequest) -> None:
         for head in _HEADS.value:
             cells, classes, memorised = [], [], []
             for optimizer in _OPTIMIZERS.value:
-                before, after = PARTNERS[partner]()
-                *labels, values = HEADS[head](transition)
                 found = train_pair(
-                    rj.chain(*labels, *before, values, *after),
+                    make_chain(head, partner, transition),
                     OPTIMIZERS[optimizer](),
                     train,
                     test,
@@ -247,7 +253,7 @@ def main(stop: StopRequest) -> None:
             line = [partner, head, *cells, " ".join(classes), " ".join(memorised)]
             table.append(line)
             print("  ".join(line), flush=True)
-        _write(out / f"{partner}.csv", rows)
+        write_rows(out / f"{partner}.csv", rows)
     print(f"\n{text_table(header, table)}")
 
 

@@ -100,24 +100,39 @@ def test_every_added_line_is_marked(name):
     assert 5 < sum("# robustjax" in line for line in lines) < 20
 
 
-@pytest.mark.data
-def test_elr_beats_cross_entropy_on_noisy_mnist(data_dir):
-    """The pair that the README shows, trained; the pair it must not show collapses."""
+@pytest.fixture(scope="module")
+def on_noisy_mnist(data_dir):
+    """Trains a loss on 2,000 images, half of their labels wrong: its test accuracy."""
     from examples import linen_loop
 
     del data_dir
     images, true = noisy_mnist.load("train[:2000]")
     rng = np.random.default_rng(0)
-    wrong = rng.random(len(true)) < 0.5
+    wrong = rng.permutation(len(true)) < len(true) // 2
     given = np.where(wrong, (true + rng.integers(1, 10, len(true))) % 10, true)
+    given = given.astype(np.int32)
     test_images, test_labels = noisy_mnist.load("test[:2000]")
 
     def trained(tx):
-        predict, _ = linen_loop.train(
-            tx, images, given.astype(np.int32), epochs=25, seed=0
-        )
+        predict, _ = linen_loop.train(tx, images, given, epochs=25, seed=1)
         return noisy_mnist.accuracy(predict, test_images, test_labels)
 
-    ce = trained(rj.ce())
-    elr = trained(rj.chain(rj.ce(), rj.elr(strength=3.0, decay=0.7)))
-    assert elr > ce + 0.05
+    return trained
+
+
+@pytest.mark.data
+def test_elr_beats_cross_entropy(on_noisy_mnist):
+    """The README's pair."""
+    elr = on_noisy_mnist(rj.chain(rj.ce(), rj.elr(strength=3.0, decay=0.7)))
+    assert elr > on_noisy_mnist(rj.ce()) + 0.05
+
+
+@pytest.mark.data
+def test_elr_on_gce_wants_its_strength_scaled(on_noisy_mnist):
+    """GCE's gradient is C^-q of cross-entropy's, for which 3 is published."""
+
+    def pair(strength):
+        return rj.chain(rj.gce(q=0.7), rj.elr(strength=strength, decay=0.7))
+
+    assert on_noisy_mnist(pair(3.0)) < 0.5
+    assert on_noisy_mnist(pair(3.0 * 10**-0.7)) > 0.75
