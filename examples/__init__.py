@@ -1,0 +1,1 @@
+"""Training loops of other libraries, each with robustjax put into it."""
