@@ -39,7 +39,8 @@ def digits(count: int, split: str = "train") -> data.Dataset:
 
 def check_readme():
     names = {
-        "batch": {"index": jnp.arange(8), "label": jnp.arange(8)},
+        "index": jnp.arange(8),
+        "labels": jnp.arange(8),
         "logits": jnp.zeros((8, 10)),
     }
     names = run("README.md", names)
@@ -70,7 +71,8 @@ def trained(first, loop):
     params = [rng.normal(size=s).astype("f4") * (2 / s[0]) ** 0.5 for s in shapes]
     batch = next(batches())
     names = {
-        "batch": batch,
+        "index": batch["index"],
+        "labels": batch["label"],
         "logits": jnp.asarray(apply(params, batch["x"])),
         "params": params,
         "apply": apply,
@@ -95,6 +97,27 @@ def check_import():
     # What comes after the loop may use whatever the loop has left.
     for number, block in enumerate(others):
         exec(compile(block, f"import.md, block {number + 3}", "exec"), names)
+    # The steps of the page for many devices, eight of which there are here.
+    batch = next(names["batches"]())
+    batch = {key: leaf[:40] for key, leaf in batch.items()}
+    each = {key: leaf.reshape(8, 5, *leaf.shape[1:]) for key, leaf in batch.items()}
+    params, state = names["params"], names["state"]
+    want, after = names["rj"].value(
+        names["tx"],
+        state,
+        names["apply"](params, batch["x"]),
+        batch["label"],
+        batch["index"],
+    )
+    grads, copies = names["mapped"](params, state, each)
+    got, replicated = names["sharded_step"](params, state, batch)
+    np.testing.assert_allclose(got, want, rtol=1e-5)
+    for ours, theirs, mine in zip(
+        *(jax.tree.leaves(s.rows) for s in (copies, replicated, after))
+    ):
+        for copy in (*ours, theirs):
+            np.testing.assert_allclose(copy, mine, atol=1e-6)
+    assert jax.tree.all(jax.tree.map(lambda g: np.isfinite(g).all(), grads))
 
 
 def check_noisy_labels():
