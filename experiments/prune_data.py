@@ -31,6 +31,7 @@ from experiments.common.array_files import read_array
 from experiments.common.config_flags import option
 from experiments.common.launch import launch
 from robustjax import checks, scores, selection
+from robustjax.data.names import check_text
 from robustjax.output_paths import check_output_file
 from robustjax.selection.greedy import Progress, budget_from_fraction
 from robustjax.training import StopRequest
@@ -129,8 +130,11 @@ def _read(config: PruneConfig) -> tuple[dict[str, np.ndarray], np.ndarray | None
     }
     if arrays:
         checks.same_length(**arrays)
-    ids = arrays.pop("ids", None)
-    return arrays, None if ids is None else checks.unique_ids("ids", ids)
+    if "ids" not in arrays:
+        return arrays, None
+    ids = checks.unique_ids("ids", arrays.pop("ids"))
+    check_text("ids", ids)
+    return arrays, ids
 
 
 def _duration(seconds: float) -> str:

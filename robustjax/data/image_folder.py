@@ -14,7 +14,7 @@ import numpy as np
 from robustjax import checks
 from robustjax.data.dataset import Dataset, make_dataset
 from robustjax.data.image_decoding import SUFFIXES, is_image, read_rgb, read_size
-from robustjax.data.names import printable
+from robustjax.data.names import check_class_names, printable
 from robustjax.files import is_system_entry
 
 _log = logging.getLogger(__name__)
@@ -142,7 +142,9 @@ def _list(root: pathlib.Path) -> _Listing:
             left_out.setdefault(reason, []).extend(names)
     for _, file in files:
         _check_name(file)
-    return _Listing([folder.name for folder in folders], files, left_out)
+    classes = [folder.name for folder in folders]
+    check_class_names(classes, name="path")
+    return _Listing(classes, files, left_out)
 
 
 def _entries(

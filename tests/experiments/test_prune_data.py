@@ -177,6 +177,7 @@ def test_bad_flags_are_named(small, tmp_path):
         "high": arrays["labels"] + 1,
         "zero": arrays["features"] * (np.arange(N) != 3)[:, None],
         "twice": np.arange(N) // 2,
+        "latin": np.array([f"caf\udce9 {row}" for row in range(N)]),
         "number": np.array(3),
     }
     for name, array in files.items():
@@ -225,6 +226,7 @@ def test_bad_flags_are_named(small, tmp_path):
         ({"labels": files["high"]}, "labels: 20 label(s) out of range"),
         ({"features": files["zero"]}, "features: 1 row(s) are zero (first: row 3)"),
         ({"ids": files["twice"]}, "ids: 20 id(s) occur more than once"),
+        ({"ids": files["latin"]}, "ids: 40 value(s) are not UTF-8 (first: 'caf"),
         ({"labels": files["number"]}, "labels: got a single value, expected an array"),
         (
             {"probabilities": tmp_path / "two.npz"},
