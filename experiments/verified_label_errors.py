@@ -21,6 +21,7 @@ from absl import flags
 from experiments.common.launch import launch
 from experiments.common.tables import text_table
 from robustjax import scores
+from robustjax.output_paths import check_output_file
 from robustjax.training import StopRequest
 from robustjax.training.metrics import write_csv
 
@@ -68,8 +69,7 @@ def main(stop: StopRequest) -> None:
     folder = pathlib.Path(given)
     counts: list[dict[str, object]] = []
     if _OUT.value is not None:
-        # A path that cannot be written must not cost the work.
-        write_csv(_OUT.value, counts)
+        check_output_file("out", _OUT.value)
     for name in DATASETS:
         probabilities = np.load(folder / f"{name}_test_set_pyx.npy")
         labels = np.load(folder / f"{name}_test_set_original_labels.npy").astype(int)
