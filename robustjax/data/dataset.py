@@ -64,6 +64,8 @@ def make_dataset(
         are duplicate or neither integers nor strings, inputs that are no numbers or
         not finite, a class without any example.
     """
+    if isinstance(inputs, np.ndarray) and inputs.dtype.kind == "O":
+        raise ValueError("inputs: got object, expected integers, floats or booleans")
     inputs = arrays.numbers("inputs", inputs)
     if inputs.ndim < 2:
         raise ValueError(
@@ -175,8 +177,8 @@ def join(
     values = np.asarray(values)
     if values.ndim == 0 or len(values) != np.size(ids):
         raise ValueError(
-            f"{name}: got shape {values.shape}, expected one value for each of the "
-            f"{np.size(ids)} ids"
+            f"{name}: lengths differ ({name} {values.shape[:1]}, ids {np.size(ids)}), "
+            "expected one value for each id"
         )
     rows = rows_of(dataset, ids)
     if len(rows) != len(dataset):
