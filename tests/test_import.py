@@ -53,6 +53,7 @@ def test_import_alone_loads_only_the_transforms():
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == [
         "_version",
+        "arrays",
         "checks",
         "losses",
         "transforms",

@@ -49,8 +49,8 @@ class _FarthestFirst(ahead.Rule):
 
 
 @jax.jit
-def _rows(points: jax.Array) -> ahead.Rows:
-    return {"points": points, "square": jnp.sum(points**2, axis=1)}
+def _squares(points: jax.Array) -> jax.Array:
+    return jnp.sum(points**2, axis=1)
 
 
 def k_center(
@@ -105,7 +105,9 @@ def k_center(
     shared: ahead.Rows = {}
     # Distances do not change; cancellation in the expanded square does.
     centred = arrays.centred("features", points)
-    rows = _rows(jnp.asarray(centred.points))
+    near, scale = jnp.asarray(centred.points), centred.scale
+    del centred, points  # Memory: on most devices the points have been copied.
+    rows: ahead.Rows = {"points": near, "square": _squares(near)}
     taken = jnp.zeros(size, bool).at[given].set(True)
     state = ahead.start(jnp.full(size, jnp.inf, jnp.float32), taken, budget)
     if given.size:
@@ -138,8 +140,8 @@ def k_center(
     gains = np.minimum.accumulate(np.sqrt(np.asarray(state.scores)))
     radius = float(jnp.sqrt(jnp.max(jnp.where(state.taken, 0.0, state.level))))
     # A power of two: no digit of a usual gain changes.
-    gains = (gains * centred.scale).astype(np.float32)
-    return selection(state.picks, gains, radius * centred.scale, size)
+    gains = (gains * scale).astype(np.float32)
+    return selection(state.picks, gains, radius * scale, size)
 
 
 def _indices(initial: Any, size: int) -> np.ndarray:
