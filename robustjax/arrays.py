@@ -60,7 +60,9 @@ def numbers(name: str, values: Any, rank: int | None = None) -> np.ndarray:
     if array.dtype == object:
         array = _from_objects(name, array)
     if not (array.dtype.kind in "biuf" or _is_float(array.dtype)):
-        raise ValueError(f"{name}: got {array.dtype.name}, expected real numbers")
+        raise ValueError(
+            f"{name}: got {array.dtype.name}, expected integers, floats or booleans"
+        )
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
     if rank is not None and array.ndim != rank:

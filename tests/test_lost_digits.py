@@ -409,7 +409,7 @@ def test_what_is_no_array_of_numbers_is_refused():
     for values, message in (
         ([[1, 2], [3]], "x: got parts of different length"),
         (["a", "b"], "x: got str"),
-        ([1 + 2j], "x: got complex128, expected real numbers"),
+        ([1 + 2j], "x: got complex128, expected integers, floats or booleans"),
         (np.array([1.0, None], object), "x: got None at place 1"),
         (masked, r"x: 1 value\(s\) are masked"),
         (np.array(["2020-01-01"], "datetime64[D]"), "x: got datetime64"),

@@ -66,6 +66,8 @@ def make_dataset(
         not finite, a class without any example, classes of one name (see
         `names.check_class_names`), names or ids that are not UTF-8.
     """
+    if isinstance(inputs, np.ndarray) and inputs.dtype.kind == "O":
+        raise ValueError("inputs: got object, expected integers, floats or booleans")
     inputs = arrays.numbers("inputs", inputs)
     if inputs.ndim < 2:
         raise ValueError(
@@ -191,8 +193,8 @@ def join(
     values = np.asarray(values)
     if values.ndim == 0 or len(values) != np.size(ids):
         raise ValueError(
-            f"{name}: got shape {values.shape}, expected one value for each of the "
-            f"{np.size(ids)} ids"
+            f"{name}: lengths differ ({name} {values.shape[:1]}, ids {np.size(ids)}), "
+            "expected one value for each id"
         )
     rows = rows_of(dataset, ids)
     if len(rows) != len(dataset):

@@ -58,6 +58,9 @@ def make_located(dataset: Dataset, boxes: Any) -> LocatedDataset:
         are not finite, inverted or outside the image; names the first bad id.
     """
     images = check_image_array("inputs", dataset.inputs)
+    if np.asarray(boxes).dtype.kind not in "biuf":
+        found = np.asarray(boxes).dtype.name
+        raise ValueError(f"boxes: got {found}, expected numbers")
     array = arrays.numbers("boxes", boxes)
     if array.shape != (len(dataset), 4):
         raise ValueError(

@@ -256,9 +256,7 @@ def nearest_neighbors(
         read = arrays.UnitRows(given)
     else:
         read = arrays.Rows(given)
-    found, squares, left_out = _search(given, read, k, metric, block_rows)
-    indices = np.array(found[:, :k])
-    squares = squares[:, :k].copy()
+    indices, squares, left_out = _search(given, read, k, metric, block_rows)
     doubtful = np.flatnonzero(~(squares[:, -1] < left_out))
     if doubtful.size:
         indices[doubtful], squares[doubtful] = _in_double(read, doubtful, k)
@@ -269,9 +267,15 @@ def nearest_neighbors(
 def _search(
     given: np.ndarray, read: arrays.Reader, k: int, metric: str, block_rows: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """`_Found` on the host: squares and bounds in float64, in the points' own unit."""
+    """The k best on the host, and the bound of all others.
+
+    Returns:
+      (N, k) indices, (N, k) float64 squared distances in the points' own unit, and
+      (N,) lower bounds of those to points that were not looked at.
+    """
     centred = arrays.centred_of("points", read)
-    points = jnp.asarray(centred.points)
+    points, scale = jnp.asarray(centred.points), centred.scale
+    del centred  # Memory: on most devices the points have been copied.
     wide = arrays.is_wide(given)
     unit, by = 1.0, metric
     if wide:
@@ -281,19 +285,22 @@ def _search(
         rows = arrays.scaled_rows("points", given)
     else:
         rows = jnp.asarray(given, jnp.float32)
-        if not 2.0**-40 < centred.scale < 2.0**40:
-            unit = centred.scale
+        if not 2.0**-40 < scale < 2.0**40:
+            unit = scale
             rows = rows * jnp.float32(1 / unit)
     found = _candidates(points, rows, k=k, block_rows=block_rows, metric=by)
-    indices = np.array(found.indices)
-    squares = np.asarray(found.squares, np.float64) * unit**2
-    left_out = np.asarray(found.left_out, np.float64) * centred.scale**2
+    indices = np.array(found.indices[:, :k])
+    squares = np.array(found.squares[:, :k], np.float64)
+    squares *= unit**2
+    left_out = np.asarray(found.left_out, np.float64) * scale**2
     # Beside what float32 cannot hold, what it would take for equal.
     again = np.arange(len(given))
     if not wide:
         again = np.flatnonzero(squares[:, 0] < _TINY_SQUARE * unit**2)
     if again.size:
-        indices[again], squares[again] = _ranked_in_double(read, again, indices[again])
+        all_found = np.asarray(found.indices)[again]
+        ranked, exact = _ranked_in_double(read, again, all_found)
+        indices[again], squares[again] = ranked[:, :k], exact[:, :k]
     return indices, squares, left_out
 
 

@@ -36,7 +36,10 @@ def _mask(mask: Any, size: int) -> jax.Array:
     if not isinstance(mask, jax.Array):
         mask = arrays.numbers("mask", mask)
     if mask.shape[0] != size:
-        raise ValueError(f"mask: got {mask.shape[0]} of them, expected {size}")
+        raise ValueError(
+            f"values: lengths differ (values {size}, mask {mask.shape[0]}), expected "
+            "one length"
+        )
     return jnp.asarray(mask, bool)
 
 

@@ -51,8 +51,8 @@ class _FarthestFirst(ahead.Rule):
 
 
 @jax.jit
-def _rows(points: jax.Array) -> ahead.Rows:
-    return {"points": points, "square": jnp.sum(points**2, axis=1)}
+def _squares(points: jax.Array) -> jax.Array:
+    return jnp.sum(points**2, axis=1)
 
 
 def k_center(
@@ -107,8 +107,13 @@ def k_center(
     shared: ahead.Rows = {}
     # Distances do not change; cancellation in the expanded square does.
     centred = arrays.centred("features", points)
-    rows = _rows(jnp.asarray(centred.points))
-    rows["first"] = jnp.asarray(first_equal_rows(rows["points"]))
+    near, scale = jnp.asarray(centred.points), centred.scale
+    del centred, points  # Memory: on most devices the points have been copied.
+    rows: ahead.Rows = {
+        "points": near,
+        "square": _squares(near),
+        "first": jnp.asarray(first_equal_rows(near)),
+    }
     taken = jnp.zeros(size, bool).at[given].set(True)
     state = ahead.start(jnp.full(size, jnp.inf, jnp.float32), taken, budget)
     if given.size:
@@ -141,8 +146,8 @@ def k_center(
     gains = np.minimum.accumulate(np.sqrt(np.asarray(state.scores)))
     radius = float(jnp.sqrt(jnp.max(jnp.where(state.taken, 0.0, state.level))))
     # A power of two: no digit of a usual gain changes.
-    gains = (gains * centred.scale).astype(np.float32)
-    return selection(state.picks, gains, radius * centred.scale, size)
+    gains = (gains * scale).astype(np.float32)
+    return selection(state.picks, gains, radius * scale, size)
 
 
 def _indices(initial: Any, size: int) -> np.ndarray:

@@ -8,6 +8,12 @@ import jax.numpy as jnp
 from robustjax import checks
 
 
+def power_of_two(size: jax.Array) -> jax.Array:
+    """The power of two above every size, by which division is exact; 1 for 0."""
+    exponent = jnp.clip(jnp.frexp(size)[1], -126, 127)
+    return jnp.where(size > 0, jnp.ldexp(jnp.ones_like(size), exponent), 1.0)
+
+
 def _square_distances(points: jax.Array, centres: jax.Array) -> jax.Array:
     """Squared distances (m, k) of points (m, d) to centres (k, d)."""
     product = jnp.matmul(points, centres.T, precision=jax.lax.Precision.HIGHEST)
@@ -70,7 +76,10 @@ def kmeans_plus_plus(
     # Distances to a centre lose fewer digits near the origin.
     total = jnp.sum(jnp.where(valid[:, None], points, 0.0), axis=0)
     origin = (total / jnp.maximum(jnp.sum(valid), 1))[None]
-    points = points - origin
+    points = jnp.where(valid[:, None], points - origin, 0.0)
+    # Nor do squares of points near 1 in size overflow or vanish.
+    scale = power_of_two(jnp.max(jnp.abs(points)))
+    points = points / scale
 
     def improve(_: jax.Array, centres: jax.Array) -> jax.Array:
         nearest = jnp.argmin(_square_distances(points, centres), axis=1)
@@ -81,4 +90,4 @@ def kmeans_plus_plus(
         return jnp.where(sizes > 0, sums / jnp.maximum(sizes, 1), centres)
 
     seeds = points[_seeds(key, points, valid, count)]
-    return jax.lax.fori_loop(0, iterations, improve, seeds) + origin
+    return scale * jax.lax.fori_loop(0, iterations, improve, seeds) + origin

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from robustjax import checks
-from robustjax.selection.kmeans import kmeans_plus_plus
+from robustjax.selection.kmeans import kmeans_plus_plus, power_of_two
 from robustjax.selection.percentile import masked_percentile
 
 KINDS = ("density", "kmeans++", "density_euclidean")
@@ -80,7 +80,9 @@ def sample_per_class(
 
 def _norms(features: jax.Array) -> jax.Array:
     """Euclidean norms of the rows, (..., 1), never 0."""
-    norms = jnp.linalg.norm(features, axis=-1, keepdims=True)
+    # A power of two out of the square: tiny and huge rows have a norm, too.
+    scale = power_of_two(jnp.max(jnp.abs(features), axis=-1, keepdims=True))
+    norms = scale * jnp.linalg.norm(features / scale, axis=-1, keepdims=True)
     return jnp.maximum(norms, jnp.finfo(features.dtype).tiny)
 
 
@@ -93,11 +95,13 @@ def cosine_similarities(features: jax.Array) -> jax.Array:
 def euclidean_similarities(features: jax.Array) -> jax.Array:
     """Euclidean distances between all pairs of rows with their sign turned, (m, m)."""
     centred = features - jnp.mean(features, axis=0, keepdims=True)
+    scale = power_of_two(jnp.max(jnp.abs(centred)))
+    centred = centred / scale
     square = jnp.sum(centred**2, axis=1)
     product = jnp.matmul(centred, centred.T, precision=_EXACT)
     square = square[:, None] + square[None] - 2 * product
     square = jnp.where(jnp.eye(features.shape[0], dtype=bool), 0.0, square)
-    return -jnp.sqrt(jnp.maximum(square, 0.0))
+    return -scale * jnp.sqrt(jnp.maximum(square, 0.0))
 
 
 def similarity_cutoff(

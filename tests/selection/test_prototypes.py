@@ -277,3 +277,23 @@ def test_every_class_for_itself(kind):
 def test_bad_arguments(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("scale", [2.0**66, 2.0**-66])
+def test_size_of_the_features_has_no_influence(scale, rng):
+    """Also where the squares of the features are no float32 numbers."""
+    features = jnp.asarray(rng.normal(size=(40, 5)), jnp.float32)
+    valid, key = jnp.arange(40) < 35, jax.random.key(0)
+    centres = kmeans_plus_plus(key, features, valid, count=4)
+    got = kmeans_plus_plus(key, features * scale, valid, count=4)
+    np.testing.assert_allclose(got, centres * scale, rtol=1e-5)
+    for similarities, factor in (
+        (prototypes.cosine_similarities, 1.0),
+        (prototypes.euclidean_similarities, scale),
+    ):
+        np.testing.assert_allclose(
+            similarities(features * scale), similarities(features) * factor, rtol=1e-5
+        )
+    garbage = features.at[35:].set(1e30)
+    masked = kmeans_plus_plus(key, garbage, valid, count=4)
+    np.testing.assert_allclose(masked, centres, rtol=1e-5, atol=1e-6)
