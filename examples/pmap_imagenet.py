@@ -90,6 +90,9 @@ def train(
             index = index.reshape(devices, -1)
             x, y = images[index], labels[index]
             state, memory = train_step(state, memory, x, y, index)  # robustjax
+            # Devices of one CPU share its threads: two programs at once can lock each
+            # other.
+            jax.block_until_ready(state)
         # `pmap` refuses a state without arrays, as cross-entropy alone has.
         if jax.tree.leaves(memory):  # robustjax
             memory = end_epoch(memory)  # robustjax
