@@ -50,6 +50,12 @@ def main(stop: StopRequest) -> None:
     )
     if _PRESET.value:
         print(f"preset {_PRESET.value}: {PRESETS[_PRESET.value]}")
+    where = (
+        os.path.join(_RUNS.value, "active_label_correction"),
+        _NAME.value or setup.default_name(config, _PRESET.value),
+        config,
+    )
+    run_folder.check_run_folder(*where)
     study = setup.prepare(config)
     train, task = study.train, study.task
     watcher = Watcher()
@@ -57,11 +63,7 @@ def main(stop: StopRequest) -> None:
     arms = [methods.make_arm(name, study.options) for name in config.methods]
     runs = make_runs(arms, study, trainer)
 
-    folder = run_folder.open_run_folder(
-        os.path.join(_RUNS.value, "active_label_correction"),
-        _NAME.value or setup.default_name(config, _PRESET.value),
-        config,
-    )
+    folder = run_folder.open_run_folder(*where)
     print(f"{train.name}: {len(train):,} examples, {train.num_classes} classes")
     print(f"{task.description}\nrun folder {folder}")
     print(f"epochs as a {trainer.execution.loop}: {trainer.execution.reason}")

@@ -23,6 +23,7 @@ from experiments.common.inputs import load_labelled
 from experiments.common.launch import launch
 from robustjax import checks, data, methods
 from robustjax.methods.correction_loop import Arm
+from robustjax.output_paths import check_output_folder
 from robustjax.training import StopRequest
 from robustjax.training.progress import advance, progress_bar
 
@@ -79,6 +80,7 @@ def main(stop: StopRequest) -> None:
     assert config.dataset is not None
     assert config.folder is not None
     arm = _make_arm(config)
+    check_output_folder("folder", config.folder)
     dataset = load_labelled(
         config.dataset,
         config.split,

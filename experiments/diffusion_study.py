@@ -22,6 +22,7 @@ from absl import flags
 from experiments.common import config_flags, run_folder
 from experiments.common.config_flags import option
 from experiments.common.launch import launch
+from experiments.common.repeat_values import Setting
 from experiments.label_correction import diffusion_report as report
 from experiments.label_correction import setup
 from experiments.label_correction.runner import Watcher, make_runs, run_arm
@@ -84,27 +85,29 @@ def main(stop: StopRequest) -> None:
     config = config_flags.read_config(StudyConfig, PRESETS, _PRESET.value, flags.FLAGS)
     # The sweep takes the place of the preset's methods.
     config = dataclasses.replace(config, methods=())
+    where = (
+        os.path.join(_RUNS.value, "diffusion_study"),
+        _NAME.value or setup.default_name(config, _PRESET.value),
+        config,
+    )
+    run_folder.check_run_folder(*where)
     study = setup.prepare(config)
     variants = _variants(study.options.alc, config)
     watcher = Watcher()
     trainer = setup.make_trainer(study, on_epoch=watcher, stop=stop)
     runs = make_runs([arm for _, arm in variants.values()], study, trainer)
-    folder = run_folder.open_run_folder(
-        os.path.join(_RUNS.value, "diffusion_study"),
-        _NAME.value or setup.default_name(config, _PRESET.value),
-        config,
-    )
+    folder = run_folder.open_run_folder(*where)
     print(f"{study.title}\nrun folder {folder}")
     log = MetricLog(folder)
     neighbors, _ = graph.nearest_neighbors(trainer.points(), config.neighbors)
-    rows = []
+    settings: list[Setting] = []
     for (variant, _), run in zip(variants.values(), runs, strict=True):
         result = run_arm(run, study, folder, log, watcher, stop)
-        rows += report.measure(variant, result, study, neighbors)
+        settings += report.measure(variant, result, study, neighbors)
         # The variants so far can be looked at while the others run.
-        report.write(folder, rows, study.title)
+        report.write(folder, settings, study.title)
     log.close()
-    print(f"\n{report.table(rows)}")
+    print(f"\n{report.table(report.summarize(settings))}")
     print(f"\nplot: {folder / 'study.png'}   table: {folder / 'study.csv'}")
 
 

@@ -14,7 +14,6 @@ the score (low means suspicious) and whether it counts as an issue.
 from __future__ import annotations
 
 import dataclasses
-import pathlib
 from typing import Any
 
 import jax
@@ -27,7 +26,9 @@ from experiments.common.config_flags import option
 from experiments.common.inputs import load_labelled
 from experiments.common.launch import launch
 from robustjax import checks, data, methods, scores
+from robustjax.files import atomic_file
 from robustjax.methods.cross_validation import cross_validated_probabilities
+from robustjax.output_paths import check_output_file
 from robustjax.training import StopRequest
 from robustjax.training.metrics import write_csv
 from robustjax.training.progress import advance, progress_bar
@@ -81,10 +82,17 @@ def _check(config: IssuesConfig) -> None:
             raise ValueError(f"{name}: got nothing, expected --{name}=…")
     checks.one_of("method", config.method, scores.QUALITY_METHODS)
     checks.one_of("filter_by", config.filter_by, scores.FILTERS)
-    for name in ("out", "save_pred_probs"):
-        path = getattr(config, name)
-        if path is not None and not pathlib.Path(path).absolute().parent.is_dir():
-            raise ValueError(f"{name}: the folder of {path!r} does not exist")
+    inputs = {name: getattr(config, name) for name in ("dataset", "labels")}
+    assert config.out is not None
+    check_output_file(
+        "out", config.out, inputs={**inputs, "pred_probs": config.pred_probs}
+    )
+    if config.save_pred_probs is not None:
+        check_output_file(
+            "save_pred_probs",
+            config.save_pred_probs,
+            inputs={**inputs, "out": config.out},
+        )
     if config.save_pred_probs is not None and config.pred_probs is not None:
         raise ValueError("save_pred_probs: there is nothing to save with --pred_probs")
     # What the flags do to two examples they do to many: the rest of the checks.
@@ -191,7 +199,7 @@ def main(stop: StopRequest) -> None:
         probabilities = _train(config, dataset, stop)
     if config.save_pred_probs is not None:
         # An open file: given a name, NumPy may add to it.
-        with open(config.save_pred_probs, "wb") as file:
+        with atomic_file(config.save_pred_probs) as file:
             np.savez(file, pred_probs=probabilities, ids=dataset.ids)
     quality, issues = _judge(config, dataset.labels, probabilities)
     suggested = probabilities.argmax(axis=1)

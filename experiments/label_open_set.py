@@ -34,13 +34,16 @@ from experiments.open_set.own_pool import (
 )
 from experiments.presets.open_set_active_learning import PRESETS, OpenSetConfig
 from robustjax import checks
+from robustjax.methods.exchange_folder import check_folder
 from robustjax.methods.open_set_exchange import (
     OOD_NAME,
     OpenSetExchange,
     check_batch,
     check_class_names,
+    exchange_purpose,
 )
 from robustjax.methods.open_set_round import SKIPPED
+from robustjax.output_paths import check_output_folder
 from robustjax.training import StopRequest
 
 config_flags.define_flags(LabelOpenSetConfig)
@@ -69,6 +72,9 @@ def main(stop: StopRequest) -> None:
     training = OpenSetConfig(**{**PRESETS[config.preset], **shared})
     setup.check(training)
     strategy = strategy_of(config)
+    assert config.folder is not None
+    # Before anything is loaded.
+    check_output_folder("folder", config.folder)
     inputs, ids = load_pool(config)
     known = known_labels(config, inputs, ids)
     check_batch(config.batch, known)
@@ -76,7 +82,25 @@ def main(stop: StopRequest) -> None:
     classifier = Classifiers(training, k, inputs, stop).of(
         inputs, kind_of(strategy.wants)
     )
-    assert config.folder is not None
+    settings = {
+        name: value
+        for name, value in dataclasses.asdict(training).items()
+        if name not in ("data_dir", "options")
+    }
+    # Before embeddings are trained, which can take hours.
+    check_output_folder("folder", f"{config.folder}_embeddings")
+    with errors_name_flags(known_labels="known", strategy="options"):
+        purpose = exchange_purpose(
+            inputs,
+            config.classes,
+            strategy,
+            batch=config.batch,
+            ids=ids,
+            known_labels=known,
+            settings=settings,
+            seed=config.seed,
+        )
+        check_folder(pathlib.Path(config.folder), purpose)
     with errors_name_flags(strategies="strategy"):
         embeddings = load_embeddings(
             training,
@@ -98,11 +122,7 @@ def main(stop: StopRequest) -> None:
             ids=ids,
             known_labels=known,
             embeddings=embeddings,
-            settings={
-                name: value
-                for name, value in dataclasses.asdict(training).items()
-                if name not in ("data_dir", "options")
-            },
+            settings=settings,
             seed=config.seed,
         )
     pending = exchange.advance()

@@ -77,6 +77,12 @@ def main(stop: StopRequest) -> None:
     """Trains, writes the features, and says what they are worth."""
     config = config_flags.read_config(FeatureConfig, {}, None, flags.FLAGS)
     checks.at_least("epochs", config.epochs, 1)
+    where = (
+        os.path.join(_RUNS.value, "learn_features"),
+        _NAME.value or pathlib.Path(config.dataset).stem,
+        config,
+    )
+    run_folder.check_run_folder(*where)
     train, test = load_splits(
         config.dataset,
         config.train_split,
@@ -99,11 +105,7 @@ def main(stop: StopRequest) -> None:
         projection=config.projection,
         augment=data.simclr_augmentation(flip=config.flip),
     )
-    folder = run_folder.open_run_folder(
-        os.path.join(_RUNS.value, "learn_features"),
-        _NAME.value or pathlib.Path(config.dataset).stem,
-        config,
-    )
+    folder = run_folder.open_run_folder(*where)
     print(f"{train.name}: {len(train):,} images\nrun folder {folder}")
     print(f"epochs as a {execution.loop}: {execution.reason}")
     log = MetricLog(folder)

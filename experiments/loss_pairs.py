@@ -36,6 +36,7 @@ from robustjax import checks, corruption
 from robustjax.data import Dataset
 from robustjax.files import write_atomically
 from robustjax.models import MLP
+from robustjax.output_paths import check_output_folder
 from robustjax.training import Program, StopRequest, choose_execution, fit, supervised
 
 NOISE_RATE, HIDDEN, BATCH, Q = 0.5, (128,), 128, 0.7
@@ -195,6 +196,7 @@ def main(stop: StopRequest) -> None:
     ):
         for value in flag.value:
             checks.one_of(flag.name, value, known)
+    check_output_folder("out_dir", _OUT.value)
     train, test = load_splits(
         "mnist",
         f"train[:{_EXAMPLES.value}]",

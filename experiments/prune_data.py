@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import pathlib
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -32,6 +31,8 @@ from experiments.common.array_files import read_array
 from experiments.common.config_flags import option
 from experiments.common.launch import launch
 from robustjax import checks, scores, selection
+from robustjax.data.names import check_text
+from robustjax.output_paths import check_output_file
 from robustjax.selection.greedy import Progress, budget_from_fraction
 from robustjax.training import StopRequest
 from robustjax.training.metrics import write_csv
@@ -116,8 +117,8 @@ def _check(config: PruneConfig) -> tuple[str, dict[str, Any]]:
         balance = selection.check_pruning(
             config.method, balance=shares[config.balanced], options=options
         )
-    if not pathlib.Path(config.out).absolute().parent.is_dir():
-        raise ValueError(f"out: the folder of {config.out!r} does not exist")
+    inputs = {name: getattr(config, name) for name in (*_INPUTS, "ids")}
+    check_output_file("out", config.out, inputs=inputs)
     return balance, options
 
 
@@ -129,8 +130,11 @@ def _read(config: PruneConfig) -> tuple[dict[str, np.ndarray], np.ndarray | None
     }
     if arrays:
         checks.same_length(**arrays)
-    ids = arrays.pop("ids", None)
-    return arrays, None if ids is None else checks.unique_ids("ids", ids)
+    if "ids" not in arrays:
+        return arrays, None
+    ids = checks.unique_ids("ids", arrays.pop("ids"))
+    check_text("ids", ids)
+    return arrays, ids
 
 
 def _duration(seconds: float) -> str:

@@ -21,12 +21,15 @@ from absl import flags
 from experiments.common.launch import launch
 from experiments.common.tables import text_table
 from robustjax import scores
+from robustjax.output_paths import check_output_file
 from robustjax.training import StopRequest
+from robustjax.training.metrics import write_csv
 
 _FOLDER = flags.DEFINE_string(
     "folder", None, "Where the files are; $ROBUSTJAX_DATA/label_errors if set."
 )
 _TOP = flags.DEFINE_integer("top", 100, "Lowest scores that are counted.")
+_OUT = flags.DEFINE_string("out", None, "Also write what is counted to this CSV file.")
 
 DATASETS = ("mnist", "cifar10")
 _VOTES = 3
@@ -56,7 +59,7 @@ def count_found(
 
 
 def main(stop: StopRequest) -> None:
-    """Prints a table per data set."""
+    """Prints a table per data set, and writes one file of all if asked to."""
     del stop
     root = os.environ.get("ROBUSTJAX_DATA")
     default = None if root is None else os.path.join(root, "label_errors")
@@ -64,6 +67,9 @@ def main(stop: StopRequest) -> None:
     if given is None or not pathlib.Path(given).is_dir():
         raise ValueError(f"folder: got {given!r}, expected the folder of the files")
     folder = pathlib.Path(given)
+    counts: list[dict[str, object]] = []
+    if _OUT.value is not None:
+        check_output_file("out", _OUT.value)
     for name in DATASETS:
         probabilities = np.load(folder / f"{name}_test_set_pyx.npy")
         labels = np.load(folder / f"{name}_test_set_original_labels.npy").astype(int)
@@ -72,6 +78,18 @@ def main(stop: StopRequest) -> None:
         print(f"\n{name}: {len(errors)} verified errors among {len(labels):,} labels")
         header = ["rule", "named", "verified"]
         print(text_table(header, [[r, str(n), str(v)] for r, n, v in rows]))
+        counts += [
+            {
+                "dataset": name,
+                "rule": rule,
+                "named": named,
+                "verified": verified,
+                "all_verified": len(errors),
+            }
+            for rule, named, verified in rows
+        ]
+    if _OUT.value is not None:
+        write_csv(_OUT.value, counts)
 
 
 if __name__ == "__main__":

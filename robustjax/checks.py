@@ -14,6 +14,13 @@ from typing import Any
 import jax
 import numpy as np
 
+from robustjax import arrays
+
+# Labels far beyond their number are ids, not class indices; what is as long as the
+# number of classes must not fill the memory.
+_MOST_CLASSES = 2**20
+_CLASSES_PER_LABEL = 16
+
 
 def is_traced(value: Any) -> bool:
     """Whether any leaf of `value` is a JAX tracer (so its value is not known)."""
@@ -81,7 +88,7 @@ def finite(name: str, array: Any) -> None:
     """Raises `ValueError` naming the first row that holds a NaN or an infinity."""
     array = np.asarray(array)
     # NumPy does not know that bfloat16 is a float; JAX does.
-    if not jax.dtypes.issubdtype(array.dtype, np.inexact):
+    if not jax.dtypes.issubdtype(array.dtype, np.inexact) or not array.size:
         return
     rows = array.reshape(array.shape[0], -1) if array.ndim else array.reshape(1, 1)
     # The sum of a row is finite whenever the row is, short of overflow, and takes
@@ -113,10 +120,10 @@ def labels(
 
     Raises:
       ValueError: for float or NaN labels, a wrong rank, a label outside
-        `0 … num_classes - 1`, or (if asked for) an empty class.
+        `0 … num_classes - 1`, (if asked for) an empty class, or, where the number of
+        classes is not given, a label that makes it absurdly large.
     """
-    array = np.asarray(values)
-    rank(name, array, 1)
+    array = arrays.numbers(name, values, 1)
     if array.size == 0:
         raise ValueError(f"{name}: got no labels, expected at least one")
     if not np.issubdtype(array.dtype, np.integer):
@@ -124,7 +131,17 @@ def labels(
         if np.issubdtype(array.dtype, np.floating) and np.isnan(array).any():
             found += f" with NaN at row {int(np.flatnonzero(np.isnan(array))[0])}"
         raise ValueError(f"{name}: got {found}, expected integer class indices")
-    top = int(array.max()) + 1 if num_classes is None else num_classes
+    if num_classes is None:
+        row = int(array.argmax())
+        top = int(array[row]) + 1
+        if top > max(_MOST_CLASSES, _CLASSES_PER_LABEL * array.size):
+            raise ValueError(
+                f"{name}: got {array[row]} at row {row} of {array.size}, expected "
+                "class indices 0 … C - 1; number ids by np.unique(…, "
+                "return_inverse=True)"
+            )
+    else:
+        top = num_classes
     outside = np.flatnonzero((array < 0) | (array >= top))
     if outside.size:
         row = int(outside[0])
@@ -133,14 +150,22 @@ def labels(
             f"row {row}), expected 0 … {top - 1}"
         )
     if need_every_class:
-        empty = np.flatnonzero(np.bincount(array, minlength=top) == 0)
-        if empty.size:
-            shown = ", ".join(map(str, empty[:5])) + (" …" if empty.size > 5 else "")
-            raise ValueError(
-                f"{name}: class(es) {shown} have no example, expected every one of "
-                f"the {top} classes to occur"
-            )
+        _need_every_class(name, array, top)
     return array.astype(np.int32)
+
+
+def _need_every_class(name: str, labels: np.ndarray, num_classes: int) -> None:
+    present = np.unique(labels)
+    missing = num_classes - present.size
+    if missing:
+        # The first few that are absent lie within the first few numbers more.
+        few = np.arange(min(num_classes, present.size + 6))
+        empty = np.setdiff1d(few, present)[:5]
+        shown = ", ".join(map(str, empty)) + (" …" if missing > 5 else "")
+        raise ValueError(
+            f"{name}: class(es) {shown} have no example, expected every one of "
+            f"the {num_classes} classes to occur"
+        )
 
 
 def unique_ids(name: str, ids: Any) -> np.ndarray:

@@ -2,34 +2,79 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import pathlib
 import uuid
+from collections.abc import Iterator
+from typing import IO
 
 import numpy as np
 
 _CHUNK_ROWS = 4096
 
+# What file managers, notebooks and servers leave in folders, in lower case.
+_SYSTEM_NAMES = frozenset(
+    (
+        *(".ds_store", "__macosx", ".spotlight-v100", ".trashes", ".fseventsd"),
+        *(".temporaryitems", ".appledouble", "icon\r", ".directory"),
+        *("thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin"),
+        *("system volume information", "lost+found", "@eadir", "#recycle"),
+        *(".ipynb_checkpoints", "__pycache__"),
+    )
+)
+# AppleDouble files, locks of office programs and of network shares.
+_SYSTEM_PREFIXES = ("._", "~$", ".~lock.", ".nfs", ".smbdelete")
+
+
+def is_system_entry(name: str) -> bool:
+    """Whether a file or folder is one that a system puts beside people's own."""
+    name = name.lower()
+    return name in _SYSTEM_NAMES or name.startswith(_SYSTEM_PREFIXES)
+
+
+@contextlib.contextmanager
+def atomic_file(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
+    """Opens a file for writing that appears under its name only when complete.
+
+    A reader sees the old or the new file, never half; after an error, the old one.
+    Several processes may write the same file; the last one wins. Where the path is a
+    symbolic link, the file that it points to is written, and the link stays.
+
+    Args:
+      path: the file; its folder must exist.
+
+    Yields:
+      The open file, for bytes.
+    """
+    target = pathlib.Path(os.path.realpath(path))
+    partial = partial_path(target)
+    try:
+        with open(partial, "wb") as file:
+            yield file
+        os.replace(partial, target)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def partial_path(path: pathlib.Path) -> pathlib.Path:
+    """Another name in the file's folder, for as long as it is incomplete."""
+    return path.with_name(f"{path.name}.{uuid.uuid4().hex}.partial")
+
 
 def write_atomically(path: str | os.PathLike[str], content: str | bytes) -> None:
     """Writes a file so that a reader sees the old or the new one, never half.
 
-    Several processes may write the same file; the last one wins.
+    See `atomic_file`.
 
     Args:
       path: the file; its folder must exist.
       content: text, written as UTF-8, or bytes.
     """
-    path = pathlib.Path(path)
-    partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}.partial")
-    try:
-        partial.write_bytes(
-            content.encode("utf-8") if isinstance(content, str) else content
-        )
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    raw = content.encode("utf-8") if isinstance(content, str) else content
+    with atomic_file(path) as file:
+        file.write(raw)
 
 
 def digest_of(*arrays: np.ndarray) -> str:

@@ -30,6 +30,14 @@ batch = {{"index": rows, "label": rows % 3, "mask": rows >= 0}}
 terms, state = tx.update(rj.start(batch), state, batch, logits=jnp.ones((4, 3)))
 print(float(rj.reduce(terms)))
 from robustjax import corruption, graph, losses, scores, selection, transforms
+for room in ("methods", "models", "training"):
+    try:
+        getattr(rj, room)
+    except ModuleNotFoundError as error:
+        assert "pip install 'robustjax[experiments]'" in str(error), error
+        assert f"robustjax.{{room}} needs " in str(error), error
+    else:
+        raise AssertionError(room)
 """
 
 
@@ -53,6 +61,7 @@ def test_import_alone_loads_only_the_transforms():
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == [
         "_version",
+        "arrays",
         "checks",
         "losses",
         "transforms",

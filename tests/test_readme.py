@@ -1,100 +1,172 @@
-"""The README's code, run as it stands."""
+"""The code of README and docs, run as it stands, page by page."""
 
 from __future__ import annotations
 
+import functools
 import pathlib
 import re
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
-import robustjax
 from robustjax import data
+from tests.printed_tables.pages import printed_tables
 
-README = pathlib.Path(__file__).parents[1] / "README.md"
-
-
-def _blocks():
-    return re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
-
-
-def _block(containing):
-    (found,) = (block for block in _blocks() if containing in block)
-    return found
+ROOT = pathlib.Path(__file__).parents[1]
+PAGES = {
+    path.name: path
+    for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+}
 
 
-def test_the_import_example_has_five_lines_and_trains():
-    first, loop, *_ = _blocks()
-    assert len([line for line in first.splitlines() if line.strip()]) == 5
+def blocks(page: str) -> list[str]:
+    """The Python blocks of a page, in order; a later one may use an earlier one's."""
+    return re.findall(r"```python\n(.*?)```", PAGES[page].read_text(), re.DOTALL)
 
+
+def run(page: str, names: dict) -> dict:
+    for number, block in enumerate(blocks(page)):
+        exec(compile(block, f"{page}, block {number + 1}", "exec"), names)
+    return names
+
+
+@functools.cache
+def digits(count: int, split: str = "train") -> data.Dataset:
+    return data.take(data.load("digits", split), np.arange(count))
+
+
+def check_readme():
+    names = {
+        "index": jnp.arange(8),
+        "labels": jnp.arange(8),
+        "logits": jnp.zeros((8, 10)),
+    }
+    names = run("README.md", names)
+    np.testing.assert_allclose(names["loss"], np.log(10) + 3 * np.log(1 - 0.03), 1e-5)
+    assert len(jax.tree.leaves(names["state"].rows)[0]) == 50_000
+
+
+def trained(first, loop):
+    """Accuracy on clean digits after the loop, half of the labels being wrong.
+
+    With the names that the code has by then.
+    """
+    train, test = digits(1000), digits(350, "test")
     rng = np.random.default_rng(0)
-    x = rng.normal(size=(640, 4)).astype(np.float32)
-    labels = (x[:, 0] > 0).astype(np.int32)
+    labels = (train.labels + (rng.random(1000) < 0.5) * rng.integers(1, 10, 1000)) % 10
+    inputs, unseen = (d.inputs.reshape(-1, 64) / 255 for d in (train, test))
 
     def batches():
-        for index in np.split(rng.permutation(640), 20):
-            yield {"index": index, "label": labels[index], "x": x[index]}
+        for index in rng.permutation(1000).reshape(20, 50):
+            yield {"index": index, "label": labels[index], "x": inputs[index]}
 
+    def apply(params, x):
+        for weights in params[:-1]:
+            x = jax.nn.relu(x @ weights)
+        return x @ params[-1]
+
+    shapes = ((64, 256), (256, 256), (256, 10))
+    params = [rng.normal(size=s).astype("f4") * (2 / s[0]) ** 0.5 for s in shapes]
+    batch = next(batches())
     names = {
-        "batch": {"index": jnp.arange(8), "label": jnp.arange(8)},
-        "logits": jnp.zeros((8, 10)),
-        "params": jnp.zeros((4, 10)),
-        "apply": lambda params, x: x @ params,
+        "index": batch["index"],
+        "labels": batch["label"],
+        "logits": jnp.asarray(apply(params, batch["x"])),
+        "params": params,
+        "apply": apply,
         "batches": batches,
+        "epochs": 40,
     }
     exec(first, names)
-    assert np.isfinite(names["loss"])
     exec(loop, names)
-    predicted = np.argmax(x @ names["params"], axis=1)
-    assert (predicted == labels).mean() > 0.95
-    weights = jax.tree.leaves(names["state"].rows)[0]
-    assert len(weights) == 50_000
+    predicted = np.argmax(apply(names["params"], unseen), axis=1)
+    return (predicted == test.labels).mean(), names
 
 
-def test_the_library_call_for_curators():
-    digits = data.take(data.load("digits", "train"), np.arange(200))
-    rng = np.random.default_rng(0)
-    noisy = np.where(rng.random(200) < 0.3, rng.integers(0, 10, 200), digits.labels)
-    names = {
-        "features": digits.inputs,
-        "noisy_labels": noisy,
-        "names": [f"image {i}" for i in range(200)],
-        "truth": {f"image {i}": label for i, label in enumerate(digits.labels)},
-    }
-    exec(_block("correct_labels("), names)
-    corrected = names["corrected"]
-    asked = corrected.queried
-    np.testing.assert_array_equal(corrected.labels[asked], digits.labels[asked])
-    assert len(set(asked.tolist())) == 60
+def check_import():
+    first, loop, *others = blocks("import.md")
+    assert first == blocks("README.md")[0]
+    assert len([line for line in first.splitlines() if line.strip()]) == 5
+    plain = re.sub(r"rj\.chain\(.*\)", "rj.ce()", first)
+    assert "elr" not in plain
+    (ours, names), (theirs, _) = trained(first, loop), trained(plain, loop)
+    assert ours > theirs + 0.1, (ours, theirs)
+    assert ours > 0.85
+    # What comes after the loop may use whatever the loop has left.
+    for number, block in enumerate(others):
+        exec(compile(block, f"import.md, block {number + 3}", "exec"), names)
+    # The steps of the page for many devices, eight of which there are here.
+    batch = next(names["batches"]())
+    batch = {key: leaf[:40] for key, leaf in batch.items()}
+    each = {key: leaf.reshape(8, 5, *leaf.shape[1:]) for key, leaf in batch.items()}
+    params, state = names["params"], names["state"]
+    want, after = names["rj"].value(
+        names["tx"],
+        state,
+        names["apply"](params, batch["x"]),
+        batch["label"],
+        batch["index"],
+    )
+    grads, copies = names["mapped"](params, state, each)
+    got, replicated = names["sharded_step"](params, state, batch)
+    np.testing.assert_allclose(got, want, rtol=1e-5)
+    for ours, theirs, mine in zip(
+        *(jax.tree.leaves(s.rows) for s in (copies, replicated, after))
+    ):
+        for copy in (*ours, theirs):
+            np.testing.assert_allclose(copy, mine, atol=1e-6)
+    assert jax.tree.all(jax.tree.map(lambda g: np.isfinite(g).all(), grads))
 
 
-def test_the_recipe_and_the_label_issues():
-    digits = data.take(data.load("digits", "train"), np.arange(200))
-    names = {"images": digits.inputs, "given_labels": digits.labels}
-    exec(_block("RecipeProgram("), names)
+def check_noisy_labels():
+    train = digits(200)
+    names = {"images": train.inputs, "given_labels": train.labels}
+    names = run("noisy_labels.md", names)
     assert names["logits"].shape == (200, 10)
+    assert (names["logits"].argmax(axis=1) == train.labels).mean() > 0.2
 
-    rng = np.random.default_rng(0)
-    probabilities = 0.9 * np.eye(10)[digits.labels] + 0.01
-    labels = digits.labels.copy()
+
+def check_label_issues():
+    labels, rng = digits(200).labels.copy(), np.random.default_rng(0)
+    probabilities = 0.9 * np.eye(10)[labels] + 0.01
     labels[::20] = (labels[::20] + 1 + rng.integers(0, 9, 10)) % 10
-    names = {"labels": labels, "pred_probs": probabilities}
-    exec(_block("find_label_issues("), names)
+    names = run("label_issues.md", {"labels": labels, "pred_probs": probabilities})
     assert set(names["worst_first"]) == set(range(0, 200, 20))
     assert names["quality"][::20].max() < 0.1
 
 
-def test_taufe_and_the_pruned_subset():
+def check_label_correction():
+    whole, rng = digits(200), np.random.default_rng(0)
+    names = {
+        "features": whole.inputs,
+        "noisy_labels": np.where(
+            rng.random(200) < 0.3, rng.integers(0, 10, 200), whole.labels
+        ),
+        "names": [f"image {i}" for i in range(200)],
+        "truth": {f"image {i}": label for i, label in enumerate(whole.labels)},
+    }
+    corrected = run("label_correction.md", names)["corrected"]
+    asked = corrected.queried
+    np.testing.assert_array_equal(corrected.labels[asked], whole.labels[asked])
+    assert len(set(asked.tolist())) == 60
+
+
+def check_unlearning():
+    import robustjax
+
     names = {
         "rj": robustjax,
         "batch": {"index": jnp.arange(8), "label": jnp.arange(8)},
         "logits": jnp.zeros((8, 10)),
         "ood_features": jnp.full((4, 5), 2.0),
     }
-    exec(_block("rj.taufe("), names)
+    names = run("unlearning.md", names)
     np.testing.assert_allclose(names["loss"], np.log(10) + 0.1 * 4, rtol=1e-6)
 
+
+def check_pruning():
     rng = np.random.default_rng(0)
     probabilities = rng.dirichlet(np.ones(10), 200)
     names = {
@@ -102,21 +174,105 @@ def test_taufe_and_the_pruned_subset():
         "probabilities": probabilities,
         "labels": probabilities.argmax(1),
     }
-    exec(_block("selection.select("), names)
-    assert len(set(names["kept"].indices.tolist())) == 40
+    kept = run("pruning.md", names)["kept"]
+    assert len(set(kept.indices.tolist())) == 40
 
 
-def test_the_open_set_loop():
-    digits = data.take(data.load("digits", "train"), np.arange(300))
-    truth = np.minimum(digits.labels, 4)
+def check_open_set():
+    whole = digits(300)
+    truth = np.minimum(whole.labels, 4)
     names = {
-        "pool_inputs": digits.inputs,
+        "pool_inputs": whole.inputs,
         "truth": truth,
         "first_rows": np.arange(30),
         "first_answers": truth[:30],
     }
-    exec(_block("OpenSetRun("), names)
+    names = run("open_set_active_learning.md", names)
     asked = names["labels"] >= 0
     np.testing.assert_array_equal(names["labels"][asked], truth[asked])
     assert 30 + 3 * 20 <= asked.sum() <= 30 + 3 * 40
     assert names["fitted"] is not None
+
+
+CHECKS = {
+    "README.md": check_readme,
+    "import.md": check_import,
+    "noisy_labels.md": check_noisy_labels,
+    "label_issues.md": check_label_issues,
+    "label_correction.md": check_label_correction,
+    "unlearning.md": check_unlearning,
+    "pruning.md": check_pruning,
+    "open_set_active_learning.md": check_open_set,
+}
+
+
+@pytest.mark.parametrize("page", [name for name in PAGES if blocks(name)])
+def test_the_code_of_a_page_runs(page):
+    assert page in CHECKS, f"nothing runs the code of {page}"
+    CHECKS[page]()
+
+
+def test_the_readme_is_short_and_its_links_lead_somewhere():
+    assert len(PAGES["README.md"].read_text().splitlines()) <= 150
+    for page in PAGES.values():
+        for link in re.findall(r"\]\(([^)#]+)", page.read_text()):
+            assert (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+def test_the_transforms_of_the_table_exist():
+    import robustjax
+
+    text = PAGES["import.md"].read_text()
+    table = next(printed_tables(text))
+    listed = {
+        name for row in table.cells[1:] for name in re.findall("`(\\w+)`", row[1])
+    }
+    for name in listed | {"only_where", "rowwise", "aggregate_weighted"}:
+        assert callable(getattr(robustjax, name)), name
+    heads = {"ce", "mae", "gce", "nce", "nfl", "ngce", "sop", "symmetric_ce"}
+    assert listed >= heads | {"elr", "alpha_weights", "small_loss", "taufe"}
+
+
+def test_commands_are_modules_with_the_flags_that_are_shown():
+    """Every `python -m experiments.…` of a page, and every flag in it."""
+    wrong, seen = [], 0
+    for page in PAGES.values():
+        text = re.sub(r"\\\n\s*", "", page.read_text())
+        text = re.sub(r"\s*\n\s*(?=--)", " ", text)
+        commands = re.findall(r"python -m (experiments(?:\.\w+)+)([^`\n#]*)", text)
+        # Tables that say in their header what their commands begin with.
+        for table in printed_tables(text):
+            start = re.fullmatch(r".*`python -m (.*)…`\)?", table.cells[0][-1])
+            for row in table.cells[1:] if start else ():
+                for command in re.findall("`(.*?)`", row[-1]):
+                    module, _, flags = command.partition(" ")
+                    commands.append((start[1] + module, flags))
+        for module, flags in commands:
+            path = ROOT / module.replace(".", "/")
+            if path.is_dir():
+                continue
+            path = path.with_suffix(".py")
+            if not path.exists():
+                wrong.append((page.name, module))
+                continue
+            sources = _sources(path)
+            seen += 1
+            wrong += [
+                (page.name, module, flag)
+                for flag in re.findall(r"--(\w+)", flags)
+                if not re.search(
+                    rf'"{flag}"|\b{flag}:|\b{flag.removeprefix("no")}: bool', sources
+                )
+            ]
+    assert not wrong
+    assert seen > 40
+
+
+def _sources(path: pathlib.Path) -> str:
+    """A launcher with the modules of its study and presets."""
+    text = path.read_text()
+    parts = re.findall(r"from (experiments\.[\w.]+) import", text)
+    files = {path, ROOT / "experiments/common/launch.py"}
+    for part in parts:
+        files.add(ROOT / (part.replace(".", "/") + ".py"))
+    return "\n".join(file.read_text() for file in files if file.exists())

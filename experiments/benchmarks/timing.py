@@ -20,10 +20,23 @@ from experiments.common.run_folder import versions
 from experiments.common.tables import text_table
 from robustjax import checks
 from robustjax.files import write_atomically
+from robustjax.output_paths import check_output_folder
 
 OUT_DIR = flags.DEFINE_string(
     "out_dir", "runs/benchmarks", "Where the results go, as <benchmark>.json."
 )
+
+
+def _can_be_written(folder: str) -> bool:
+    try:
+        check_output_folder("out_dir", folder)
+    except ValueError as error:
+        raise flags.ValidationError(str(error)) from None
+    return True
+
+
+# When flags are read: benchmarks take minutes before they write.
+flags.register_validator("out_dir", _can_be_written)
 
 # What our code is compared with; its version belongs to the result where installed.
 _PEERS = (

@@ -3,32 +3,10 @@
 from __future__ import annotations
 
 import pathlib
-import zipfile
 
 import numpy as np
 
-
-def read_arrays(path: str | pathlib.Path, name: str) -> dict[str, np.ndarray]:
-    """Reads the arrays of a file by name.
-
-    Args:
-      path: an `.npy` file, whose array is then called `name`, or an `.npz` file.
-      name: what the file is wanted for.
-
-    Raises:
-      ValueError: a file that cannot be read.
-    """
-    try:
-        with open(path, "rb") as raw:
-            loaded = np.load(raw, allow_pickle=False)
-            if isinstance(loaded, np.ndarray):
-                return {name: loaded}
-            return {key: loaded[key] for key in loaded.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        reason = getattr(error, "strerror", None) or "it holds no plain arrays"
-        raise ValueError(
-            f"{name}: cannot read {str(path)!r} as .npy or .npz: {reason}"
-        ) from None
+from robustjax.data.array_files import read_arrays as read_arrays
 
 
 def lacks(path: str | pathlib.Path, name: str, arrays: dict[str, np.ndarray]) -> str:

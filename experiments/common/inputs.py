@@ -7,6 +7,7 @@ import os
 import pathlib
 
 from robustjax import checks, data, models
+from robustjax.output_paths import check_output_folder
 from robustjax.training import choose_execution
 from robustjax.training.progress import progress_bar
 
@@ -96,6 +97,7 @@ class FeatureOptions:
             )
         checks.at_least("feature_image_size", self.image_size, 0)
         checks.at_least("feature_batch_size", self.batch_size, 1)
+        check_output_folder("feature_cache", self.cache_dir)
 
 
 def to_features(

@@ -23,8 +23,9 @@ _TERMINATED = 143
 def launch(main: Callable[[StopRequest], None]) -> None:
     """Runs a launcher's main function under absl.
 
-    Bad arguments end in one line on standard error and exit status 2, divergence in
-    status 1, and a stop by SIGTERM in status 143 with a hint on how to continue.
+    Bad arguments end in one line on standard error and exit status 2, divergence and
+    files that can no longer be read or written in status 1, and a stop by SIGTERM in
+    status 143 with a hint on how to continue.
     """
 
     def run(argv: list[str]) -> None:
@@ -41,6 +42,12 @@ def launch(main: Callable[[StopRequest], None]) -> None:
             sys.exit(_TERMINATED)
         except (NonFiniteLossError, CheckpointError) as error:
             print(f"error: {error}", file=sys.stderr)
+            sys.exit(1)
+        except OSError as error:
+            if error.filename is None or error.strerror is None:
+                raise
+            # What was checked at the start can change in hours: a disk fills up.
+            print(f"error: {error.filename!r}: {error.strerror}", file=sys.stderr)
             sys.exit(1)
         except (ValueError, ImportError) as error:
             if not _is_ours(error):

@@ -25,6 +25,14 @@ MODELS = (
 )
 
 
+# Who is redrawn, in words.
+_COUNTED = {
+    "exact": "exactly so many",
+    "exact_per_class": "so many of each class",
+    "bernoulli": "each drawn by itself",
+}
+
+
 class NoisyTask(NamedTuple):
     """Training labels of every repeat.
 
@@ -153,9 +161,11 @@ def make_noise(
     else:
         corrupt = _corruption(model, dataset, rate, include_true, scope, count)
         labels = np.asarray(jax.vmap(corrupt)(keys))
-        nominal = f"{model} noise, {rate:.0%} of the labels redrawn"
+        nominal = f"{model} noise, {100 * rate:g}% of the labels redrawn"
         if model in ("uniform", "symmetric"):
             nominal += " (true class allowed)" if include_true else " (never true)"
+        if model != "instance":
+            nominal += f", {_COUNTED[count]}"
     labels = checks.labels("labels", labels.ravel(), classes).reshape(labels.shape)
     is_noisy = labels != true[None]
     description = f"{nominal}; {is_noisy.mean():.2%} of the labels are wrong"

@@ -12,7 +12,7 @@ import optax
 from robustjax import checks, methods
 
 OPTIMIZERS = ("sgd", "adam", "co_teaching")
-SCHEDULES = ("constant", "cosine", "steps", "one_cycle")
+SCHEDULES = ("constant", "cosine", "warm_restarts", "steps", "one_cycle")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,9 +23,12 @@ class OptimizerOptions:
       name: "sgd" (with momentum), "adam", or "co_teaching": Adam whose rate and
         momentum fall late, with a schedule of its own.
       learning_rate: its highest value.
-      schedule: "constant"; "cosine" down to `final_factor` of it; "steps", times
-        `drop_factor` at every epoch of `drop_epochs`; "one_cycle", linearly up for a
-        fifth of the time and down to zero.
+      schedule: "constant"; "cosine" down to `final_factor` of it; "warm_restarts", such
+        a cosine anew every `restart_epochs` epochs (SGDR: Loshchilov and Hutter, 2017,
+        without growing periods); "steps", times `drop_factor` at every epoch of
+        `drop_epochs`; "one_cycle", linearly up for a fifth of the time and down to
+        zero. Cosines fall from step to step; public code often holds the rate of an
+        epoch's beginning for the whole epoch.
       momentum: of SGD.
       nesterov: of SGD.
       weight_decay: coupled (added to the gradient), as in PyTorch's SGD.
@@ -34,6 +37,9 @@ class OptimizerOptions:
       final_factor: see `schedule`.
       clip_norm: of the whole gradient (of both networks, where there are two); 0
         does not clip.
+      restart_epochs: see `schedule`.
+      decay_from_epoch: of "co_teaching", the first epoch, counted from 1, of the
+        fall; 0 is at 0.4 of the epochs, the published 80 of 199.
     """
 
     name: str
@@ -46,17 +52,25 @@ class OptimizerOptions:
     drop_factor: float
     final_factor: float
     clip_norm: float
+    restart_epochs: int
+    decay_from_epoch: int = 0
 
     @classmethod
     def of(cls, config: Any, **changes: Any) -> OptimizerOptions:
         """The optimiser's part of a launcher's flags.
 
         Args:
-          config: a configuration with `optimizer` and the fields of this class.
+          config: a configuration with `optimizer` and the fields of this class; those
+            with a default may be missing.
           **changes: fields that it has otherwise, or under another name.
         """
         names = {field.name for field in dataclasses.fields(cls)} - {"name", *changes}
-        values = {name: getattr(config, name) for name in names}
+        optional = {"decay_from_epoch"}
+        values = {
+            name: getattr(config, name)
+            for name in names
+            if name not in optional or hasattr(config, name)
+        }
         return cls(name=config.optimizer, **values, **changes)
 
     def check(self) -> None:
@@ -71,6 +85,48 @@ class OptimizerOptions:
         checks.in_range("clip_norm", self.clip_norm, 0)
         for epoch in self.drop_epochs:
             checks.at_least("drop_epochs", epoch, 1)
+        checks.at_least("restart_epochs", self.restart_epochs, 1)
+        checks.at_least("decay_from_epoch", self.decay_from_epoch, 0)
+        if self.name == "co_teaching":
+            # It has none of these, which would be left out without a word.
+            for name, expected in (
+                ("schedule", "constant"),
+                ("weight_decay", 0.0),
+                ("clip_norm", 0.0),
+            ):
+                if getattr(self, name) != expected:
+                    raise ValueError(
+                        f"{name}: got {getattr(self, name)} with "
+                        f"optimizer=co_teaching, expected {expected}"
+                    )
+
+    def describe(self) -> str:
+        """Optimiser, rate and schedule, for people."""
+        if self.name == "co_teaching":
+            return f"Co-teaching's Adam {self.learning_rate:g}"
+        schedule = self.schedule
+        if schedule == "steps":
+            drops = ", ".join(map(str, self.drop_epochs)) or "none"
+            schedule = f"steps (times {self.drop_factor:g} at {drops})"
+        elif schedule == "warm_restarts":
+            schedule = f"cosine restarted every {self.restart_epochs} epochs"
+        if self.final_factor and "cosine" in schedule:
+            schedule += f" down to {self.final_factor * self.learning_rate:g}"
+        return f"{self.name} {self.learning_rate:g} {schedule}"
+
+
+def decay_from_epoch(options: OptimizerOptions, epochs: int) -> int:
+    """When the rate of "co_teaching" begins to fall, counted from 1.
+
+    Raises:
+      ValueError: after the last epoch.
+    """
+    if options.decay_from_epoch > epochs:
+        raise ValueError(
+            f"decay_from_epoch: got {options.decay_from_epoch} of {epochs} epochs, "
+            "expected one of them, or 0 for 0.4 of them"
+        )
+    return options.decay_from_epoch or max(1, round(0.4 * epochs))
 
 
 def make_schedule(
@@ -80,6 +136,10 @@ def make_schedule(
     peak, steps = options.learning_rate, epochs * steps_per_epoch
     if options.schedule == "cosine":
         return optax.cosine_decay_schedule(peak, steps, alpha=options.final_factor)
+    if options.schedule == "warm_restarts":
+        period = options.restart_epochs * steps_per_epoch
+        once = optax.cosine_decay_schedule(peak, period, alpha=options.final_factor)
+        return lambda step: once(step % period)
     if options.schedule == "steps":
         return optax.piecewise_constant_schedule(
             peak,
@@ -122,8 +182,7 @@ def make_optimizer(
         return methods.co_teaching_optimizer(
             steps_per_epoch,
             learning_rate=options.learning_rate,
-            # Published: from epoch 80 of 200 on.
-            decay_from=max(1, round(0.4 * epochs)),
+            decay_from=decay_from_epoch(options, epochs),
             zero_at=epochs + 1,
         )
     parts = []

@@ -11,8 +11,10 @@ from typing import Any
 
 import jax
 
-from robustjax.files import write_atomically
+from robustjax.files import is_system_entry, write_atomically
+from robustjax.output_paths import check_output_folder
 
+_RECORD = "config.json"
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "scipy")
 
 
@@ -29,6 +31,27 @@ def versions() -> dict[str, str]:
     return found
 
 
+def check_run_folder(root: str, name: str, config: Any) -> pathlib.Path:
+    """Checks, before hours of loading, that `open_run_folder` will not fail.
+
+    Args:
+      root: such as "runs/active_label_correction".
+      name: of the run.
+      config: a dataclass.
+
+    Returns:
+      The folder, which need not be there yet.
+
+    Raises:
+      ValueError: a folder that cannot be written or read, that holds another
+        configuration, or that holds files but is no run folder.
+    """
+    folder = pathlib.Path(root) / name
+    check_output_folder("run_dir", folder)
+    _found_config(folder, _as_json(config))
+    return folder
+
+
 def open_run_folder(root: str, name: str, config: Any) -> pathlib.Path:
     """Creates a run's folder, or opens it to continue the same run.
 
@@ -41,31 +64,53 @@ def open_run_folder(root: str, name: str, config: Any) -> pathlib.Path:
       The folder.
 
     Raises:
-      ValueError: a folder that cannot be read, or that holds another configuration.
+      ValueError: see `check_run_folder`.
     """
-    folder = pathlib.Path(root) / name
-    wanted = json.loads(json.dumps(dataclasses.asdict(config)))
-    record = folder / "config.json"
+    folder = check_run_folder(root, name, config)
+    wanted = _as_json(config)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        text = record.read_text() if record.exists() else None
+        if _found_config(folder, wanted) is None:
+            content = {"config": wanted, "versions": versions()}
+            write_atomically(folder / _RECORD, json.dumps(content, indent=2) + "\n")
     except OSError as error:
         raise ValueError(
             f"run_dir: cannot use {str(folder)!r}: {error.strerror}"
         ) from None
-    if text is None:
-        # A killed process may have left a file that was half written.
-        if any(not entry.name.endswith(".partial") for entry in folder.iterdir()):
-            raise ValueError(
-                f"run_dir: {str(folder)!r} is not empty but has no config.json, so it "
-                "is not a run folder; pass another --name"
-            )
-        content = {"config": wanted, "versions": versions()}
-        write_atomically(record, json.dumps(content, indent=2) + "\n")
-        return folder
+    return folder
+
+
+def _as_json(config: Any) -> Any:
+    return json.loads(json.dumps(dataclasses.asdict(config)))
+
+
+def _found_config(folder: pathlib.Path, wanted: dict[str, Any]) -> Any:
+    """The configuration of a run folder, which is `wanted`; None of a new one."""
+    record = folder / _RECORD
     try:
-        found = json.loads(text)["config"]
-    except (json.JSONDecodeError, KeyError, TypeError):
+        text = record.read_text(encoding="utf-8") if record.exists() else None
+        others = (
+            [entry.name for entry in folder.iterdir() if not _is_leftover(entry.name)]
+            if text is None and folder.exists()
+            else []
+        )
+    except OSError as error:
+        raise ValueError(
+            f"run_dir: cannot use {str(folder)!r}: {error.strerror}"
+        ) from None
+    except UnicodeDecodeError:
+        text = ""
+    if text is None:
+        if others:
+            raise ValueError(
+                f"run_dir: {str(folder)!r} is not empty but has no config.json (it "
+                f"holds {min(others)!r}), so it is not a run folder; pass another "
+                "--name"
+            )
+        return None
+    try:
+        found = dict(json.loads(text)["config"])
+    except (json.JSONDecodeError, KeyError, TypeError, ValueError):
         raise ValueError(
             f"run_dir: {str(record)!r} cannot be read as a run's configuration; remove "
             f"the folder or pass another --name"
@@ -77,4 +122,9 @@ def open_run_folder(root: str, name: str, config: Any) -> pathlib.Path:
             f"run_dir: {str(folder)!r} holds a run with other flags ({first} was "
             f"{found.get(first)}, is {wanted.get(first)}); pass another --name"
         )
-    return folder
+    return found
+
+
+def _is_leftover(name: str) -> bool:
+    """Of a process that was killed while writing, or of a file manager."""
+    return name.endswith(".partial") or is_system_entry(name)

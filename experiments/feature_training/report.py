@@ -7,8 +7,14 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from experiments.common.repeat_values import Setting, write_repeats
 from experiments.common.repeats import Curves
-from experiments.common.tables import percent, text_table
+from experiments.common.tables import (
+    deviation,
+    deviation_text,
+    percent,
+    text_table,
+)
 from experiments.feature_training.classification import DETECTION_SCORES
 from robustjax.training.metrics import write_csv
 
@@ -46,20 +52,26 @@ def _is_detection(name: str) -> bool:
 def _entries(name: str, values: np.ndarray) -> dict[str, str]:
     """Mean and sample deviation, shares in percent."""
     values = 100 * values if name in _SHARES else values
-    deviation = values.std(ddof=1) if len(values) > 1 else 0.0
-    return {f"{name}_mean": f"{values.mean():.6g}", f"{name}_std": f"{deviation:.6g}"}
+    spread = deviation_text(deviation(values), ".6g")
+    return {f"{name}_mean": f"{values.mean():.6g}", f"{name}_std": spread}
 
 
 def write_summary(folder: pathlib.Path, results: Results) -> None:
-    """Writes `summary.csv`, a row per method and number of examples; and `speed.csv`.
+    """Writes `summary.csv`, a row per method and number of examples; and others.
 
-    All measures but those of detection, after the last epoch. It holds no times, so
-    that a run that was killed and resumed gives the same bytes.
+    All measures but those of detection, after the last epoch. `repeats.csv` has them
+    all, by repeat. Only `speed.csv` holds times, so that a run that was killed and
+    resumed gives the same bytes.
     """
-    rows, speeds = [], []
+    rows, speeds, settings = [], [], []
     for (method, count), curves in results.items():
         row: dict[str, object] = {"method": method, "num_examples": count}
         found = last_values(curves)
+        in_percent = {
+            name: 100 * values if name in _SHARES or _is_detection(name) else values
+            for name, values in found.items()
+        }
+        settings.append(Setting(dict(row), in_percent))
         for name, values in found.items():
             if not _is_detection(name):
                 row |= _entries(name, values)
@@ -75,6 +87,7 @@ def write_summary(folder: pathlib.Path, results: Results) -> None:
             }
         )
     write_csv(folder / "summary.csv", rows)
+    write_repeats(folder, settings)
     write_csv(folder / "speed.csv", speeds)
 
 
@@ -105,7 +118,7 @@ def _cell(name: str, values: np.ndarray) -> str:
         return percent(values)
     if values.size == 1:
         return f"{values[0]:.3g}"
-    return f"{values.mean():.3g} ±{values.std(ddof=1):.2g}"
+    return f"{values.mean():.3g} ±{deviation(values):.2g}"
 
 
 def _columns(results: Results) -> tuple[list[str], list[int]]:
@@ -161,7 +174,7 @@ def meaning(results: Results, main: str) -> str:
             difference = values - base
             error = ""
             if len(difference) > 1:
-                error = f" ±{difference.std(ddof=1) / len(difference) ** 0.5:.1f}"
+                error = f" ±{deviation(difference) / len(difference) ** 0.5:.1f}"
             differences.append(f"{difference.mean():+.1f}{error}")
         lines.append(
             f"{method} against standard, {TITLES[main]}: {', '.join(differences)} "
@@ -184,16 +197,16 @@ def plot_curves(folder: pathlib.Path, results: Results, main: str, title: str) -
         color = f"C{number}"
         last = [scale * last_values(results[method, n])[main] for n in counts]
         means = [values.mean() for values in last]
-        deviations = [values.std(ddof=min(1, len(values) - 1)) for values in last]
+        deviations = [float(deviation(values)) for values in last]
         panels[0].errorbar(
             counts, means, deviations, color=color, marker="o", capsize=3, label=method
         )
         for axes, count in zip(panels[1:], counts):
             curves = results[method, count]
             values = scale * curves.values[main]
-            mean, deviation = values.mean(axis=0), values.std(axis=0)
+            mean, spread = values.mean(axis=0), deviation(values)
             axes.plot(curves.epochs, mean, color=color, marker=".", label=method)
-            band = (mean - deviation, mean + deviation)
+            band = (mean - spread, mean + spread)
             axes.fill_between(curves.epochs, *band, color=color, alpha=0.15)
     panels[0].set(xlabel="N", ylabel=TITLES[main], title="last epoch")
     if len(counts) > 1:

@@ -139,6 +139,13 @@ def run_study(
     preset, config = resolve(preset, given)
     names = None if method_names is None else tuple(method_names)
     methods = setup.check_methods(names, config)
+    setup.check(config)
+    where = (
+        os.path.join(run_dir, "feature_debiasing"),
+        name or _default_name(config, preset),
+        Record(methods, config),
+    )
+    run_folder.check_run_folder(*where)
     study = setup.prepare(config)
     # Everything is built before anything trains.
     network = build_network(study)
@@ -152,11 +159,7 @@ def run_study(
     pretrained = config.training == "pretrained"
     pretraining = Pretraining(study, network) if pretrained else None
 
-    folder = run_folder.open_run_folder(
-        os.path.join(run_dir, "feature_debiasing"),
-        name or _default_name(config, preset),
-        Record(methods, config),
-    )
+    folder = run_folder.open_run_folder(*where)
     num_targets = len(study.target.train)
     print(f"preset: {preset or 'none'}\n{study.title}")
     print(

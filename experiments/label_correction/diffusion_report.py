@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments.common.tables import text_table
+from experiments.common.repeat_values import Setting, write_repeats
+from experiments.common.tables import deviation, deviation_text, text_table
 from experiments.label_correction.report import ArmResult
 from experiments.label_correction.setup import Study
 from robustjax.training.metrics import write_csv
@@ -47,38 +48,42 @@ def redundant(picks: np.ndarray, neighbors: np.ndarray) -> np.ndarray:
 
 def measure(
     variant: Variant, result: ArmResult, study: Study, neighbors: Any
-) -> list[dict[str, object]]:
-    """One row per number of labels, in percent, means over repeats."""
+) -> list[Setting]:
+    """Per number of labels every measure (R,), in percent."""
     budget, neighbors = study.budget, np.asarray(neighbors)
     noisy = np.take_along_axis(study.task.is_noisy, result.picks, axis=1)
-    rows = []
+    settings = []
     for number in range(budget.rounds + 1):
-        row: dict[str, object] = {
-            **variant._asdict(),
-            "labels": budget.asked(number),
-            **_mean("accuracy", result.accuracy[:, number]),
-        }
+        values = {"accuracy": 100 * result.accuracy[:, number]}
         if number < budget.rounds:
             first, count = budget.asked(number), budget.count(number)
             batch = slice(first, first + count)
             again = np.stack([redundant(p[batch], neighbors) for p in result.picks])
-            row |= _mean("noisy", noisy[:, batch].mean(axis=1))
-            row |= _mean("redundant", again.mean(axis=1))
+            values["noisy"] = 100 * noisy[:, batch].mean(axis=1)
+            values["redundant"] = 100 * again.mean(axis=1)
             for part in range(QUARTERS):
                 a, b = (count * q // QUARTERS for q in (part, part + 1))
-                row[f"noisy_quarter_{part + 1}"] = _percent(noisy[:, batch][:, a:b])
-                row[f"redundant_quarter_{part + 1}"] = _percent(again[:, a:b])
+                name = f"quarter_{part + 1}"
+                values[f"noisy_{name}"] = 100 * noisy[:, batch][:, a:b].mean(axis=1)
+                values[f"redundant_{name}"] = 100 * again[:, a:b].mean(axis=1)
+        columns = {**variant._asdict(), "labels": budget.asked(number)}
+        settings.append(Setting(columns, values))
+    return settings
+
+
+def summarize(settings: Sequence[Setting]) -> list[dict[str, object]]:
+    """One row per setting: means over repeats, and their sample deviations."""
+    rows = []
+    for columns, values in settings:
+        row = dict(columns)
+        for name, each in values.items():
+            if "_quarter_" in name:
+                row[name] = f"{each.mean():.3f}"
+                continue
+            row[f"{name}_mean"] = f"{each.mean():.3f}"
+            row[f"{name}_std"] = deviation_text(deviation(each), ".3f")
         rows.append(row)
     return rows
-
-
-def _percent(values: np.ndarray) -> str:
-    return f"{100 * values.mean():.3f}"
-
-
-def _mean(name: str, values: np.ndarray) -> dict[str, object]:
-    deviation = values.std(ddof=1) if len(values) > 1 else 0.0
-    return {f"{name}_mean": _percent(values), f"{name}_std": f"{100 * deviation:.3f}"}
 
 
 def _by_variant(
@@ -112,14 +117,16 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
     return text_table(header, lines)
 
 
-def write(folder: pathlib.Path, rows: Sequence[Mapping[str, Any]], title: str) -> None:
-    """Writes `study.csv` and draws `study.png`, a panel per candidate-set size."""
+def write(folder: pathlib.Path, settings: Sequence[Setting], title: str) -> None:
+    """Writes `study.csv`, `repeats.csv`, `study.png` (a panel per candidate set)."""
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
+    rows = summarize(settings)
     write_csv(folder / "study.csv", rows)
+    write_repeats(folder, settings)
     variants = _by_variant(rows)
     sizes = list(dict.fromkeys(key[0] for key in variants))
     figure, panels = plt.subplots(
@@ -131,7 +138,7 @@ def write(folder: pathlib.Path, rows: Sequence[Mapping[str, Any]], title: str) -
         axes.errorbar(
             [row["labels"] for row in own],
             [float(row["accuracy_mean"]) for row in own],
-            [float(row["accuracy_std"]) for row in own],
+            [float(row["accuracy_std"] or "nan") for row in own],
             color=styles[mode],
             linestyle="--" if space == "hidden" else "-",
             label=f"{mode} {space}",

@@ -8,7 +8,13 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from experiments.common.tables import percent, text_table
+from experiments.common.repeat_values import Setting, write_repeats
+from experiments.common.tables import (
+    deviation,
+    deviation_text,
+    percent,
+    text_table,
+)
 from robustjax.methods import Budget
 from robustjax.training.metrics import write_csv
 
@@ -36,12 +42,12 @@ def _asked(budget: Budget) -> list[int]:
 
 
 def write_summary(folder: pathlib.Path, results: Results, budget: Budget) -> None:
-    """Writes `summary.csv`: a row per method and number of labels.
+    """Writes `summary.csv`, a row per method and number of labels; and `repeats.csv`.
 
-    Means and sample standard deviations over repeats, in percent. It holds no times,
+    Means and sample standard deviations over repeats, in percent. They hold no times,
     so that a run that was killed and resumed gives the same bytes.
     """
-    rows = []
+    rows, settings = [], []
     for method, result in results.items():
         repeats = result.accuracy.shape[0]
         for number, labels in enumerate(_asked(budget)):
@@ -49,17 +55,15 @@ def write_summary(folder: pathlib.Path, results: Results, budget: Budget) -> Non
             measures = {"accuracy": result.accuracy[:, number]}
             if number > 0:
                 measures["selection_accuracy"] = result.selection[:, number - 1]
+            each = {name: 100 * values for name, values in measures.items()}
+            settings.append(Setting(dict(row), each))
             for name, values in measures.items():
                 row[f"{name}_mean"] = f"{100 * values.mean():.4f}"
-                row[f"{name}_std"] = f"{100 * _deviation(values):.4f}"
+                row[f"{name}_std"] = deviation_text(100 * deviation(values), ".4f")
             row["repeats"] = repeats
             rows.append(row)
     write_csv(folder / "summary.csv", rows)
-
-
-def _deviation(values: np.ndarray) -> np.ndarray:
-    """The sample standard deviation over repeats; zero of a single one."""
-    return values.std(axis=0, ddof=min(1, len(values) - 1))
+    write_repeats(folder, settings)
 
 
 def _shown(total: int, most: int = 9) -> list[int]:
@@ -113,13 +117,10 @@ def plot(folder: pathlib.Path, results: Results, budget: Budget, title: str) -> 
             (left, asked, result.accuracy),
             (right, asked[1:], result.selection),
         ):
-            mean, deviation = (
-                100 * values.mean(0),
-                100 * values.std(0, ddof=min(1, len(values) - 1)),
-            )
+            mean, spread = 100 * values.mean(0), 100 * deviation(values)
             wide = 2.5 if method == "alc" else 1.5
             axes.plot(x, mean, marker="o", ms=3, lw=wide, color=color, label=method)
-            low, high = mean - deviation, mean + deviation
+            low, high = mean - spread, mean + spread
             axes.fill_between(x, low, high, color=color, alpha=0.15, lw=0)
     left.set_ylabel("test accuracy (%)")
     right.set_ylabel("wrong labels among the queried (%)")

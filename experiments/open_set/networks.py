@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import pathlib
 import shutil
 from collections.abc import Collection, Mapping
@@ -22,11 +21,13 @@ from experiments.common.optimizer import OptimizerOptions, make_optimizer
 from experiments.open_set.setup import VARIANTS
 from experiments.presets.open_set_active_learning import OpenSetConfig
 from robustjax import data
-from robustjax.files import write_atomically
+from robustjax.data.array_files import read_arrays
+from robustjax.files import atomic_file
 from robustjax.methods.csi import csi_optimizer
 from robustjax.methods.open_set_round import Observation
 from robustjax.methods.pool_classifier import NetworkPoolClassifier
 from robustjax.methods.pool_embeddings import pool_embeddings
+from robustjax.output_paths import check_output_folder
 from robustjax.training import StopRequest, as_float, choose_execution
 from robustjax.training.progress import advance, progress_bar
 from robustjax.training.supervised import Preprocess
@@ -207,17 +208,17 @@ def load_embeddings(
     rotations = "rotations" in wants
     if not rotations and "projections" not in wants:
         return {}
+    check_output_folder("folder", folder)
     folder.mkdir(parents=True, exist_ok=True)
     path, progress = folder / f"{name}.npz", folder / name
     if not path.exists():
         found = _train_embeddings(config, key, inputs, rotations, progress, stop)
-        content = io.BytesIO()
-        arrays: dict[str, Any] = {part: np.asarray(x) for part, x in found.items()}
-        np.savez(content, **arrays)
-        write_atomically(path, content.getvalue())
+        trained: dict[str, Any] = {part: np.asarray(x) for part, x in found.items()}
+        with atomic_file(path) as file:
+            np.savez(file, **trained)
     shutil.rmtree(progress, ignore_errors=True)
-    with np.load(path) as file:
-        return {part: jnp.asarray(file[part]) for part in file.files}
+    arrays = read_arrays(path, "embeddings", kind=".npz")
+    return {part: jnp.asarray(array) for part, array in arrays.items()}
 
 
 def _train_embeddings(

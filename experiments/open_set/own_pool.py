@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import pathlib
+from collections.abc import Callable
 
 import numpy as np
 
-from experiments.common.array_files import lacks, read_arrays
 from experiments.common.config_flags import errors_name_flags, option
 from experiments.common.inputs import data_folder
 from experiments.open_set.strategies import (
@@ -17,7 +17,8 @@ from experiments.open_set.strategies import (
     resolve_strategies,
 )
 from experiments.presets.open_set_active_learning import PRESETS, OpenSetConfig
-from robustjax import checks, data
+from robustjax import data
+from robustjax.data.array_files import array_names, read_arrays, without_prefix
 from robustjax.files import digest_of
 from robustjax.methods.open_set_exchange import OOD_NAME
 from robustjax.methods.open_set_round import UNASKED, QueryStrategy
@@ -68,16 +69,31 @@ def load_pool(config: LabelOpenSetConfig) -> tuple[np.ndarray, np.ndarray]:
             image_size=config.image_size or None,
         )
         return found.inputs, found.ids
-    arrays = read_arrays(config.dataset, "dataset")
     # Files of `data.save_npz` have the split before every name.
-    arrays |= {key.removeprefix(f"{config.split}_"): x for key, x in arrays.items()}
+    arrays = without_prefix(
+        read_arrays(config.dataset, "dataset", wanted=_wanted(config.split)),
+        config.split,
+        path=config.dataset,
+        name="dataset",
+    )
     if "inputs" not in arrays:
-        raise ValueError(lacks(config.dataset, "inputs", arrays))
+        raise ValueError(
+            f"inputs: {config.dataset!r} lacks inputs; it holds "
+            f"{array_names(config.dataset)}"
+        )
     inputs = arrays["inputs"]
-    checks.finite("inputs", inputs)
-    ids = checks.unique_ids("ids", arrays.get("ids", np.arange(len(inputs))))
-    checks.same_length(inputs=inputs, ids=ids)
-    return inputs, ids
+    if 0 in inputs.shape:
+        raise ValueError(f"inputs: got shape {inputs.shape}, expected some examples")
+    # A data set checks its parts; nothing is known of the labels.
+    unlabelled = np.zeros(inputs.shape[:1], np.int32)
+    found = data.make_dataset(inputs, unlabelled, ids=arrays.get("ids"))
+    return found.inputs, found.ids
+
+
+def _wanted(split: str) -> Callable[[str], bool]:
+    """Of a file, only what is looked at: its labels may be of any kind."""
+    names = {name for key in ("inputs", "ids") for name in (key, f"{split}_{key}")}
+    return lambda key: key in names
 
 
 def known_labels(

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from experiments.common.tables import percent, text_table
+from experiments.common.repeat_values import Setting, write_repeats
+from experiments.common.tables import deviation, percent, text_table
 from robustjax.training.metrics import Record, write_csv
 
 Results = Mapping[tuple[float, str], Mapping[str, np.ndarray]]
@@ -58,22 +59,15 @@ def _mean(values: np.ndarray) -> np.ndarray:
         return np.nanmean(values, axis=0)
 
 
-def _deviation(values: np.ndarray) -> np.ndarray:
-    """The sample standard deviation over repeats; zero of a single one."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)
-        return np.nanstd(values, axis=0, ddof=min(1, len(values) - 1))
-
-
 def write_summary(folder: pathlib.Path, results: Results) -> None:
-    """Writes `summary.csv`: a row per noise ratio, strategy and round.
+    """Writes `summary.csv`, a row per noise ratio, strategy and round; `repeats.csv`.
 
     Means and sample standard deviations over repeats, shares in percent. Labels and
     costs are those before the round's queries, purity is the share of IN among its
-    queries. It holds no times, so that a run that was killed and resumed gives the
+    queries. They hold no times, so that a run that was killed and resumed gives the
     same bytes.
     """
-    rows = []
+    rows, settings = [], []
     for (ratio, strategy), found in results.items():
         repeats, rounds = found["accuracy"].shape
         for number in range(rounds):
@@ -82,16 +76,21 @@ def write_summary(folder: pathlib.Path, results: Results) -> None:
                 "strategy": strategy,
                 "round": number + 1,
             }
+            each = {
+                name: found[name][:, number] * (100 if name in _SHARES else 1)
+                for name in MEASURES
+            }
+            settings.append(Setting(dict(row), each))
             for name in MEASURES:
-                values = found[name][:, number : number + 1]
-                values = 100 * values if name in _SHARES else values
-                mean, deviation = _mean(values)[0], _deviation(values)[0]
-                for suffix, value in (("mean", mean), ("std", deviation)):
+                values = each[name][:, None]
+                mean, spread = _mean(values)[0], deviation(values)[0]
+                for suffix, value in (("mean", mean), ("std", spread)):
                     shown = f"{value:.4f}" if np.isfinite(value) else ""
                     row[f"{name}_{suffix}"] = shown
             row["repeats"] = repeats
             rows.append(row)
     write_csv(folder / "summary.csv", rows)
+    write_repeats(folder, settings)
 
 
 def _shown(total: int, most: int = 8) -> list[int]:
@@ -148,7 +147,7 @@ def plot(
     """Draws a measure into `<name>.png`: a panel per noise ratio.
 
     Accuracy is drawn against what all labels before the training have cost, purity
-    against the round. Bands are deviations over repeats.
+    against the round. Bands are sample deviations over repeats.
     """
     from matplotlib import colormaps
     from matplotlib.figure import Figure
@@ -161,14 +160,14 @@ def plot(
     for ratio, axes in zip(ratios, panels):
         for number, strategy in enumerate(strategies):
             found = results[ratio, strategy]
-            mean, deviation = 100 * _mean(found[name]), 100 * _deviation(found[name])
+            mean, spread = 100 * _mean(found[name]), 100 * deviation(found[name])
             x = np.arange(1, len(mean) + 1)
             if name == "accuracy":
                 x = _mean(found["spent"])
             color = colors((2 * number) % 20 + number // 10)
             wide = 2.5 if strategy.startswith("mqnet") else 1.2
             axes.plot(x, mean, marker="o", ms=3, lw=wide, color=color, label=strategy)
-            band = mean - deviation, mean + deviation
+            band = mean - spread, mean + spread
             axes.fill_between(x, *band, color=color, alpha=0.1, lw=0)
         axes.set(
             title=f"noise ratio {ratio:g}",
@@ -197,7 +196,7 @@ def meaning(results: Results, base: str = "random") -> str:
             difference = (100 * found["accuracy"] - reference)[:, -1]
             error = ""
             if len(difference) > 1:
-                error = f" ±{difference.std(ddof=1) / len(difference) ** 0.5:.1f}"
+                error = f" ±{deviation(difference) / len(difference) ** 0.5:.1f}"
             parts.append(f"{strategy} {difference.mean():+.1f}{error}")
         if parts:
             lines.append(

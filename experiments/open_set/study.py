@@ -76,6 +76,13 @@ def run_study(
     fields["options"] = (*options, *given.get("options", ()))
     config = OpenSetConfig(**fields)
     strategies = make_strategies(labels, config.options)
+    setup.check(config)
+    where = (
+        os.path.join(run_dir, "open_set_active_learning"),
+        name or preset or pathlib.Path(config.dataset).stem,
+        Record(labels, config),
+    )
+    run_folder.check_run_folder(*where)
     study = setup.prepare(config)
     classifiers = Classifiers(config, study.num_classes, study.train.inputs, stop)
     # The last pool must not fail after hours of the first one's trainings.
@@ -86,11 +93,7 @@ def run_study(
             classifiers.of(inputs, kind_of(strategy.wants))
     del inputs
 
-    folder = run_folder.open_run_folder(
-        os.path.join(run_dir, "open_set_active_learning"),
-        name or preset or pathlib.Path(config.dataset).stem,
-        Record(labels, config),
-    )
+    folder = run_folder.open_run_folder(*where)
     print(f"preset: {preset or 'none'}\n{study.title}\nrun folder {folder}")
     log = MetricLog(folder)
     done = sum(

@@ -103,7 +103,7 @@ _PAPER: dict[str, Any] = {
 }
 
 # What `experiments.diffusion_study` found best on digits and MNIST pixels, where the
-# reading of the diffusion that the paper prints costs accuracy; see the README.
+# reading of the diffusion that the paper prints costs accuracy (docs/label_correction).
 _MEASURED: dict[str, Any] = {"diffusion_mode": "delta", "candidates_per_query": 10.0}
 
 PRESETS: dict[str, dict[str, Any]] = {

@@ -114,10 +114,17 @@ class DataPruningConfig:
     )
     optimizer: str = option("sgd", "sgd or adam.")
     learning_rate: float = option(0.02, "Highest learning rate.")
-    schedule: str = option("cosine", "constant, cosine, steps or one_cycle.")
+    schedule: str = option(
+        "cosine", "constant, cosine, warm_restarts, steps or one_cycle."
+    )
     drop_epochs: tuple[int, ...] = option((), "schedule=steps: when the rate drops.")
     drop_factor: float = option(0.1, "schedule=steps: factor of a drop.")
-    final_factor: float = option(0.0, "schedule=cosine: last rate over highest.")
+    final_factor: float = option(
+        0.0, "schedule=cosine or warm_restarts: last rate over highest."
+    )
+    restart_epochs: int = option(
+        10, "schedule=warm_restarts: epochs between restarts of the cosine."
+    )
     momentum: float = option(0.9, "Of SGD.")
     nesterov: bool = option(True, "Of SGD.")
     weight_decay: float = option(0.0, "Coupled, as in PyTorch's SGD.")

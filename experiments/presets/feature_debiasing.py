@@ -164,12 +164,19 @@ class FeatureDebiasingConfig:
     batch_size: int = option(64, "Examples per step, half of them OOD.")
     optimizer: str = option("sgd", "sgd or adam.")
     learning_rate: float = option(0.05, "Highest learning rate.")
-    schedule: str = option("steps", "constant, cosine, steps or one_cycle.")
+    schedule: str = option(
+        "steps", "constant, cosine, warm_restarts, steps or one_cycle."
+    )
     drop_at: tuple[float, ...] = option(
         (0.5, 0.75), "schedule=steps: when the rate drops, as shares of the epochs."
     )
     drop_factor: float = option(0.1, "schedule=steps: factor of a drop.")
-    final_factor: float = option(0.0, "schedule=cosine: last rate over highest.")
+    final_factor: float = option(
+        0.0, "schedule=cosine or warm_restarts: last rate over highest."
+    )
+    restart_epochs: int = option(
+        10, "schedule=warm_restarts: epochs between restarts of the cosine."
+    )
     momentum: float = option(0.9, "Of SGD.")
     nesterov: bool = option(False, "Of SGD.")
     weight_decay: float = option(5e-4, "Coupled, as in PyTorch's SGD.")

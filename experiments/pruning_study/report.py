@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from experiments.common.tables import text_table
+from experiments.common.repeat_values import Setting, write_repeats
+from experiments.common.tables import deviation, deviation_text, text_table
 from experiments.pruning_study.retrain import Training
 from experiments.pruning_study.subset_methods import FULL
 from robustjax.training.metrics import Record, write_csv
@@ -37,25 +38,29 @@ def collect(results: Mapping[Training, Record]) -> Cells:
 
 
 def mean_and_deviation(values: np.ndarray) -> tuple[float, float]:
-    """Over the repeats where it is defined; a single one deviates by 0."""
+    """Over the repeats where it is defined; NaN as the deviation of a single one."""
     there = values[np.isfinite(values)]
     if there.size == 0:
         return float("nan"), float("nan")
-    deviation = there.std(ddof=1) if there.size > 1 else 0.0
-    return float(there.mean()), float(deviation)
+    return float(there.mean()), float(deviation(there))
 
 
 def write_summary(folder: pathlib.Path, cells: Cells) -> None:
-    """Writes `summary.csv` (a row per method and fraction) and `bins.csv`.
+    """Writes `summary.csv` (a row per method and fraction), `repeats.csv`, `bins.csv`.
 
     "last" and "best" are test accuracies; the best of the epochs that were measured
     looks at the test set, an upper bound and not a result. Shares are in percent.
-    Both files hold no times, so that a run that was killed and resumed gives the same
+    The files hold no times, so that a run that was killed and resumed gives the same
     bytes.
     """
-    rows, bins = [], []
+    rows, bins, settings = [], [], []
     for (method, fraction), cell in cells.items():
         row: dict[str, object] = {"method": method, "fraction": f"{fraction:g}"}
+        each = {
+            name: cell[name] * (100 if name in SHARES else 1)
+            for name in (*SHARES, *LEVELS)
+        }
+        settings.append(Setting(dict(row), each))
         row["examples"] = int(cell["examples"][0])
         for name in (*SHARES, *LEVELS):
             scale = 100 if name in SHARES else 1
@@ -66,7 +71,7 @@ def write_summary(folder: pathlib.Path, cells: Cells) -> None:
         rows.append(row)
         levels, accuracies = (cell[name] for name in BINNED)
         for number in range(levels.shape[1]):
-            accuracy, deviation = mean_and_deviation(accuracies[:, number])
+            accuracy, spread = mean_and_deviation(accuracies[:, number])
             bins.append(
                 {
                     "method": method,
@@ -74,10 +79,11 @@ def write_summary(folder: pathlib.Path, cells: Cells) -> None:
                     "bin": number,
                     "neighborhood_mean": f"{levels[:, number].mean():.6g}",
                     "accuracy_mean": f"{100 * accuracy:.4f}",
-                    "accuracy_std": f"{100 * deviation:.4f}",
+                    "accuracy_std": deviation_text(100 * spread, ".4f"),
                 }
             )
     write_csv(folder / "summary.csv", rows)
+    write_repeats(folder, settings)
     write_csv(folder / "bins.csv", bins)
 
 
@@ -109,12 +115,12 @@ def _table(
 
 def _in_percent(name: str) -> Callable[[Mapping[str, np.ndarray]], str]:
     def text(cell: Mapping[str, np.ndarray]) -> str:
-        mean, deviation = mean_and_deviation(cell[name])
+        mean, spread = mean_and_deviation(cell[name])
         if not np.isfinite(mean):
             return "-"
-        if len(cell[name]) == 1:
+        if not np.isfinite(spread):
             return f"{100 * mean:.1f}"
-        return f"{100 * mean:.1f} ±{100 * deviation:.1f}"
+        return f"{100 * mean:.1f} ±{100 * spread:.1f}"
 
     return text
 
@@ -156,7 +162,7 @@ def meaning(cells: Cells) -> str:
 
 
 def plot_accuracy(folder: pathlib.Path, cells: Cells, title: str) -> None:
-    """Writes `accuracy.png`: test accuracy by fraction, bars of one deviation."""
+    """Writes `accuracy.png`: test accuracy by fraction, bars of a sample deviation."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 5.5), layout="constrained")
@@ -169,11 +175,11 @@ def plot_accuracy(folder: pathlib.Path, cells: Cells, title: str) -> None:
             continue
         fractions = [f for f in _fractions(cells) if (method, f) in cells]
         found = [mean_and_deviation(cells[method, f]["last"]) for f in fractions]
-        mean, deviation = 100 * np.array(found).T
+        mean, spread = 100 * np.array(found).T
         axes.errorbar(
             fractions,
             mean,
-            deviation,
+            spread,
             label=method,
             color=colors[method],
             marker="o",

@@ -53,15 +53,18 @@ def run_study(
       ValueError: a bad flag, before anything is trained.
     """
     preset, config = setup.resolve(preset, given)
-    task = setup.prepare(config)
-    # Everything is built before anything trains.
-    programs = program_lib.build(task)
-
-    folder = run_folder.open_run_folder(
+    setup.check(config)
+    where = (
         os.path.join(run_dir, "data_pruning"),
         name or _default_name(config, preset),
         config,
     )
+    run_folder.check_run_folder(*where)
+    task = setup.prepare(config)
+    # Everything is built before anything trains.
+    programs = program_lib.build(task)
+
+    folder = run_folder.open_run_folder(*where)
     values = program_lib.hyperparameters_of(task)
     shown = " ".join(f"{key}={value}" for key, value in values.items()) or "defaults"
     train = task.train

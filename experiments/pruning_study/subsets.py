@@ -18,6 +18,7 @@ from experiments.pruning_study.subset_methods import (
 from experiments.pruning_study.warmup import Evaluation
 from robustjax import selection
 from robustjax.files import write_atomically
+from robustjax.selection.greedy import selection as make_selection
 from robustjax.training import StopRequest
 from robustjax.training.metrics import write_csv
 from robustjax.training.progress import progress_bar
@@ -183,9 +184,7 @@ def select(
     chosen = SUBSET_METHODS[method]
     if chosen.rule is None:
         size = len(task.train)
-        return selection.Selection(
-            np.arange(size, dtype=np.int32), np.zeros(size, np.float32), 0.0
-        )
+        return make_selection(np.arange(size), np.zeros(size, np.float32), 0.0, size)
     features, probabilities = evaluation.features, evaluation.probabilities
     if sees_views(method):
         features = evaluation.view_features

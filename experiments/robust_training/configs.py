@@ -13,10 +13,15 @@ from experiments.common.channel_statistics import channel_statistics
 from experiments.common.config_flags import errors_name_flags
 from experiments.common.optimizer import make_optimizer
 from experiments.presets.noisy_labels import (
-    METHOD_PRESETS,
     PRESETS,
+    PUBLISHED,
     SHARED_FIELDS,
     NoisyLabelsConfig,
+)
+from experiments.presets.noisy_labels_methods import (
+    DIFFERENCES,
+    METHOD_PRESETS,
+    NOISE_FIELDS,
 )
 from experiments.robust_training import methods, setup
 from robustjax import checks, data
@@ -55,16 +60,32 @@ class MethodConfig:
     method_preset: str | None
 
     def describe(self) -> str:
-        """One line that says which presets were used, and the training's settings."""
+        """Presets and settings on one line, and what is not as published on another."""
         config = self.config
         used = ", ".join(p for p in (self.preset, self.method_preset) if p) or "none"
         values = " ".join(f"{k}={v}" for k, v in self.hyperparameters.items())
         training = (
             f"{config.network}, {config.epochs} epochs of batches of "
-            f"{config.batch_size}, {config.optimizer} {config.learning_rate:g} "
-            f"{config.schedule}, weight decay {config.weight_decay:g}, {config.dtype}"
+            f"{config.batch_size}, {setup.optimizer_options(config).describe()}, "
+            f"weight decay {config.weight_decay:g}, {config.dtype}"
         )
-        return f"presets: {used}; {values or 'default hyper-parameters'}; {training}"
+        text = f"presets: {used}; {values or 'default hyper-parameters'}; {training}"
+        other = self.not_as_published()
+        return f"{text}\n  not as published: {other}" if other else text
+
+    def not_as_published(self) -> str:
+        """Where a preset of a published data set is not what the method's authors had.
+
+        Flags that change a preset are not looked at.
+        """
+        if self.preset not in PUBLISHED:
+            return ""
+        if self.method_preset is None:
+            return (
+                f"no setting of {self.name} for {self.preset} and this noise is known "
+                "here, the training is the data set's"
+            )
+        return DIFFERENCES.get(self.method_preset, "")
 
     def build(self, study: setup.Study) -> Built:
         """The program of the method for a study's data.
@@ -91,7 +112,11 @@ class MethodConfig:
             epochs=config.epochs,
             weak=weak_augmentation(config.augment),
             strong=methods.strong_augmentation(config.augment, mean),
-            preprocess=data.normalize(mean, deviation) if mean else as_float,
+            preprocess=(
+                data.normalize(mean, deviation)
+                if mean and config.normalize
+                else as_float
+            ),
             noise_rate=study.noise_rate,
         )
         with errors_name_flags(
@@ -121,7 +146,8 @@ def resolve(
       given: the fields that were given as flags.
 
     Raises:
-      ValueError: an unknown preset, or bad hyper-parameters.
+      ValueError: an unknown preset, bad hyper-parameters, or methods that were
+        published with symmetric noise of different kinds, unless flags say which.
     """
     if preset is not None:
         checks.one_of("preset", preset, PRESETS)
@@ -129,10 +155,14 @@ def resolve(
         preset = given["dataset"]
     base = PRESETS.get(preset or "", {})
     shared = NoisyLabelsConfig(**{**base, **given})
+    method_presets = {
+        name: _method_preset(name, preset or shared.dataset, shared) for name in names
+    }
+    base = base | _published_noise(method_presets, shared.noise, given)
     found = {}
-    for name in names:
-        method_preset = _method_preset(name, preset or shared.dataset, shared)
+    for name, method_preset in method_presets.items():
         own = METHOD_PRESETS.get(method_preset or "", {})
+        own = {key: value for key, value in own.items() if key not in NOISE_FIELDS}
         assert not set(own) & set(SHARED_FIELDS), method_preset
         entries = own.get("hyperparameters", ())
         values = methods.hyperparameters_of(name, entries, alone=True)
@@ -145,10 +175,48 @@ def resolve(
     return found
 
 
+def _published_noise(
+    method_presets: Mapping[str, str | None], noise: str, given: Mapping[str, Any]
+) -> dict[str, Any]:
+    """How the noise is drawn: as the methods were published, where they agree.
+
+    Args:
+      method_presets: by method.
+      noise: its model.
+      given: the fields that were given as flags, which decide.
+
+    Raises:
+      ValueError: methods that were published with different ones.
+    """
+    symmetric = noise in ("symmetric", "uniform")
+    if not symmetric and noise not in ("asymmetric", "pairflip", "class_flip"):
+        return {}
+    found: dict[str, Any] = {}
+    for field in NOISE_FIELDS if symmetric else ("noise_count",):
+        values = {
+            name: METHOD_PRESETS[preset][field]
+            for name, preset in method_presets.items()
+            if preset is not None and field in METHOD_PRESETS[preset]
+        }
+        if field in given or not values:
+            continue
+        (first, value), *others = values.items()
+        for name, other in others:
+            if other != value:
+                raise ValueError(
+                    f"{field}: {first} was published with {value} and {name} with "
+                    f"{other}, expected --{field} for a comparison on the same labels"
+                )
+        found[field] = value
+    return found
+
+
 def _method_preset(name: str, scope: str, config: NoisyLabelsConfig) -> str | None:
     """The most specific preset of a method."""
     kind = config.label_set if config.noise == "key" else config.noise
-    exact = f"{name}/{scope}/{kind}-{round(100 * config.noise_rate)}"
+    # Two names of one model.
+    kind = "symmetric" if kind == "uniform" else kind
+    exact = f"{name}/{scope}/{kind}-{100 * config.noise_rate:g}"
     for candidate in (exact, f"{name}/{scope}/{kind}", f"{name}/{scope}"):
         if candidate in METHOD_PRESETS:
             return candidate

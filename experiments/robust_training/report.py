@@ -7,8 +7,14 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from experiments.common.repeat_values import Setting, write_repeats
 from experiments.common.repeats import Curves
-from experiments.common.tables import percent, text_table
+from experiments.common.tables import (
+    deviation,
+    deviation_text,
+    percent,
+    text_table,
+)
 from robustjax.training.metrics import write_csv
 
 Results = Mapping[str, Curves]
@@ -18,16 +24,17 @@ def measures(curves: Curves) -> dict[str, np.ndarray]:
     """The accuracies (R,) that are reported for a method.
 
     "last" is the test accuracy after the last epoch, "last_10" the mean over the last
-    ten that were measured, "best_on_test" the highest of all (it looks at the test
-    set: an upper bound that is published often, not a result), "at_best_validation"
-    that of the epoch with the highest accuracy on the held-out noisy labels.
+    ten epochs (left out of shorter trainings, of which it would be the mean of all,
+    and where not each of the ten was measured), "best_on_test" the highest of all (it
+    looks at the test set: an upper bound that is published often, not a result),
+    "at_best_validation" that of the epoch with the highest accuracy on the held-out
+    noisy labels.
     """
     test = curves.values["test_accuracy"]
-    found = {
-        "last": test[:, -1],
-        "last_10": test[:, -10:].mean(axis=1),
-        "best_on_test": test.max(axis=1),
-    }
+    found = {"last": test[:, -1]}
+    if len(curves.epochs) >= 10 and curves.epochs[-1] - curves.epochs[-10] == 9:
+        found["last_10"] = test[:, -10:].mean(axis=1)
+    found["best_on_test"] = test.max(axis=1)
     if "validation_accuracy" in curves.values:
         best = curves.values["validation_accuracy"].argmax(axis=1)
         found["at_best_validation"] = test[np.arange(len(test)), best]
@@ -38,9 +45,9 @@ def measures(curves: Curves) -> dict[str, np.ndarray]:
 
 
 def write_summary(folder: pathlib.Path, results: Results) -> None:
-    """Writes `summary.csv` (a row per method, percent) and `speed.csv`.
+    """Writes `summary.csv` (a row per method, percent), `repeats.csv`, `speed.csv`.
 
-    The first holds no times, so that a run that was killed and resumed gives the same
+    Only the last holds times, so that a run that was killed and resumed gives the same
     bytes.
     """
     rows, speeds = [], []
@@ -48,8 +55,7 @@ def write_summary(folder: pathlib.Path, results: Results) -> None:
         row: dict[str, object] = {"method": method}
         for name, values in measures(curves).items():
             row[f"{name}_mean"] = f"{100 * values.mean():.4f}"
-            deviation = values.std(ddof=1) if len(values) > 1 else 0.0
-            row[f"{name}_std"] = f"{100 * deviation:.4f}"
+            row[f"{name}_std"] = deviation_text(100 * deviation(values), ".4f")
         test = curves.values["test_accuracy"]
         row["repeats"], row["epochs"] = len(test), int(curves.epochs[-1])
         rows.append(row)
@@ -61,6 +67,13 @@ def write_summary(folder: pathlib.Path, results: Results) -> None:
             }
         )
     write_csv(folder / "summary.csv", rows)
+    write_repeats(
+        folder,
+        [
+            Setting({"method": method}, {k: 100 * v for k, v in measures(c).items()})
+            for method, c in results.items()
+        ],
+    )
     write_csv(folder / "speed.csv", speeds)
 
 
@@ -95,7 +108,9 @@ def meaning(results: Results) -> str:
         f"After the last epoch {best} is best with {100 * last[best].mean():.1f} % "
         f"test accuracy, against {100 * base.mean():.1f} % of plain cross-entropy."
     )
-    if better:
+    if not any(np.isfinite(_spread(base, values)) for values in last.values()):
+        text += " One repeat has no deviation to hold that against."
+    elif better:
         text += (
             " Above cross-entropy by more than the deviations of both: "
             f"{', '.join(better)}."
@@ -106,13 +121,11 @@ def meaning(results: Results) -> str:
 
 
 def _spread(first: np.ndarray, second: np.ndarray) -> float:
-    if min(len(first), len(second)) < 2:
-        return 0.0
-    return float(first.std(ddof=1) + second.std(ddof=1))
+    return float(deviation(first) + deviation(second))
 
 
 def plot_accuracy(folder: pathlib.Path, results: Results, title: str) -> None:
-    """Writes `accuracy.png`: test accuracy by epoch, bands of one deviation."""
+    """Writes `accuracy.png`: test accuracy by epoch, bands of one sample deviation."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 5), layout="constrained")
@@ -120,9 +133,9 @@ def plot_accuracy(folder: pathlib.Path, results: Results, title: str) -> None:
     for method, curves in results.items():
         test = 100 * curves.values["test_accuracy"]
         epochs = curves.epochs
-        mean, deviation = test.mean(axis=0), test.std(axis=0)
+        mean, spread = test.mean(axis=0), deviation(test)
         (line,) = axes.plot(epochs, mean, label=method)
-        band = (mean - deviation, mean + deviation)
+        band = (mean - spread, mean + spread)
         axes.fill_between(epochs, *band, color=line.get_color(), alpha=0.15)
     axes.set(xlabel="epoch", ylabel="test accuracy (%)")
     axes.set_title(title, fontsize=9)

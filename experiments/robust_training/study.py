@@ -61,15 +61,18 @@ def run_study(
     names = check_names(method_names)
     configs = resolve(names, preset, given)
     shared = next(iter(configs.values()))
-    study = setup.prepare(shared.config)
-    # Everything is built before anything trains.
-    built = {method: config.build(study) for method, config in configs.items()}
-
-    folder = run_folder.open_run_folder(
+    setup.check(shared.config)
+    where = (
         os.path.join(run_dir, "noisy_labels"),
         name or _default_name(shared.config, shared.preset),
         Record({n: dataclasses.asdict(c.config) for n, c in configs.items()}),
     )
+    run_folder.check_run_folder(*where)
+    study = setup.prepare(shared.config)
+    # Everything is built before anything trains.
+    built = {method: config.build(study) for method, config in configs.items()}
+
+    folder = run_folder.open_run_folder(*where)
     train = study.train
     print(f"{train.name}: {len(train):,} examples, {train.num_classes} classes")
     print(f"{study.description}\nrun folder {folder}")

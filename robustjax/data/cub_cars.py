@@ -12,6 +12,7 @@ import numpy as np
 from robustjax import checks
 from robustjax.data.dataset import Dataset
 from robustjax.data.located import LocatedDataset, make_located, scale_boxes
+from robustjax.data.names import check_class_names
 from robustjax.data.resize import resize_image
 
 
@@ -202,7 +203,7 @@ def _load(
         images,
         labels[rows],
         checks.unique_ids("ids", [ids[row] for row in rows]),
-        tuple(class_names),
+        check_class_names(class_names),
         f"{builder.info.name}[{split}]",
     )
     return make_located(dataset, boxes)
@@ -215,11 +216,21 @@ def _list_positions(
     if list_file is None:
         return ids
     try:
-        lines = pathlib.Path(list_file).read_text().splitlines()
-    except OSError as error:
-        raise ValueError(f"list_file: cannot read {list_file}: {error}") from None
-    # Each line is "<number> <class folder>/<file name>".
-    place = {line.split()[-1]: i for i, line in enumerate(lines) if line.strip()}
+        lines = pathlib.Path(list_file).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not UTF-8 text"
+        raise ValueError(
+            f"list_file: cannot read {str(list_file)!r}: {reason}"
+        ) from None
+    place: dict[str, int] = {}
+    for number, line in enumerate(lines):
+        # Each line is "<number> <class folder>/<file name>".
+        *_, name = line.strip().split(maxsplit=1) or [""]
+        if name and place.setdefault(name, number) != number:
+            raise ValueError(
+                f"list_file: {str(list_file)!r} names {name!r} in lines "
+                f"{place[name] + 1} and {number + 1}, expected once"
+            )
     missing = [name for name in ids if name not in place]
     if missing:
         raise ValueError(

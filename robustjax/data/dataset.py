@@ -6,13 +6,10 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-import jax
 import numpy as np
 
-from robustjax import checks
-
-# As JAX sees them: bfloat16 is a float.
-_NUMBERS = (np.integer, np.floating, np.bool_)
+from robustjax import arrays, checks
+from robustjax.data.names import check_class_names, check_text
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +54,7 @@ def make_dataset(
     """Builds a `Dataset`, checking every part.
 
     Args:
-      inputs: (N, ...) numbers.
+      inputs: (N, ...) numbers; images (N, H, W, C) as uint8 or floats.
       labels: (N,) integer class indices.
       ids: (N,) unique integers or strings (as objects too); by default 0 … N-1.
       class_names: C names; by default "0" … for all classes up to the largest label.
@@ -66,38 +63,85 @@ def make_dataset(
     Raises:
       ValueError: lengths that differ, labels out of range or not integers, ids that
         are duplicate or neither integers nor strings, inputs that are no numbers or
-        not finite, a class without any example.
+        not finite, a class without any example, classes of one name (see
+        `names.check_class_names`), names or ids that are not UTF-8.
     """
-    inputs = np.asarray(inputs)
+    inputs = arrays.numbers("inputs", inputs)
     if inputs.ndim < 2:
         raise ValueError(
             f"inputs: got shape {inputs.shape}, expected (N, ...) with at least one "
             "feature axis"
         )
-    if not any(jax.dtypes.issubdtype(inputs.dtype, kind) for kind in _NUMBERS):
+    if 0 in inputs.shape[1:]:
         raise ValueError(
-            f"inputs: got {inputs.dtype.name}, expected integers, floats or booleans"
+            f"inputs: got shape {inputs.shape}, expected at least one feature"
+        )
+    if class_names is not None:
+        class_names = check_class_names(class_names)
+    integers = np.issubdtype(inputs.dtype, np.integer)
+    if inputs.ndim == 4 and integers and inputs.dtype != np.uint8:
+        raise ValueError(
+            f"inputs: got {inputs.dtype.name} of shape {inputs.shape}, expected images "
+            "as uint8 (0 … 255) or as floats (black at 0, white at 1): other integers "
+            "do not say what is white"
         )
     count = None if class_names is None else len(class_names)
     labels = checks.labels("labels", labels, count)
     checks.same_length(inputs=inputs, labels=labels)
     checks.finite("inputs", inputs)
+    if count is None:
+        count = int(labels.max()) + 1
+    checks.labels("labels", labels, count, need_every_class=True)
     if class_names is None:
-        class_names = [str(c) for c in range(int(labels.max()) + 1)]
-    checks.labels("labels", labels, len(class_names), need_every_class=True)
+        class_names = [str(c) for c in range(count)]
     ids = np.arange(len(labels)) if ids is None else checks.unique_ids("ids", ids)
     checks.same_length(ids=ids, labels=labels)
-    return Dataset(inputs, labels, ids, tuple(map(str, class_names)), name)
+    check_text("ids", ids)
+    return Dataset(inputs, labels, ids, tuple(class_names), name)
 
 
 def take(dataset: Dataset, rows: np.ndarray) -> Dataset:
-    """The data set of the given rows, ids and class names kept."""
+    """The data set of the given rows, ids and class names kept.
+
+    Args:
+      dataset: of N examples.
+      rows: (M,) integers in 0 … N-1, or (N,) bool.
+
+    Raises:
+      ValueError: rows of another kind or out of range.
+    """
+    rows = row_numbers("rows", rows, len(dataset))
     return dataclasses.replace(
         dataset,
         inputs=dataset.inputs[rows],
         labels=dataset.labels[rows],
         ids=dataset.ids[rows],
     )
+
+
+def row_numbers(name: str, rows: Any, size: int) -> np.ndarray:
+    """Checked rows of N examples: integers in 0 … N-1, or a mask of all.
+
+    Raises:
+      ValueError: rows of another kind or out of range.
+    """
+    array = arrays.numbers(name, rows, 1)
+    if array.dtype == bool and len(array) == size:
+        return np.flatnonzero(array)
+    if array.size == 0:
+        return np.zeros(0, np.int64)
+    if array.dtype.kind not in "iu":
+        raise ValueError(
+            f"{name}: got {array.dtype.name} of shape {array.shape}, expected row "
+            f"numbers or ({size},) bool"
+        )
+    outside = np.flatnonzero((array < 0) | (array >= size))
+    if outside.size:
+        raise ValueError(
+            f"{name}: got {array[outside[0]]} at place {int(outside[0])}, expected 0 … "
+            f"{size - 1}"
+        )
+    return array
 
 
 def rows_of(dataset: Dataset, ids: Any, *, name: str = "ids") -> np.ndarray:
@@ -145,7 +189,11 @@ def join(
       ValueError: lengths that differ, duplicate, unknown or missing ids.
     """
     values = np.asarray(values)
-    checks.same_length(**{name: values, "ids": np.asarray(ids)})
+    if values.ndim == 0 or len(values) != np.size(ids):
+        raise ValueError(
+            f"{name}: got shape {values.shape}, expected one value for each of the "
+            f"{np.size(ids)} ids"
+        )
     rows = rows_of(dataset, ids)
     if len(rows) != len(dataset):
         present = np.zeros(len(dataset), bool)
@@ -175,7 +223,11 @@ def check_clean_labels(dataset: Dataset, clean_labels: Any, *, name: str) -> Non
       ValueError: lengths that differ or any label that disagrees.
     """
     clean = checks.labels(name, clean_labels, dataset.num_classes)
-    checks.same_length(**{name: clean, "labels": dataset.labels})
+    if len(clean) != len(dataset):
+        raise ValueError(
+            f"{name}: got {len(clean)}, expected one for each of the {len(dataset)} "
+            f"examples of {dataset.name}"
+        )
     differ = np.flatnonzero(clean != dataset.labels)
     if differ.size:
         row = int(differ[0])

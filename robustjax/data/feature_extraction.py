@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from robustjax import checks
+from robustjax import arrays, checks
 from robustjax.data.dataset import Dataset
 from robustjax.files import digest_of, write_atomically
 
@@ -124,7 +124,8 @@ def _apply(
             f"feature_function: got features of shape {features.shape}, expected "
             f"({batch_size}, {wanted})"
         )
-    return features[: len(batch)].astype(np.float32)
+    features = arrays.numbers("feature_function", features)[: len(batch)]
+    return arrays.cast("feature_function", features)
 
 
 def _check_finite(features: np.ndarray, dataset: Dataset, first_row: int) -> None:

@@ -15,10 +15,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from robustjax import checks
-from robustjax.data.array_files import load_npz
-from robustjax.data.augmentation.images import check_images, to_float
-from robustjax.data.dataset import Dataset, take
+from robustjax import arrays, checks
+from robustjax.data.array_files import (
+    array_names,
+    load_npz,
+    read_arrays,
+    save_splits,
+    without_prefix,
+)
+from robustjax.data.augmentation.images import as_images, to_float
+from robustjax.data.dataset import Dataset, row_numbers, take
 from robustjax.data.resize import check_image_array, resize_images
 
 
@@ -52,15 +58,13 @@ def make_located(dataset: Dataset, boxes: Any) -> LocatedDataset:
         are not finite, inverted or outside the image; names the first bad id.
     """
     images = check_image_array("inputs", dataset.inputs)
-    array = np.asarray(boxes)
+    array = arrays.numbers("boxes", boxes)
     if array.shape != (len(dataset), 4):
         raise ValueError(
             f"boxes: got shape {array.shape}, expected ({len(dataset)}, 4), one for "
             f"each example of {dataset.name}"
         )
-    if not np.issubdtype(array.dtype, np.number) or np.iscomplexobj(array):
-        raise ValueError(f"boxes: got {array.dtype.name}, expected numbers")
-    array = array.astype(np.float32)
+    array = arrays.cast("boxes", array)
     height, width = images.shape[1:3]
     x1, y1, x2, y2 = array.T
     inside = (x1 >= 0) & (y1 >= 0) & (x2 <= width - 1) & (y2 <= height - 1)
@@ -82,6 +86,7 @@ def make_located(dataset: Dataset, boxes: Any) -> LocatedDataset:
 
 def take_located(located: LocatedDataset, rows: np.ndarray) -> LocatedDataset:
     """The examples of the given rows with their boxes, ids and names kept."""
+    rows = row_numbers("rows", rows, len(located))
     return LocatedDataset(take(located.dataset, rows), located.boxes[rows])
 
 
@@ -156,7 +161,8 @@ def random_crop_with_box(
       ValueError: bad images, boxes of another shape, or a window below 1 or above the
         images' size.
     """
-    check_images(images)
+    images = as_images(images)
+    boxes = arrays.float32("boxes", boxes)
     batch, height, width, channels = images.shape
     if boxes.shape != (batch, 4):
         raise ValueError(f"boxes: got shape {boxes.shape}, expected ({batch}, 4)")
@@ -173,11 +179,11 @@ def random_crop_with_box(
 
     # A box counts (x, y), an image (row, column).
     shift = jnp.tile(corner[:, ::-1], (1, 2)).astype(jnp.float32)
-    moved = boxes.astype(jnp.float32) - shift
+    moved = boxes - shift
     if clip:
         last = jnp.asarray([size[1] - 1, size[0] - 1] * 2, jnp.float32)
         moved = jnp.clip(moved, 0.0, last[None])
-    return to_float(jax.vmap(cut)(jnp.asarray(images), corner)), moved
+    return to_float(jax.vmap(cut)(images, corner)), moved
 
 
 def save_located_npz(path: str | pathlib.Path, **splits: LocatedDataset) -> None:
@@ -193,20 +199,11 @@ def save_located_npz(path: str | pathlib.Path, **splits: LocatedDataset) -> None
     Raises:
       ValueError: no split, or class names that differ.
     """
-    if not splits:
-        raise ValueError("splits: got none, expected at least one")
-    names = {located.dataset.class_names for located in splits.values()}
-    if len(names) > 1:
-        raise ValueError(
-            f"splits: {', '.join(splits)} have different class names, expected equal"
-        )
-    arrays = {"class_names": np.asarray(names.pop())}
-    for split, located in splits.items():
-        arrays[f"{split}_inputs"] = located.dataset.inputs
-        arrays[f"{split}_labels"] = located.dataset.labels
-        arrays[f"{split}_ids"] = located.dataset.ids
-        arrays[f"{split}_boxes"] = located.boxes
-    np.savez(path, allow_pickle=False, **arrays)
+    save_splits(
+        path,
+        {split: located.dataset for split, located in splits.items()},
+        {f"{split}_boxes": located.boxes for split, located in splits.items()},
+    )
 
 
 def load_located_npz(path: str | pathlib.Path, split: str = "train") -> LocatedDataset:
@@ -221,12 +218,11 @@ def load_located_npz(path: str | pathlib.Path, split: str = "train") -> LocatedD
       ValueError: a file that cannot be read, misses an array, or holds bad data.
     """
     dataset = load_npz(path, split)
-    with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
-        keys = [f"{split}_boxes"] + (["boxes"] if split == "train" else [])
-        found = [key for key in keys if key in file.files]
-        if not found:
-            raise ValueError(
-                f"path: {str(path)!r} lacks {keys[0]}; it holds {', '.join(file.files)}"
-            )
-        boxes = file[found[0]]
+    keys = [f"{split}_boxes"] + (["boxes"] if split == "train" else [])
+    arrays = read_arrays(path, "path", wanted=lambda key: key in keys)
+    boxes = without_prefix(arrays, split, path=path, name="path").get("boxes")
+    if boxes is None:
+        raise ValueError(
+            f"path: {str(path)!r} lacks {keys[0]}; it holds {array_names(path)}"
+        )
     return make_located(dataset, boxes)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from robustjax import checks
+from robustjax import arrays, checks
 
 
 class Mixed(NamedTuple):
@@ -62,13 +62,18 @@ def mixup(
         lengths that differ.
     """
     checks.in_range("alpha", alpha, 0, low_open=True)
-    inputs, targets = jnp.asarray(inputs), jnp.asarray(targets)
+    inputs, targets = arrays.floats("inputs", inputs), arrays.floats("targets", targets)
     checks.rank("targets", targets, 2)
     for name, array in (("inputs", inputs), ("targets", targets)):
         if not jnp.issubdtype(array.dtype, jnp.floating):
             raise ValueError(f"{name}: got {array.dtype}, expected floats")
     length = checks.same_length(inputs=inputs, targets=targets)
-    mask = jnp.ones(length, bool) if mask is None else jnp.asarray(mask)
+    if length == 0:
+        raise ValueError("inputs: got no examples, expected at least one")
+    if mask is None:
+        mask = jnp.ones(length, bool)
+    elif not isinstance(mask, jax.Array):
+        mask = jnp.asarray(arrays.numbers("mask", mask))
     if mask.shape != (length,) or mask.dtype != bool:
         raise ValueError(
             f"mask: got {mask.dtype} of shape {mask.shape}, expected bool of shape "

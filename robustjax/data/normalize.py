@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from robustjax import checks
-from robustjax.data.augmentation.images import to_float
+from robustjax import arrays, checks
+from robustjax.data.augmentation.images import as_images, to_float
 
 
 def normalize(
@@ -40,11 +40,20 @@ def normalize(
         )
 
     def apply(images: jax.Array) -> jax.Array:
-        images = to_float(images)
+        precise = isinstance(images, jax.Array) or not arrays.is_wide(
+            arrays.numbers("images", images)
+        )
+        given, images = images, as_images(images)
         if shapes[0] not in ((), (1,), images.shape[-1:]):
             raise ValueError(
                 f"images: got {images.shape[-1]} channel(s), expected {shapes[0][0]}"
             )
+        if not precise:
+            # The difference first, in the precision that the images have.
+            wide = arrays.numbers("images", given).astype(np.float64)
+            result = (wide - np.asarray(mean)) / np.asarray(std)
+            return jnp.asarray(arrays.cast("images", result))
+        images = to_float(images)
         shift, scale = (
             jnp.asarray(number, jnp.float32).reshape(1, 1, 1, -1)
             for number in (mean, std)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from robustjax import checks
+from robustjax import arrays, checks
 
 Box = tuple[float, float, float, float]
 
@@ -19,9 +19,10 @@ def check_image_array(name: str, images: Any) -> np.ndarray:
       images: (N, H, W, C) uint8 or floats, N >= 1.
 
     Raises:
-      ValueError: another rank or dtype, no image, or images without pixels.
+      ValueError: another rank or dtype, no image, images without pixels, NaN or
+        infinity.
     """
-    images = np.asarray(images)
+    images = arrays.numbers(name, images)
     if images.ndim != 4:
         raise ValueError(
             f"{name}: got shape {images.shape}, expected (N, H, W, C) images"
@@ -32,6 +33,7 @@ def check_image_array(name: str, images: Any) -> np.ndarray:
         raise ValueError(
             f"{name}: got shape {images.shape}, expected at least one image"
         )
+    checks.finite(name, images)
     return images
 
 
@@ -79,7 +81,7 @@ def resize_image(
         if image.shape[-1] == 3:
             return resize(image)
         return np.stack([resize(plane) for plane in _planes(image)], axis=-1)
-    planes = [resize(plane.astype(np.float32)) for plane in _planes(image)]
+    planes = [resize(arrays.cast("image", plane)) for plane in _planes(image)]
     result = np.stack(planes, axis=-1)
     return np.clip(result, image.min(), image.max()).astype(image.dtype)
 

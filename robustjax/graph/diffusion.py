@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import Any
 
 import jax
@@ -10,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.experimental import sparse as jsparse
 
-from robustjax import checks
+from robustjax import arrays, checks
 from robustjax.graph.matvec import SplitRows, matvec, split_rows
 
 SOLVERS = ("euler", "chebyshev")
@@ -24,7 +25,7 @@ _PIECES_MULTIPLE = 256
 
 
 def diffuse(
-    laplacian: Any, values: jax.Array, *, step_size: float, steps: int = 1
+    laplacian: Any, values: Any, *, step_size: float, steps: int = 1
 ) -> jax.Array:
     """Explicit Euler steps `e <- e - delta L e` (Kim, ECCV 2022, Eq. 8).
 
@@ -37,9 +38,18 @@ def diffuse(
 
     Returns:
       (N,).
+
+    Raises:
+      ValueError: a step size out of range, or values of another rank or length.
     """
     checks.in_range("step_size", step_size, 0, 1)
+    return _diffuse(laplacian, arrays.float32("values", values, 1), step_size, steps)
 
+
+@functools.partial(jax.jit, static_argnames="steps")
+def _diffuse(
+    laplacian: Any, values: jax.Array, step_size: jax.Array | float, steps: int
+) -> jax.Array:
     def step(_: jax.Array, e: jax.Array) -> jax.Array:
         return e - step_size * matvec(laplacian, e)
 

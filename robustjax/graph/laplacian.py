@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 from jax.experimental import sparse as jsparse
 
-from robustjax import checks
+from robustjax import arrays, checks
 from robustjax.graph.neighbors import (
     Neighbors,
     mean_pairwise_distance,
@@ -41,10 +41,33 @@ def symmetric_edges(neighbors: Neighbors) -> sp.csr_array:
     Returns:
       (N, N) float64 CSR with sorted indices, symmetric, no diagonal; an edge of
       length zero is stored.
+
+    Raises:
+      ValueError: indices that are no other rows, distances that are not finite or
+        negative, or shapes that differ.
     """
-    indices = np.asarray(neighbors.indices)
+    indices = arrays.numbers("neighbors.indices", neighbors.indices, 2)
+    distances = arrays.numbers("neighbors.distances", neighbors.distances, 2)
     size, k = indices.shape
-    squares = np.asarray(neighbors.distances, np.float64) ** 2
+    if indices.shape != distances.shape or not indices.size:
+        raise ValueError(
+            f"neighbors.distances: got shape {distances.shape} and indices of shape "
+            f"{indices.shape}, expected one distance per index, and at least one"
+        )
+    if indices.dtype.kind not in "iu":
+        raise ValueError(
+            f"neighbors.indices: got {indices.dtype.name}, expected integers"
+        )
+    outside = (indices < 0) | (indices >= size) | (indices == np.arange(size)[:, None])
+    if outside.any():
+        row = int(np.flatnonzero(outside.any(axis=1))[0])
+        raise ValueError(
+            f"neighbors.indices: got {indices[row].tolist()} at row {row}, expected "
+            f"other rows, 0 … {size - 1}"
+        )
+    checks.finite("neighbors.distances", distances)
+    checks.in_range("neighbors.distances", distances.min(), 0)
+    squares = distances.astype(np.float64) ** 2
     rows = np.repeat(np.arange(size), k)
     columns = indices.ravel()
     # Each edge once in either direction; both directions carry the same distance up

@@ -16,7 +16,7 @@ import numpy as np
 import scipy.sparse as sp
 from jax.experimental import sparse as jsparse
 
-from robustjax import checks
+from robustjax import arrays, checks
 
 
 @jax.tree_util.register_dataclass
@@ -134,6 +134,7 @@ def matvec(
     Raises:
       ValueError: shapes that do not match.
     """
+    vector = arrays.float32("vector", vector)
     if vector.shape != (matrix.shape[1],):
         raise ValueError(
             f"vector: got shape {vector.shape}, expected ({matrix.shape[1]},)"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from robustjax import checks
+from robustjax import arrays, checks
 
 METRICS = ("euclidean", "cosine")
 
@@ -25,6 +25,10 @@ _MIN_BLOCK_ROWS = 32
 # signs stay well below this.
 _ROUNDING = 4.0
 _DOUBLE_BLOCK_ROWS = 64
+# Cosines above it come from the sine.
+_SMALL_ANGLE = 0.7
+# Squares of this size, of points near 1 in size, may have vanished in float32.
+_TINY_SQUARE = 1e-30
 
 
 class Neighbors(NamedTuple):
@@ -59,11 +63,39 @@ def _largest(values: jax.Array, count: int) -> jax.Array:
     return group * _GROUP + place % _GROUP
 
 
-@functools.partial(jax.jit, static_argnames=("k", "block_rows"))
-def _euclidean(
-    points: jax.Array, *, k: int, block_rows: int
-) -> tuple[Neighbors, jax.Array]:
-    """Neighbours of centred points, and whether each row of them is certain."""
+class _Found(NamedTuple):
+    """Candidates of every row, and how near any other point may be.
+
+    Attributes:
+      indices: (N, count) int32, nearest first, equal distances by index.
+      squares: (N, count) squared distances.
+      left_out: (N,) a lower bound of the squared distances to all other points;
+        infinite where there are none.
+    """
+
+    indices: jax.Array
+    squares: jax.Array
+    left_out: jax.Array
+
+
+@functools.partial(jax.jit, static_argnames=("k", "block_rows", "metric"))
+def _candidates(
+    points: jax.Array,
+    rows: jax.Array,
+    *,
+    k: int,
+    block_rows: int,
+    metric: str = "euclidean",
+) -> _Found:
+    """Candidates by a fast pass over centred points, ranked by the differences of rows.
+
+    Args:
+      points: (N, d), centred, near 1 in size; for the cosine centred unit rows.
+      rows: (N, d), whose differences count: not centred, which would round them.
+      k: neighbours asked for; a few more are found.
+      block_rows: rows per block.
+      metric: what `rows` are compared by.
+    """
     size, width = points.shape
     columns = -(-size // _GROUP) * _GROUP
     padded = jnp.pad(points, ((0, columns - size), (0, 0)))
@@ -71,47 +103,92 @@ def _euclidean(
     half_norm = jnp.where(jnp.arange(columns) < size, half_norm, jnp.inf)
     count = min(k + _SPARE, size - 1)
     largest_norm = jnp.sqrt(jnp.max(jnp.sum(padded**2, axis=1)))
-    rounding = _ROUNDING * np.sqrt(width) * jnp.finfo(jnp.float32).eps
+    # Of the product, and one more for the points themselves.
+    rounding = (_ROUNDING * np.sqrt(width) + 1) * jnp.finfo(jnp.float32).eps
 
-    def block(start: jax.Array) -> tuple[Neighbors, jax.Array]:
-        rows = start + jnp.arange(block_rows)
-        queries = padded[jnp.minimum(rows, size - 1)]
+    def block(start: jax.Array) -> _Found:
+        place = start + jnp.arange(block_rows)
+        safe = jnp.minimum(place, size - 1)
+        queries = padded[safe]
         # ||a - b||^2 / 2 = ||a||^2 / 2 - similarity; HIGHEST keeps float32 exact on
         # devices whose default for matrix products is coarser.
         similarity = jnp.matmul(
             queries, padded.T, precision=jax.lax.Precision.HIGHEST
         ) - jnp.expand_dims(half_norm, 0)
-        own = jnp.expand_dims(jnp.arange(columns), 0) == rows[:, None]
+        own = jnp.expand_dims(jnp.arange(columns), 0) == place[:, None]
         similarity = jnp.where(own, -jnp.inf, similarity)
         candidates = _largest(similarity, count)
         # The expanded square loses digits to cancellation: rank the candidates by
         # the sum of squared differences, ties to the lowest index.
-        difference = padded[candidates] - queries[:, None]
-        square = jnp.sum(difference**2, axis=-1)
+        square = _squares(rows[candidates], rows[safe], metric)
         # No point that was left out is nearer than the last candidate seemed, less
         # what rounding may have added.
         norm = jnp.sqrt(jnp.sum(queries**2, axis=1))
         last = jnp.take_along_axis(similarity, candidates[:, -1:], axis=1)[:, 0]
-        nearest_left_out = norm**2 - 2 * last - rounding * (norm + largest_norm) ** 2
+        left_out = norm**2 - 2 * last - rounding * (norm + largest_norm) ** 2
+        if count == size - 1:
+            left_out = jnp.full_like(left_out, jnp.inf)
         square, candidates = jax.lax.sort((square, candidates), num_keys=2)
-        certain = (square[:, k - 1] < nearest_left_out) | (count == size - 1)
-        return Neighbors(candidates[:, :k], jnp.sqrt(square[:, :k])), certain
+        return _Found(candidates, square, left_out)
 
-    starts = jnp.arange(0, size, block_rows)
-    found, certain = jax.lax.map(block, starts)
-    neighbors = Neighbors(
-        found.indices.reshape(-1, k)[:size].astype(jnp.int32),
-        found.distances.reshape(-1, k)[:size],
+    found = jax.lax.map(block, jnp.arange(0, size, block_rows))
+    return _Found(
+        found.indices.reshape(-1, count)[:size].astype(jnp.int32),
+        found.squares.reshape(-1, count)[:size],
+        found.left_out.reshape(-1)[:size],
     )
-    return neighbors, certain.reshape(-1)[:size]
 
 
-def _in_double(points: np.ndarray, rows: np.ndarray, k: int) -> Neighbors:
-    """The neighbours of some rows in float64, for points that float32 confuses."""
-    points = points.astype(np.float64)
+def _squares(others: jax.Array, queries: jax.Array, metric: str) -> jax.Array:
+    """Squared distances (B, c), of unit vectors for the cosine, from differences.
+
+    Args:
+      others: (B, c, d).
+      queries: (B, d), for the cosine with a largest entry near 1, like `others`.
+      metric: "euclidean" or "cosine".
+    """
+    difference = others - queries[:, None]
+    if metric == "euclidean":
+        return jnp.sum(difference**2, axis=-1)
+    # The sine of a small angle, from the part of the difference across the query:
+    # unit vectors would be rounded before they are compared.
+    norm = jnp.sum(queries**2, axis=-1)[:, None]
+    other_norm = jnp.sum(others**2, axis=-1)
+    along = jnp.sum(difference * queries[:, None], axis=-1) / norm
+    across = difference - along[..., None] * queries[:, None]
+    across = across / jnp.sqrt(other_norm)[..., None]
+    sine = jnp.sum(across**2, axis=-1)
+    cosine = (1 + along) * jnp.sqrt(norm / other_norm)
+    near = 2 * sine / (1 + jnp.sqrt(jnp.maximum(1 - sine, 0.0)))
+    return jnp.where(cosine > _SMALL_ANGLE, near, 2 * (1 - jnp.maximum(cosine, -1.0)))
+
+
+def _ranked_in_double(
+    read: arrays.Reader, rows: np.ndarray, indices: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Candidates (n, count) of some rows by their exact distances, and the squares."""
+    indices = np.sort(indices, axis=1)
+    squares = np.empty(indices.shape)
+    width = indices.shape[1] * read.shape[1]
+    for here in arrays.blocks(len(indices), width):
+        difference = read(indices[here]) - read(rows[here])[:, None]
+        squares[here] = np.einsum("bcd,bcd->bc", difference, difference)
+    order = np.argsort(squares, axis=1, kind="stable")
+    return (
+        np.take_along_axis(indices, order, axis=1),
+        np.take_along_axis(squares, order, axis=1),
+    )
+
+
+def _in_double(
+    read: arrays.Reader, rows: np.ndarray, k: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Neighbours and squares of some rows in float64, where float32 is confused."""
+    points = read(slice(None))
+    points = points - points.mean(axis=0)
     half_norm = np.sum(points**2, axis=1) / 2
     indices = np.empty((len(rows), k), np.int32)
-    distances = np.empty((len(rows), k), np.float32)
+    squares = np.empty((len(rows), k))
     for start in range(0, len(rows), _DOUBLE_BLOCK_ROWS):
         here = rows[start : start + _DOUBLE_BLOCK_ROWS]
         half = half_norm[None] - points[here] @ points.T
@@ -120,15 +197,15 @@ def _in_double(points: np.ndarray, rows: np.ndarray, k: int) -> Neighbors:
         for i, row in enumerate(here):
             slack = 1e-12 * (half_norm[row] + abs(bound[i]))
             near = np.flatnonzero(half[i] <= bound[i] + slack)
-            square = np.sum((points[near] - points[row]) ** 2, axis=1)
+            square = np.sum((read(near) - read(row)) ** 2, axis=1)
             best = np.lexsort((near, square))[:k]
             indices[start + i] = near[best]
-            distances[start + i] = np.sqrt(square[best])
-    return Neighbors(jnp.asarray(indices), jnp.asarray(distances))
+            squares[start + i] = square[best]
+    return indices, squares
 
 
 def nearest_neighbors(
-    points: np.ndarray | jax.Array,
+    points: Any,
     k: int,
     *,
     metric: str = "euclidean",
@@ -139,11 +216,12 @@ def nearest_neighbors(
     One blocked matrix product finds a few candidates more than asked for, whose
     distances are then computed from differences; equal distances go to the lowest
     index. Rows whose candidates float32 cannot tell from the rest (tight clusters far
-    apart, many copies of a point) are found again in float64, more slowly. Peak
-    memory is `block_rows × N` numbers beside the points.
+    apart, many copies of a point) are found again in float64, more slowly. An offset
+    and a scale are taken out in the precision of the points; what float32 cannot hold
+    is ranked in float64. Peak memory is `block_rows × N` numbers beside the points.
 
     Args:
-      points: (N, d) floats.
+      points: (N, d) numbers.
       k: 1 … N-1.
       metric: "euclidean" or "cosine".
       block_rows: rows per block; by default about 4 million similarities each.
@@ -152,46 +230,75 @@ def nearest_neighbors(
       `Neighbors`.
 
     Raises:
-      ValueError: k outside its range, a wrong rank, non-finite points, an unknown
-        metric, or a zero vector under the cosine metric.
+      ValueError: k outside its range, a wrong rank, non-finite points, distances that
+        float32 cannot hold, an unknown metric, or a zero vector under the cosine
+        metric.
     """
-    checks.rank("points", points, 2)
+    given = arrays.numbers("points", points, 2)
     checks.one_of("metric", metric, METRICS)
-    checks.finite("points", points)
-    size = points.shape[0]
+    checks.finite("points", given)
+    size = len(given)
     if not 1 <= k < size:
         raise ValueError(
             f"k: got {k} for N = {size} points, expected 1 … {size - 1} neighbours "
             "(a point is not its own neighbour)"
         )
-    points = jnp.asarray(points, jnp.float32)
-    if metric == "cosine":
-        norm = jnp.linalg.norm(points, axis=1, keepdims=True)
-        if not bool(jnp.all(norm > 0)):
-            row = int(jnp.argmin(norm))
-            raise ValueError(f"points: row {row} is zero and has no cosine distance")
-        points = points / norm
-    else:
-        # Distances do not change; cancellation in the fast pass does.
-        points = points - jnp.mean(points, axis=0, keepdims=True)
     if block_rows is None:
         block_rows = min(size, max(_MIN_BLOCK_ROWS, _BLOCK_NUMBERS // size), 1024)
-    found, certain = _euclidean(points, k=k, block_rows=block_rows)
-    doubtful = np.flatnonzero(~np.asarray(certain))
-    if doubtful.size:
-        again = _in_double(np.asarray(points), doubtful, k)
-        found = Neighbors(
-            found.indices.at[doubtful].set(again.indices),
-            found.distances.at[doubtful].set(again.distances),
-        )
+    read: arrays.Reader
     if metric == "cosine":
+        zero = np.flatnonzero(~given.any(axis=1))
+        if zero.size:
+            raise ValueError(
+                f"points: row {int(zero[0])} is zero and has no cosine distance"
+            )
         # ||a - b||^2 = 2 (1 - cos) for unit vectors.
-        return found._replace(distances=found.distances**2 / 2)
-    return found
+        read = arrays.UnitRows(given)
+    else:
+        read = arrays.Rows(given)
+    found, squares, left_out = _search(given, read, k, metric, block_rows)
+    indices = np.array(found[:, :k])
+    squares = squares[:, :k].copy()
+    doubtful = np.flatnonzero(~(squares[:, -1] < left_out))
+    if doubtful.size:
+        indices[doubtful], squares[doubtful] = _in_double(read, doubtful, k)
+    distances = squares / 2 if metric == "cosine" else np.sqrt(squares)
+    return Neighbors(jnp.asarray(indices), jnp.asarray(distances, jnp.float32))
+
+
+def _search(
+    given: np.ndarray, read: arrays.Reader, k: int, metric: str, block_rows: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """`_Found` on the host: squares and bounds in float64, in the points' own unit."""
+    centred = arrays.centred_of("points", read)
+    points = jnp.asarray(centred.points)
+    wide = arrays.is_wide(given)
+    unit, by = 1.0, metric
+    if wide:
+        # Ranked again below.
+        rows, by = points, "euclidean"
+    elif metric == "cosine":
+        rows = arrays.scaled_rows("points", given)
+    else:
+        rows = jnp.asarray(given, jnp.float32)
+        if not 2.0**-40 < centred.scale < 2.0**40:
+            unit = centred.scale
+            rows = rows * jnp.float32(1 / unit)
+    found = _candidates(points, rows, k=k, block_rows=block_rows, metric=by)
+    indices = np.array(found.indices)
+    squares = np.asarray(found.squares, np.float64) * unit**2
+    left_out = np.asarray(found.left_out, np.float64) * centred.scale**2
+    # Beside what float32 cannot hold, what it would take for equal.
+    again = np.arange(len(given))
+    if not wide:
+        again = np.flatnonzero(squares[:, 0] < _TINY_SQUARE * unit**2)
+    if again.size:
+        indices[again], squares[again] = _ranked_in_double(read, again, indices[again])
+    return indices, squares, left_out
 
 
 def mean_pairwise_distance(
-    points: np.ndarray | jax.Array, *, max_points: int = 4096, seed: int = 0
+    points: Any, *, max_points: int = 4096, seed: int = 0
 ) -> float:
     """Mean Euclidean distance between distinct points.
 
@@ -199,28 +306,32 @@ def mean_pairwise_distance(
     whose error is far below a percent.
 
     Args:
-      points: (N, d) floats, N >= 2.
+      points: (N, d) finite numbers, N >= 2.
       max_points: the largest subset.
       seed: of the subset.
 
     Raises:
-      ValueError: fewer than two points.
+      ValueError: fewer than two points, NaN or infinity, another rank, or distances
+        that float32 cannot hold.
     """
-    checks.rank("points", points, 2)
-    size = points.shape[0]
+    given = arrays.numbers("points", points, 2)
+    checks.finite("points", given)
+    size = len(given)
     checks.at_least("number of points", size, 2)
+    checks.at_least("max_points", max_points, 2)
     if size > max_points:
         rows = np.random.default_rng(seed).choice(size, max_points, replace=False)
-        points = points[np.sort(rows)]
-    return float(_mean_distance(jnp.asarray(points, jnp.float32)))
+        given = given[np.sort(rows)]
+    centred = arrays.centred("points", given)
+    return float(_mean_distance(jnp.asarray(centred.points))) * centred.scale
 
 
 @jax.jit
 def _mean_distance(points: jax.Array) -> jax.Array:
+    """Of centred points."""
     size = points.shape[0]
-    centred = points - jnp.mean(points, axis=0, keepdims=True)
-    norm = jnp.sum(centred**2, axis=1)
-    product = jnp.matmul(centred, centred.T, precision=jax.lax.Precision.HIGHEST)
+    norm = jnp.sum(points**2, axis=1)
+    product = jnp.matmul(points, points.T, precision=jax.lax.Precision.HIGHEST)
     square = norm[:, None] + norm[None] - 2 * product
     # The diagonal is zero up to cancellation; leave it out for good.
     square = jnp.where(jnp.eye(size, dtype=bool), 0.0, jnp.maximum(square, 0.0))

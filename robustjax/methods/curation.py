@@ -9,7 +9,6 @@ is not ruined by the wrong ones meanwhile. (For a ranked list alone, see
 from __future__ import annotations
 
 import dataclasses
-import os
 import pathlib
 from collections.abc import Callable
 from typing import NamedTuple
@@ -27,7 +26,7 @@ from robustjax.methods.exchange_folder import (
     answers_of,
     check_repr,
     claim_folder,
-    filed_answers,
+    file_away,
     pending,
     read_answers,
 )
@@ -166,7 +165,6 @@ class LabelExchange:
         }
         claim_folder(self.folder, purpose)
         self._checkpoints = CheckpointFolder(self.folder / "checkpoints")
-        (self.folder / "answers").mkdir(exist_ok=True)
 
     def advance(self) -> Pending | None:
         """Takes in answers if there are any, and asks the next questions.
@@ -183,7 +181,7 @@ class LabelExchange:
             if source is None:
                 return self._pending(number)
             state = self._take_in(state, number, source)
-            os.replace(source, filed_answers(self.folder, number))
+            file_away(self.folder, number, source)
             self._checkpoints.save(2 * number + 2, state)
             number += 1
         self._write_labels(state)

@@ -42,6 +42,42 @@ from robustjax.transforms.elr import (
 )
 from robustjax.transforms.rows import gather_rows, scatter_rows
 
+# Of a target as it multiplies a label: where no class of a mixed label has ever been
+# predicted, the label counts as it is, and not as 0 / 0.
+TINY = 1e-30
+
+
+def remembered_probabilities(logits: jax.Array) -> jax.Array:
+    """Softmax in float32 or better, not clipped: what ELR+'s memory takes in.
+
+    ELR clips its own (`transforms.elr.clipped_probabilities`); ELR+'s authors clip in
+    the penalty alone. It matters where `weight_labels` compares tiny targets.
+
+    Args:
+      logits: (..., C) floats.
+
+    Returns:
+      (..., C) probabilities.
+    """
+    logits = jnp.asarray(logits)
+    wide = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
+    return jax.nn.softmax(wide)
+
+
+def weighted_labels(labels: jax.Array, targets: jax.Array) -> jax.Array:
+    """`labels * targets`, normalised, without gradient through the targets.
+
+    Args:
+      labels: (B, C) mixed labels.
+      targets: (B, C) mixed rows of the memory; below 1e-30 they count as 1e-30.
+
+    Returns:
+      (B, C) distributions.
+    """
+    targets = jnp.maximum(jax.lax.stop_gradient(targets), TINY)
+    weighted = labels * targets
+    return weighted / jnp.sum(weighted, axis=-1, keepdims=True)
+
 
 def sigmoid_ramp(step: jax.Array | int, length: int) -> jax.Array:
     """Grows from exp(-5) to 1, as `exp(-5 (1 - step / length)^2)`; then stays there.
@@ -99,8 +135,7 @@ def elr_plus_values(
       (B,) float32.
     """
     if weight_labels:
-        labels = labels * jax.lax.stop_gradient(targets)
-        labels = labels / jnp.sum(labels, axis=-1, keepdims=True)
+        labels = weighted_labels(labels, targets)
     penalty = elr_penalty(clipped_probabilities(logits), targets)
     return losses.cross_entropy(logits, labels) + strength * penalty
 
@@ -150,11 +185,14 @@ def elr_plus(
     - WebVision: `average_ramp_steps=0` and `mixup_alpha` 1.5 (1 in one version of
       the configuration); InceptionResNetV2, batches of 32, 100 epochs, rate / 10 at 50.
 
+    As in the authors' code, probabilities enter the memory as they are and are clipped
+    to [1e-4, 1 - 1e-4] in the penalty alone; ELR clips both.
+
     Differences from the authors' code: the networks step together, where the authors
     train network 1 for a whole epoch and then network 2; both still have their own
-    order of the examples, augmentation and mixup. Probabilities are clipped to
-    [1e-4, 1 - 1e-4] before they enter the memory, as in ELR; the authors clip those
-    in the penalty only.
+    order of the examples, augmentation and mixup. Where the targets of all classes of
+    a mixed label underflow, `weight_labels` leaves the label as it is, where the
+    authors divide 0 by 0.
 
     Args:
       model: a Linen classifier.
@@ -228,7 +266,7 @@ def elr_plus(
         )
         rows = state.loss_state.rows[number]
         old = gather_rows(rows, batch, terms.mask)["target"]
-        target = update_targets(old, clipped_probabilities(peer_logits), decay)
+        target = update_targets(old, remembered_probabilities(peer_logits), decay)
         rows, fault = scatter_rows(
             rows, {"target": target}, batch, terms.mask, axis_name=axis_name
         )

@@ -15,10 +15,13 @@ import numpy as np
 
 from robustjax import data
 from robustjax.files import write_atomically
+from robustjax.output_paths import check_output_file, check_output_folder
 
 ASKED = "to_label.csv"
 ANSWERED = "labeled.csv"
 LABELS = "labels.csv"
+_RECORD = "exchange.json"
+_ANSWERS = "answers"
 
 
 class Pending(NamedTuple):
@@ -44,7 +47,7 @@ def pending(folder: pathlib.Path, round_number: int, questions: int) -> Pending:
 
 def filed_answers(folder: pathlib.Path, round_number: int) -> pathlib.Path:
     """Where the answers of a round are kept for good."""
-    return folder / "answers" / f"round_{round_number:04d}.csv"
+    return folder / _ANSWERS / f"round_{round_number:04d}.csv"
 
 
 def answers_of(folder: pathlib.Path, round_number: int) -> pathlib.Path | None:
@@ -57,6 +60,16 @@ def answers_of(folder: pathlib.Path, round_number: int) -> pathlib.Path | None:
         if path.exists():
             return path
     return None
+
+
+def file_away(folder: pathlib.Path, round_number: int, source: pathlib.Path) -> None:
+    """Moves the answers that were taken in to where they are kept for good."""
+    place = filed_answers(folder, round_number)
+    if source == place:
+        return
+    # A link of the person's would point elsewhere from there.
+    write_atomically(place, source.read_bytes())
+    source.unlink()
 
 
 def check_repr(name: str, value: Any) -> str:
@@ -74,35 +87,69 @@ def check_repr(name: str, value: Any) -> str:
     return text
 
 
-def claim_folder(folder: pathlib.Path, purpose: Mapping[str, Any]) -> None:
-    """Notes what a folder is for, or checks that it is still the same.
+def check_folder(folder: pathlib.Path, purpose: Mapping[str, Any]) -> bool:
+    """Checks, before any training, that `claim_folder` will not fail.
+
+    Files of other people and programs in the folder do no harm.
 
     Args:
-      folder: is created if needed.
-      purpose: JSON-serialisable; kept in `exchange.json`.
+      folder: need not be there yet.
+      purpose: JSON-serialisable.
+
+    Returns:
+      Whether the folder is claimed already.
 
     Raises:
-      ValueError: a folder that cannot be read, or that was begun with other values.
+      ValueError: a folder that cannot be written or read, that was begun with other
+        values, or in which another folder stands where a file will be.
     """
-    mine = json.loads(json.dumps(purpose))
-    record = folder / "exchange.json"
+    check_output_folder("folder", folder)
+    record = folder / _RECORD
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        found = json.loads(record.read_text()) if record.exists() else None
-    except (OSError, json.JSONDecodeError) as error:
+        found = None
+        if record.exists():
+            found = dict(json.loads(record.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
         raise ValueError(
             f"folder: {str(record)!r} cannot be read ({error}); choose another "
             "folder or remove this one"
         ) from None
+    if folder.exists():
+        for name in (_RECORD, ASKED, LABELS):
+            check_output_file("folder", folder / name)
+        check_output_folder("folder", folder / _ANSWERS)
     if found is None:
-        write_atomically(record, json.dumps(mine, indent=2) + "\n")
-        return
+        return False
+    mine = json.loads(json.dumps(purpose))
     differ = [key for key in mine if found.get(key) != mine[key]]
     if differ:
         raise ValueError(
             f"folder: {str(folder)!r} was begun with other {differ[0]}; use "
             "the same, or choose another folder"
         )
+    return True
+
+
+def claim_folder(folder: pathlib.Path, purpose: Mapping[str, Any]) -> None:
+    """Notes what a folder is for, or checks that it is still the same.
+
+    Args:
+      folder: is created if needed, with a place for answers.
+      purpose: JSON-serialisable; kept in `exchange.json`.
+
+    Raises:
+      ValueError: see `check_folder`.
+    """
+    claimed = check_folder(folder, purpose)
+    try:
+        (folder / _ANSWERS).mkdir(parents=True, exist_ok=True)
+        if not claimed:
+            text = json.dumps(purpose, indent=2) + "\n"
+            write_atomically(folder / _RECORD, text)
+    except OSError as error:
+        raise ValueError(
+            f"folder: cannot write {str(folder)!r}: {error.strerror}"
+        ) from None
 
 
 def read_answers(

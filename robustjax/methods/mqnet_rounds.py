@@ -53,7 +53,8 @@ def query_scores(
 
     Args:
       purity: (n,) floats, as `convert_scores` has them.
-      informativeness: (n,) floats, the same.
+      informativeness: (n,) floats, the same; in the first round of the authors'
+        confidence mode the raw `1 - max p`, see `query_mqnet.MQNetQuery.first_round`.
       params: of the meta-model of the round before, or None.
       ood_seen: whether any labelled example is OOD.
       rule: "mqnet", or "sum" or "product" of the two in every round, with which the

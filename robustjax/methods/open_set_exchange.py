@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from robustjax import checks, data, scores
+from robustjax.data.names import check_text, plain_name
 from robustjax.files import digest_of
 from robustjax.methods.exchange_folder import (
     ASKED,
@@ -20,7 +20,7 @@ from robustjax.methods.exchange_folder import (
     answers_of,
     check_repr,
     claim_folder,
-    filed_answers,
+    file_away,
     pending,
     read_answers,
 )
@@ -47,15 +47,44 @@ def check_class_names(class_names: Sequence[str]) -> list[str]:
     """The names of the wanted classes.
 
     Raises:
-      ValueError: none, names that repeat, or "ood" among them.
+      ValueError: none, names that are blank or repeat, or "ood" among them.
     """
     names = [str(name) for name in class_names]
-    if len(set(names)) < len(names) or OOD_NAME in names or not names:
+    plain = {plain_name(name) for name in names}
+    if len(plain) < len(names) or plain & {OOD_NAME, ""} or not names:
         raise ValueError(
             f"class_names: got {', '.join(names) or 'none'}, expected distinct names "
             f"other than {OOD_NAME!r}"
         )
     return names
+
+
+def exchange_purpose(
+    inputs: np.ndarray,
+    class_names: Sequence[str],
+    strategy: QueryStrategy,
+    *,
+    batch: int,
+    ids: np.ndarray,
+    known_labels: np.ndarray,
+    settings: Mapping[str, Any] | None = None,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """What the folder of an `OpenSetExchange` is for, for `check_folder`.
+
+    Args are those of `OpenSetExchange`.
+
+    Raises:
+      ValueError: a strategy whose `repr` differs between processes.
+    """
+    return {
+        "data": digest_of(np.asarray(inputs), np.asarray(known_labels), ids),
+        "class_names": list(class_names),
+        "batch": batch,
+        "seed": seed,
+        "strategy": check_repr("strategy", strategy),
+        "settings": dict(settings or {}),
+    }
 
 
 def check_batch(batch: int, known_labels: np.ndarray) -> int:
@@ -161,6 +190,7 @@ class OpenSetExchange:
         names = check_class_names(class_names)
         ids = np.arange(len(inputs)) if ids is None else checks.unique_ids("ids", ids)
         checks.same_length(ids=ids, inputs=inputs)
+        check_text("ids", ids)
         if known_labels is None:
             known_labels = np.full(len(inputs), UNASKED, np.int32)
         known_labels = np.asarray(known_labels)
@@ -185,17 +215,20 @@ class OpenSetExchange:
         # A folder is claimed only by what can start.
         self._start()
         self.folder = pathlib.Path(folder)
-        purpose = {
-            "data": digest_of(np.asarray(inputs), known_labels, ids),
-            "class_names": names,
-            "batch": batch,
-            "seed": seed,
-            "strategy": check_repr("strategy", strategy),
-            "settings": dict(settings or {}),
-        }
-        claim_folder(self.folder, purpose)
+        claim_folder(
+            self.folder,
+            exchange_purpose(
+                inputs,
+                names,
+                strategy,
+                batch=batch,
+                ids=ids,
+                known_labels=known_labels,
+                settings=settings,
+                seed=seed,
+            ),
+        )
         self._checkpoints = CheckpointFolder(self.folder / "checkpoints")
-        (self.folder / "answers").mkdir(exist_ok=True)
 
     def advance(self) -> Pending | None:
         """Takes in answers if there are any, and asks the next questions.
@@ -212,7 +245,7 @@ class OpenSetExchange:
             if source is None:
                 return pending(self.folder, number, len(asked))
             state = self._take_in(state, asked, number, source)
-            os.replace(source, filed_answers(self.folder, number))
+            file_away(self.folder, number, source)
             self._save(2 * number + 2, state, asked[:0])
             number += 1
         self._write_labels(state)

@@ -29,6 +29,9 @@ from robustjax.methods.open_set_round import Query, RoundView
 from robustjax.methods.query_common import highest, in_logits, open_rows
 from robustjax.models.mqnet import MQNet
 
+FIRST_ROUNDS = ("converted", "raw")
+"""What is added to purity before there is a meta-model; see `MQNetQuery`."""
+
 RANKED_BY = ("informativeness", "sum", "product", "mqnet")
 """By what a round was ranked; `MQNetNotes.ranked_by` is an index."""
 
@@ -99,7 +102,8 @@ class MQNetQuery:
     `ties="as_lower"`. Both end well before the loss has, so the defaults here differ
     (see `mqnet_meta.fit_mqnet`). The paper does not clip standardised scores
     (`clip=None`), and goes on from the meta-model of the round before
-    (`reinitialize=False`), which its code does not.
+    (`reinitialize=False`), which its code does not. In its confidence mode the
+    authors' code has `informativeness="conf", first_round="raw"`.
 
     Attributes:
       name: for reports.
@@ -107,6 +111,10 @@ class MQNetQuery:
       informativeness: see `query_informativeness.informativeness`.
       rule: "mqnet", or "sum" or "product" of the two in every round, with which the
         paper compares and which learn nothing.
+      first_round: what the sum before the first fit adds to the converted purity:
+        "converted" informativeness, as in the paper, or the "raw" one, `1 - max p`
+        between 0 and 1, which is what the authors' code adds in its confidence mode
+        and lets purity decide; only with informativeness "conf" and rule "mqnet".
       reinitialize: start every fit from new parameters.
       monotone: False drops the skyline constraint, the paper's ablation.
       clip: bound of the absolute standardised scores, or None.
@@ -125,6 +133,7 @@ class MQNetQuery:
     purity: str = "csi"
     informativeness: str = "ll"
     rule: str = "mqnet"
+    first_round: str = "converted"
     reinitialize: bool = True
     monotone: bool = True
     clip: float | None = 5.0
@@ -144,6 +153,15 @@ class MQNetQuery:
             query_informativeness.INFORMATIVENESS,
         )
         checks.one_of("rule", self.rule, RULES)
+        checks.one_of("first_round", self.first_round, FIRST_ROUNDS)
+        if self.first_round == "raw" and (self.rule, self.informativeness) != (
+            "mqnet",
+            "conf",
+        ):
+            raise ValueError(
+                f"first_round: got raw with rule {self.rule} and informativeness "
+                f"{self.informativeness}, expected it with mqnet and conf only"
+            )
         checks.one_of("ties", self.ties, TIES)
         checks.at_least("steps", self.steps, 1)
         checks.at_least("batch_size", self.batch_size, 2)
@@ -192,9 +210,10 @@ class MQNetQuery:
             # The raw one: no clipping makes any of them equal.
             wanted = highest(view, other, count)
         else:
+            raw_sum = ranking == "sum" and self.first_round == "raw"
             scores = _scores(
                 converted[:, 0],
-                converted[:, 1],
+                other if raw_sum else converted[:, 1],
                 params=memory.params if ranking == "mqnet" else None,
                 rule=self.rule,
                 model=self.model,

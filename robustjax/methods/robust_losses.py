@@ -6,10 +6,10 @@ settings, with SGD, momentum 0.9 and batches of 128 ("drop" is a tenth of the ra
 
 - gce (Zhang and Sabuncu, 2018): q 0.7.
 - truncated_gce (the same): q 0.7, k 0.5, ResNet-34, rate 0.01, weight decay 1e-4.
-  CIFAR-10: start_epoch 40, drops at 40 and 80 of 120 epochs. CIFAR-100: start_epoch
-  80, drops at 80 and 120 of 150. Public code chooses the examples anew at every tenth
-  epoch, by the network that is best on the *test* set; here at every epoch, by the
-  current one.
+  CIFAR-10: drops at 40 and 80 of 120 epochs. CIFAR-100: at 80 and 120 of 150. Public
+  code first chooses the examples of the 40th (80th) epoch, which is start_epoch 39 (79)
+  here, and anew at every tenth, by the network that is best on the *test* set; here at
+  every epoch, by the current one.
 - symmetric_ce (Wang et al., 2019): (alpha, beta) = (0.1, 1) for CIFAR-10, (6, 0.1)
   for CIFAR-100.
 - active_passive (Ma et al., 2020): (alpha, beta) = (1, 1) for CIFAR-10 with nce and rce

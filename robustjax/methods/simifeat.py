@@ -4,8 +4,12 @@ Zhu, Dong, Liu, "Detecting Corrupted Labels Without Training a Model to Predict"
 ICML 2022; the transition matrix by high-order consensus, "HOC", of Zhu, Song, Liu,
 "Clusterability as an Alternative to Anchor Points", ICML 2021.
 
-Unlike in the authors' code, every pass estimates the matrix from one draw of
-triplets, not from the mean of ten.
+Two differences from the authors' code: every pass estimates the matrix from one draw of
+triplets, not from the mean of ten; and the two neighbours of a drawn example are its
+nearest among *all* N examples. The authors look for them among the drawn 15,000 alone,
+where they are farther off and of one true class less often, which the estimate takes
+for noise. Up to N = 15,000 both are the same; beyond, the neighbours are at hand
+anyway, as the votes need those of all examples.
 """
 
 from __future__ import annotations
@@ -36,7 +40,8 @@ class SimiFeat:
         example whose neighbours' majority disagrees.
       passes: votes whose majority decides. Each draws its own triplets and jitter
         and, given an augmentation, its own features.
-      triplets: examples drawn to estimate the matrix, in every pass.
+      triplets: examples drawn to estimate the matrix, in every pass; their neighbours
+        may be any of the N examples.
       jitter: half-width of the uniform noise on the rank rule's thresholds.
       first_steps: gradient steps of the first estimate.
       later_steps: of each later one, which starts from the one before.

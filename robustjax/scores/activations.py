@@ -6,18 +6,19 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from robustjax import checks
+from robustjax import arrays, checks
 
 
 def _rows(features: jax.Array) -> jax.Array:
     """One vector per example, in float32 or better."""
-    features = jnp.asarray(features)
-    if features.ndim < 2:
+    if np.ndim(features) < 2 or np.shape(features)[0] == 0:
         raise ValueError(
-            f"features: got shape {features.shape}, expected (N, ...) of rank 2 or more"
+            f"features: got shape {np.shape(features)}, expected (N, ...) of rank 2 or "
+            "more, N >= 1"
         )
-    wide = features.astype(jnp.promote_types(features.dtype, jnp.float32))
+    wide = arrays.float32("features", features)
     return wide.reshape(wide.shape[0], -1)
 
 
@@ -44,6 +45,11 @@ def cross_class_cosine(
       ValueError: features of rank below 2, labels that are no class indices, lengths
         that differ, labels all alike, or traced labels without `num_classes`.
     """
+    if not isinstance(features, jax.Array):
+        # Angles do not depend on the lengths, which float32 may not hold.
+        given = arrays.numbers("features", features)
+        if given.ndim > 1 and given.size:
+            features = arrays.scaled_rows("features", given.reshape(len(given), -1))
     rows = _rows(features)
     checks.rank("labels", labels, 1)
     checks.same_length(features=rows, labels=labels)
@@ -87,7 +93,13 @@ def mean_activation_norm(features: jax.Array) -> jax.Array:
     Raises:
       ValueError: features of rank below 2.
     """
-    squares = jnp.sum(_rows(features) ** 2, axis=1)
+    rows = _rows(features)
+    # The largest entry out of the square: tiny and huge rows have a norm, too.
+    scale = jax.lax.stop_gradient(jnp.max(jnp.abs(rows), axis=1, initial=0.0))
+    scale = jnp.where((scale > 0) & jnp.isfinite(scale), scale, 1.0)
+    squares = jnp.sum((rows / scale[:, None]) ** 2, axis=1)
     # The square root has no gradient at 0, where TAUFE pushes activations.
     positive = squares > 0
-    return jnp.mean(jnp.where(positive, jnp.sqrt(jnp.where(positive, squares, 1)), 0))
+    norms = jnp.where(positive, jnp.sqrt(jnp.where(positive, squares, 1)), 0)
+    # NaN is no reason to leave a row out of the mean.
+    return jnp.mean(scale * jnp.where(jnp.isnan(squares), jnp.nan, norms))

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from robustjax import checks
+from robustjax import arrays, checks
 
 
 def class_medians(
@@ -58,18 +58,26 @@ def median_distances(features: Any, labels: Any) -> np.ndarray:
     distances = np.empty(len(given), points.dtype)
     for label in np.unique(given):
         rows = np.flatnonzero(given == label)
-        distances[rows] = np.linalg.norm(points[rows] - medians[label], axis=1)
+        # In double precision: squares of float32 numbers may overflow or vanish.
+        for here in arrays.blocks(len(rows), points.shape[1]):
+            away = points[rows[here]].astype(np.float64) - medians[label]
+            distances[rows[here]] = _norms(away)
     return distances
+
+
+def _norms(rows: np.ndarray) -> np.ndarray:
+    scale = np.abs(rows).max(axis=1, initial=0)
+    scale[scale == 0] = 1
+    return scale * np.linalg.norm(rows / scale[:, None], axis=1)
 
 
 def _check(
     features: Any, labels: Any, num_classes: int | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Finite features of at least float32, and int32 labels."""
-    checks.rank("features", features, 2)
-    checks.finite("features", features)
+    points = arrays.numbers("features", features, 2)
+    checks.finite("features", points)
     checks.rank("labels", labels, 1)
-    checks.same_length(features=features, labels=labels)
-    points = np.asarray(features)
+    checks.same_length(features=points, labels=labels)
     wide = np.float64 if points.dtype == np.float64 else np.float32
     return points.astype(wide, copy=False), checks.labels("labels", labels, num_classes)

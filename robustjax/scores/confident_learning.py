@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from robustjax import checks
+from robustjax import arrays, checks
 from robustjax.scores.given_labels import (
     check_given,
     class_major_blocks,
@@ -81,7 +81,8 @@ def confident_joint(
     given, probabilities = check_given(labels, pred_probs)
     classes = probabilities.shape[1]
     if thresholds is not None:
-        thresholds = np.asarray(thresholds, np.float64).reshape(-1)
+        thresholds = arrays.numbers("thresholds", thresholds).reshape(-1)
+        thresholds = thresholds.astype(np.float64)
         if thresholds.size != classes or not np.isfinite(thresholds).all():
             raise ValueError(
                 f"thresholds: got {thresholds}, expected {classes} finite numbers, one "
@@ -170,7 +171,8 @@ def calibrate_joint(counts: Any, labels: Any) -> np.ndarray:
     Raises:
       ValueError: counts of another shape or negative, labels out of range.
     """
-    counts = np.asarray(counts, np.float64)
+    counts = arrays.numbers("confident_joint", counts, 2).astype(np.float64)
+    checks.finite("confident_joint", counts)
     if counts.ndim != 2 or counts.shape[0] != counts.shape[1] or (counts < 0).any():
         raise ValueError(
             f"confident_joint: got shape {counts.shape}, smallest entry "

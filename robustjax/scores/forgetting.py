@@ -6,12 +6,13 @@ Example Forgetting during Deep Neural Network Learning" (ICLR 2019).
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from robustjax import checks
+from robustjax import arrays, checks
 
 NEVER_LEARNED = ("most", "least")
 
@@ -28,7 +29,7 @@ class Forgetting(NamedTuple):
     learned: jax.Array
 
 
-def forgetting_events(correct: jax.Array) -> Forgetting:
+def forgetting_events(correct: Any) -> Forgetting:
     """Counts the transitions from correct to wrong.
 
     In the paper predictions are those of the training visits, one per epoch;
@@ -40,14 +41,27 @@ def forgetting_events(correct: jax.Array) -> Forgetting:
 
     Returns:
       `Forgetting` of shape (...).
+
+    Raises:
+      ValueError: no visit, or a NumPy array that holds anything but 0 and 1.
     """
+    if not isinstance(correct, jax.Array):
+        correct = arrays.numbers("correct", correct)
+        if not np.isin(correct, (0, 1)).all():
+            raise ValueError(
+                f"correct: got {correct.dtype.name} other than 0 and 1, expected bool"
+            )
+    if np.ndim(correct) == 0 or np.shape(correct)[0] == 0:
+        raise ValueError(
+            f"correct: got shape {np.shape(correct)}, expected (E, …), E >= 1 visits"
+        )
     correct = jnp.asarray(correct, bool)
     lost = correct[:-1] & ~correct[1:]
     return Forgetting(jnp.sum(lost, axis=0, dtype=jnp.int32), jnp.any(correct, axis=0))
 
 
 def forgettability(
-    events: jax.Array, learned: jax.Array, *, never_learned: str = "most"
+    events: Any, learned: Any, *, never_learned: str = "most"
 ) -> jax.Array:
     """Ranks examples by their forgetting events, with a rule for never-learned ones.
 
@@ -67,9 +81,16 @@ def forgettability(
       (N,) float32.
 
     Raises:
-      ValueError: an unknown rule.
+      ValueError: an unknown rule, no events or negative ones, wrong ranks, or lengths
+        that differ.
     """
     checks.one_of("never_learned", never_learned, NEVER_LEARNED)
-    events = jnp.asarray(events, jnp.float32)
+    events = arrays.float32("events", events, 1)
+    checks.rank("learned", learned, 1)
+    if checks.same_length(events=events, learned=learned) == 0:
+        raise ValueError("events: got none, expected at least one")
+    checks.in_range("events", events, 0, np.inf, high_open=True)
+    if not isinstance(learned, jax.Array):
+        learned = arrays.numbers("learned", learned)
     value = jnp.max(events) + 1 if never_learned == "most" else jnp.float32(0)
     return jnp.where(jnp.asarray(learned, bool), events, value)

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from robustjax import checks
+from robustjax import arrays, checks
 
 # Probabilities rounded to bfloat16, or printed with three digits, still pass.
 _SUM_TOLERANCE = 1e-2
@@ -32,8 +32,7 @@ def check_probabilities(pred_probs: Any, *, name: str = "pred_probs") -> np.ndar
       ValueError: another shape or dtype, NaN or infinity, rows that are no
         distribution.
     """
-    array = np.asarray(pred_probs)
-    checks.rank(name, array, 2)
+    array = arrays.numbers(name, pred_probs, 2)
     if array.shape[1] < 2:
         raise ValueError(f"{name}: got shape {array.shape}, expected 2 classes or more")
     if not jax.dtypes.issubdtype(array.dtype, np.floating):

@@ -15,8 +15,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from robustjax import checks, losses
+from robustjax import arrays, checks, losses
 
 
 def el2n(probabilities: jax.Array, labels: jax.Array) -> jax.Array:
@@ -29,10 +30,21 @@ def el2n(probabilities: jax.Array, labels: jax.Array) -> jax.Array:
     Returns:
       (...) values in [0, sqrt 2]; NaN where an integer label is out of range.
     """
-    p = jnp.asarray(probabilities)
-    p = p.astype(jnp.promote_types(p.dtype, jnp.float32))
+    p = arrays.float32("probabilities", probabilities)
+    labels = arrays.labels_for(labels, p.shape[-1])
     error = p - losses.as_distributions(labels, p.shape[-1])
-    return jnp.sqrt(jnp.sum(error**2, axis=-1))
+    return norm_of(error)
+
+
+def norm_of(rows: jax.Array, *, least: float = 0.0) -> jax.Array:
+    """`sqrt(least^2 + ||row||^2)` of rows (..., d), of any size."""
+    # The largest entry out of the square: tiny and huge rows have a norm, too.
+    scale = jnp.max(jnp.abs(rows), axis=-1, initial=least)
+    scale = jax.lax.stop_gradient(
+        jnp.where((scale > 0) & jnp.isfinite(scale), scale, 1.0)
+    )
+    square = jnp.sum((rows / scale[..., None]) ** 2, axis=-1)
+    return scale * jnp.sqrt(square + (least / scale) ** 2)
 
 
 def last_layer_grand(
@@ -58,10 +70,9 @@ def last_layer_grand(
     Returns:
       (...) values in [0, inf); NaN where an integer label is out of range.
     """
-    f = jnp.asarray(features)
-    f = f.astype(jnp.promote_types(f.dtype, jnp.float32))
-    square = jnp.sum(f**2, axis=-1) + (1.0 if bias else 0.0)
-    return el2n(probabilities, labels) * jnp.sqrt(square)
+    f = arrays.float32("features", features)
+    norm = norm_of(f, least=1.0 if bias else 0.0)
+    return el2n(probabilities, labels) * norm
 
 
 def grand(
@@ -85,15 +96,23 @@ def grand(
       (N,) values in [0, inf), at least float32.
 
     Raises:
-      ValueError: a block size below 1.
+      ValueError: a block size below 1, leaves without examples, or numbers beyond
+        float32.
     """
     checks.at_least("block_size", block_size, 1)
+    examples = jax.tree.map(lambda leaf: arrays.floats("examples", leaf), examples)
+    for leaf in jax.tree.leaves(examples):
+        if np.ndim(leaf) == 0 or leaf.shape[0] == 0:
+            raise ValueError(
+                f"examples: got a leaf of shape {np.shape(leaf)}, expected (N, …), "
+                "N >= 1"
+            )
 
     def norm(example: Any) -> jax.Array:
         leaves = jax.tree.leaves(jax.grad(loss)(params, example))
         wide = [
             leaf.astype(jnp.promote_types(leaf.dtype, jnp.float32)) for leaf in leaves
         ]
-        return jnp.sqrt(sum((jnp.sum(leaf**2) for leaf in wide), jnp.float32(0)))
+        return norm_of(jnp.stack([norm_of(leaf.reshape(-1)) for leaf in wide]))
 
     return jax.lax.map(norm, examples, batch_size=block_size)

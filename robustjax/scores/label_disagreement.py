@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import jax
 
-from robustjax import losses
+from robustjax import arrays, losses
 from robustjax.scores.uncertainty import entropy
 
 
@@ -18,7 +18,8 @@ def label_loss(logits: jax.Array, labels: jax.Array) -> jax.Array:
     Returns:
       (...) values in [0, inf), in nats.
     """
-    return losses.cross_entropy(logits, labels)
+    logits = arrays.logits("logits", logits)
+    return losses.cross_entropy(logits, arrays.labels_for(labels, logits.shape[-1]))
 
 
 def loss_plus_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
@@ -31,7 +32,7 @@ def loss_plus_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
     Returns:
       (...) values in [0, inf), in nats.
     """
-    return losses.cross_entropy(logits, labels) + entropy(logits)
+    return label_loss(logits, labels) + entropy(logits)
 
 
 def loss_minus_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
@@ -47,4 +48,4 @@ def loss_minus_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
     Returns:
       (...) values in (-log C, inf), in nats.
     """
-    return losses.cross_entropy(logits, labels) - entropy(logits)
+    return label_loss(logits, labels) - entropy(logits)

@@ -19,6 +19,7 @@ from robustjax.scores.confident_learning import ABSENT_CLASS, thresholds_of
 from robustjax.scores.given_labels import (
     best_other,
     check_given,
+    check_probabilities,
     class_major_blocks,
     own_probability,
 )
@@ -80,6 +81,11 @@ def label_quality_scores(
         checks.same_length(labels=labels, pred_probs=pred_probs)
         if not checks.is_traced((labels, pred_probs)):
             check_given(labels, pred_probs)
+        if not isinstance(labels, jax.Array):
+            # As int32, which must not wrap around.
+            labels = checks.labels("labels", labels, np.shape(pred_probs)[1])
+        if not isinstance(pred_probs, jax.Array):
+            pred_probs = check_probabilities(pred_probs)
         return _on_device(
             jnp.asarray(labels),
             jnp.asarray(pred_probs),

@@ -24,13 +24,14 @@ import jax.numpy as jnp
 import numpy as np
 from scipy import ndimage
 
-from robustjax import checks
+from robustjax import arrays, checks
 from robustjax.losses.boxes import box_iou
 
 # The published evaluation stores maps as 8-bit images.
 _LEVELS = 255
 # Pixels that are labelled at once: enough to hide the calls, few enough for a cache.
 _CHUNK = 2**20
+_MOST_PIXELS = 1e9
 
 THRESHOLDS = np.arange(100) / 100
 """Those over which the largest accuracy is taken, 0, 0.01, …, 0.99."""
@@ -79,6 +80,8 @@ def class_activation_map(
     """
     checks.rank("feature_map", feature_map, 4)
     checks.rank("head_kernel", head_kernel, 2)
+    feature_map = arrays.float32("feature_map", feature_map)
+    head_kernel = arrays.float32("head_kernel", head_kernel)
     channels, num_classes = head_kernel.shape
     if feature_map.shape[-1] != channels:
         raise ValueError(
@@ -88,8 +91,7 @@ def class_activation_map(
     if not checks.is_traced(labels):
         labels = jnp.asarray(checks.labels("labels", labels, num_classes))
     checks.same_length(labels=labels, feature_map=feature_map)
-    weights = jnp.asarray(head_kernel, jnp.float32).T[labels]
-    return jnp.einsum("bhwc,bc->bhw", jnp.asarray(feature_map, jnp.float32), weights)
+    return jnp.einsum("bhwc,bc->bhw", feature_map, head_kernel.T[labels])
 
 
 def activation_map(feature_map: jax.Array) -> jax.Array:
@@ -108,7 +110,7 @@ def activation_map(feature_map: jax.Array) -> jax.Array:
       ValueError: another rank.
     """
     checks.rank("feature_map", feature_map, 4)
-    return jnp.sum(jnp.asarray(feature_map, jnp.float32), axis=-1)
+    return jnp.sum(arrays.float32("feature_map", feature_map), axis=-1)
 
 
 def resize_map(maps: jax.Array, size: int | tuple[int, int]) -> jax.Array:
@@ -131,7 +133,9 @@ def resize_map(maps: jax.Array, size: int | tuple[int, int]) -> jax.Array:
     checks.rank("maps", maps, 3)
     height, width = (size, size) if isinstance(size, int) else size
     checks.at_least("size", min(height, width), 1)
-    maps = jnp.asarray(maps, jnp.float32)
+    maps = arrays.float32("maps", maps)
+    if 0 in maps.shape:
+        raise ValueError(f"maps: got shape {maps.shape}, expected at least one pixel")
     return jax.image.resize(maps, (maps.shape[0], height, width), "cubic")
 
 
@@ -148,7 +152,11 @@ def normalize_map(maps: jax.Array) -> jax.Array:
       ValueError: another rank.
     """
     checks.rank("maps", maps, 3)
-    maps = jnp.asarray(maps, jnp.float32)
+    if 0 in np.shape(maps)[1:]:
+        raise ValueError(f"maps: got shape {np.shape(maps)}, expected pixels")
+    if not isinstance(maps, jax.Array):
+        maps = _levelled(arrays.numbers("maps", maps))
+    maps = arrays.float32("maps", maps)
     low = jnp.min(maps, axis=(1, 2), keepdims=True)
     high = jnp.max(maps, axis=(1, 2), keepdims=True)
     width = high - low
@@ -157,6 +165,20 @@ def normalize_map(maps: jax.Array) -> jax.Array:
     # A compiled quotient may miss 1 by a rounding, to either side.
     scaled = jnp.where(maps == high, 1.0, jnp.minimum(scaled, 1.0))
     return jnp.where(usable, scaled, 0.0)
+
+
+def _levelled(maps: np.ndarray) -> np.ndarray:
+    """Maps less their smallest values, near 1 in size, before they become float32."""
+    if not arrays.is_wide(maps):
+        return maps
+    levelled = np.empty(maps.shape, np.float32)
+    for row, one in enumerate(maps):
+        with np.errstate(over="ignore", invalid="ignore"):
+            wide = one.astype(np.float64)
+            shift = wide / 2 - wide.min() / 2
+            largest = shift.max()
+            levelled[row] = shift / (largest if largest > 0 else 1)
+    return levelled
 
 
 def boxes_from_maps(maps: Any, thresholds: Sequence[float] | np.ndarray) -> np.ndarray:
@@ -187,9 +209,12 @@ def boxes_from_maps(maps: Any, thresholds: Sequence[float] | np.ndarray) -> np.n
     Raises:
       ValueError: another rank, or values or thresholds outside [0, 1].
     """
-    maps, thresholds = np.asarray(maps), np.asarray(thresholds, np.float64)
-    checks.rank("maps", maps, 3)
-    checks.rank("thresholds", thresholds, 1)
+    maps = arrays.numbers("maps", maps, 3)
+    if 0 in maps.shape[1:]:
+        raise ValueError(f"maps: got shape {maps.shape}, expected pixels")
+    if not arrays.is_wide(maps):
+        maps = maps.astype(np.float32, copy=False)
+    thresholds = arrays.numbers("thresholds", thresholds, 1).astype(np.float64)
     checks.in_range("thresholds", thresholds, 0, 1)
     if not ((maps >= 0) & (maps <= 1)).all():
         raise ValueError("maps: got values outside [0, 1] or NaN, expected [0, 1]")
@@ -254,7 +279,8 @@ def gt_known_localization(
       (...) float32 in [0, 1].
 
     Raises:
-      ValueError: a delta outside (0, 1], no box, or shapes that do not fit.
+      ValueError: a delta outside (0, 1], no box, shapes that do not fit, or boxes that
+        are not finite.
     """
     return jnp.mean(_right(boxes, targets, delta), axis=-1)
 
@@ -262,7 +288,17 @@ def gt_known_localization(
 def _right(boxes: jax.Array, targets: jax.Array, delta: float) -> jax.Array:
     """(..., B) bool, whether the IoU reaches `delta`."""
     checks.in_range("delta", delta, 0, 1, low_open=True)
-    boxes, targets = jnp.asarray(boxes), jnp.asarray(targets)
+    given = {"boxes": boxes, "targets": targets}
+    for name, array in given.items():
+        if not checks.is_traced(array):
+            numbers = arrays.numbers(name, array)
+            checks.finite(name, numbers)
+            arrays.check_resolved(name, numbers)
+            # An area is a square.
+            largest = float(np.abs(numbers).max(initial=0))
+            checks.in_range(name, largest, 0, _MOST_PIXELS)
+        given[name] = arrays.float32(name, array)
+    boxes, targets = given["boxes"], given["targets"]
     if boxes.ndim < 2 or boxes.shape[-2:] != targets.shape:
         raise ValueError(
             f"targets: got shape {targets.shape}, expected (B, 4) for boxes of shape "
@@ -297,8 +333,7 @@ def max_box_accuracy(
     Raises:
       ValueError: see `boxes_from_maps` and `gt_known_localization`; no threshold.
     """
-    thresholds = np.asarray(thresholds, np.float64)
-    checks.rank("thresholds", thresholds, 1)
+    thresholds = arrays.numbers("thresholds", thresholds, 1).astype(np.float64)
     checks.at_least("thresholds", len(thresholds), 1)
     checks.in_range("fixed", fixed, 0, 1)
     boxes = boxes_from_maps(maps, np.append(thresholds, fixed))

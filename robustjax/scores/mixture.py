@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from robustjax import checks
+from robustjax import arrays, checks
 
 # Lloyd's algorithm in one dimension stops by itself; this bounds it.
 _KMEANS_ITERATIONS = 100
+_LARGEST = 1e15
 
 
 class TwoGaussians(NamedTuple):
@@ -28,13 +29,22 @@ class TwoGaussians(NamedTuple):
     variances: jax.Array
 
 
-def _as_float(values: jax.Array) -> jax.Array:
-    values = jnp.asarray(values)
-    return values.astype(jnp.promote_types(values.dtype, jnp.float32))
+def _mask(mask: Any, size: int) -> jax.Array:
+    if mask is None:
+        return jnp.ones(size, bool)
+    checks.rank("mask", mask, 1)
+    if not isinstance(mask, jax.Array):
+        mask = arrays.numbers("mask", mask)
+    if mask.shape[0] != size:
+        raise ValueError(f"mask: got {mask.shape[0]} of them, expected {size}")
+    return jnp.asarray(mask, bool)
 
 
-def min_max_normalize(values: jax.Array, mask: jax.Array | None = None) -> jax.Array:
+def min_max_normalize(values: Any, mask: Any = None) -> jax.Array:
     """Scales values to [0, 1] by the smallest and the largest; constant ones to 0.
+
+    The smallest and the largest are those of the finite values: infinity becomes 1,
+    minus infinity 0, NaN stays, and neither spoils the others.
 
     Args:
       values: (N,) numbers.
@@ -42,13 +52,43 @@ def min_max_normalize(values: jax.Array, mask: jax.Array | None = None) -> jax.A
 
     Returns:
       (N,) floats.
+
+    Raises:
+      ValueError: another rank, no values, or a mask of another length.
     """
-    values = _as_float(values)
-    mask = jnp.ones(values.shape, bool) if mask is None else mask
-    low = jnp.min(jnp.where(mask, values, jnp.inf))
-    width = jnp.max(jnp.where(mask, values, -jnp.inf)) - low
-    scaled = (values - low) / jnp.where(width > 0, width, 1.0)
-    return jnp.where(mask, scaled, 0.0)
+    checks.rank("values", values, 1)
+    if np.shape(values)[0] == 0:
+        raise ValueError("values: got none, expected at least one")
+    counts = _mask(mask, np.shape(values)[0])
+    if isinstance(values, jax.Array):
+        level = values.astype(jnp.promote_types(values.dtype, jnp.float32))
+    else:
+        level = _level(arrays.numbers("values", values), counts)
+    finite = counts & jnp.isfinite(level)
+    low = jnp.min(jnp.where(finite, level, jnp.inf))
+    # Halves: the range of the largest numbers is no number.
+    width = jnp.max(jnp.where(finite, level, -jnp.inf)) / 2 - low / 2
+    scaled = (level / 2 - low / 2) / jnp.where(width > 0, width, 1.0)
+    infinite = jnp.where(level > 0, 1.0, jnp.where(level < 0, 0.0, jnp.nan))
+    return jnp.where(counts, jnp.where(finite, scaled, infinite), 0.0)
+
+
+def _level(values: np.ndarray, counts: jax.Array) -> jax.Array:
+    """Values as float32, near 1 in size, less an offset in their own precision."""
+    mask = np.ones(len(values), bool)
+    if arrays.is_wide(values) and not checks.is_traced(counts):
+        mask = np.asarray(counts) & np.isfinite(values)
+    if not arrays.is_wide(values) or not mask.any():
+        return arrays.float32("values", values)
+    wide = values.astype(np.float64)
+    if values.dtype.kind in "iu":
+        wide = np.zeros(len(values))
+        wide[mask] = arrays.Rows(values[mask])(slice(None))
+    with np.errstate(over="ignore", invalid="ignore"):
+        low, high = wide[mask].min(), wide[mask].max()
+        size = high / 2 - low / 2
+        level = (wide / 2 - low / 2) / (size if size > 0 else 1)
+        return jnp.asarray(level.astype(np.float32))
 
 
 def _log_joint(values: jax.Array, mixture: TwoGaussians) -> jax.Array:
@@ -148,9 +188,21 @@ def _fit(
     return jax.lax.while_loop(unfinished, step, start)[0]
 
 
+def _check_values(values: np.ndarray) -> None:
+    finite = values[np.isfinite(values)]
+    if finite.size == 0:
+        raise ValueError("values: got no finite number, expected at least one")
+    largest = float(np.abs(finite).max())
+    if largest > _LARGEST:
+        raise ValueError(
+            f"values: got {largest:g}, expected numbers up to {_LARGEST:g}, whose "
+            "variance float32 holds; scale them with min_max_normalize"
+        )
+
+
 def fit_two_gaussians(
-    values: jax.Array,
-    mask: jax.Array | None = None,
+    values: Any,
+    mask: Any = None,
     *,
     max_iterations: int = 10,
     tolerance: float = 1e-2,
@@ -164,7 +216,8 @@ def fit_two_gaussians(
     changes by less than the tolerance. scikit-learn starts k-means at random points;
     here it starts at the smallest and the largest value, so the fit is
     deterministic, and agrees wherever both find the same two clusters. Equal values
-    all belong to one component. Works under `jit` and `vmap`.
+    all belong to one component. Values that are not finite do not count. Works under
+    `jit` and `vmap`.
 
     Args:
       values: (N,) numbers, in DivideMix losses scaled by `min_max_normalize`.
@@ -177,20 +230,23 @@ def fit_two_gaussians(
       A `TwoGaussians`.
 
     Raises:
-      ValueError: a number outside its range, or shapes that do not match.
+      ValueError: a number outside its range, shapes that do not match, or values
+        whose differences float32 does not resolve.
     """
     checks.rank("values", values, 1)
+    arrays.check_resolved("values", values)
+    if not isinstance(values, jax.Array):
+        _check_values(arrays.numbers("values", values))
     checks.in_range("max_iterations", max_iterations, 1)
     checks.in_range("tolerance", tolerance, 0)
     checks.in_range("regularization", regularization, 0, low_open=True)
-    values = _as_float(values)
-    mask = jnp.ones(values.shape, bool) if mask is None else jnp.asarray(mask, bool)
-    checks.same_length(values=values, mask=mask)
+    values = arrays.float32("values", values)
+    # One that is not finite belongs to neither, and would make all of both NaN.
+    mask = _mask(mask, values.shape[0]) & jnp.isfinite(values)
     return _fit(values, mask, max_iterations, tolerance, regularization)
 
 
-@jax.jit
-def posterior_of_lower(values: jax.Array, mixture: TwoGaussians) -> jax.Array:
+def posterior_of_lower(values: Any, mixture: TwoGaussians) -> jax.Array:
     """The probability that a value comes from the component of smaller mean.
 
     For losses this is the probability that a label is clean (Li et al., 2020). Where
@@ -201,9 +257,27 @@ def posterior_of_lower(values: jax.Array, mixture: TwoGaussians) -> jax.Array:
       mixture: from `fit_two_gaussians`.
 
     Returns:
-      (N,) probabilities.
+      (N,) probabilities; NaN of NaN. Far from both, the component of larger variance
+      is the likely one.
+
+    Raises:
+      ValueError: another rank.
     """
-    joint = _log_joint(_as_float(values), mixture)
-    first_is_lower = mixture.means[0] <= mixture.means[1]
-    log_odds = joint[0] - joint[1]
-    return jax.nn.sigmoid(jnp.where(first_is_lower, log_odds, -log_odds))
+    checks.rank("values", values, 1)
+    arrays.check_resolved("values", values)
+    return _posterior(
+        arrays.float32("values", values), TwoGaussians(*map(jnp.asarray, mixture))
+    )
+
+
+@jax.jit
+def _posterior(values: jax.Array, mixture: TwoGaussians) -> jax.Array:
+    # Beyond this nothing changes, and squares would overflow.
+    values = jnp.clip(values, -_LARGEST, _LARGEST)
+    weights, means, variances = mixture
+    away = (values[None] - means[:, None]) / jnp.sqrt(variances)[:, None]
+    # The difference of the squares as a product, of which no part is infinite.
+    squares = (away[1] - away[0]) * (away[1] + away[0])
+    level = jnp.log(weights) - 0.5 * jnp.log(variances)
+    log_odds = level[0] - level[1] + squares / 2
+    return jax.nn.sigmoid(jnp.where(means[0] <= means[1], log_odds, -log_odds))

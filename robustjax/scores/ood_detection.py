@@ -11,12 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from robustjax import checks
-
-
-def _wide(logits: jax.Array) -> jax.Array:
-    logits = jnp.asarray(logits)
-    return logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
+from robustjax import arrays, checks
 
 
 def max_softmax_uncertainty(logits: jax.Array) -> jax.Array:
@@ -31,7 +26,7 @@ def max_softmax_uncertainty(logits: jax.Array) -> jax.Array:
     Returns:
       (...) values in [-1, -1/C].
     """
-    return -jnp.max(jax.nn.softmax(_wide(logits)), axis=-1)
+    return -jnp.max(jax.nn.softmax(arrays.logits("logits", logits)), axis=-1)
 
 
 def energy_uncertainty(
@@ -50,8 +45,21 @@ def energy_uncertainty(
       ValueError: a temperature that is not positive.
     """
     checks.in_range("temperature", temperature, 0, low_open=True)
-    logsumexp = jax.nn.logsumexp(_wide(logits) / temperature, axis=-1)
-    return -temperature * logsumexp
+    if np.shape(logits)[-1:] in ((), (0,)):
+        raise ValueError(
+            f"logits: got shape {np.shape(logits)}, expected (…, C), C >= 1"
+        )
+    level: jax.Array | float = 0.0
+    if not isinstance(logits, jax.Array):
+        # Differences of logits are taken before the cast that would round them.
+        logits = arrays.numbers("logits", logits)
+        top = logits.max(axis=-1)
+        level = arrays.float32("logits", np.where(np.isfinite(top), top, 0))
+    wide = arrays.logits("logits", logits)
+    if isinstance(level, jax.Array) and not arrays.is_wide(np.asarray(logits)):
+        level = 0.0
+    logsumexp = jax.nn.logsumexp(wide / temperature, axis=-1)
+    return -(level + temperature * logsumexp)
 
 
 class DetectionMetrics(NamedTuple):
@@ -75,8 +83,7 @@ class DetectionMetrics(NamedTuple):
 
 def _sorted_scores(name: str, scores: Any) -> np.ndarray:
     """Returns scores in ascending order, as float64, after checking them."""
-    array = np.asarray(scores)
-    checks.rank(name, array, 1)
+    array = arrays.numbers(name, scores, 1)
     if array.size == 0:
         raise ValueError(f"{name}: got no scores, expected at least one")
     checks.finite(name, array)

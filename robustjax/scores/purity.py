@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from robustjax import checks
+from robustjax import arrays, checks
 from robustjax.scores.ood_detection import energy_uncertainty, max_softmax_uncertainty
 
 
@@ -64,15 +64,17 @@ def react_threshold(features: Any, *, percentile: float = 90.0) -> np.float32:
         its range.
     """
     checks.in_range("percentile", percentile, 0, 100)
-    array = np.asarray(features)
-    checks.rank("features", array, 2)
+    array = arrays.numbers("features", features, 2)
     if array.size == 0:
         raise ValueError(
             f"features: got shape {array.shape}, expected activations of at least "
             "one IN example"
         )
     checks.finite("features", array)
-    return np.float32(np.percentile(array.astype(np.float32), percentile))
+    # float16 would interpolate in float16; wider floats keep their precision.
+    wide = array if arrays.is_wide(array) else array.astype(np.float32)
+    found = np.asarray(np.percentile(wide, percentile))
+    return np.float32(arrays.cast("features", found))
 
 
 def react_purity(
@@ -100,7 +102,8 @@ def react_purity(
       (B,) float32.
 
     Raises:
-      ValueError: shapes that do not match, or a temperature that is not positive.
+      ValueError: shapes that do not match, numbers beyond float32, or a temperature
+        that is not positive.
     """
     checks.rank("features", features, 2)
     checks.rank("kernel", kernel, 2)
@@ -112,14 +115,14 @@ def react_purity(
         )
     if bias is not None and np.shape(bias) != (num_classes,):
         raise ValueError(f"bias: got shape {np.shape(bias)}, expected ({num_classes},)")
-    clipped = jnp.minimum(jnp.asarray(features, jnp.float32), threshold)
+    clipped = jnp.minimum(arrays.float32("features", features), threshold)
     logits = jnp.matmul(
         clipped,
-        jnp.asarray(kernel, jnp.float32),
+        arrays.float32("kernel", kernel),
         precision=jax.lax.Precision.HIGHEST,
     )
     if bias is not None:
-        logits = logits + jnp.asarray(bias, jnp.float32)[None]
+        logits = logits + arrays.float32("bias", bias)[None]
     return energy_purity(logits, temperature=temperature)
 
 
@@ -173,17 +176,19 @@ def _best_reference(
     return value, index
 
 
-def _prepared(
+def _checked(
     features: Any, references: Any, mask: Any, block_rows: int
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Checked float32 rows, and the offset that leaves out masked references."""
+) -> tuple[Any, Any, jax.Array]:
+    """Checked rows, NumPy arrays unless traced, and what leaves out references."""
     checks.at_least("block_rows", block_rows, 1)
-    for name, array in (("features", features), ("references", references)):
+    rows = {"features": features, "references": references}
+    for name, array in rows.items():
         checks.rank(name, array, 2)
         if np.shape(array)[0] == 0:
             raise ValueError(f"{name}: got no rows, expected at least one")
         if not checks.is_traced(array):
-            checks.finite(name, array)
+            rows[name] = arrays.numbers(name, array)
+            checks.finite(name, rows[name])
     if np.shape(features)[1] != np.shape(references)[1]:
         raise ValueError(
             f"references: got {np.shape(references)[1]} columns, expected those of "
@@ -192,14 +197,12 @@ def _prepared(
     valid = jnp.ones(np.shape(references)[0], bool) if mask is None else mask
     checks.rank("mask", valid, 1)
     checks.same_length(references=references, mask=valid)
-    if not checks.is_traced(valid) and not np.any(np.asarray(valid)):
-        raise ValueError("mask: got no reference, expected at least one")
+    if not checks.is_traced(valid):
+        valid = arrays.numbers("mask", valid)
+        if not valid.any():
+            raise ValueError("mask: got no reference, expected at least one")
     offset = jnp.where(jnp.asarray(valid, bool), 0.0, -jnp.inf)
-    return (
-        jnp.asarray(features, jnp.float32),
-        jnp.asarray(references, jnp.float32),
-        offset,
-    )
+    return rows["features"], rows["references"], offset
 
 
 def nearest_in_cosine(
@@ -228,9 +231,14 @@ def nearest_in_cosine(
     Raises:
       ValueError: no rows or no reference, wrong ranks, columns or lengths, NaN.
     """
-    points, others, offset = _prepared(features, references, mask, block_rows)
+    points, others, offset = _checked(features, references, mask, block_rows)
+    unit = {}
+    for name, rows in (("features", points), ("references", others)):
+        if not checks.is_traced(rows):
+            rows = arrays.scaled_rows(name, rows)
+        unit[name] = _unit(arrays.float32(name, rows))
     value, _ = _best_reference(
-        _unit(points), _unit(others), offset, block_rows=block_rows
+        unit["features"], unit["references"], offset, block_rows=block_rows
     )
     return jnp.minimum(value, 1.0)
 
@@ -260,13 +268,30 @@ def nearest_ood_distance(
     Raises:
       ValueError: as `nearest_in_cosine`.
     """
-    points, others, offset = _prepared(features, references, mask, block_rows)
+    points, others, offset = _checked(features, references, mask, block_rows)
     # The expanded square finds the nearest; near the origin it loses fewer digits.
-    origin = jnp.mean(points, axis=0, keepdims=True)
-    points, others = points - origin, others - origin
+    if checks.is_traced((points, others)):
+        points = arrays.float32("features", points)
+        others = arrays.float32("references", others)
+        origin = jnp.mean(points, axis=0, keepdims=True)
+        points, others, scale = points - origin, others - origin, jnp.float32(1)
+    else:
+        points, others, scale = _centred(points, others)
     half_square = jnp.sum(others**2, axis=1) / 2
     value, index = _best_reference(
         points, others, offset - half_square, block_rows=block_rows
     )
-    distance = jnp.linalg.norm(points - others[index], axis=1)
+    distance = scale * jnp.linalg.norm(points - others[index], axis=1)
     return jnp.where(jnp.isneginf(value), jnp.inf, distance)
+
+
+def _centred(
+    points: np.ndarray, others: np.ndarray
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Both as float32 less an offset and by a scale, and the scale."""
+    found = arrays.centred("features", points, others)
+    return (
+        jnp.asarray(found.points),
+        jnp.asarray(found.others[0]),
+        jnp.float32(found.scale),
+    )

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+
+from robustjax import arrays
 
 
 def _log_probabilities(logits: jax.Array) -> jax.Array:
-    logits = jnp.asarray(logits)
-    return jax.nn.log_softmax(
-        logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
-    )
+    logits = arrays.logits("logits", logits)
+    if logits.shape[-1:] in ((), (0,)):
+        raise ValueError(
+            f"logits: got shape {logits.shape}, expected (…, C) with at least one class"
+        )
+    return jax.nn.log_softmax(logits)
 
 
 def entropy(logits: jax.Array) -> jax.Array:
@@ -24,7 +29,8 @@ def entropy(logits: jax.Array) -> jax.Array:
     """
     log_p = _log_probabilities(logits)
     p = jnp.exp(log_p)
-    return -jnp.sum(jnp.where(p > 0, p * log_p, 0.0), axis=-1)
+    # Not `p > 0`: the entropy of NaN is not 0.
+    return -jnp.sum(jnp.where(p == 0, 0.0, p * log_p), axis=-1)
 
 
 def least_confidence(logits: jax.Array) -> jax.Array:
@@ -49,10 +55,11 @@ def low_max_logit(logits: jax.Array) -> jax.Array:
     Returns:
       (...) values, unbounded.
     """
-    logits = jnp.asarray(logits)
-    return -jnp.max(
-        logits.astype(jnp.promote_types(logits.dtype, jnp.float32)), axis=-1
-    )
+    if isinstance(logits, jax.Array):
+        wide = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
+        return -jnp.max(wide, axis=-1)
+    largest = np.max(arrays.numbers("logits", logits), axis=-1)
+    return -arrays.float32("logits", largest)
 
 
 def margin_uncertainty(logits: jax.Array) -> jax.Array:
@@ -61,5 +68,10 @@ def margin_uncertainty(logits: jax.Array) -> jax.Array:
     Args:
       logits: (..., C) floats, C >= 2.
     """
-    top = jax.lax.top_k(jnp.exp(_log_probabilities(logits)), 2)[0]
+    log_p = _log_probabilities(logits)
+    if log_p.shape[-1] < 2:
+        raise ValueError(
+            f"logits: got shape {log_p.shape}, expected at least two classes"
+        )
+    top = jax.lax.top_k(jnp.exp(log_p), 2)[0]
     return 1 - (top[..., 0] - top[..., 1])

@@ -13,8 +13,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from robustjax import checks
-from robustjax.selection.greedy import Selection, check_budget, check_features
+from robustjax import arrays, checks
+from robustjax.selection.greedy import (
+    Selection,
+    check_budget,
+    check_features,
+    selection,
+)
 from robustjax.selection.top import fast_argmax
 
 # Weights are summed group by group: a running sum over all would lose small ones.
@@ -33,7 +38,7 @@ def probability_residuals(logits: jax.Array) -> jax.Array:
     Returns:
       (..., C) float32; every row sums to 0.
     """
-    logits = jnp.asarray(logits, jnp.float32)
+    logits = arrays.logits("logits", logits)
     p = jax.nn.softmax(logits)
     top = jax.nn.one_hot(jnp.argmax(logits, axis=-1), logits.shape[-1], dtype=bool)
     # 1 - p_max from the others: exact also where p_max is rounded to 1.
@@ -119,24 +124,28 @@ def badge_from_draws(uniforms: Any, logits: Any, features: Any) -> Selection:
     Raises:
       ValueError: see `badge`; draws out of range.
     """
-    checks.rank("uniforms", uniforms, 1)
-    checks.in_range("uniforms", uniforms, 0, 1, high_open=True)
-    check_features("logits", logits)
-    check_features("features", features)
+    draws = arrays.numbers("uniforms", uniforms, 1)
+    checks.in_range("uniforms", draws, 0, 1, high_open=True)
+    logits = check_features("logits", logits)
+    features = check_features("features", features)
     size = checks.same_length(logits=logits, features=features)
-    if np.shape(logits)[1] < 2:
+    if logits.shape[1] < 2:
         raise ValueError(
-            f"logits: got shape {np.shape(logits)}, expected at least two classes"
+            f"logits: got shape {logits.shape}, expected at least two classes"
         )
-    budget = np.shape(uniforms)[0] + 1
+    budget = len(draws) + 1
     check_budget(budget, size)
+    # Chances of being drawn do not depend on a common scale of the features.
+    rows, scale = arrays.scaled("features", features)
     picks, gains, objective = _pick(
-        jnp.asarray(uniforms, jnp.float32),
-        probability_residuals(jnp.asarray(logits)),
-        jnp.asarray(features, jnp.float32),
+        # A draw that is rounded to 1 is still one of the last example.
+        jnp.asarray(draws, jnp.float32),
+        probability_residuals(logits),
+        rows,
         budget=budget,
     )
-    return Selection(np.asarray(picks), np.asarray(gains), float(objective))
+    gains = (np.asarray(gains) * scale).astype(np.float32)
+    return selection(picks, gains, float(objective) * scale**2, size)
 
 
 def badge(key: jax.Array, logits: Any, features: Any, budget: int) -> Selection:
@@ -171,7 +180,7 @@ def badge(key: jax.Array, logits: Any, features: Any, budget: int) -> Selection:
       ValueError: wrong ranks or lengths, NaN or infinity, one class only, or a budget
         out of range.
     """
-    checks.rank("logits", logits, 2)
-    check_budget(budget, np.shape(logits)[0])
+    logits = arrays.numbers("logits", logits, 2)
+    check_budget(budget, len(logits))
     uniforms = jax.random.uniform(key, (budget - 1,))
     return badge_from_draws(uniforms, logits, features)

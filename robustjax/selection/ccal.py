@@ -16,10 +16,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from robustjax import checks
+from robustjax import arrays, checks
 from robustjax.scores.mixture import min_max_normalize
 from robustjax.selection.cosine_kernel import inverse_norms
-from robustjax.selection.greedy import Selection, check_budget, check_features
+from robustjax.selection.greedy import (
+    Selection,
+    check_budget,
+    check_features,
+    selection,
+)
 
 
 class Distinctive(NamedTuple):
@@ -35,7 +40,7 @@ class Distinctive(NamedTuple):
 
 
 def semantic_gate(
-    semantic: jax.Array,
+    semantic: Any,
     *,
     slope: jax.Array | float = 100.0,
     threshold: jax.Array | float = 0.9,
@@ -57,7 +62,7 @@ def semantic_gate(
     """
     checks.rank("semantic", semantic, 1)
     checks.in_range("slope", slope, 0, low_open=True)
-    scaled = min_max_normalize(jnp.asarray(semantic, jnp.float32))
+    scaled = min_max_normalize(semantic)
     return jnp.tanh(slope * (scaled - threshold) / 2)
 
 
@@ -126,12 +131,12 @@ def distinctive_scores(
         class with fewer than two examples.
     """
     checks.at_least("block_rows", block_rows, 1)
+    features = arrays.numbers("features", features, 3)
+    references = arrays.numbers("references", references, 3)
     for name, array in (("features", features), ("references", references)):
-        checks.rank(name, array, 3)
-        width = np.shape(array)[2]
-        check_features(name, np.reshape(array, (-1, width)), nonzero=True)
-        if np.size(array) == 0:
-            raise ValueError(f"{name}: got shape {np.shape(array)}, expected examples")
+        if array.size == 0:
+            raise ValueError(f"{name}: got shape {array.shape}, expected examples")
+        check_features(name, array.reshape(-1, array.shape[2]), nonzero=True)
     kinds = [(np.shape(x)[0], np.shape(x)[2]) for x in (features, references)]
     if kinds[0] != kinds[1]:
         raise ValueError(
@@ -156,13 +161,13 @@ def distinctive_scores(
         index[number, :size] = np.flatnonzero(given == number)
     valid = np.arange(sizes.max())[None] < sizes[:, None]
 
-    def unit(rows: Any) -> jax.Array:
-        rows = jnp.asarray(rows, jnp.float32)
-        return rows * jax.vmap(inverse_norms)(rows)[:, :, None]
+    def unit(name: str, array: np.ndarray) -> jax.Array:
+        rows = arrays.scaled_rows(name, array.reshape(-1, array.shape[2]))
+        return (rows * inverse_norms(rows)[:, None]).reshape(array.shape)
 
     return _distinctive(
-        unit(features),
-        unit(references)[:, index],
+        unit("features", features),
+        unit("references", references)[:, index],
         jnp.asarray(valid),
         block_rows=block_rows,
     )
@@ -202,18 +207,19 @@ def ccal(
     Raises:
       ValueError: wrong ranks or lengths, NaN, or a number out of range.
     """
-    checks.rank("semantic", semantic, 1)
-    checks.finite("semantic", semantic)
-    checks.rank("distinctive", distinctive.scores, 2)
-    checks.finite("distinctive", distinctive.scores)
-    size = checks.same_length(semantic=semantic, distinctive=distinctive.scores)
+    known = arrays.numbers("semantic", semantic, 1)
+    checks.finite("semantic", known)
+    each = arrays.numbers("distinctive.scores", distinctive.scores, 2)
+    checks.finite("distinctive.scores", each)
+    num_classes = each.shape[1]
+    near = checks.labels("distinctive.nearest", distinctive.nearest, num_classes)
+    size = checks.same_length(semantic=known, distinctive=each, nearest=near)
     check_budget(budget, size)
-    gate = semantic_gate(jnp.asarray(semantic), slope=slope, threshold=threshold)
-    scaled = jax.vmap(min_max_normalize, in_axes=1, out_axes=1)(distinctive.scores)
+    gate = semantic_gate(known, slope=slope, threshold=threshold)
+    scaled = jnp.stack([min_max_normalize(column) for column in each.T], axis=1)
     scores = np.array(gate[:, None] + 1 - scaled)
-    num_classes = scores.shape[1]
     if nearest_only:
-        own = np.asarray(distinctive.nearest)[:, None] == np.arange(num_classes)
+        own = near[:, None] == np.arange(num_classes)
         scores = np.where(own, scores, np.float32(-1))
     quota = -(-budget // num_classes)
     left = np.ones(size, bool)
@@ -227,4 +233,4 @@ def ccal(
         picks.append(best.astype(np.int32))
         gains.append(scores[best, number])
     values = np.concatenate(gains).astype(np.float32)
-    return Selection(np.concatenate(picks), values, float(values.sum()))
+    return selection(np.concatenate(picks), values, float(values.sum()), size)

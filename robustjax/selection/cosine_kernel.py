@@ -22,7 +22,21 @@ def cosines(
 ) -> jax.Array:
     """Cosines (A, B) of rows (A, d) and (B, d) from their inverse norms."""
     product = jnp.matmul(a, b.T, precision=jax.lax.Precision.HIGHEST)
-    return product * inverse_a[:, None] * inverse_b[None]
+    # Norms first: s_ij and s_ji then round alike.
+    return product * (inverse_a[:, None] * inverse_b[None])
+
+
+def one_where_equal(
+    cosine: jax.Array, first_a: jax.Array, first_b: jax.Array
+) -> jax.Array:
+    """The cosines (A, B), of equal rows exactly 1.
+
+    Args:
+      cosine: (A, B), rounded.
+      first_a: (A,) integers, equal for equal rows, of `equal_rows.first_equal_rows`.
+      first_b: (B,) likewise, of the same call.
+    """
+    return jnp.where(first_a[:, None] == first_b[None], 1.0, cosine)
 
 
 def similarity_of(cosine: jax.Array, similarity: str) -> jax.Array:

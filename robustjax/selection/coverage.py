@@ -16,9 +16,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from robustjax import arrays
 from robustjax.selection.class_layout import ClassLayout, best_of_classes
-from robustjax.selection.cosine_kernel import cosines, inverse_norms, thresholded
-from robustjax.selection.greedy import Progress, Selection
+from robustjax.selection.cosine_kernel import (
+    cosines,
+    inverse_norms,
+    one_where_equal,
+    thresholded,
+)
+from robustjax.selection.equal_rows import first_equal_rows
+from robustjax.selection.greedy import Progress, Selection, selection
 
 # Gains computed again together, and neighbours summed together.
 _EVALUATED = 32
@@ -48,6 +55,7 @@ class SparseKernel(NamedTuple):
 def _block(
     points: jax.Array,
     inverse: jax.Array,
+    first: jax.Array,
     start: jax.Array,
     threshold: jax.Array,
     *,
@@ -56,6 +64,7 @@ def _block(
 ) -> jax.Array:
     index = jnp.minimum(start + jnp.arange(rows), points.shape[0] - 1)
     cosine = cosines(points[index], points, inverse[index], inverse)
+    cosine = one_where_equal(cosine, first[index], first)
     return thresholded(cosine, threshold, similarity)
 
 
@@ -78,8 +87,9 @@ def threshold_kernel(
     Raises:
       ValueError: more entries than `max_bytes` holds, told as soon as that is seen.
     """
-    points = jnp.asarray(features, jnp.float32)
+    points = arrays.scaled_rows("features", features)
     inverse = jax.jit(inverse_norms)(points)
+    first = jnp.asarray(first_equal_rows(points))
     size = points.shape[0]
     rows = max(1, min(size, _BLOCK_NUMBERS // size, 1024))
     most = min(max_bytes // _BYTES_PER_ENTRY, np.iinfo(np.int32).max - 2 * _ROUND_UP)
@@ -90,6 +100,7 @@ def threshold_kernel(
             _block(
                 points,
                 inverse,
+                first,
                 jnp.int32(start),
                 jnp.float32(threshold),
                 similarity=similarity,
@@ -258,4 +269,4 @@ def greedy(
                 jax.block_until_ready(state)
                 on_progress(made, budget)
     value = float(np.tanh(np.asarray(state.level, np.float64)).sum())
-    return Selection(np.asarray(state.picks), np.asarray(state.gains), value)
+    return selection(state.picks, state.gains, value, size)

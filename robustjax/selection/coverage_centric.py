@@ -11,9 +11,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from robustjax import checks
+from robustjax import arrays, checks
 from robustjax.selection.class_turns import even_turns
-from robustjax.selection.greedy import check_budget
+from robustjax.selection.greedy import check_budget, check_picks
 
 
 def stratum_budgets(sizes: np.ndarray, budget: int) -> np.ndarray:
@@ -70,11 +70,10 @@ def coverage_centric(
       ValueError: scores that are not finite, or a number out of range; in particular
         a cutoff that leaves fewer examples than wanted.
     """
-    checks.rank("hardness", hardness, 1)
-    checks.finite("hardness", hardness)
+    values = arrays.numbers("hardness", hardness, 1).astype(np.float64)
+    checks.finite("hardness", values)
     checks.at_least("strata", strata, 1)
     checks.in_range("hard_cutoff", hard_cutoff, 0, 1, high_open=True)
-    values = np.asarray(hardness, np.float64)
     check_budget(budget, len(values))
     kept = len(values) - int(hard_cutoff * len(values))
     if budget > kept:
@@ -99,4 +98,4 @@ def coverage_centric(
     within = np.arange(budget) - np.repeat(np.cumsum(budgets) - budgets, budgets)
     picks = np.empty(budget, np.int32)
     picks[order] = drawn[starts[turns[order]] + within]
-    return picks
+    return check_picks(picks, len(values))

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from robustjax import checks
+from robustjax import arrays, checks
 from robustjax.graph.diffusion import ClampedDiffusion
+from robustjax.selection.greedy import check_picks
 from robustjax.selection.top import fast_argmax
 
 MODES = ("literal", "delta")
 
 
 def propagate_entropy(
-    entropies: jax.Array,
-    candidates: jax.Array,
-    usable: jax.Array,
+    entropies: Any,
+    candidates: Any,
+    usable: Any,
     diffusion: ClampedDiffusion,
     *,
     num_queries: int,
@@ -37,11 +41,13 @@ def propagate_entropy(
         values. Not the paper's; an ablation that keeps its stated intent.
 
     Picks are exact arg-maxima, ties to the earlier candidate; a pick never repeats.
-    Rounding decides between near-ties, so two correct programs may differ there.
+    Where traced candidates hold fewer usable ones than queries, others follow, and
+    all entropies that are returned are NaN. Rounding decides between near-ties, so
+    two correct programs may differ there.
 
     Args:
       entropies: (N,) non-negative floats.
-      candidates: (M,) int32 node indices, M >= num_queries.
+      candidates: (M,) distinct int32 node indices, M >= num_queries.
       usable: (M,) bool, False for candidates that must not be picked.
       diffusion: the prepared map, see `graph.clamped_diffusion`.
       num_queries: Q, static.
@@ -51,22 +57,42 @@ def propagate_entropy(
       (Q,) int32 picks in order, and the (N,) entropies after the last one.
 
     Raises:
-      ValueError: fewer candidates than queries, or an unknown mode.
+      ValueError: fewer (usable) candidates than queries, candidates out of range or
+        repeated, entropies that are not finite, lengths that differ, or an unknown
+        mode.
     """
     checks.one_of("mode", mode, MODES)
     checks.at_least("num_queries", num_queries, 1)
-    if candidates.shape[0] < num_queries:
+    arrays.check_resolved("entropies", entropies)
+    entropies = arrays.float32("entropies", entropies, 1)
+    checks.rank("candidates", candidates, 1)
+    if np.shape(candidates)[0] < num_queries:
         raise ValueError(
-            f"candidates: got {candidates.shape[0]}, expected at least num_queries = "
-            f"{num_queries}"
+            f"candidates: got {np.shape(candidates)[0]}, expected at least num_queries "
+            f"= {num_queries}"
         )
+    checks.rank("usable", usable, 1)
+    checks.same_length(candidates=candidates, usable=usable)
+    if not checks.is_traced((entropies, candidates, usable)):
+        checks.finite("entropies", entropies)
+        candidates = checks.labels("candidates", candidates, entropies.shape[0])
+        check_picks(candidates, entropies.shape[0])
+        usable = arrays.numbers("usable", usable).astype(bool)
+        if usable.sum() < num_queries:
+            raise ValueError(
+                f"usable: got {usable.sum()} usable candidates, expected at least "
+                f"num_queries = {num_queries}"
+            )
+    candidates, usable = jnp.asarray(candidates), jnp.asarray(usable, bool)
     ones = jnp.ones_like(entropies)
 
     def pick(
         step: jax.Array, carry: tuple[jax.Array, jax.Array, jax.Array]
     ) -> tuple[jax.Array, jax.Array, jax.Array]:
-        e, free, picks = carry
-        place = fast_argmax(jnp.where(free, e[candidates], -jnp.inf))
+        e, left, picks = carry
+        # Of those left, the ones that are not usable come last.
+        value = jnp.where(usable, e[candidates], jnp.finfo(e.dtype).min)
+        place = fast_argmax(jnp.where(left, value, -jnp.inf))
         node = candidates[place]
         if mode == "literal":
             e = diffusion(e, node)
@@ -74,8 +100,9 @@ def propagate_entropy(
             # Clamping 1 - h to zero is clamping h to one, and K 1 = 1.
             response = (1 - diffusion(ones, node)).at[node].set(1.0)
             e = jnp.maximum(e - e[node] * response, 0.0)
-        return e, free.at[place].set(False), picks.at[step].set(node)
+        return e, left.at[place].set(False), picks.at[step].set(node)
 
-    start = (entropies, usable, jnp.zeros(num_queries, jnp.int32))
+    left = jnp.ones(candidates.shape, bool)
+    start = (entropies, left, jnp.zeros(num_queries, jnp.int32))
     e, _, picks = jax.lax.fori_loop(0, num_queries, pick, start)
-    return picks, e
+    return picks, jnp.where(jnp.sum(usable) >= num_queries, e, jnp.nan)

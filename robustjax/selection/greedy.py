@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from robustjax import checks
+from robustjax import arrays, checks
 
 # Called with the number of picks made and to be made.
 Progress = Callable[[int, int], None]
@@ -47,17 +47,77 @@ def budget_from_fraction(fraction: float, examples: int) -> int:
     return budget
 
 
-def check_features(name: str, features: Any, *, nonzero: bool = False) -> None:
-    """Raises `ValueError` unless `features` are finite rows (of positive norm)."""
-    checks.rank(name, features, 2)
-    checks.finite(name, features)
+def check_picks(picks: Any, examples: int) -> np.ndarray:
+    """Returns picks as int32 after checking what holds for every selection.
+
+    Whatever went wrong before, inputs that float32 cannot tell apart or hold among
+    it: an example that is picked twice, or none, must not reach a table.
+
+    Args:
+      picks: (budget,) integers.
+      examples: N.
+
+    Raises:
+      ValueError: an index outside 0 … N-1, or one that is there twice.
+    """
+    indices = np.asarray(picks)
+    outside = np.flatnonzero((indices < 0) | (indices >= examples))
+    if outside.size:
+        raise ValueError(
+            f"selection: got index {indices[outside[0]]} as pick {int(outside[0])}, "
+            f"expected 0 … {examples - 1}; are all inputs finite and of usual size?"
+        )
+    values, counts = np.unique(indices, return_counts=True)
+    if values.size < indices.size:
+        worst = int(counts.argmax())
+        raise ValueError(
+            f"selection: index {values[worst]} was picked {counts[worst]} times of "
+            f"{indices.size}, expected different ones; are all inputs finite and of "
+            "usual size?"
+        )
+    return indices.astype(np.int32)
+
+
+def selection(picks: Any, gains: Any, objective: float, examples: int) -> Selection:
+    """The one way in which a `Selection` is made.
+
+    Args:
+      picks: (budget,) integers.
+      gains: (budget,) numbers.
+      objective: its value.
+      examples: N.
+
+    Raises:
+      ValueError: see `check_picks`; a gain or an objective that is NaN.
+    """
+    indices, gains = check_picks(picks, examples), np.asarray(gains)
+    wrong = np.flatnonzero(np.isnan(gains))
+    if wrong.size or np.isnan(objective):
+        what = f"gain of pick {int(wrong[0])}" if wrong.size else "objective"
+        raise ValueError(
+            f"selection: the {what} is NaN, expected a number; are all inputs finite "
+            "and of usual size?"
+        )
+    return Selection(indices, gains, objective)
+
+
+def check_features(name: str, features: Any, *, nonzero: bool = False) -> np.ndarray:
+    """Returns finite rows (of positive norm) as a NumPy array, see `arrays.numbers`.
+
+    Raises:
+      ValueError: another rank, something else than numbers, NaN or infinity, a zero
+        row where there must not be any.
+    """
+    array = arrays.numbers(name, features, 2)
+    checks.finite(name, array)
     if nonzero:
-        empty = np.flatnonzero(~np.asarray(features).any(axis=1))
+        empty = np.flatnonzero(~array.any(axis=1))
         if empty.size:
             raise ValueError(
                 f"{name}: {empty.size} row(s) are zero (first: row {int(empty[0])}) "
                 "and have no cosine similarity, expected non-zero rows"
             )
+    return array
 
 
 def check_budget(budget: int, available: int) -> None:

@@ -9,14 +9,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from robustjax import checks
+from robustjax import arrays, checks
 from robustjax.selection import ahead
 from robustjax.selection.class_layout import class_layout
+from robustjax.selection.equal_rows import first_equal_rows
 from robustjax.selection.greedy import (
     Progress,
     Selection,
     check_budget,
     check_features,
+    selection,
 )
 
 
@@ -32,7 +34,8 @@ class _FarthestFirst(ahead.Rule):
             picked["points"], rows["points"].T, precision=jax.lax.Precision.HIGHEST
         )
         square = picked["square"][:, None] + rows["square"][None]
-        return jnp.maximum(square - 2 * product, 0.0)
+        same = picked["first"][:, None] == rows["first"][None]
+        return jnp.where(same, 0.0, jnp.maximum(square - 2 * product, 0.0))
 
     def absorb(
         self, level: jax.Array, relation: jax.Array, picked: ahead.Rows
@@ -48,9 +51,7 @@ class _FarthestFirst(ahead.Rule):
 
 
 @jax.jit
-def _centred(points: jax.Array) -> ahead.Rows:
-    # Distances do not change; cancellation in the expanded square does.
-    points = points - jnp.mean(points, axis=0, keepdims=True)
+def _rows(points: jax.Array) -> ahead.Rows:
     return {"points": points, "square": jnp.sum(points**2, axis=1)}
 
 
@@ -68,9 +69,10 @@ def k_center(
     Sener and Savarese, "Active Learning for Convolutional Neural Networks: A Core-Set
     Approach" (ICLR 2018), greedy version (Gonzalez, 1985): its radius is at most twice
     the smallest possible. Every pick is the example with the largest distance to its
-    nearest pick; equal distances go to the lowest index. Distances are computed in
-    float32 from centred points by expanding the square, so examples whose distances
-    agree to about six digits of the squared norms may change places.
+    nearest pick; equal distances go to the lowest index, and the distance of equal
+    rows is exactly 0. Points are centred and scaled in their own precision; distances
+    are computed in float32 by expanding the square, so examples whose distances agree
+    to about six digits of the squared norms may change places.
 
     Beside the points and a centred copy, memory holds `candidates / 4 × N` distances;
     there is no N × N and no budget × N array. See `ahead` for why it is fast.
@@ -91,18 +93,22 @@ def k_center(
       radius, the largest distance of any example to its nearest pick.
 
     Raises:
-      ValueError: features of a wrong rank or not finite; initial indices out of range
-        or repeated; a budget that is not between 1 and the number of other examples.
+      ValueError: features of a wrong rank, not finite or of differences that float32
+        cannot hold; initial indices out of range or repeated; a budget that is not
+        between 1 and the number of other examples.
     """
-    check_features("features", features)
+    points = check_features("features", features)
     checks.at_least("candidates", candidates, 2)
-    size = np.shape(features)[0]
+    size = len(points)
     given = np.zeros(0, np.int32) if initial is None else _indices(initial, size)
     check_budget(budget, size - given.size)
 
     rule = _FarthestFirst()
     shared: ahead.Rows = {}
-    rows = _centred(jnp.asarray(features, jnp.float32))
+    # Distances do not change; cancellation in the expanded square does.
+    centred = arrays.centred("features", points)
+    rows = _rows(jnp.asarray(centred.points))
+    rows["first"] = jnp.asarray(first_equal_rows(rows["points"]))
     taken = jnp.zeros(size, bool).at[given].set(True)
     state = ahead.start(jnp.full(size, jnp.inf, jnp.float32), taken, budget)
     if given.size:
@@ -134,13 +140,14 @@ def k_center(
     # Products of different shapes round differently; distances cannot increase.
     gains = np.minimum.accumulate(np.sqrt(np.asarray(state.scores)))
     radius = float(jnp.sqrt(jnp.max(jnp.where(state.taken, 0.0, state.level))))
-    return Selection(np.asarray(state.picks), gains, radius)
+    # A power of two: no digit of a usual gain changes.
+    gains = (gains * centred.scale).astype(np.float32)
+    return selection(state.picks, gains, radius * centred.scale, size)
 
 
 def _indices(initial: Any, size: int) -> np.ndarray:
     """Checked int32 indices of examples that are picked already."""
-    indices = np.asarray(initial)
-    checks.rank("initial", indices, 1)
+    indices = arrays.numbers("initial", initial, 1)
     if indices.size == 0:
         return indices.astype(np.int32)
     indices = checks.labels("initial", indices, size)

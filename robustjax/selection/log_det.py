@@ -21,12 +21,14 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.linalg
 
-from robustjax import checks
+from robustjax import arrays, checks
+from robustjax.selection.equal_rows import first_equal_rows
 from robustjax.selection.greedy import (
     Progress,
     Selection,
     check_budget,
     check_features,
+    selection,
 )
 from robustjax.selection.top import fast_argmax
 
@@ -57,19 +59,21 @@ class _State(NamedTuple):
 
 def _features(name: str, features: Any, width: int | None = None) -> np.ndarray:
     """Z with `z_i . z_j = (1 + cos) / 2`, (M, d + 1) float32, checked."""
-    check_features(name, features, nonzero=True)
-    points = np.asarray(features, np.float32)
+    points = check_features(name, features, nonzero=True)
     if width is not None and points.shape[1] != width:
         raise ValueError(
             f"{name}: got rows of width {points.shape[1]}, expected that of the "
             f"pool, {width}"
         )
-    points = points / np.abs(points).max(axis=1, keepdims=True)
-    points /= np.linalg.norm(points, axis=1, keepdims=True)
-    return np.pad(points, ((0, 0), (1, 0)), constant_values=1) * np.float32(0.5**0.5)
+    rows = np.ones((len(points), points.shape[1] + 1), np.float32)
+    for here in arrays.blocks(*points.shape):
+        rows[here, 1:] = arrays.unit_rows(points[here])
+    return rows * np.float32(0.5**0.5)
 
 
-def _process(z: jax.Array, given: list[np.ndarray], noise: float, b: int) -> _Process:
+def _process(
+    z: jax.Array, first: jax.Array, given: list[np.ndarray], noise: float, b: int
+) -> _Process:
     """The process given some sets, before the first of b picks."""
     width = z.shape[1]
     matrix = np.eye(width)
@@ -79,11 +83,21 @@ def _process(z: jax.Array, given: list[np.ndarray], noise: float, b: int) -> _Pr
     inverse = scipy.linalg.inv(matrix).astype(np.float32)
     projected = jnp.matmul(z, inverse, precision=_EXACT)
     variance = noise + jnp.sum(projected * z, axis=1)
-    return _Process(jnp.asarray(inverse), jnp.zeros((b, width)), variance)
+    return _Process(jnp.asarray(inverse), jnp.zeros((b, width)), variance[first])
 
 
-def _observe(process: _Process, z: jax.Array, pick: jax.Array, at: jax.Array) -> Any:
-    """The process given one more example, as the `at`-th step."""
+def _observe(
+    process: _Process, z: jax.Array, first: jax.Array, pick: jax.Array, at: jax.Array
+) -> Any:
+    """The process given one more example, as the `at`-th step.
+
+    Args:
+      process: so far.
+      z: (N, D) of the pool.
+      first: (N,) int32, of `first_equal_rows`: copies keep the same variance.
+      pick: of the example.
+      at: number of the step.
+    """
     inverse, steps, variance = process
     row = z[pick]
     # The inverse after all steps, times the row: rank-one terms are kept apart, which
@@ -93,11 +107,14 @@ def _observe(process: _Process, z: jax.Array, pick: jax.Array, at: jax.Array) ->
     image = image - jnp.matmul(known, steps, precision=_EXACT)
     step = image / jnp.sqrt(variance[pick])
     change = jnp.matmul(z, step, precision=_EXACT)
-    return _Process(inverse, steps.at[at].set(step), variance - change**2)
+    variance = variance - change**2
+    return _Process(inverse, steps.at[at].set(step), variance[first])
 
 
-@functools.partial(jax.jit, donate_argnums=2)
-def _advance(z: jax.Array, noise: jax.Array, state: _State, stop: jax.Array) -> _State:
+@functools.partial(jax.jit, donate_argnums=3)
+def _advance(
+    z: jax.Array, first: jax.Array, noise: jax.Array, state: _State, stop: jax.Array
+) -> _State:
     def gain(state: _State) -> jax.Array:
         free, asked = state.processes
         # Rounding must not make a variance smaller than its noise.
@@ -110,8 +127,8 @@ def _advance(z: jax.Array, noise: jax.Array, state: _State, stop: jax.Array) -> 
         free, asked = state.processes
         return _State(
             (
-                _observe(free, z, best, state.made),
-                _observe(asked, z, best, state.made),
+                _observe(free, z, first, best, state.made),
+                _observe(asked, z, first, best, state.made),
             ),
             state.taken.at[best].set(True),
             state.picks.at[state.made].set(best),
@@ -160,10 +177,11 @@ def log_det_cmi(
     asked = [_features("query", query, width)]
     hidden = [] if private is None else [_features("private", private, width)]
     z = jnp.asarray(rows)
+    first = jnp.asarray(first_equal_rows(rows))
     state = _State(
         (
-            _process(z, hidden, noise, budget),
-            _process(z, hidden + asked, noise, budget),
+            _process(z, first, hidden, noise, budget),
+            _process(z, first, hidden + asked, noise, budget),
         ),
         jnp.zeros(size, bool),
         jnp.zeros(budget, jnp.int32),
@@ -173,9 +191,9 @@ def log_det_cmi(
     step = budget if on_progress is None else max(1, budget // 100)
     for stop in range(step, budget + step, step):
         stop = min(stop, budget)
-        state = _advance(z, jnp.float32(noise), state, jnp.int32(stop))
+        state = _advance(z, first, jnp.float32(noise), state, jnp.int32(stop))
         if on_progress is not None:
             jax.block_until_ready(state)
             on_progress(stop, budget)
     gains = np.asarray(state.gains)
-    return Selection(np.asarray(state.picks), gains, float(gains.sum(dtype=float)))
+    return selection(state.picks, gains, float(gains.sum(dtype=float)), size)

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from robustjax import checks
+from robustjax import arrays, checks
 from robustjax.selection.cosine_kernel import (
     SIMILARITIES,
     cosines,
@@ -79,9 +79,12 @@ def neighborhood_confidence(
     checks.one_of("similarity", similarity, SIMILARITIES)
     checks.in_range("threshold", threshold, 0, 1)
     check_features("features", features, nonzero=True)
-    checks.rank("confidence", confidence, 1)
+    confidence = arrays.numbers("confidence", confidence, 1)
     size = checks.same_length(features=features, confidence=confidence)
+    if size == 0:
+        raise ValueError("features: got no rows, expected at least one")
     checks.finite("confidence", confidence)
+    arrays.check_resolved("confidence", confidence)
     checks.in_range("confidence", np.min(confidence), 0)
     if subset is None:
         chosen = np.arange(size)
@@ -90,9 +93,9 @@ def neighborhood_confidence(
         if np.unique(chosen).size < chosen.size:
             raise ValueError("subset: got an index twice, expected distinct indices")
     return _levels(
-        jnp.asarray(features, jnp.float32),
-        jnp.asarray(chosen),
-        jnp.asarray(confidence, jnp.float32),
+        arrays.scaled_rows("features", features),
+        jnp.asarray(chosen, jnp.int32),
+        arrays.float32("confidence", confidence),
         jnp.float32(threshold),
         similarity=similarity,
         rows=max(1, min(size, _BLOCK_NUMBERS // len(chosen))),

@@ -13,7 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from robustjax import checks
+from robustjax import arrays, checks
+from robustjax.selection.cosine_kernel import inverse_norms
 from robustjax.selection.greedy import check_features
 from robustjax.selection.kmeans import kmeans_plus_plus
 
@@ -27,17 +28,10 @@ _BLOCK_NUMBERS = 4_000_000
 def _nearest(
     points: jax.Array, centres: jax.Array, *, metric: str, rows: int
 ) -> jax.Array:
-    tiny = jnp.finfo(jnp.float32).tiny
-
-    def unit(x: jax.Array) -> jax.Array:
-        return x / jnp.maximum(jnp.linalg.norm(x, axis=-1, keepdims=True), tiny)
-
+    """Distances of unit rows ("cosine") or of centred points, and centres alike."""
     if metric == "cosine":
-        points, centres = unit(points), unit(centres)
-    else:
-        # Cancellation in the expanded square is less near the origin.
-        origin = jnp.mean(points, axis=0, keepdims=True)
-        points, centres = points - origin, centres - origin
+        inverse = inverse_norms(points)[:, None]
+        points = points * inverse
     squares = jnp.sum(centres**2, axis=1)
 
     def one(point: jax.Array) -> jax.Array:
@@ -82,15 +76,17 @@ def prototype_distances(
         metric.
     """
     checks.one_of("metric", metric, METRICS)
-    check_features("features", features, nonzero=metric == "cosine")
+    given = check_features("features", features, nonzero=metric == "cosine")
     checks.at_least("clusters", clusters, 1)
-    size = np.shape(features)[0]
+    size = len(given)
     if clusters > min(size, sample):
         raise ValueError(
             f"clusters: got {clusters}, expected at most the number of examples that "
             f"they are fitted to, {min(size, sample)}"
         )
-    points = jnp.asarray(features, jnp.float32)
+    # Clusters do not depend on a common offset and scale.
+    centred = arrays.centred("features", given)
+    points = jnp.asarray(centred.points)
     draw_key, seed_key = jax.random.split(key)
     fitted = points
     if size > sample:
@@ -104,4 +100,11 @@ def prototype_distances(
         iterations=iterations,
     )
     rows = max(1, min(size, _BLOCK_NUMBERS // clusters))
-    return _nearest(points, centres, metric=metric, rows=rows)
+    if metric == "cosine":
+        # These do depend on the origin; a cluster around it has no direction.
+        whole = np.asarray(centres, np.float64) * centred.scale + centred.origin
+        unit = jnp.asarray(arrays.unit_rows(whole), jnp.float32)
+        directions = arrays.scaled_rows("features", given)
+        return _nearest(directions, unit, metric=metric, rows=rows)
+    distances = _nearest(points, centres, metric=metric, rows=rows)
+    return distances * jnp.float32(centred.scale)

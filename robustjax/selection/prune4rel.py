@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from robustjax import checks
+from robustjax import arrays, checks
 from robustjax.selection import ahead, coverage
 from robustjax.selection.class_layout import ClassLayout, class_layout
 from robustjax.selection.class_turns import BALANCES, class_turns
@@ -27,13 +27,16 @@ from robustjax.selection.cosine_kernel import (
     SIMILARITIES,
     cosines,
     inverse_norms,
+    one_where_equal,
     thresholded,
 )
+from robustjax.selection.equal_rows import first_equal_rows
 from robustjax.selection.greedy import (
     Progress,
     Selection,
     check_budget,
     check_features,
+    selection,
 )
 
 OBJECTIVES = ("own", "coverage")
@@ -79,6 +82,7 @@ class _OwnGain(ahead.Rule):
             picked["inverse_norm"],
             rows["inverse_norm"],
         )
+        cosine = one_where_equal(cosine, picked["first"], rows["first"])
         return thresholded(cosine, shared["threshold"], self.similarity)
 
     def absorb(
@@ -107,12 +111,13 @@ class _OwnGain(ahead.Rule):
 
 
 def _own_rows(features: Any, confidence: jax.Array, temperature: float) -> ahead.Rows:
-    points = jnp.asarray(features, jnp.float32)
+    points = arrays.scaled_rows("features", features)
     c = confidence / temperature
     log_sinh = c + jnp.log(-jnp.expm1(-2 * c) / 2)
     return {
         "points": points,
         "inverse_norm": jax.jit(inverse_norms)(points),
+        "first": jnp.asarray(first_equal_rows(points)),
         "confidence": confidence,
         "log_sinh": jnp.maximum(log_sinh, _LOG_ZERO),
     }
@@ -137,9 +142,11 @@ def _check(
     checks.one_of("ranking", ranking, RANKINGS)
     checks.one_of("balance", balance, BALANCES)
     check_features("features", features, nonzero=True)
-    checks.rank("confidence", confidence, 1)
+    confidence = arrays.numbers("confidence", confidence, 1)
     size = checks.same_length(features=features, confidence=confidence)
     checks.finite("confidence", confidence)
+    arrays.check_resolved("confidence", confidence)
+    check_budget(budget, size)
     low = float(np.min(confidence))
     if low < 0:
         raise ValueError(
@@ -148,7 +155,6 @@ def _check(
         )
     checks.in_range("threshold", threshold, 0, 1)
     checks.in_range("temperature", temperature, 0, np.inf, low_open=True)
-    check_budget(budget, size)
     if labels is None:
         return np.zeros(size, np.int32)
     checks.same_length(features=features, labels=labels)
@@ -195,8 +201,9 @@ def prune4rel(
     have the same.
 
     Exact ties, frequent with rounded confidences, go to the lowest index, or to a
-    random order drawn by `key`. Similarities are float32: a pair whose similarity is
-    within rounding of the threshold may fall on either side.
+    random order drawn by `key`; rows that are equal have a similarity of exactly 1.
+    Similarities are float32: a pair whose similarity is within rounding of the
+    threshold may fall on either side.
 
     Args:
       features: (N, d) finite floats, no row zero.
@@ -247,7 +254,7 @@ def prune4rel(
     ranks = _ranks(len(classes), key)
     layout = class_layout(classes, ranks)
     turns = class_turns(classes, budget, balance)
-    confidence = jnp.asarray(confidence, jnp.float32)
+    confidence = arrays.float32("confidence", confidence)
     # After the balanced turns, if there are fewer than picks, any class will do.
     free = class_layout(np.zeros_like(classes), ranks)
     phases = [(layout, turns, len(turns))]
@@ -284,7 +291,7 @@ def prune4rel(
         gains = np.exp(gains)
     level = np.asarray(state.level, np.float64)
     value = float(np.tanh(level / temperature).sum())
-    return Selection(np.asarray(state.picks), gains, value)
+    return selection(state.picks, gains, value, len(classes))
 
 
 def _own_shared(threshold: float, temperature: float) -> ahead.Rows:
@@ -354,7 +361,7 @@ def prune4rel_estimate(
     )
     size, dimensions = np.shape(features)
     layout: ClassLayout = class_layout(classes)
-    rows = _own_rows(features, jnp.asarray(confidence, jnp.float32), temperature)
+    rows = _own_rows(features, arrays.float32("confidence", confidence), temperature)
     state = ahead.start(jnp.zeros(size, jnp.float32), jnp.zeros(size, bool), budget)
 
     def go(state: ahead.State, stop: int) -> ahead.State:

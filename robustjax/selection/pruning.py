@@ -14,13 +14,14 @@ from typing import Any
 import jax
 import numpy as np
 
-from robustjax import checks, scores
+from robustjax import arrays, checks, scores
 from robustjax.selection import pruning_rules as rules
 from robustjax.selection.greedy import (
     Progress,
     Selection,
     budget_from_fraction,
     check_features,
+    check_picks,
 )
 from robustjax.selection.pruning_rules import Inputs, Task
 
@@ -104,15 +105,15 @@ def _check_probabilities(probabilities: Any) -> np.ndarray:
 
 def _check_inputs(given: dict[str, Any]) -> Inputs:
     """Raises `ValueError` for arrays that are wrong, each or together."""
-    arrays = {name: array for name, array in given.items() if array is not None}
-    for name, array in arrays.items():
-        checks.rank(name, array, 2 if name in _EMBEDDED else 1)
-    size = checks.same_length(**arrays)
-    if size == 0:
-        raise ValueError(f"{next(iter(arrays))}: got no examples, expected at least 1")
-    checked: dict[str, Any] = {
-        name: np.asarray(array) for name, array in arrays.items()
+    there = {
+        name: arrays.numbers(name, array, 2 if name in _EMBEDDED else 1)
+        for name, array in given.items()
+        if array is not None
     }
+    size = checks.same_length(**there)
+    if size == 0:
+        raise ValueError(f"{next(iter(there))}: got no examples, expected at least 1")
+    checked: dict[str, Any] = dict(there)
     if "features" in checked:
         check_features("features", checked["features"])
     classes = None
@@ -296,4 +297,6 @@ def select(
         )
     inputs = _check_inputs(given)
     budget = budget_from_fraction(fraction, inputs.size)
-    return chosen.rule(inputs, Task(budget, balance, key, on_progress), **options)
+    found = chosen.rule(inputs, Task(budget, balance, key, on_progress), **options)
+    check_picks(found.indices, inputs.size)
+    return found

@@ -6,12 +6,11 @@ import dataclasses
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from robustjax import checks, scores
+from robustjax import arrays, checks, scores
 from robustjax.selection.coverage_centric import coverage_centric
-from robustjax.selection.greedy import Progress, Selection
+from robustjax.selection.greedy import Progress, Selection, selection
 from robustjax.selection.k_center import k_center
 from robustjax.selection.prototype_distance import prototype_distances
 from robustjax.selection.prune4rel import prune4rel
@@ -86,10 +85,15 @@ def confidence_of(probabilities: Any, kind: str = "max_prob") -> np.ndarray:
       (N,) floats in [0, 1], of the probabilities' dtype.
 
     Raises:
-      ValueError: an unknown kind.
+      ValueError: an unknown kind, one class alone, NaN or infinity.
     """
     checks.one_of("confidence", kind, CONFIDENCES)
-    p = np.asarray(probabilities)
+    p = arrays.numbers("probabilities", probabilities, 2)
+    if p.shape[1] < 2:
+        raise ValueError(
+            f"probabilities: got shape {p.shape}, expected 2 classes or more"
+        )
+    checks.finite("probabilities", p)
     if kind == "max_prob":
         return p.max(axis=1)
     second, first = np.partition(p, p.shape[1] - 2, axis=1)[:, -2:].T
@@ -109,8 +113,8 @@ def _keep(
         balance=task.balance,
         ties=task.ties(inputs.size),
     )
-    gains = values[picks].astype(np.float32)
-    return Selection(picks, gains, float(gains.sum(dtype=np.float64)))
+    gains = arrays.cast("scores", values[picks])
+    return selection(picks, gains, float(gains.sum(dtype=np.float64)), inputs.size)
 
 
 def uniform(inputs: Inputs, task: Task) -> Selection:
@@ -154,9 +158,7 @@ def forgetting(inputs: Inputs, task: Task, *, never_learned: str = "most") -> Se
     # Without the flag, never-learned examples have 0 events like the easy ones.
     learned = np.ones(inputs.size, bool) if inputs.learned is None else inputs.learned
     values = scores.forgettability(
-        jnp.asarray(inputs.forgetting),
-        jnp.asarray(learned),
-        never_learned=never_learned,
+        inputs.forgetting, learned, never_learned=never_learned
     )
     return _keep(values, inputs, task, largest=True)
 
@@ -228,8 +230,8 @@ def ccs(
     picks = coverage_centric(
         values, task.budget, task.key, strata=strata, hard_cutoff=hard_cutoff
     )
-    gains = values[picks].astype(np.float32)
-    return Selection(picks, gains, float(gains.sum(dtype=np.float64)))
+    gains = arrays.cast("scores", values[picks])
+    return selection(picks, gains, float(gains.sum(dtype=np.float64)), inputs.size)
 
 
 def confident_neighbors(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from robustjax import checks
+from robustjax import arrays, checks
+from robustjax.selection.greedy import check_budget, check_picks
 
 BALANCES = ("none", "even", "proportional")
 
@@ -43,21 +44,33 @@ def rank_by_class(
       (budget,) int32 distinct indices.
 
     Raises:
-      ValueError: an unknown balance, or one that needs labels without them.
+      ValueError: an unknown balance, or one that needs labels without them; NaN,
+        lengths that differ, or a budget out of range.
     """
     checks.one_of("balance", balance, BALANCES)
-    values = np.asarray(scores, np.float64)
-    ties = np.arange(len(values)) if ties is None else ties
+    values = arrays.numbers("scores", scores, 1).astype(np.float64)
+    missing = np.flatnonzero(np.isnan(values))
+    if missing.size:
+        raise ValueError(
+            f"scores: {missing.size} are NaN (first: row {missing[0]}), expected none"
+        )
+    check_budget(budget, len(values))
+    ties = np.arange(len(values)) if ties is None else arrays.numbers("ties", ties, 1)
+    checks.same_length(scores=values, ties=ties)
     if balance == "none":
-        return np.lexsort((ties, -values))[:budget].astype(np.int32)
+        picks = np.lexsort((ties, -values))[:budget]
+        return check_picks(picks, len(values))
     if labels is None:
         raise ValueError(f"labels: got None, expected labels for balance={balance!r}")
+    labels = checks.labels("labels", labels)
+    checks.same_length(scores=values, labels=labels)
     by_class = np.lexsort((ties, -values, labels))
     classes = labels[by_class]
     sizes = np.bincount(labels)
     place = np.arange(len(labels)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     turn = place if balance == "even" else (place + 0.5) / sizes[classes]
-    return by_class[np.lexsort((classes, turn))][:budget].astype(np.int32)
+    picks = by_class[np.lexsort((classes, turn))][:budget]
+    return check_picks(picks, len(values))
 
 
 def middle_scores(

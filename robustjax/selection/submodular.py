@@ -22,19 +22,27 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from robustjax import checks
+from robustjax import arrays, checks
 from robustjax.selection.class_layout import ClassLayout, best_of_classes, class_layout
 from robustjax.selection.cosine_kernel import (
     SIMILARITIES,
-    cosines,
     inverse_norms,
     similarity_of,
+)
+from robustjax.selection.equal_rows import first_equal_rows
+from robustjax.selection.factored_pool import (
+    Factors,
+    Pool,
+    factor_cosines,
+    similarities,
+    take_rows,
 )
 from robustjax.selection.greedy import (
     Progress,
     Selection,
     check_budget,
     check_features,
+    selection,
 )
 
 # Candidates whose similarities to the whole pool are held at once.
@@ -47,53 +55,39 @@ KEEP_BYTES = 2**29
 # for few of them.
 _ROUND_UP = 256
 
-# Factors of features, each with the inverse norms of its rows.
-_Factors = tuple[tuple[jax.Array, jax.Array], ...]
 
-
-def _factors(name: str, features: Any) -> _Factors:
+def _factors(name: str, features: Any) -> Factors:
     """Checked factors as float32."""
     parts = features if isinstance(features, tuple) else (features,)
     for part in parts:
-        check_features(name, part, nonzero=True)
+        if len(check_features(name, part, nonzero=True)) == 0:
+            raise ValueError(f"{name}: got no rows, expected at least one")
     checks.same_length(**{f"{name}[{i}]": part for i, part in enumerate(parts)})
-    arrays = [jnp.asarray(part, jnp.float32) for part in parts]
-    return tuple((array, jax.jit(inverse_norms)(array)) for array in arrays)
-
-
-def _similarities(a: _Factors, b: _Factors, similarity: str) -> jax.Array:
-    """(A, B); the cosine of outer products is the product of the cosines."""
-    product = jnp.ones((), jnp.float32)
-    for (x, inverse_x), (y, inverse_y) in zip(a, b):
-        product = cosines(x, y, inverse_x, inverse_y) * product
-    return similarity_of(product, similarity)
-
-
-def _rows(factors: _Factors, rows: jax.Array) -> _Factors:
-    return tuple((x[rows], inverse[rows]) for x, inverse in factors)
+    rows = [arrays.scaled_rows(name, part) for part in parts]
+    return tuple((array, jax.jit(inverse_norms)(array)) for array in rows)
 
 
 @functools.partial(jax.jit, static_argnames="similarity")
-def _largest(pool: _Factors, others: _Factors, *, similarity: str) -> jax.Array:
+def _largest(pool: Factors, others: Factors, *, similarity: str) -> jax.Array:
     """The largest similarity of every pool example to others (M), at least 0: (N,)."""
     size, number = pool[0][0].shape[0], others[0][0].shape[0]
 
     def block(index: jax.Array, largest: jax.Array) -> jax.Array:
         rows = jnp.minimum(index * _BLOCK + jnp.arange(_BLOCK), number - 1)
-        here = _similarities(_rows(others, rows), pool, similarity)
+        here = similarity_of(factor_cosines(take_rows(others, rows), pool), similarity)
         return jnp.maximum(largest, jnp.max(here, axis=0))
 
     return jax.lax.fori_loop(0, -(-number // _BLOCK), block, jnp.zeros(size))
 
 
 @functools.partial(jax.jit, static_argnames="similarity")
-def _kernel(pool: _Factors, ground: _Factors, *, similarity: str) -> jax.Array:
+def _kernel(pool: Pool, ground: Pool, *, similarity: str) -> jax.Array:
     """All similarities (N, G), made a block of rows at a time."""
-    size = pool[0][0].shape[0]
+    size = pool.first.shape[0]
 
     def block(first: jax.Array) -> jax.Array:
         rows = jnp.minimum(first + jnp.arange(_BLOCK), size - 1)
-        return _similarities(_rows(pool, rows), ground, similarity)
+        return similarities(pool.take(rows), ground, similarity)
 
     blocks = jax.lax.map(block, jnp.arange(0, size, _BLOCK))
     return blocks.reshape(-1, blocks.shape[-1])
@@ -118,8 +112,8 @@ class _Served(NamedTuple):
 
 @functools.partial(jax.jit, static_argnames=("similarity", "candidates"))
 def _advance(
-    pool: _Factors,
-    ground: _Factors,
+    pool: Pool,
+    ground: Pool,
     kernel: jax.Array | None,
     high: jax.Array,
     layout: ClassLayout,
@@ -147,7 +141,7 @@ def _advance(
         usable = (rows < size) & (state.bounds[safe] > -jnp.inf)
         # All that a candidate can cover, held for the picks of this round.
         if kernel is None:
-            columns = _similarities(_rows(pool, safe), ground, similarity)
+            columns = similarities(pool.take(safe), ground, similarity)
         else:
             columns = kernel[safe]
         columns = jnp.minimum(columns, high[None])
@@ -204,7 +198,7 @@ def _advance(
 
 
 def _maximise(
-    pool: _Factors,
+    factors: Factors,
     low: jax.Array,
     high: jax.Array,
     budget: int,
@@ -218,12 +212,12 @@ def _maximise(
     useful = np.flatnonzero(np.asarray(high > low))
     if useful.size == 0:
         # Every gain is zero, now and later: in order of index.
-        return Selection(
-            np.arange(budget, dtype=np.int32), np.zeros(budget, np.float32), 0.0
-        )
+        return selection(np.arange(budget), np.zeros(budget, np.float32), 0.0, size)
+    first = jnp.asarray(first_equal_rows(*(array for array, _ in factors)))
+    pool = Pool(factors, first)
     extra = -useful.size % _ROUND_UP
     rows = jnp.asarray(np.pad(useful, (0, extra)))
-    ground = pool if useful.size == size else _rows(pool, rows)
+    ground = pool if useful.size == size else pool.take(rows)
     if useful.size < size:
         # What fills up takes no part: nothing is larger than its zero.
         base, high = (jnp.pad(end[useful], (0, extra)) for end in (low, high))
@@ -238,7 +232,7 @@ def _maximise(
     )
     layout = class_layout(np.zeros(size, np.int32))
     kernel = None
-    if 4 * (size + _BLOCK) * ground[0][0].shape[0] <= keep_bytes:
+    if 4 * (size + _BLOCK) * ground.first.shape[0] <= keep_bytes:
         kernel = _kernel(pool, ground, similarity=similarity)
     made = 0
     step = budget if on_progress is None else max(1, budget // 100)
@@ -258,12 +252,10 @@ def _maximise(
         if on_progress is not None:
             on_progress(made, budget)
     value = np.asarray(state.covered, np.float64) - np.asarray(base, np.float64)
-    return Selection(
-        np.asarray(state.picks), np.asarray(state.gains), float(value.sum())
-    )
+    return selection(state.picks, state.gains, float(value.sum()), size)
 
 
-def _check_like(name: str, others: _Factors, pool: _Factors) -> None:
+def _check_like(name: str, others: Factors, pool: Factors) -> None:
     """Raises `ValueError` unless both have the same factors and widths."""
     got = [array.shape[1] for array, _ in others]
     expected = [array.shape[1] for array, _ in pool]
@@ -368,7 +360,7 @@ def facility_location_cg(
 
 def _pool_and_low(
     pool: Any, private: Any, budget: int, nu: float, similarity: str, candidates: int
-) -> tuple[_Factors, jax.Array]:
+) -> tuple[Factors, jax.Array]:
     """The checked pool, and nu times its largest similarities to the private set."""
     checks.one_of("similarity", similarity, SIMILARITIES)
     checks.in_range("nu", nu, 0, np.inf, high_open=True)

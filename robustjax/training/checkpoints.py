@@ -14,6 +14,9 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from robustjax.files import is_system_entry
+from robustjax.output_paths import check_output_folder
+
 _log = logging.getLogger(__name__)
 _STATE = "state"
 _META = "meta.json"
@@ -36,15 +39,55 @@ def _plain(tree: Any) -> Any:
     return jax.tree.map(leaf, tree)
 
 
-def _digest(folder: pathlib.Path) -> str:
-    """A hash over the names and contents of all files under a folder."""
+def _file_digests(folder: pathlib.Path) -> dict[str, str]:
+    """Relative name -> SHA-256 of every file under a folder."""
+    return {
+        path.relative_to(folder).as_posix(): _sha256_of(path)
+        for path in sorted(p for p in folder.rglob("*") if p.is_file())
+    }
+
+
+def _sha256_of(path: pathlib.Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _digest(record: dict[str, Any]) -> str:
+    """Of a record's other entries."""
+    rest = {key: value for key, value in record.items() if key != "digest"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+
+
+def _check_content(folder: pathlib.Path, record: dict[str, Any]) -> None:
+    """Raises `ValueError` unless all that was written is there as it was written.
+
+    What else lies there, such as a file manager's notes, is not looked at.
+    """
+    if "files" not in record:
+        _check_old_content(folder, record["digest"])
+        return
+    if _digest(record) != record["digest"]:
+        raise ValueError(f"{_META} does not match its digest")
+    for name, digest in record["files"].items():
+        path = folder / name
+        if not path.is_file():
+            raise ValueError(f"its file {name} is missing")
+        if _sha256_of(path) != digest:
+            raise ValueError(f"its file {name} does not match its digest")
+
+
+def _check_old_content(folder: pathlib.Path, digest: str) -> None:
+    """The same of a checkpoint from before the files were listed."""
     hasher = hashlib.sha256()
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        if is_system_entry(path.name):
+            continue
         content = path.read_bytes()
         name = path.relative_to(folder).as_posix()
         hasher.update(f"{name} {len(content)};".encode())
         hasher.update(content)
-    return hasher.hexdigest()
+    if hasher.hexdigest() != digest:
+        raise ValueError("its content does not match its digest")
 
 
 class CheckpointFolder:
@@ -52,8 +95,9 @@ class CheckpointFolder:
 
     A checkpoint is a pytree (by orbax, so that it can be restored onto another
     number of devices) and a small JSON record. It appears under its final name only
-    when complete, carries a digest of its content, and the one before it is kept: a
-    process killed while writing, or a file damaged later, costs one step.
+    when complete, carries digests of its files, and the one before it is kept: a
+    process killed while writing, or a file damaged later, costs one step. Files that
+    are added later, by a file manager say, do no harm.
     """
 
     def __init__(self, path: str | pathlib.Path, *, keep: int = 2):
@@ -71,17 +115,22 @@ class CheckpointFolder:
         if self._path.exists() and not self._path.is_dir():
             raise ValueError(f"checkpoints: {str(path)!r} is not a folder")
 
+    def check_writable(self) -> None:
+        """Raises `ValueError` where `save` could not write; makes nothing."""
+        check_output_folder("checkpoints", self._path)
+
     def steps(self) -> list[int]:
         """The steps that have a complete checkpoint, ascending."""
         if not self._path.exists():
             return []
         try:
-            names = [entry.name for entry in self._path.iterdir()]
+            names = [entry.name for entry in self._path.iterdir() if entry.is_dir()]
         except OSError as error:
             raise ValueError(
                 f"checkpoints: cannot read {str(self._path)!r}: {error.strerror}"
             ) from None
-        return sorted(int(name) for name in names if name.isdigit())
+        # As `save` writes them: "07" and "²" are somebody else's.
+        return sorted(int(n) for n in names if n.isdecimal() and str(int(n)) == n)
 
     def save(self, step: int, tree: Any, meta: dict[str, Any] | None = None) -> None:
         """Writes a checkpoint and removes those that are too old.
@@ -99,7 +148,10 @@ class CheckpointFolder:
         with ocp.StandardCheckpointer() as checkpointer:
             checkpointer.save(partial / _STATE, tree)
             checkpointer.wait_until_finished()
-        record = {"digest": _digest(partial / _STATE), "meta": meta or {}}
+        record = {"files": _file_digests(partial / _STATE), "meta": meta or {}}
+        # As it will be read: JSON has no tuples, and only text as keys.
+        record = json.loads(json.dumps(record))
+        record["digest"] = _digest(record)
         (partial / _META).write_text(json.dumps(record))
         shutil.rmtree(final, ignore_errors=True)
         partial.rename(final)
@@ -124,11 +176,13 @@ class CheckpointFolder:
         """
         report = report or _log.warning
         steps = self.steps()
+        reasons = []
         for step in reversed(steps):
             try:
                 tree, meta = self._restore(step, like)
             except Exception as error:  # Damage shows in many ways inside orbax.
                 first_line = str(error).split("\n")[0]
+                reasons.append(first_line)
                 report(
                     f"checkpoint {self._path / str(step)} cannot be read "
                     f"({type(error).__name__}: {first_line}); falling back to the "
@@ -139,7 +193,8 @@ class CheckpointFolder:
         if steps:
             raise CheckpointError(
                 f"checkpoints: none of {len(steps)} under {str(self._path)!r} can be "
-                "read; remove that folder to start from the beginning"
+                f"read (the newest: {reasons[0]}); move that folder away to start from "
+                "the beginning"
             )
         return None
 
@@ -148,8 +203,7 @@ class CheckpointFolder:
         record = json.loads((folder / _META).read_text())
         # Before orbax sees it: at damaged files it fails late, and leaves readers
         # behind that complain long after.
-        if _digest(folder / _STATE) != record["digest"]:
-            raise ValueError("its content does not match its digest")
+        _check_content(folder / _STATE, record)
         target = jax.tree.map(
             lambda x: jax.ShapeDtypeStruct(
                 x.shape, x.dtype, sharding=getattr(x, "sharding", None)

@@ -65,8 +65,8 @@ def train_step(
       algorithm: what to train.
       state: before the step.
       batch: see `read_batch`.
-      axis_name: the device axis under `jax.pmap` or `jax.shard_map`. Each device
-        must then hold the rows of its own examples.
+      axis_name: the device axis under `jax.pmap` or `jax.shard_map`. Every device
+        then holds the whole state, and all hold the same one after the step.
 
     Returns:
       The state after the step, and scalar metrics.

@@ -50,6 +50,7 @@ def fit(
       The state after the last epoch.
 
     Raises:
+      ValueError: checkpoints that cannot be written, before anything is trained.
       NonFiniteLossError: as soon as an epoch with a non-finite loss ends.
       InterruptedRunError: if `stop` was requested; the state is saved first.
     """
@@ -58,6 +59,8 @@ def fit(
         found = checkpoints.restore_latest(state)
         if found is not None:
             first, state, _ = found
+        if first < epochs:
+            checkpoints.check_writable()
     for epoch in range(first, epochs):
         state, metrics = program.at(epoch).epoch(state, data)
         fetched: dict[str, Any] = jax.device_get(metrics)

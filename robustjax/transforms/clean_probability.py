@@ -35,7 +35,8 @@ def clean_probability(
     all examples are scaled to [0, 1] and a mixture of two Gaussians is fitted to
     them; an example's weight (rows "clean_probability", initially 1) is its posterior
     probability of the component of smaller mean: the co-divide step of Li et al.,
-    "DivideMix" (ICLR 2020), as soft weights of one network.
+    "DivideMix" (ICLR 2020), as soft weights of one network. Losses that are infinite
+    or NaN count as the largest finite one.
 
     Needs `losses` at the epoch's end.
 
@@ -97,6 +98,8 @@ def clean_probability(
         started = finished >= start_epoch
         real = jnp.arange(losses.shape[0]) < shared["num_examples"]
         level = mixture.min_max_normalize(losses, real)
+        # A loss that is no number counts as the largest, and spoils no other.
+        level = jnp.where(jnp.isnan(level), 1.0, level)
         new = {}
         if "history" in rows:
             latest = jnp.where(started, level, 0.0)[:, None]

@@ -44,8 +44,9 @@ def update_targets(
 
     Args:
       targets: (B, C) rows of the memory.
-      probabilities: (B, C) clipped probabilities; a network's own, or in ELR+ those
-        of the peer's averaged network on images that were not mixed.
+      probabilities: (B, C) probabilities; in ELR a network's own, clipped, in ELR+
+        those of the peer's averaged network on images that were not mixed, as they
+        are.
       decay: beta, in [0, 1].
 
     Returns:

@@ -65,17 +65,57 @@ MODELS = {
 }
 
 
+def moved(rate, targets):
+    """Every class keeps 1 - rate and sends the rest to one class, if to another."""
+    matrix = (1 - rate) * np.eye(C)
+    for true, given in enumerate(targets):
+        matrix[true, given] += rate
+    return matrix
+
+
+EVEN = 0.4 * np.eye(C) + 0.6 * (1 - np.eye(C)) / 9
+# From the definitions. CIFAR-10's classes: 0 airplane, 1 automobile, 2 bird, 3 cat,
+# 4 deer, 5 dog, 6 frog, 7 horse, 8 ship, 9 truck.
+MATRICES = {
+    "symmetric": EVEN,
+    "symmetric, true class drawn": 0.4 * np.eye(C) + 0.06,
+    "symmetric, per class": EVEN,
+    "asymmetric": moved(0.4, [0, 1, 0, 5, 7, 3, 6, 7, 8, 1]),
+    "pairs": moved(0.4, [2, 9, 0, 5, 7, 3, 8, 4, 6, 1]),
+    "pairflip": moved(0.45, [1, 2, 3, 4, 5, 6, 7, 8, 9, 0]),
+    "from_transition": 0.6 * np.eye(C)
+    + 0.1 * (np.kron(np.eye(2), np.ones((5, 5))) - np.eye(C)),
+}
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_measured_noise_matches_the_declared_matrix(name, labels):
     noisy = MODELS[name](KEY, labels)
-    frequencies = np.bincount(labels, minlength=C)
-    want = transitions.noise_rate(noisy.transition, frequencies)
-    assert abs(wrong(noisy, labels) - want) < tolerance(want)
-    measured = transitions.empirical_transition(
-        np.asarray(labels), np.asarray(noisy.labels), C
-    )
+    measured = np.zeros((C, C))
+    np.add.at(measured, (np.asarray(labels), np.asarray(noisy.labels)), 1)
+    frequencies = measured.sum(axis=1)
+    measured /= frequencies[:, None]
+    declared = np.asarray(noisy.transition)
+    if name in MATRICES:
+        np.testing.assert_allclose(declared, MATRICES[name], atol=1e-6)
+    else:
+        # Drawn; a fifth of every class is not redrawn, unless all labels are.
+        assert (np.diag(declared) >= 0.2).all() == (name == "class_flip")
+        np.testing.assert_allclose(declared.sum(axis=1), 1, rtol=1e-5)
     # A cell is a share of about N/C draws.
-    assert np.abs(measured - noisy.transition).max() < 5 * np.sqrt(0.25 / (N / C))
+    assert np.abs(measured - declared).max() < 5 * np.sqrt(0.25 / (N / C))
+    want = float((1 - np.diag(declared)) @ frequencies / N)
+    np.testing.assert_allclose(
+        transitions.noise_rate(noisy.transition, frequencies), want, rtol=1e-5
+    )
+    assert abs(wrong(noisy, labels) - want) < tolerance(want)
+    np.testing.assert_allclose(
+        transitions.empirical_transition(
+            np.asarray(labels), np.asarray(noisy.labels), C
+        ),
+        measured,
+        rtol=1e-5,
+    )
     assert noisy.labels.dtype == jnp.int32
 
 
@@ -153,15 +193,44 @@ def test_instance_dependent_noise(rng):
     noisy = make()
     assert abs(float((noisy.labels != labels).mean()) - 0.3) < 0.03
     np.testing.assert_array_equal(noisy.chosen, noisy.labels != labels)
-    # Large pixels make the wrong class a function of the input: two draws agree.
-    again = corruption.instance_dependent(
-        jax.random.key(3), inputs, labels, 0.3, 4, pixel_scale=1e4
-    )
-    other = corruption.instance_dependent(
-        KEY, inputs, labels, 1.0, 4, pixel_scale=1e4, rate_deviation=0.0
-    )
-    both = np.asarray((again.labels != labels) & (other.labels != labels))
-    np.testing.assert_array_equal(again.labels[both], other.labels[both])
+    assert (make().labels == noisy.labels).all()
+    other = corruption.instance_dependent(jax.random.key(4), inputs, labels, 0.3, 4)
+    assert (other.labels != noisy.labels).mean() > 0.2
+
+
+def test_large_pixels_make_the_wrong_class_a_function_of_the_input(rng):
+    """Copies of an input tell: all flip alike, or to any wrong class without pixels."""
+    count, copies = 40, 60
+    inputs = jnp.asarray(rng.normal(size=(count, 6)), jnp.float32)
+    labels = jnp.asarray(rng.integers(0, 4, count))
+
+    def classes_of(scale, labels=labels):
+        """(count, 4): how often the copies of an input were given a class."""
+        noisy = corruption.instance_dependent(
+            KEY,
+            jnp.repeat(inputs, copies, axis=0),
+            jnp.repeat(labels, copies),
+            1.0,
+            4,
+            pixel_scale=scale,
+            rate_deviation=0.0,
+        )
+        drawn = np.asarray(noisy.labels).reshape(count, copies)
+        return np.stack([(drawn == c).sum(axis=1) for c in range(4)], axis=1)
+
+    large, none = classes_of(1e4), classes_of(0.0)
+    for counts in (large, none):
+        assert not counts[np.arange(count), labels].any()
+    np.testing.assert_array_equal(large.max(axis=1), copies)
+    # A third each, up to five deviations of 60 draws.
+    wrong = np.sort(none, axis=1)[:, 1:]
+    assert np.abs(wrong - copies / 3).max() < 5 * (copies * 2 / 9) ** 0.5
+    # The map is another one per true class: of inputs that classes 0 and 1 both send
+    # to 2 or 3, they send many to different ones.
+    first, second = (classes_of(1e4, jnp.full(count, c)).argmax(axis=1) for c in (0, 1))
+    both = (first > 1) & (second > 1)
+    assert both.sum() > 8
+    assert 0.2 < (first != second)[both].mean() < 0.8
 
 
 def test_maps():

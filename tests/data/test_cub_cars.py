@@ -116,6 +116,12 @@ def test_few_birds_per_class(birds, tmp_path):
     listed.write_text("1 001.albatross/albatross_0003.jpg\n")
     with pytest.raises(ValueError, match=r"list_file: 6 image\(s\) are not in"):
         data.load_cub200("train", image_size=16, list_file=listed)
+    listed.write_text("1 a/b c.jpg\n2 a/d.jpg\n\n3 a/b c.jpg\n")
+    with pytest.raises(ValueError, match="names 'a/b c.jpg' in lines 1 and 4, expecte"):
+        data.load_cub200("train", image_size=16, list_file=listed)
+    listed.write_bytes(b"1 a/\xe9.jpg\n")
+    with pytest.raises(ValueError, match="list_file: cannot read .*: not UTF-8 text"):
+        data.load_cub200("train", image_size=16, list_file=listed)
     with pytest.raises(ValueError, match="list_file: cannot read"):
         data.load_cub200("train", image_size=16, list_file=tmp_path / "absent")
     with pytest.raises(ValueError, match="class 1 has only 2 images in 'train'"):

@@ -77,3 +77,61 @@ def test_faulty_files_are_named_with_the_fault(tmp_path, animals, text, message)
 def test_a_missing_file_is_an_error_of_the_argument(tmp_path, animals):
     with pytest.raises(ValueError, match="file: cannot read .*No such file"):
         data.read_labels(tmp_path / "none.csv", animals, "label", name="file")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "id,label,label\na,dog,cat\n",
+            "file: '.*' has 2 columns called 'label', expected one",
+        ),
+        ("id,label,id\na,dog,b\n", "has 2 columns called 'id'"),
+        ("id,label,label \na,dog,cat\n", "has 2 columns called 'label'"),
+        (
+            f'id,label\na,dog\nb,"{131073 * "x"}"\n',
+            r"file: cannot read '.*' from line 3 on: field larger than field limit",
+        ),
+        # An open quote takes the rest of the file into its cell.
+        (
+            'id,label\na,"dog\nb,cat\nc,cat\n',
+            "file: cannot read '.*' from line 2 on: unexpected end of data",
+        ),
+        ('id,label\na,"dog"x\n', "from line 2 on: .* expected after"),
+        ('id,label,note\na,dog,"two\nlines"\nb,cat,x,y\n', "line 4 of .* more cells"),
+    ],
+)
+def test_what_would_be_read_wrongly_is_refused(tmp_path, animals, text, message):
+    path = _write(tmp_path, text)
+    with pytest.raises(ValueError, match=message) as error:
+        data.read_labels(path, animals, "label", name="file")
+    assert "\n" not in str(error.value)
+
+
+def test_blank_cells_and_columns_that_spreadsheets_add_or_leave_out(tmp_path, animals):
+    path = _write(tmp_path, "id,label,,\na,dog,,\nb\n\nc,,\nd,cat\n")
+    rows, labels = data.read_labels(path, animals, "label", name="file")
+    np.testing.assert_array_equal(rows, [0, 3])
+    np.testing.assert_array_equal(labels, [1, 0])
+
+
+def test_classes_of_one_name_are_refused_wherever_they_come_from(animals):
+    names = ["cat", "dog", "cat"]
+    with pytest.raises(ValueError, match="classes 0 and 2 are both called 'cat'"):
+        data.make_dataset(animals.inputs, animals.labels, class_names=names)
+    with pytest.raises(ValueError, match="classes 0 and 2 are both called 'cat'"):
+        data.parse_labels(["cat"], names, name="x")
+
+
+def test_indices_do_not_count_where_names_are_numbers():
+    names = ["1", "10", "2"]
+    np.testing.assert_array_equal(
+        data.parse_labels(["2", "10", "1"], names, name="x"), [2, 1, 0]
+    )
+    with pytest.raises(ValueError, match=r"1 value\(s\) are no class \(first: '0'\)"):
+        data.parse_labels(["1", "0"], names, name="x")
+
+
+def test_accents_in_either_form():
+    got = data.parse_labels(["cafe\u0301", " caf\xe9"], ["tea", "caf\xe9"], name="x")
+    np.testing.assert_array_equal(got, [1, 1])

@@ -141,6 +141,41 @@ def test_training_finds_what_is_wrong_and_keeps_its_probabilities(small, tmp_pat
 
 
 @pytest.mark.slow
+def test_an_offset_of_the_inputs_changes_no_issue(small, tmp_path):
+    """Standardised in double precision: times in 2024, or degrees of a small town."""
+    _, dataset, wrong = small
+    rng = np.random.default_rng(3)
+    inputs = dataset.inputs.astype(np.float64) + 0.1 * rng.normal(size=(60, 4))
+    changed = {
+        "plain": inputs,
+        "milliseconds": 1.7e12 + inputs,
+        "degrees": 48.137 + 1e-9 * inputs,
+    }
+    runs = []
+    for name, array in changed.items():
+        arrays = {"inputs": array, "labels": dataset.labels}
+        np.savez(tmp_path / f"{name}.npz", **arrays)
+        paths = {kind: tmp_path / f"{name}.{kind}" for kind in ("npz", "csv")}
+        runs.append({"dataset": paths["npz"], "out": paths["csv"], "standardize": True})
+        runs[-1] |= {"hidden": 16, "epochs": 15, "folds": 3, "learning_rate": 0.1}
+    lists = json.dumps([_flags(run) for run in runs])
+    done = subprocess.run(
+        [sys.executable, "-c", DRIVER, lists],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.stdout.count("fine") == 3, done.stderr
+    flagged = [
+        {int(row["id"]) for row in _read(run["out"]) if row["is_issue"] == "True"}
+        for run in runs
+    ]
+    assert flagged[0] == set(np.flatnonzero(wrong).tolist())
+    assert flagged[1] == flagged[2] == flagged[0]
+
+
+@pytest.mark.slow
 def test_bad_flags_are_named(small, tmp_path):
     flags, dataset, wrong = small
     p = _probabilities(dataset, wrong)

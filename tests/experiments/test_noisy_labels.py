@@ -14,7 +14,8 @@ import time
 import numpy as np
 import pytest
 
-from experiments.presets.noisy_labels import METHOD_PRESETS, PRESETS
+from experiments.presets.noisy_labels import PRESETS, PUBLISHED
+from experiments.presets.noisy_labels_methods import METHOD_PRESETS
 from experiments.robust_training import configs
 from experiments.robust_training.methods import METHODS
 from experiments.robust_training.study import run_study
@@ -177,11 +178,14 @@ def test_groups_of_repeats_change_nothing_but_the_order_of_work(tmp_path):
             assert float(value) == pytest.approx(float(rows[1][key]), abs=0.5), key
 
 
-def test_every_method_preset_is_meant_for_something():
-    for name, preset in METHOD_PRESETS.items():
+def test_every_method_preset_of_ours_is_reached_by_its_name():
+    """Those of published data sets are in the table of `test_published_presets`."""
+    for name in METHOD_PRESETS:
         method, scope, *kind = name.split("/")
         assert method in METHODS
         assert scope in PRESETS
+        if scope in PUBLISHED:
+            continue
         noise = kind[0].partition("-") if kind else ("", "", "")
         fields = {"dataset": PRESETS[scope]["dataset"]}
         if noise[0] in ("symmetric", "asymmetric", "pairflip"):
@@ -195,7 +199,6 @@ def test_every_method_preset_is_meant_for_something():
         found = configs.resolve((method,), scope, fields)[method]
         assert found.method_preset == name
         assert set(found.hyperparameters) <= set(METHODS[method].hyperparameters)
-        assert found.config.epochs == preset.get("epochs", found.config.epochs)
 
 
 def command(tmp_path, *flags):

@@ -83,6 +83,33 @@ def small(tmp_path):
 
 
 @pytest.mark.slow
+def test_an_offset_or_a_scale_of_the_features_changes_no_pick(small, tmp_path):
+    """At 1.7e9 float32 alone gave the picks 0, 1, 2, … and at 1e20 0, 0, 0."""
+    features = np.random.default_rng(1).normal(size=(N, D))
+    changed = {
+        "plain": features,
+        "far": features + 1.7e9,
+        "huge": features * 1e20,
+        "single": (features * 1e25).astype(np.float32),
+    }
+    runs = []
+    for name, array in changed.items():
+        np.save(tmp_path / f"{name}.npy", array)
+        common = {"features": tmp_path / f"{name}.npy", "fraction": 0.3}
+        runs.append({**common, "method": "k_center", "out": tmp_path / f"{name}.csv"})
+    assert _drive(runs).stdout.count("kept 12 of 40") == len(runs)
+    want = _read(runs[0]["out"])
+    picks = [row["index"] for row in want]
+    assert len(set(picks)) == 12
+    for run, scale in zip(runs[1:], (1, 1e20, 1e25)):
+        rows = _read(run["out"])
+        assert [row["index"] for row in rows] == picks
+        for row, right in zip(rows[1:], want[1:]):
+            gain = float(right["gain"]) * scale
+            np.testing.assert_allclose(float(row["gain"]), gain, rtol=1e-4)
+
+
+@pytest.mark.slow
 def test_tables_say_what_the_library_selects(small, tmp_path):
     arrays, flags = small
     ids = np.array([f"image {row}" for row in range(N)])
@@ -150,6 +177,7 @@ def test_bad_flags_are_named(small, tmp_path):
         "high": arrays["labels"] + 1,
         "zero": arrays["features"] * (np.arange(N) != 3)[:, None],
         "twice": np.arange(N) // 2,
+        "latin": np.array([f"caf\udce9 {row}" for row in range(N)]),
         "number": np.array(3),
     }
     for name, array in files.items():
@@ -198,6 +226,7 @@ def test_bad_flags_are_named(small, tmp_path):
         ({"labels": files["high"]}, "labels: 20 label(s) out of range"),
         ({"features": files["zero"]}, "features: 1 row(s) are zero (first: row 3)"),
         ({"ids": files["twice"]}, "ids: 20 id(s) occur more than once"),
+        ({"ids": files["latin"]}, "ids: 40 value(s) are not UTF-8 (first: 'caf"),
         ({"labels": files["number"]}, "labels: got a single value, expected an array"),
         (
             {"probabilities": tmp_path / "two.npz"},

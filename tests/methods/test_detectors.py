@@ -1,5 +1,7 @@
 """SimiFeat and O2U-Net: their parts against NumPy, their verdicts on data."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -57,15 +59,40 @@ def test_consensus_counts_equal_numpy(rng):
     np.testing.assert_allclose(first, want.sum((1, 2)), atol=1e-6)
 
 
-def test_consensus_recovers_the_matrix():
-    transition = np.array([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.3, 0.1, 0.6]])
-    prior = np.array([0.5, 0.2, 0.3])
-    counts = simifeat.expected_counts(jnp.asarray(transition), jnp.asarray(prior))
+TRANSITION = np.array([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.3, 0.1, 0.6]])
+PRIOR = np.array([0.5, 0.2, 0.3])
+
+
+def test_expected_counts_equal_loops():
+    first, second, third = np.zeros(3), np.zeros((3, 3)), np.zeros((3, 3, 3))
+    for true, i, j, k in itertools.product(range(3), repeat=4):
+        row = TRANSITION[true]
+        chance = PRIOR[true] * row[i] * row[j] * row[k]
+        first[i] += chance
+        second[i, j] += chance
+        third[i, j, k] += chance
+    got = simifeat.expected_counts(jnp.asarray(TRANSITION), jnp.asarray(PRIOR))
+    for counts, want in zip(got, (first, second, third), strict=True):
+        np.testing.assert_allclose(counts, want, rtol=1e-5)
+
+
+def test_consensus_recovers_the_matrix_that_labels_were_drawn_from(rng):
+    """Triplets that share a hidden class, with labels of their own."""
+    count = 40_000
+    true = np.repeat(rng.choice(3, count, p=PRIOR), 3)
+    below = np.cumsum(TRANSITION, axis=1)[true] < rng.random(3 * count)[:, None]
+    rows = 3 * np.arange(count)
+    counts = simifeat.consensus_counts(
+        jnp.asarray(below.sum(axis=1)),
+        jnp.asarray(np.arange(3 * count)[:, None] + np.array([1, 2])),
+        jnp.asarray(rows),
+        3,
+    )
     fitted = simifeat.fit_consensus(
         simifeat.initial_consensus(3), counts, steps=600, learning_rate=0.1
     )
-    np.testing.assert_allclose(fitted.transition, transition, atol=0.05)
-    np.testing.assert_allclose(fitted.prior, prior, atol=0.05)
+    np.testing.assert_allclose(fitted.transition, TRANSITION, atol=0.05)
+    np.testing.assert_allclose(fitted.prior, PRIOR, atol=0.05)
 
 
 @pytest.mark.parametrize("rule", ["rank", "vote"])

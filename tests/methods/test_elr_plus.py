@@ -16,13 +16,21 @@ from robustjax.methods.elr_plus import (
     average_decay_at,
     elr_plus,
     elr_plus_values,
+    remembered_probabilities,
     sigmoid_ramp,
+    weighted_labels,
 )
 from robustjax.methods.robust_losses import robust_loss
 from robustjax.models import MLP
+from robustjax.transforms.elr import update_targets
 from tests.methods import recipe_problem
 from tests.methods.recipe_problem import Normalized
 from tests.training import toy
+
+
+def softmax(z):
+    p = np.exp(z - z.max(1, keepdims=True))
+    return p / p.sum(1, keepdims=True)
 
 
 def small(model=None, epochs=2, **options):
@@ -91,6 +99,66 @@ def test_values_equal_numpy(rng, weight_labels):
     np.testing.assert_allclose(got, want, rtol=1e-4)
 
 
+def test_a_hundred_classes_equal_numpy(rng):
+    """Tiny probabilities enter the memory as they are; the penalty alone clips."""
+    classes, decay = 100, 0.9
+    seen = 4 * rng.normal(size=(6, classes))
+    old = rng.dirichlet(np.full(classes, 0.1), 6)
+    logits, lam = 3 * rng.normal(size=(6, classes)), 0.6
+    other = np.roll(np.arange(6), 1)
+    labels = np.eye(classes)[rng.integers(0, classes, 6)]
+    labels = lam * labels + (1 - lam) * labels[other]
+
+    t = decay * old + (1 - decay) * softmax(seen)
+    q = lam * t + (1 - lam) * t[other]
+    weighted = labels * q / (labels * q).sum(1, keepdims=True)
+    p = softmax(logits)
+    penalty = np.log(1 - (q * np.clip(p, 1e-4, 1 - 1e-4)).sum(1))
+    want = -(weighted * np.log(p)).sum(1) + 7 * penalty
+
+    def values(old, seen, labels, logits):
+        target = update_targets(old, remembered_probabilities(seen), decay)
+        mixed = lam * target + (1 - lam) * target[other]
+        return elr_plus_values(logits, labels, mixed, 7.0, weight_labels=True)
+
+    arrays = (jnp.asarray(a, jnp.float32) for a in (old, seen, labels, logits))
+    np.testing.assert_allclose(jax.jit(values)(*arrays), want, rtol=1e-5, atol=1e-5)
+    # What a memory of clipped probabilities would make of it is something else.
+    clipped = np.clip(softmax(seen), 1e-4, 1 - 1e-4)
+    assert np.abs(clipped / clipped.sum(1, keepdims=True) - softmax(seen)).max() > 1e-4
+
+
+def test_tiny_targets_weigh_the_classes_of_a_mixed_label():
+    """The peer holds both classes improbable, one a thousand times more than the other.
+
+    0.6 * 1e-9 and 0.4 * 1e-6, normalised; with targets clipped to 1e-4 it would be the
+    mixed label itself.
+    """
+    peer = np.full(100, (1 - 1e-9 - 1e-6) / 98)
+    peer[:2] = 1e-9, 1e-6
+    logits = jnp.asarray(np.log(np.stack([peer, peer])), jnp.float32)
+    target = update_targets(jnp.zeros((2, 100)), remembered_probabilities(logits), 0.9)
+    label = (
+        0.6 * jnp.eye(100)[jnp.array([0, 0])] + 0.4 * jnp.eye(100)[jnp.array([1, 1])]
+    )
+    got = weighted_labels(label, 0.6 * target + 0.4 * target[::-1])
+    want = np.array([0.6e-9, 0.4e-6]) / (0.6e-9 + 0.4e-6)
+    np.testing.assert_allclose(want, [0.0015, 0.9985], atol=1e-5)
+    np.testing.assert_allclose(got[:, :2], [want, want], rtol=1e-4)
+    np.testing.assert_array_equal(got[:, 2:], 0)
+
+
+def test_labels_that_were_never_predicted_count_as_they_are():
+    label = jnp.array([[0.7, 0.3, 0.0]])
+    got = weighted_labels(label, jnp.array([[0.0, 0.0, 0.1]]))
+    np.testing.assert_allclose(got, label, rtol=1e-6)
+    # Even where a probability is below what float32 holds.
+    logits = jnp.array([[0.0, -200.0, -300.0]])
+    target = update_targets(jnp.zeros((1, 3)), remembered_probabilities(logits), 0.9)
+    values = elr_plus_values(jnp.zeros((1, 3)), label, target, 3.0, weight_labels=True)
+    assert np.isfinite(values).all()
+
+
 def test_a_step_equals_numpy(monkeypatch):
     """Memories from the peers' averages, labels and memories mixed alike."""
     lam = 0.7
@@ -137,10 +205,9 @@ def test_a_step_equals_numpy(monkeypatch):
         networks = state.model_state["networks"]
         peer = part(state.model_state["average"], 1 - a)
         seen, _ = forward(peer, part(networks, 1 - a), x)
-        seen = np.clip(seen, 1e-4, 1 - 1e-4)
         index = np.asarray(batch["index"][:, a])
         old = np.asarray(state.loss_state.rows[a]["target"])[index]
-        t = 0.6 * old + 0.4 * seen / seen.sum(1, keepdims=True)
+        t = 0.6 * old + 0.4 * seen
         want_rows = np.array(state.loss_state.rows[a]["target"])
         want_rows[index] = t
         np.testing.assert_allclose(

@@ -85,6 +85,48 @@ def test_the_rounds_of_mqnet():
     )
 
 
+def test_the_first_round_of_the_authors_confidence_mode():
+    """exp(z of purity) plus 1 - max p as it is; later rounds take it converted."""
+    view = view_of()
+    settings = {"informativeness": "conf", "steps": 5}
+    raw = make_strategy("mqnet", first_round="raw", **settings)
+    paper = make_strategy("mqnet", **settings)
+    query = raw.select(view, start(raw), COUNT)
+    logits = np.asarray(view.observation.logits, np.float64)[view.unlabeled, :K]
+    p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    confidence, pure = 1 - p.max(axis=1), inputs_of(view)[:, 0]
+    np.testing.assert_array_equal(query.rows, ranked(view, pure + confidence))
+    assert ranking(query) == "sum"
+    other = paper.select(view, start(paper), COUNT)
+    wanted = ranked(view, pure + converted(confidence))
+    np.testing.assert_array_equal(other.rows, wanted)
+    assert set(query.rows) != set(other.rows)
+    # Both learn from converted scores, and rank by them once they have learnt.
+    inputs = np.stack([pure, converted(confidence)], axis=1)
+    np.testing.assert_allclose(query.notes.converted, inputs, rtol=1e-3)
+    memory = MQNetMemory(start(raw).params, jnp.ones((), bool))
+    fitted = [s.select(view, memory, COUNT) for s in (raw, paper)]
+    np.testing.assert_array_equal(fitted[0].rows, fitted[1].rows)
+    assert ranking(fitted[0]) == "mqnet"
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("mqnet", {"first_round": "rough"}, "first_round: unknown 'rough'"),
+        ("mqnet", {"first_round": "raw"}, "first_round: got raw with rule mqnet and"),
+        (
+            "sum",
+            {"first_round": "raw", "informativeness": "conf"},
+            "first_round: got raw with rule sum and informativeness conf",
+        ),
+    ],
+)
+def test_a_raw_first_round_is_of_the_confidence_mode_only(name, options, message):
+    with pytest.raises(ValueError, match=message):
+        make_strategy(name, **options)
+
+
 def test_notes_are_what_was_seen():
     view = view_of()
     strategy = make_strategy("mqnet")

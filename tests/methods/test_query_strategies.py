@@ -94,13 +94,29 @@ def test_what_is_wanted():
 
 
 def test_options_reach_the_strategy():
+    words = {
+        "similarity": "cosine",
+        "purity": "react",
+        "informativeness": "conf",
+        "rule": "sum",
+        "ties": "as_lower",
+    }
     for name in STRATEGIES:
         options = strategy_options(name)
         assert options.pop("name") == name
-        strategy = make_strategy(name, **options)
-        assert strategy == make_strategy(name)
-        assert all(getattr(strategy, key) == options[key] for key in options)
+        assert make_strategy(name).name == name
         assert make_strategy(name, name="another").name == "another"
+        for key, default in options.items():
+            value = words.get(key, 7)
+            if isinstance(default, bool):
+                value = not default
+            elif isinstance(default, int | float):
+                value = type(default)(default / 2) or 0.5
+            assert value != default
+            strategy = make_strategy(name, **{key: value})
+            assert getattr(strategy, key) == value
+            kept = {k: v for k, v in options.items() if k != key}
+            assert {k: getattr(strategy, k) for k in kept} == kept
     assert "eta" not in strategy_options("similar_flcg")
     assert "steps" not in strategy_options("sum")
 

@@ -5,8 +5,11 @@ import numpy as np
 import pytest
 
 from robustjax import data, models
-from robustjax.models.frozen_resnet import IMAGENET_DEVIATION, IMAGENET_MEAN
 from tests.models import published
+
+# Of torchvision's published weights, for images in [0, 1].
+IMAGENET_MEAN = np.array([0.485, 0.456, 0.406])
+IMAGENET_DEVIATION = np.array([0.229, 0.224, 0.225])
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +28,7 @@ def test_preprocessing_scales_repeats_and_standardises(rng):
     np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5)
     flat = np.full((1, 4, 4, 3), 200, np.uint8)
     resized = np.asarray(models.preprocess_imagenet(flat, 9))
-    want = (200 / 255 - np.asarray(IMAGENET_MEAN)) / IMAGENET_DEVIATION
+    want = (200 / 255 - IMAGENET_MEAN) / IMAGENET_DEVIATION
     np.testing.assert_allclose(
         resized, np.broadcast_to(want, (1, 9, 9, 3)), rtol=1e-5, atol=1e-5
     )

@@ -1,5 +1,7 @@
 """Prune4ReL against plain NumPy loops in float64, its limits, and its errors."""
 
+import itertools
+
 import jax
 import numpy as np
 import pytest
@@ -168,8 +170,34 @@ def test_coverage_reaches_more_of_the_objective(seed):
         for objective in ("own", "coverage")
     )
     assert cover.objective > own.objective
-    # The guarantee, against a bound on what any 20 examples could reach.
-    assert cover.objective >= (1 - 1 / np.e) * own.objective
+    kernel = similarities(x, 0.8)
+    _, _, reached = naive(kernel, confidence, 20, eta=1.0, objective="coverage")
+    np.testing.assert_allclose(cover.objective, reached, rtol=1e-5)
+    # The 20 largest gains left bound what any 20 examples could add (submodularity).
+    level = kernel[:, cover.indices] @ confidence[cover.indices].astype(float)
+    left = np.tanh(level[:, None] + kernel * confidence[None].astype(float))
+    gains = np.sort((left - np.tanh(level)[:, None]).sum(axis=0))[-20:]
+    assert cover.objective >= (1 - 1 / np.e) * (reached + gains.sum())
+
+
+def test_coverage_keeps_its_guarantee_where_the_published_rule_does_not():
+    """The best four of 16 by trying them all: hubs, not confident loners."""
+    rng = np.random.default_rng(0)
+    hubs = np.repeat(np.eye(8)[:4], 3, axis=0) + 1e-3 * rng.normal(size=(12, 8))
+    x = np.concatenate([np.eye(8)[4:], hubs]).astype(np.float32)
+    confidence = np.repeat(np.float32([1.0, 0.9]), [4, 12])
+    kernel = similarities(x, 0.975)
+    chosen = np.array(list(itertools.combinations(range(16), 4)))
+    levels = (kernel * confidence.astype(float))[:, chosen].sum(axis=2)
+    best = np.tanh(levels).sum(axis=0).max()
+    np.testing.assert_allclose(best, 12 * np.tanh(0.9), rtol=1e-4)
+    own, cover = (
+        selection.prune4rel(x, confidence, 4, objective=objective)
+        for objective in ("own", "coverage")
+    )
+    assert cover.objective >= (1 - 1 / np.e) * best
+    assert own.objective < (1 - 1 / np.e) * best
+    assert sorted(own.indices) == [0, 1, 2, 3]
 
 
 def test_limits_are_selections_by_confidence():
@@ -201,20 +229,27 @@ def test_shifted_similarity_is_cosine_with_another_threshold():
     np.testing.assert_array_equal(got.indices, picks)
 
 
-@pytest.mark.parametrize("ranking", ["stable", "float32"])
-def test_ties_go_to_the_lowest_index_or_by_key(ranking):
-    """Equal confidences and pairs of copies, far apart from the others."""
-    x = np.repeat(np.eye(70), 2, axis=0)
+@pytest.mark.parametrize(("ranking", "copies"), [("stable", 15), ("float32", 4)])
+def test_ties_go_to_the_lowest_index_or_by_key(ranking, copies):
+    """Equal confidences and copies of rows, far apart from the others.
+
+    The norms of these rows are rounded, as those of unit vectors are not. (More copies
+    would leave gains of float32 at zero.)
+    """
+    groups = 15
+    x = np.random.default_rng(0).normal(size=(groups, 64)).astype(np.float32)
+    x = np.repeat(x, copies, axis=0)
+    size, budget = len(x), groups * copies - 3
     arguments = {"threshold": 0.975, "ranking": ranking, "candidates": 16}
-    got = selection.prune4rel(x, np.ones(140), 100, **arguments)
-    # One of each pair first, then the rest from the start again.
-    want = [*range(0, 140, 2), *range(1, 60, 2)]
+    got = selection.prune4rel(x, np.ones(size), budget, **arguments)
+    # One of each group first, then the next of each from the start again.
+    want = np.arange(size).reshape(groups, copies).T.ravel()[:budget]
     np.testing.assert_array_equal(got.indices, want)
     other = selection.prune4rel(
-        x, np.ones(140), 100, key=jax.random.key(0), **arguments
+        x, np.ones(size), budget, key=jax.random.key(0), **arguments
     )
-    assert sorted(other.indices[:70] // 2) == list(range(70))
-    assert (other.indices[:70] != want[:70]).any()
+    assert sorted(other.indices[:groups] // copies) == list(range(groups))
+    assert (other.indices[:groups] != want[:groups]).any()
 
 
 def test_saturation_is_where_the_rankings_differ():

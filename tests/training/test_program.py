@@ -150,29 +150,34 @@ def test_every_example_once_per_epoch():
     assert (order != other).any()
 
 
-def test_step_under_pmap_equals_the_global_step():
-    """The old way, `jax.pmap`: each device owns one example and its rows."""
-    algorithm = toy.algorithm(rj.chain(rj.alpha_weights(), rj.ce()))
+def test_steps_under_pmap_equal_the_global_steps():
+    """The old way, `jax.pmap`: every device holds the state and sees two examples."""
+    algorithm = toy.algorithm(rj.chain(rj.alpha_weights(), rj.ce(), rj.elr()))
     x, y = toy.arrays()
     data = training.TrainData(jnp.asarray(x), jnp.asarray(y[0]))
-    state = algorithm.init(
+    want = got = algorithm.init(
         jax.random.key(0), data.inputs[:1], rj.ExampleSpec(toy.N, toy.C)
     )
-    batch = epoch_lib.read_batch(data, jnp.arange(16), toy.N)
-    want, metrics = training.train_step(algorithm, state, batch)
+    alone = jax.jit(functools.partial(training.train_step, algorithm))
     step = jax.pmap(
         functools.partial(training.train_step, algorithm, axis_name="devices"),
         axis_name="devices",
         in_axes=(None, 0),
     )
-    shards = jax.tree.map(lambda a: a.reshape(8, 2, *a.shape[1:]), dict(batch))
-    got, mapped = step(state, shards)
-    first = jax.tree.map(lambda leaf: leaf[0], got.params)
-    chex.assert_trees_all_close(first, want.params, atol=1e-6)
-    np.testing.assert_allclose(mapped["loss"], float(metrics["loss"]), rtol=1e-5)
-    for device in range(8):
-        here = jax.tree.map(lambda leaf, d=device: leaf[d], got.params)
-        chex.assert_trees_all_equal(here, first)
+    for first in (0, 8):
+        batch = epoch_lib.read_batch(data, first + jnp.arange(16), toy.N)
+        want, metrics = alone(want, batch)
+        shards = jax.tree.map(lambda a: a.reshape(8, 2, *a.shape[1:]), dict(batch))
+        copies, mapped = step(got, shards)
+        # The key holds no numbers to compare.
+        copies = copies._replace(key=None)
+        np.testing.assert_allclose(mapped["loss"], float(metrics["loss"]), rtol=1e-5)
+        got = jax.tree.map(lambda leaf: leaf[0], copies)
+        chex.assert_trees_all_close(got, want._replace(key=None), atol=1e-6)
+        for device in range(8):
+            here = jax.tree.map(lambda leaf, d=device: leaf[d], copies)
+            chex.assert_trees_all_equal(here, got)
+        got = got._replace(key=want.key)
 
 
 @pytest.mark.parametrize("shards", [1, 2, 4])

@@ -186,14 +186,15 @@ def test_values_of_published_settings():
     assert TAUFE_SETTINGS["imagenet10"] == (0.01, "features", "mean")
     assert TAUFE_SETTINGS["imagenet10_64"] == (0.01, "feature_map", "mean")
     assert TAUFE_SETTINGS["boxes"] == (0.1, "feature_map", "mean")
-    printed = TAUFE_SETTINGS["cifar_as_printed"]
-    features = jnp.ones((1, 512))
-    ratio = [
-        setting.weight
-        * rj.losses.squared_feature_norm(features, reduction=setting.reduction)[0]
-        for setting in (printed, TAUFE_SETTINGS["cifar"])
-    ]
-    np.testing.assert_allclose(ratio[0] / ratio[1], 512, rtol=1e-6)
+    assert TAUFE_SETTINGS["cifar_as_printed"] == (0.1, "features", "sum")
+    assert TAUFE_SETTINGS["mix_match"] == (0.1, "features", "mean")
+    assert len(TAUFE_SETTINGS) == 6
+    # Of 512 features, as printed: 512 times the penalty of the code.
+    extra = {"ood_features": jnp.ones((M, 512))}
+    for name, want in (("cifar", 0.1), ("cifar_as_printed", 51.2)):
+        tx = taufe(**TAUFE_SETTINGS[name]._asdict())
+        terms, _ = tx.update(rj.start(BATCH), tx.init(SPEC), BATCH, **extra)
+        np.testing.assert_allclose(rj.reduce(terms), want, rtol=1e-5)
 
 
 def test_bad_settings():

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from robustjax import checks
-from robustjax.data.augmentation.images import to_float
+from robustjax.data.augmentation.images import in_unit_range, to_float
 
 # Luma of ITU-R BT.601, and the other two axes of the YIQ colour space.
 _TO_YIQ = (
@@ -79,7 +79,7 @@ def color_jitter(
         checks.in_range(name, value, 0)
     checks.in_range("hue", hue, 0, 0.5)
     checks.in_range("probability", probability, 0, 1)
-    images = to_float(images)
+    images = to_float(in_unit_range(images))
     batch, _, _, channels = images.shape
     keys = jax.random.split(key, 5)
 

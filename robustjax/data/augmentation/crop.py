@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from robustjax import checks
-from robustjax.data.augmentation.images import check_images, fill_color, to_float
+from robustjax.data.augmentation.images import as_images, fill_color, to_float
 
 
 def random_crop(
@@ -41,7 +41,7 @@ def random_crop(
     """
     checks.at_least("padding", padding, 0)
     checks.one_of("mode", mode, ("zeros", "reflect"))
-    check_images(images)
+    images = as_images(images)
     batch, height, width, channels = images.shape
     if mode == "reflect" and padding >= min(height, width):
         raise ValueError(
@@ -50,7 +50,7 @@ def random_crop(
         )
     border = (padding, padding)
     padded = jnp.pad(
-        jnp.asarray(images),
+        images,
         ((0, 0), border, border, (0, 0)),
         mode="constant" if mode == "zeros" else "reflect",
     )

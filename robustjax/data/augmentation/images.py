@@ -3,22 +3,62 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from robustjax import checks
+from robustjax import arrays, checks
 
 Augmentation = Callable[[jax.Array, jax.Array], jax.Array]
 """`(key, images) -> images`; see `robustjax.data.augmentation`."""
 
+_RANGE_TOLERANCE = 1e-2
 
-def check_images(images: jax.Array) -> None:
-    """Raises `ValueError` unless images are (B, H, W, C) of uint8 or floats."""
+
+def as_images(images: Any) -> jax.Array:
+    """Images on the device after checking what can be checked.
+
+    Args:
+      images: (B, H, W, C) uint8 or floats, B >= 1; anything that NumPy makes an array
+        of, or a traced array, whose values are not looked at.
+
+    Raises:
+      ValueError: another rank or dtype, no pixel, or (in a NumPy array or a list) NaN
+        or infinity.
+    """
+    if not isinstance(images, jax.Array):
+        images = arrays.numbers("images", images)
+        checks.finite("images", images)
+        images = arrays.floats("images", images)
     checks.rank("images", images, 4)
     if images.dtype != jnp.uint8 and not jnp.issubdtype(images.dtype, jnp.floating):
         raise ValueError(f"images: got {images.dtype}, expected uint8 or floats")
+    if 0 in images.shape:
+        raise ValueError(f"images: got shape {images.shape}, expected pixels")
+    return images
+
+
+def in_unit_range(images: Any) -> Any:
+    """Returns images after refusing floats outside [0, 1], where values can be seen.
+
+    For what clips to this range: images in 0 … 255 would all become white.
+
+    Raises:
+      ValueError: a value outside, by more than rounding.
+    """
+    if checks.is_traced(images):
+        return images
+    array = arrays.numbers("images", images)
+    if array.size and array.dtype != np.uint8:
+        low, high = array.min(), array.max()
+        if low < -_RANGE_TOLERANCE or high > 1 + _RANGE_TOLERANCE:
+            raise ValueError(
+                f"images: got floats from {low:g} to {high:g}, expected [0, 1] (or "
+                "uint8)"
+            )
+    return images
 
 
 def to_float(images: jax.Array) -> jax.Array:
@@ -27,7 +67,7 @@ def to_float(images: jax.Array) -> jax.Array:
     Raises:
       ValueError: a rank other than 4, or another dtype.
     """
-    check_images(images)
+    images = as_images(images)
     if images.dtype == jnp.uint8:
         return images.astype(jnp.float32) / 255.0
     return images.astype(jnp.float32)
@@ -39,9 +79,9 @@ def to_bytes(images: jax.Array) -> jax.Array:
     Raises:
       ValueError: a rank other than 4, or another dtype.
     """
-    check_images(images)
+    images = as_images(in_unit_range(images))
     if images.dtype == jnp.uint8:
-        return jnp.asarray(images)
+        return images
     images = images.astype(jnp.float32)
     return jnp.round(255.0 * jnp.clip(images, 0.0, 1.0)).astype(jnp.uint8)
 

@@ -71,10 +71,12 @@ def auto_augment(
 
     Every image draws one of the 25 sub-policies of `CIFAR10_POLICY`, applies either
     of its two operations with that operation's probability, and draws the signs of
-    shears, translations and rotations. Magnitudes are those of the published code,
-    which the strong views of SOP and Prune4ReL share; other implementations read the
-    same table as enhancements by 1 ± 0.9 and 4 to 8 bits. Translations are scaled
-    with the image's side, and exact for 32 pixels.
+    shears, translations and rotations. What a magnitude means is that of the published
+    code, which the strong views of SOP and Prune4ReL share; other implementations read
+    the same table as enhancements by 1 ± 0.9 and 4 to 8 bits. The table is the
+    paper's; that of SOP's and Prune4ReL's code differs from it in one number, the
+    colour magnitude of row 13 (counted from 0), 6 in place of 8, which one image in 125
+    gets to see. Translations are scaled with the image's side, and exact for 32 pixels.
 
     Args:
       key: PRNG key.

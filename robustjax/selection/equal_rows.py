@@ -1,0 +1,57 @@
+"""Which examples are copies of each other, so that rounding cannot tell them apart.
+
+A copy's similarity to its original is 1 and its distance 0, but computed ones round to
+numbers beside that. A greedy selection would then order examples that are worth exactly
+the same by rounding errors rather than, as it says, by index.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+# Numbers hashed at once, 8 bytes each.
+_BLOCK_NUMBERS = 4_000_000
+_MIX = np.uint64(0x9E3779B97F4A7C15)
+
+
+def _hashes(rows: np.ndarray, multipliers: np.ndarray) -> np.ndarray:
+    """A (N,) uint64 hash of every row, the same for 0 and -0."""
+    hashes = np.empty(len(rows), np.uint64)
+    step = max(1, _BLOCK_NUMBERS // max(1, rows.shape[1]))
+    for start in range(0, len(rows), step):
+        block = np.ascontiguousarray(rows[start : start + step]) + np.float32(0)
+        bits = (block.view(np.uint32) + multipliers) * _MIX
+        bits ^= bits >> np.uint64(29)
+        hashes[start : start + step] = (bits * multipliers).sum(axis=1, dtype=np.uint64)
+    return hashes
+
+
+def first_equal_rows(*features: Any) -> np.ndarray:
+    """For every example the first one whose rows are all equal to its own.
+
+    Args:
+      *features: one or several (N, d) float32, compared exactly; the factors of an
+        example's features.
+
+    Returns:
+      (N,) int32, ascending where examples differ from all before; `i` itself for those.
+    """
+    parts = [np.asarray(part, np.float32) for part in features]
+    # Any fixed odd numbers do; equal hashes are compared in full below.
+    rng = np.random.default_rng(0)
+    size = len(parts[0])
+    hashes = np.zeros(size, np.uint64)
+    for part in parts:
+        drawn = rng.integers(2**63, size=part.shape[1:], dtype=np.uint64)
+        multipliers = np.asarray(2 * drawn + 1, np.uint64)
+        hashes = hashes * _MIX + _hashes(part, multipliers)
+    _, first, inverse = np.unique(hashes, return_index=True, return_inverse=True)
+    found = first[inverse.reshape(-1)]
+    later = np.flatnonzero(found != np.arange(size))
+    equal = np.ones(len(later), bool)
+    for part in parts:
+        equal &= (part[later] == part[found[later]]).all(axis=1)
+    found[later[~equal]] = later[~equal]
+    return found.astype(np.int32)

@@ -1,0 +1,326 @@
+"""Presets of the other launchers, held to what was published, with the sources."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from experiments.feature_training import study as feature_study
+from experiments.feature_training.setup import optimizer_options as feature_options
+from experiments.open_set.networks import optimizer_options as open_set_options
+from experiments.open_set.strategies import (
+    make_strategies,
+    preset_options,
+    resolve_strategies,
+)
+from experiments.presets import (
+    active_label_correction,
+    data_pruning,
+    feature_debiasing,
+    open_set_active_learning,
+)
+from experiments.pruning_study import setup as pruning_setup
+from experiments.pruning_study.programs import _ON_SUBSETS
+from experiments.robust_training.methods import METHODS, hyperparameters_of
+from robustjax.transforms import TAUFE_SETTINGS
+
+
+def assert_holds(config, published, source):
+    found = dataclasses.asdict(config)
+    assert {name: found[name] for name in published} == published, source
+
+
+# Kim (ECCV 2022): section 4, Algorithm 1. Widths, batch size, epochs and the number of
+# candidates are in no source.
+KIM = {
+    "noise": "uniform",
+    "noise_rate": 0.8,
+    "noise_include_true": False,
+    "noise_scope": "chosen",
+    "budget": 15_000,
+    "batch": 1_000,
+    "repeats": 10,
+    "features": "resnet101",
+    "learning_rate": 0.01,
+    "momentum": 0.9,
+    "weight_decay": 1e-4,
+    "drop_every_epochs": 10,
+    "drop_factor": 0.1,
+    "weight_step": 0.1,
+    "neighbors": 10,
+    "diffusion_steps": 10,
+    "diffusion_step_size": 0.1,
+    "diffusion_mode": "literal",
+    # hjimce/O2U-Net and UCSC-REAL/SimiFeat: cyclic epochs and batch, passes that vote.
+    "o2u_epochs": 250,
+    "o2u_batch_size": 16,
+    "simifeat_passes": 21,
+}
+
+
+@pytest.mark.parametrize("name", ["cifar10", "cifar100", "fashion_mnist", "caltech256"])
+def test_active_label_correction(name):
+    fields = active_label_correction.PRESETS[name]
+    config = active_label_correction.CorrectionConfig(**fields)
+    assert_holds(config, {**KIM, "dataset": name}, "Kim (2022)")
+    assert len(config.hidden) == 3, "four fully connected layers"
+    arms = {"random", "entropy", "loss_ent", "corr_active", "dalc", "alc"}
+    assert arms <= set(config.methods), "Table 1"
+
+
+# Park et al. (NeurIPS 2023), Table 5.1 of the thesis; kaist-dmlab/Prune4Rel: Nesterov,
+# cosine to 1e-4, and of ImageNet-N the script (plain SOP).
+PARK = "Park et al. (2023), thesis Table 5.1; kaist-dmlab/Prune4Rel"
+PARK_CIFAR = {
+    "network": "preact_resnet18",
+    "epochs": 300,
+    "batch_size": 128,
+    "learning_rate": 0.02,
+    "momentum": 0.9,
+    "nesterov": True,
+    "schedule": "cosine",
+    "final_factor": pytest.approx(1e-4 / 0.02),
+    "weight_decay": 5e-4,
+    "fractions": (0.2, 0.4, 0.6, 0.8),
+    "repeats": 3,
+    "confidence": "max_prob",
+    "temperature": 1.0,
+}
+PARK_ROWS = {
+    **{
+        name: (
+            {**PARK_CIFAR, "label_set": labels, "warmup_epochs": 10,
+             "threshold": 0.975},
+            {"consistency": 0.9, "balance": 0.1, "lr_u": 10, "lr_v": 100},
+        )
+        for name, labels in (
+            ("cifar10_n", "worse"),
+            ("cifar10_n_random1", "random1"),
+            ("cifar10_n_random2", "random2"),
+            ("cifar10_n_random3", "random3"),
+        )
+    },
+    "cifar100_n": (
+        {**PARK_CIFAR, "warmup_epochs": 30, "threshold": 0.95},
+        {"consistency": 0.9, "balance": 0.1, "lr_u": 1, "lr_v": 100},
+    ),
+    "mini_webvision": (
+        {"epochs": 100, "batch_size": 32, "learning_rate": 0.02, "schedule": "steps",
+         "drop_epochs": (50,), "drop_factor": 0.1, "weight_decay": 5e-4,
+         "warmup_epochs": 10, "threshold": 0.95, "fractions": (0.2, 0.4, 0.6, 0.8)},
+        {"consistency": 0.1, "balance": 0, "lr_u": 0.1, "lr_v": 1},
+    ),
+    "clothing1m": (
+        {"network": "resnet50", "epochs": 10, "batch_size": 32, "learning_rate": 0.002,
+         "schedule": "steps", "drop_epochs": (5,), "drop_factor": 0.1,
+         "weight_decay": 1e-3, "warmup_epochs": 1, "threshold": 0.8,
+         "fractions": (0.01, 0.05, 0.1, 0.2), "relabeler": "divide_mix"},
+        {"lambda_u": 0.1, "threshold": 0.5, "temperature": 0.5, "alpha": 0.5,
+         "num_views": 2},
+    ),
+    "imagenet_n": (
+        {"network": "resnet50", "epochs": 50, "batch_size": 64, "learning_rate": 0.02,
+         "schedule": "cosine", "final_factor": pytest.approx(1e-4 / 0.02),
+         "weight_decay": 1e-3, "warmup_epochs": 10, "threshold": 0.95,
+         "fractions": (0.05, 0.1, 0.2, 0.4), "noise": "pairflip", "noise_rate": 0.2,
+         "noise_count": "exact_per_class"},
+        {"consistency": 0, "balance": 0, "lr_u": 0.1, "lr_v": 1},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PARK_ROWS)
+def test_data_pruning(name):
+    training, hyper = PARK_ROWS[name]
+    _, config = pruning_setup.resolve(name, {})
+    assert_holds(config, training, PARK)
+    values = {
+        **METHODS[config.relabeler].hyperparameters,
+        **_ON_SUBSETS.get(config.relabeler, {}),
+        **hyperparameters_of(config.relabeler, config.hyperparameters, alone=True),
+    }
+    assert {key: values[key] for key in hyper} == hyper, PARK
+
+
+def test_divide_mix_on_subsets():
+    """Of CIFAR-N, Table 5.1; no warm-up and no rise in the code."""
+    values = {**METHODS["divide_mix"].hyperparameters, **_ON_SUBSETS["divide_mix"]}
+    want = {
+        "lambda_u": 1,
+        "threshold": 0.5,
+        "temperature": 0.5,
+        "alpha": 4,
+        "num_views": 2,
+        "warmup_epochs": 0,
+        "ramp_up_epochs": 0,
+    }
+    assert {key: values[key] for key in want} == want
+
+
+def test_every_preset_of_data_pruning_is_ours_or_in_the_table():
+    ours = {"digits", "mnist_small", "cifar10_n_small"}
+    assert set(data_pruning.PRESETS) - ours == set(PARK_ROWS)
+
+
+# Park et al. (NeurIPS 2022), thesis sections 4.3 and 4.4; kaist-dmlab/MQNet: steps,
+# class splits, the meta-learning, and batches of 32 for CSI.
+MQNET = "Park et al. (2022), thesis 4.3-4.4; kaist-dmlab/MQNet"
+MQNET_ALL = {
+    "noise_ratio": (0.1, 0.2, 0.4, 0.6),
+    "rounds": 10,
+    "cost_in": 1.0,
+    "cost_ood": 1.0,
+    "optimizer": "sgd",
+    "momentum": 0.9,
+    "nesterov": False,
+    "weight_decay": 5e-4,
+    "batch_size": 64,
+    "learning_rate": 0.1,
+    "schedule": "steps",
+    "drop_factor": 0.1,
+    "epochs": 200,
+    "classifier_variant": "in_only",
+    "embedding_epochs": 1000,
+    "embedding_batch_size": 32,
+    "embedding_optimizer": "lars",
+    "embedding_learning_rate": 1.0,
+    "embedding_projection": (512, 128),
+    "embedding_crop": 0.08,
+}
+MQNET_ROWS = {
+    # (b, steps per training, repeats, network, updates of the meta-model)
+    "cifar10": (500, 20_000, 5, "resnet18", 11_200),
+    "cifar100": (500, 20_000, 5, "resnet18", 11_200),
+    "imagenet50": (1000, 30_000, 1, "resnet18_imagenet", 12_800),
+    "cross_cifar10": (1000, 20_000, 5, "resnet18", 12_800),
+    "cross_cifar100": (2000, 20_000, 5, "resnet18", 12_600),
+    "cross_imagenet50": (1000, 30_000, 5, "resnet18_imagenet", 12_800),
+}
+
+
+@pytest.mark.parametrize("name", MQNET_ROWS)
+def test_open_set_active_learning(name):
+    budget, steps, repeats, network, updates = MQNET_ROWS[name]
+    fields = open_set_active_learning.PRESETS[name]
+    config = open_set_active_learning.OpenSetConfig(**fields)
+    published = {"per_round": budget, "repeats": repeats, "network": network}
+    assert_holds(config, {**MQNET_ALL, **published}, MQNET)
+    assert config.epochs * config.steps_per_epoch == steps
+    assert open_set_options(config).drop_epochs == (100, 150)
+    # A hundred epochs of whole passes over the answers, at least 100 steps of 32.
+    passes = -(-100 // -(-budget // 32))
+    assert updates == 100 * passes * -(-budget // 32)
+    labels = resolve_strategies(["mqnet"])
+    made = make_strategies(labels, preset_options(labels, config.options))["mqnet"]
+    assert_holds(
+        made,
+        {
+            "purity": "csi",
+            "informativeness": "ll",
+            "rule": "mqnet",
+            "reinitialize": True,
+            "monotone": True,
+            "margin": 1.0,
+            "learning_rate": 0.001,
+            "weight_decay": 0.0,
+            "batch_size": 32,
+            "steps": updates,
+            "ties": "as_lower",
+            "clip": None,
+        },
+        MQNET,
+    )
+
+
+def test_every_preset_of_open_set_learning_is_ours_or_in_the_table():
+    ours = {"mnist_small", "cifar10_small"}
+    assert set(open_set_active_learning.PRESETS) - ours == set(MQNET_ROWS)
+
+
+# Park et al. (NeurIPS 2021), thesis chapter 3; kaist-dmlab/TAUFE. MixMatch: Berthelot
+# et al. (2019); adversarial: Madry et al. (2018) with the thesis' step; SimCLR: Chen et
+# al. (2020), google-research/simclr for CIFAR-10.
+TAUFE = "Park et al. (2021), thesis chapter 3; kaist-dmlab/TAUFE"
+TAUFE_SGD = {
+    "optimizer": "sgd",
+    "momentum": 0.9,
+    "nesterov": False,
+    "weight_decay": 5e-4,
+    "learning_rate": 0.1,
+    "schedule": "steps",
+    "drop_at": (0.5, 0.75),
+    "drop_factor": 0.1,
+    "batch_size": 64,
+    "oat_weight": 1.0,
+    "repeats": 5,
+}
+TAUFE_CIFAR = {**TAUFE_SGD, "network": "resnet18", "epochs": 200,
+               "augment": "crop_flip", "num_examples": (500, 1000, 2500, 5000, 0),
+               "penalty_setting": "cifar"}  # fmt: skip
+TAUFE_BOXES = {**TAUFE_SGD, "network": "resnet50", "epochs": 100, "image_size": 224,
+               "train_image_size": 256, "num_examples": (2000, 4000, 0),
+               "penalty_setting": "boxes", "box_flatten": True}  # fmt: skip
+TAUFE_ROWS = {
+    "cifar10": TAUFE_CIFAR,
+    "cifar100": TAUFE_CIFAR,
+    "imagenet10": {**TAUFE_CIFAR, "network": "resnet50", "image_size": 224,
+                   "augment": "resized_crop", "penalty_setting": "imagenet10"},
+    "cub200": TAUFE_BOXES,
+    "cars": TAUFE_BOXES,
+    "cifar10_adversarial": {
+        **TAUFE_CIFAR, "num_examples": (0,), "attack_radius": 8.0,
+        "attack_step_size": 2.0, "attack_steps": 7, "test_attack_steps": 100,
+    },
+    "cifar10_mix_match": {
+        "network": "wrn28_2", "num_examples": (250,), "stratified": True,
+        "lambda_u": 100.0, "ramp_up_steps": 16_000, "num_views": 2,
+        "sharpening_temperature": 0.5, "mixing_alpha": 0.75, "average_decay": 0.999,
+        "optimizer": "adam", "learning_rate": 0.002, "schedule": "constant",
+        "kernel_decay": 0.02, "weight_decay": 0.0, "batch_size": 2 * 64,
+        "penalty_setting": "mix_match",
+    },
+    "cifar10_pretrained": {
+        "network": "resnet18", "pretraining_epochs": 1000,
+        "pretraining_batch_size": 512, "pretraining_optimizer": "lars",
+        "pretraining_learning_rate": 1.0 * 512 / 256, "pretraining_warmup_epochs": 10,
+        "pretraining_weight_decay": 1e-6, "contrast_temperature": 0.5,
+        "color_strength": 0.5, "fine_tune": "head", "epochs": 100,
+        "learning_rate": 0.1, "momentum": 0.9, "weight_decay": 0.0,
+        "batch_size": 2 * 512,
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TAUFE_ROWS)
+def test_feature_debiasing(name):
+    _, config = feature_study.resolve(name, {})
+    assert_holds(config, TAUFE_ROWS[name], TAUFE)
+    if config.schedule == "steps":
+        half, late = config.epochs // 2, 3 * config.epochs // 4
+        assert feature_options(config).drop_epochs == (half, late)
+
+
+def test_weights_of_taufe():
+    """The thesis' 0.1 and 0.01, which belong to means over the entries (its code)."""
+    want = {
+        "cifar": (0.1, "features", "mean"),
+        "imagenet10": (0.01, "features", "mean"),
+        "boxes": (0.1, "feature_map", "mean"),
+        "mix_match": (0.1, "features", "mean"),
+    }
+    assert {name: tuple(TAUFE_SETTINGS[name]) for name in want} == want
+
+
+def test_mix_match_takes_a_million_steps():
+    """1024 epochs of 1024 steps, in passes over 50,000 images by 128."""
+    _, config = feature_study.resolve("cifar10_mix_match", {})
+    steps = config.epochs * -(-50_000 // config.batch_size)
+    assert steps == pytest.approx(1024 * 1024, rel=1e-3)
+
+
+def test_every_preset_of_feature_debiasing_is_ours_or_in_the_table():
+    ours = {name for name in feature_debiasing.PRESETS if name.endswith("_small")}
+    ours |= {"cifar10_few_shot", "cifar10_held_out"}
+    ours |= {"composed_boxes", "composed_localization"}
+    assert set(feature_debiasing.PRESETS) - ours == set(TAUFE_ROWS)

@@ -1,0 +1,96 @@
+"""The table of the front page."""
+
+from __future__ import annotations
+
+from tests.printed_tables.cells import Files, Table, builder, spread
+from tests.printed_tables.open_set import accuracy_by_round
+from tests.printed_tables.unlearning import FEATURES
+
+
+@builder
+def headline(files: Files) -> Table:
+    table = [["measured", "without", "with", "`python -m experiments.…`"]]
+
+    def add(what: str, without: str, found: str, command: str) -> None:
+        table.append([what, without, found, f"`{command}`"])
+
+    for noise, words in (
+        ("symmetric-50", "--noise=symmetric --noise_rate=0.5"),
+        ("symmetric-80", "--noise=symmetric --noise_rate=0.8"),
+        ("pairflip-45", "--noise=pairflip --noise_rate=0.45"),
+    ):
+        path = f"noisy_labels/mnist-{noise}/summary.csv"
+        kind, _, rate = noise.partition("-")
+        cells = [spread(files.row(path, method=m), "last") for m in ("ce", "sop")]
+        shown = "pair flips" if kind == "pairflip" else kind
+        add(
+            f"MNIST, {rate} % of the labels wrong ({shown}): accuracy",
+            f"{cells[0]} `ce`",
+            f"{cells[1]} `sop`",
+            f"noisy_labels --preset=mnist --method=ce,sop {words}",
+        )
+    path = "noisy_labels/cifar10_n_small-worse/summary.csv"
+    cells = [spread(files.row(path, method=m), "last") for m in ("ce", "sop_plus")]
+    add(
+        "CIFAR-10N worse, 10,000 images: accuracy",
+        f"{cells[0]} `ce`",
+        f"{cells[1]} `sop_plus`",
+        "noisy_labels --preset=cifar10_n_small --method=ce,sop_plus",
+    )
+    rows = [
+        files.row("digits/summary.csv", method=m, labels=250) for m in ("random", "alc")
+    ]
+    add(
+        "digits, 72 % of the labels wrong, 250 corrected: accuracy",
+        f"{spread(rows[0], 'accuracy')} `random`",
+        f"{spread(rows[1], 'accuracy')} `alc`",
+        "active_label_correction --preset=digits",
+    )
+    path = "data_pruning/mnist_long/summary.csv"
+    cells = [
+        spread(files.row(path, method=m, fraction="0.2"), "last")
+        for m in ("uniform", "prune4rel_coverage")
+    ]
+    add(
+        "MNIST, 40 % of the labels wrong, a fifth kept: accuracy",
+        f"{cells[0]} `uniform`",
+        f"{cells[1]} `prune4rel_coverage`",
+        "data_pruning --preset=mnist_small --epochs=100 --watch_every_epochs=25 "
+        "--fractions=0.1,0.2 --methods=uniform,prune4rel_coverage",
+    )
+    rows = [
+        accuracy_by_round(files, "mnist_small", "0.6", s)[-1]
+        for s in ("random", "mqnet")
+    ]
+    add(
+        "MNIST, 60 % of the pool of no class, 280 labels: accuracy",
+        f"{spread(rows[0], 'accuracy')} `random`",
+        f"{spread(rows[1], 'accuracy')} `mqnet`",
+        "open_set_active_learning --preset=mnist_small",
+    )
+    values = [
+        spread(
+            files.row(f"{FEATURES}/{folder}/summary.csv", method=method),
+            "max_box_accuracy",
+        )
+        for folder, method in (
+            ("localization-standard-half", "standard"),
+            ("localization", "taufe"),
+        )
+    ]
+    add(
+        "digits on misleading backgrounds, localised without boxes: GT-known Loc",
+        f"{values[0]} `standard`",
+        f"{values[1]} `taufe`",
+        "feature_debiasing --preset=composed_localization --seed=1",
+    )
+    row = files.row(
+        "label_errors/verified.csv", dataset="cifar10", rule="prune_by_noise_rate"
+    )
+    add(
+        f"CIFAR-10's test set, {row['all_verified']} label errors verified by people",
+        "",
+        f"{row['verified']} among {row['named']} flagged",
+        "verified_label_errors",
+    )
+    return table

@@ -1,0 +1,116 @@
+"""What lies in a checkpoint besides what was written, and what is missing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import chex
+import jax.numpy as jnp
+import pytest
+
+from robustjax import training
+
+LIKE = {"a": jnp.zeros(5), "b": {"c": jnp.zeros((2, 3), jnp.int32)}}
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """A folder with one checkpoint, and its tree."""
+    tree = {"a": jnp.arange(5.0), "b": {"c": jnp.arange(6).reshape(2, 3)}}
+    folder = training.CheckpointFolder(tmp_path / "checkpoints")
+    folder.save(3, tree, {"sizes": (1, 2), "loss": float("inf"), "5": "é"})
+    return folder, tree
+
+
+def root(tmp_path):
+    return tmp_path / "checkpoints"
+
+
+def test_foreign_files_everywhere_do_no_harm(saved, tmp_path):
+    folder, tree = saved
+    places = [p for p in (root(tmp_path), *root(tmp_path).rglob("*")) if p.is_dir()]
+    assert len(places) > 4
+    for place in places:
+        for name in (".DS_Store", "._x", "Thumbs.db", "notes.txt", "12"):
+            (place / name).write_bytes(b"foreign")
+    (root(tmp_path) / "3 copy").mkdir()
+    (root(tmp_path) / "07").mkdir()
+    (root(tmp_path) / "²").mkdir()
+    assert folder.steps() == [3]
+    said = []
+    step, found, meta = folder.restore_latest(LIKE, report=said.append)
+    assert step == 3
+    chex.assert_trees_all_equal(found, tree)
+    assert meta == {"sizes": [1, 2], "loss": float("inf"), "5": "é"}
+    assert said == []
+
+
+def test_what_was_written_must_be_there_as_it_was(saved, tmp_path):
+    folder, _ = saved
+    state = root(tmp_path) / "3" / "state"
+    files = [path for path in state.rglob("*") if path.is_file()]
+    for path in files:
+        content = path.read_bytes()
+        name = path.relative_to(state).as_posix()
+        for damaged, message in (
+            (content + b"x", "does not match its digest"),
+            (None, "is missing"),
+        ):
+            if damaged is None:
+                path.unlink()
+            else:
+                path.write_bytes(damaged)
+            said = []
+            expected = rf"none of 1 under .*newest: its file {name} {message}\); move"
+            with pytest.raises(training.CheckpointError, match=expected):
+                folder.restore_latest(LIKE, report=said.append)
+            assert len(said) == 1
+            path.write_bytes(content)
+    assert folder.restore_latest(LIKE)[0] == 3
+
+
+def test_the_record_itself_is_guarded(saved, tmp_path):
+    folder, _ = saved
+    path = root(tmp_path) / "3" / "meta.json"
+    record = json.loads(path.read_text())
+    record["meta"]["sizes"] = [1, 3]
+    path.write_text(json.dumps(record))
+    with pytest.raises(training.CheckpointError, match="meta.json does not match"):
+        folder.restore_latest(LIKE, report=lambda _: None)
+
+
+def test_checkpoints_from_before_the_files_were_listed(saved, tmp_path):
+    folder, tree = saved
+    step = root(tmp_path) / "3"
+    hasher = hashlib.sha256()
+    for path in sorted(p for p in (step / "state").rglob("*") if p.is_file()):
+        content = path.read_bytes()
+        name = path.relative_to(step / "state").as_posix()
+        hasher.update(f"{name} {len(content)};".encode())
+        hasher.update(content)
+    record = {"digest": hasher.hexdigest(), "meta": {"epoch": 2}}
+    (step / "meta.json").write_text(json.dumps(record))
+    (step / "state" / ".DS_Store").write_bytes(b"foreign")
+    _, found, meta = folder.restore_latest(LIKE)
+    chex.assert_trees_all_equal(found, tree)
+    assert meta == {"epoch": 2}
+    (step / "state" / "_METADATA").write_bytes(b"")
+    with pytest.raises(training.CheckpointError, match="content does not match"):
+        folder.restore_latest(LIKE, report=lambda _: None)
+
+
+def test_where_nothing_can_be_written_nothing_is_trained(tmp_path):
+    (tmp_path / "file").write_text("x")
+    folder = training.CheckpointFolder(tmp_path / "file" / "checkpoints")
+    with pytest.raises(ValueError, match="checkpoints: cannot use .*: '.*file' is not"):
+        training.fit(
+            None, None, None, epochs=3, checkpoints=folder, checkpoint_every_epochs=1
+        )
+
+
+def test_a_file_of_a_steps_name_is_none(tmp_path):
+    folder = training.CheckpointFolder(tmp_path)
+    (tmp_path / "7").write_text("x")
+    assert folder.steps() == []
+    assert folder.restore_latest(LIKE) is None
