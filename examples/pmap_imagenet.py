@@ -90,7 +90,12 @@ def train(
             index = index.reshape(devices, -1)
             x, y = images[index], labels[index]
             state, memory = train_step(state, memory, x, y, index)  # robustjax
-        memory = end_epoch(memory)  # robustjax
+            # Devices of one CPU share its threads: two programs at once can lock each
+            # other.
+            jax.block_until_ready(state)
+        # `pmap` refuses a state without arrays, as cross-entropy alone has.
+        if jax.tree.leaves(memory):  # robustjax
+            memory = end_epoch(memory)  # robustjax
 
     average = jax.pmap(lambda x: jax.lax.pmean(x, "batch"), axis_name="batch")
     state = state.replace(batch_stats=average(state.batch_stats))

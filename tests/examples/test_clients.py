@@ -65,6 +65,13 @@ def test_trains_and_remembers_every_example(name, blobs):
     assert (remembered == labels).mean() > 0.7
 
 
+def test_pmap_takes_a_loss_without_memory(blobs):
+    client = _client("pmap_imagenet")
+    predict, memory = client.train(rj.ce(), *blobs, epochs=1, batch_size=32)
+    assert jax.tree.leaves(memory) == []
+    assert np.isfinite(predict(blobs[0])).all()
+
+
 def test_microbatches_make_the_steps_of_one_batch(blobs):
     """SOP's rows, which the update itself trains, and the network."""
     client = _client("big_vision_update")

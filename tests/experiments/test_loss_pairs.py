@@ -59,7 +59,7 @@ def test_rows_of_other_heads_stay(tmp_path):
     assert rows == [other, better]
 
 
-@pytest.mark.parametrize("num_classes", [3, 10, 100])
+@pytest.mark.parametrize("num_classes", [3, 100])
 def test_what_bounded_heads_leave_of_the_gradient(num_classes):
     """At a uniform prediction; ELR's strength was tuned to cross-entropy's gradient."""
     logits, label = jnp.zeros(num_classes), jnp.int32(1)
