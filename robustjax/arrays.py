@@ -417,7 +417,7 @@ def logits(name: str, values: Any) -> jax.Array:
     return jnp.asarray(array.astype(np.float32, copy=False))
 
 
-def labels_for(values: Any, num_classes: int) -> Any:
+def labels_for(values: Any) -> jax.Array:
     """Labels for a loss: class indices that int32 can hold, or distributions.
 
     A loss is NaN where an index is out of range; an index beyond int32 must not come
@@ -425,11 +425,13 @@ def labels_for(values: Any, num_classes: int) -> Any:
 
     Args:
       values: (...) integers or (..., C) floats, possibly traced.
-      num_classes: C.
+
+    Returns:
+      The labels on the device; indices that int32 cannot hold are -1 or its largest.
     """
     if isinstance(values, jax.Array):
         return values
     array = numbers("labels", values)
     if array.dtype.kind in "iu":
-        return jnp.asarray(np.clip(array, -1, num_classes).astype(np.int32))
-    return float32("labels", array)
+        return jnp.asarray(np.clip(array, -1, np.iinfo(np.int32).max).astype(np.int32))
+    return jnp.asarray(array)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
+from robustjax import arrays
+
 
 def prepare(logits: jax.Array, labels: jax.Array) -> tuple[jax.Array, jax.Array, bool]:
     """Returns (log probabilities, labels, whether the labels are class indices).
@@ -17,7 +19,7 @@ def prepare(logits: jax.Array, labels: jax.Array) -> tuple[jax.Array, jax.Array,
       ValueError: shapes that do not match.
     """
     logits = jnp.asarray(logits)
-    labels = jnp.asarray(labels)
+    labels = arrays.labels_for(labels)
     hard = jnp.issubdtype(labels.dtype, jnp.integer)
     wanted = logits.shape[:-1] if hard else logits.shape
     if labels.shape != wanted:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from robustjax import checks
+from robustjax import arrays, checks
 from robustjax.losses._per_class import inside
 
 
@@ -22,7 +22,7 @@ def as_distributions(labels: jax.Array, num_classes: int) -> jax.Array:
     Raises:
       ValueError: distributions over another number of classes.
     """
-    labels = jnp.asarray(labels)
+    labels = arrays.labels_for(labels)
     if jnp.issubdtype(labels.dtype, jnp.integer):
         one_hot = jax.nn.one_hot(labels, num_classes, dtype=jnp.float32)
         return jnp.where(inside(labels, num_classes)[..., None], one_hot, jnp.nan)

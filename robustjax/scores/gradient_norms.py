@@ -31,7 +31,7 @@ def el2n(probabilities: jax.Array, labels: jax.Array) -> jax.Array:
       (...) values in [0, sqrt 2]; NaN where an integer label is out of range.
     """
     p = arrays.float32("probabilities", probabilities)
-    labels = arrays.labels_for(labels, p.shape[-1])
+    labels = arrays.labels_for(labels)
     error = p - losses.as_distributions(labels, p.shape[-1])
     return norm_of(error)
 

@@ -19,7 +19,7 @@ def label_loss(logits: jax.Array, labels: jax.Array) -> jax.Array:
       (...) values in [0, inf), in nats.
     """
     logits = arrays.logits("logits", logits)
-    return losses.cross_entropy(logits, arrays.labels_for(labels, logits.shape[-1]))
+    return losses.cross_entropy(logits, labels)
 
 
 def loss_plus_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, Protocol
 import jax
 import jax.numpy as jnp
 
-from robustjax import checks
+from robustjax import arrays, checks
 from robustjax.transforms.batches import entry
 
 Batch = Any
@@ -228,7 +228,7 @@ def start(batch: Batch, *, per_example: bool = False) -> Terms:
       TypeError: a batch without labels, or a mask that is not bool (or 0 and 1).
       ValueError: a mask of another shape.
     """
-    labels = jnp.asarray(entry(batch, "label"))
+    labels = arrays.labels_for(entry(batch, "label"))
     hard = jnp.issubdtype(labels.dtype, jnp.integer) or labels.dtype == bool
     if labels.ndim < (1 if hard else 2):
         raise ValueError(

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from robustjax import checks, losses
+from robustjax import arrays, checks, losses
 from robustjax.transforms.base import (
     Batch,
     ExampleSpec,
@@ -87,7 +87,7 @@ def learning_record(*, features: bool = False) -> LossTransform:
         need_single_labels(name, terms)
         logits = jnp.asarray(need(name, extra, "logits"))
         logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
-        labels = jnp.asarray(entry(batch, "label"))
+        labels = arrays.labels_for(entry(batch, "label"))
         # Of a distribution, the class is the most likely one.
         given = labels if labels.ndim == 1 else jnp.argmax(labels, axis=-1)
         correct = jnp.argmax(logits, axis=-1) == given

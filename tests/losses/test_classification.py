@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from robustjax import losses
+from robustjax import losses, transforms
 
 
 def softmax(z):
@@ -200,3 +200,19 @@ def test_half_precision_logits_are_computed_in_float32(name):
 def test_bad_arguments(call, message):
     with pytest.raises(ValueError, match=message):
         call(jnp.zeros((2, 3)), jnp.array([0, 1]))
+
+
+def test_a_label_of_64_bits_is_not_cut():
+    """2**32 + 1 is no class, and above all not class 1."""
+    labels = np.array([2**32 + 1, 0, -(2**40)])
+    wanted = [True, False, True]
+    logits = np.eye(3, dtype=np.float32)
+    np.testing.assert_array_equal(
+        np.isnan(losses.cross_entropy(logits, labels)), wanted
+    )
+    one_hot = losses.as_distributions(labels, 3)
+    np.testing.assert_array_equal(np.isnan(one_hot).any(axis=1), wanted)
+    tx = transforms.ce()
+    batch = {"label": labels}
+    terms, _ = tx.update(transforms.start(batch), tx.init(None), batch, logits=logits)
+    np.testing.assert_array_equal(np.isnan(terms.value), wanted)
