@@ -8,8 +8,6 @@ The lines that were added or changed for robustjax end in `# robustjax`. Needs t
 
 from __future__ import annotations
 
-from typing import Any
-
 import haiku as hk
 import jax
 import numpy as np
@@ -34,7 +32,7 @@ def train(
     batch_size: int = 128,
 ) -> tuple[noisy_mnist.Predict, rj.LossState]:
     """Trains by `tx`; the arguments are those of `noisy_mnist.Train`."""
-    network: Any = hk.without_apply_rng(hk.transform(_network))
+    network: hk.Transformed = hk.without_apply_rng(hk.transform(_network))
     params = network.init(jax.random.key(seed), images[:1])
     optimizer = optax.adam(1e-3)
     opt = optimizer.init(params)

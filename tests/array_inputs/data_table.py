@@ -258,6 +258,7 @@ TABLE = {
         {},
         {"digits": _INKED, "backgrounds": _GROUNDS},
         refuses=("list",),  # It has no 8-bit numbers.
+        names=("inputs",),
         skips=("one_row", "empty"),
     ),
     "random_flip": _augmentation(data.random_flip),
