@@ -9,7 +9,10 @@ from robustjax.transforms.heads import loss_head
 
 
 def nce() -> LossTransform:
-    """Normalised cross-entropy; see `losses.nce`. Needs `logits`."""
+    """Normalised cross-entropy; see `losses.nce`. Needs `logits`.
+
+    Not to be joined with `elr`: nothing pulls a wrong certainty back.
+    """
     return loss_head(losses.nce, name="nce")
 
 
@@ -21,7 +24,10 @@ def nfl(gamma: float = 0.5, detached: str = "both") -> LossTransform:
 
 
 def ngce(q: float = 0.7) -> LossTransform:
-    """Normalised generalised cross-entropy; see `losses.ngce`. Needs `logits`."""
+    """Normalised generalised cross-entropy; see `losses.ngce`. Needs `logits`.
+
+    Not to be joined with `elr`: nothing pulls a wrong certainty back.
+    """
     checks.in_range("q", q, 0, 1)
     return loss_head(losses.ngce, name="ngce", q=q)
 

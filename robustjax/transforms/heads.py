@@ -47,12 +47,18 @@ def ce() -> LossTransform:
 
 
 def mae() -> LossTransform:
-    """Mean absolute error; see `losses.mae`. Needs `logits`."""
+    """Mean absolute error; see `losses.mae`. Needs `logits`.
+
+    Not to be joined with `elr`: nothing pulls a wrong certainty back.
+    """
     return loss_head(losses.mae, name="mae")
 
 
 def gce(q: float = 0.7) -> LossTransform:
-    """Generalised cross-entropy; see `losses.gce`. Needs `logits`."""
+    """Generalised cross-entropy; see `losses.gce`. Needs `logits`.
+
+    Needs no ELR; if it gets one, of about `strength * C^-q`, see `elr`.
+    """
     checks.in_range("q", q, 0, 1)
     return loss_head(losses.gce, name="gce", q=q)
 
@@ -142,7 +148,10 @@ def truncated_gce(
     An example is kept while `p_y > k` at the last epoch's end; a pruned one has loss
     `(1 - k^q)/q` without gradient and stays in the mean's denominator, and returns
     when its probability recovers (Zhang and Sabuncu, 2018, Alg. 1; public code
-    prunes from the first learning-rate drop on, hence `start_epoch`).
+    prunes from the first learning-rate drop on, hence `start_epoch`). With the default
+    everything below k is pruned after the first epoch, and a slow start (SGD 0.1 on
+    MNIST) never recovers: give the network some epochs first. Not to be joined with
+    `elr`.
 
     Needs `logits`, and `losses` at the epoch's end.
 

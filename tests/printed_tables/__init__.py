@@ -14,6 +14,7 @@ prints the tables anew into the pages; `tests/test_printed_tables.py` compares t
 
 from tests.printed_tables import (
     headline,
+    importing,
     label_noise,
     open_set,
     pruning,
@@ -25,6 +26,7 @@ from tests.printed_tables.cells import BUILDERS
 __all__ = [
     "BUILDERS",
     "headline",
+    "importing",
     "label_noise",
     "open_set",
     "pruning",

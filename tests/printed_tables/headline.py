@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.printed_tables import importing
 from tests.printed_tables.cells import Files, Table, builder, spread
 from tests.printed_tables.open_set import accuracy_by_round
 from tests.printed_tables.unlearning import FEATURES
@@ -14,6 +15,20 @@ def headline(files: Files) -> Table:
     def add(what: str, without: str, found: str, command: str) -> None:
         table.append([what, without, found, f"`{command}`"])
 
+    cells = [
+        importing.shown(
+            importing.accuracies(
+                files, f"pairs/{partner}.csv", head="ce", optimizer="adam"
+            )
+        )
+        for partner in ("none", "elr_3")
+    ]
+    add(
+        "the import example, MNIST, 5,000 images, 50 % of the labels wrong: accuracy",
+        f"{cells[0]} `ce`",
+        f"{cells[1]} `ce`, `elr`",
+        "loss_pairs --head=ce --partner=none,elr_3 --optimizer=adam",
+    )
     for noise, words in (
         ("symmetric-50", "--noise=symmetric --noise_rate=0.5"),
         ("symmetric-80", "--noise=symmetric --noise_rate=0.8"),
