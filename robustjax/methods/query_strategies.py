@@ -27,6 +27,7 @@ class _Entry(NamedTuple):
 
 _OF_THE_FIT = (
     "reinitialize",
+    "first_round",
     "monotone",
     "steps",
     "learning_rate",

@@ -12,14 +12,14 @@ import optax
 import pytest
 
 import robustjax as rj
-from experiments import loss_pairs
+from experiments.robust_training import pairs
 from robustjax import data, losses
 
 
 def test_every_pair_is_a_chain():
     transition = jnp.full((10, 10), 0.05) + 0.5 * jnp.eye(10)
-    for head, partner in itertools.product(loss_pairs.HEADS, loss_pairs.PARTNERS):
-        tx = loss_pairs.make_chain(head, partner, transition)
+    for head, partner in itertools.product(pairs.HEADS, pairs.PARTNERS):
+        tx = pairs.make_chain(head, partner, transition)
         assert rj.Stage.HEAD in tx.stages
         assert len(tx.stages) == 1 + (head == "smoothed_ce") + (partner != "none")
 
@@ -27,7 +27,7 @@ def test_every_pair_is_a_chain():
 def test_a_pair_is_trained_and_measured():
     train = data.take(data.load("digits", "train"), np.arange(300))
     given = np.stack([train.labels, (train.labels + 1) % 10])
-    found = loss_pairs.train_pair(
+    found = pairs.train_pair(
         rj.ce(),
         optax.adam(1e-2),
         train,
@@ -49,10 +49,10 @@ def test_rows_of_other_heads_stay(tmp_path):
     path = tmp_path / "none.csv"
     row = ["gce", "adam", "0", "0.5000", "10", "0.1000"]
     other = ["ce", "sgd", "0", "0.6000", "10", "0.2000"]
-    loss_pairs.write_rows(path, [row])
-    loss_pairs.write_rows(path, [other])
+    pairs.write_rows(path, [row])
+    pairs.write_rows(path, [other])
     better = [*row[:3], "0.7000", *row[4:]]
-    loss_pairs.write_rows(path, [better])
+    pairs.write_rows(path, [better])
     with path.open(newline="") as stream:
         header, *rows = csv.reader(stream)
     assert header[:4] == ["head", "optimizer", "repeat", "accuracy"]

@@ -9,7 +9,7 @@ import pytest
 
 from robustjax.methods.mqnet_meta import fit_mqnet, mqnet_scores
 from robustjax.methods.open_set_round import UNASKED
-from robustjax.methods.query_mqnet import RANKED_BY, MQNetMemory
+from robustjax.methods.query_mqnet import RANKED_BY, MQNetMemory, MQNetQuery
 from robustjax.methods.query_purity import PURITIES, purity
 from robustjax.methods.query_strategies import make_strategy
 from robustjax.models.mqnet import MQNet
@@ -118,13 +118,15 @@ def test_the_first_round_of_the_authors_confidence_mode():
         (
             "sum",
             {"first_round": "raw", "informativeness": "conf"},
-            "first_round: got raw with rule sum and informativeness conf",
+            "option of sum: unknown 'first_round'",
         ),
     ],
 )
 def test_a_raw_first_round_is_of_the_confidence_mode_only(name, options, message):
     with pytest.raises(ValueError, match=message):
         make_strategy(name, **options)
+    with pytest.raises(ValueError, match="first_round: got raw with rule sum and"):
+        MQNetQuery("sum", informativeness="conf", rule="sum", first_round="raw")
 
 
 def test_notes_are_what_was_seen():

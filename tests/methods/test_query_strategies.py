@@ -100,6 +100,7 @@ def test_options_reach_the_strategy():
         "informativeness": "conf",
         "rule": "sum",
         "ties": "as_lower",
+        "first_round": "raw",
     }
     for name in STRATEGIES:
         options = strategy_options(name)
@@ -113,9 +114,13 @@ def test_options_reach_the_strategy():
             elif isinstance(default, int | float):
                 value = type(default)(default / 2) or 0.5
             assert value != default
-            strategy = make_strategy(name, **{key: value})
+            given = {key: value}
+            if key == "first_round":
+                # Raw confidence is added to purity, and to nothing else.
+                given |= {"informativeness": "conf"}
+            strategy = make_strategy(name, **given)
             assert getattr(strategy, key) == value
-            kept = {k: v for k, v in options.items() if k != key}
+            kept = {k: v for k, v in options.items() if k not in given}
             assert {k: getattr(strategy, k) for k in kept} == kept
     assert "eta" not in strategy_options("similar_flcg")
     assert "steps" not in strategy_options("sum")

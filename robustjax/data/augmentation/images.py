@@ -30,6 +30,7 @@ def as_images(images: Any) -> jax.Array:
     """
     if not isinstance(images, jax.Array):
         images = arrays.numbers("images", images)
+        _refuse_integers(images)
         checks.finite("images", images)
         images = arrays.floats("images", images)
     checks.rank("images", images, 4)
@@ -38,6 +39,12 @@ def as_images(images: Any) -> jax.Array:
     if 0 in images.shape:
         raise ValueError(f"images: got shape {images.shape}, expected pixels")
     return images
+
+
+def _refuse_integers(images: np.ndarray) -> None:
+    """Raises `ValueError` for integers of more than 8 bits: what is white in them?"""
+    if images.dtype.kind in "iu" and images.dtype != np.uint8:
+        raise ValueError(f"images: got {images.dtype}, expected uint8 or floats")
 
 
 def in_unit_range(images: Any) -> Any:
@@ -51,6 +58,7 @@ def in_unit_range(images: Any) -> Any:
     if checks.is_traced(images):
         return images
     array = arrays.numbers("images", images)
+    _refuse_integers(array)
     if array.size and array.dtype != np.uint8:
         low, high = array.min(), array.max()
         if low < -_RANGE_TOLERANCE or high > 1 + _RANGE_TOLERANCE:
