@@ -1,8 +1,9 @@
-"""What per-example memory costs: ELR's and SOP's epoch against cross-entropy's.
+"""What per-example memory costs: ELR's, SOP's, alpha's epoch against cross-entropy's.
 
     python -m experiments.benchmarks.loss_steps [--classes=100]
 
-Memory of C numbers per example is read and written for the batch's rows alone.
+Memory of C numbers per example (alpha's: three) is read and written for the batch's
+rows alone, after the batch's indices were checked.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ _WIDTH, _HIDDEN, _BATCH = 2048, (512, 512, 512), 128
 
 
 def main(argv: list[str]) -> None:
-    """Times epochs of the same network under three losses."""
+    """Times epochs of the same network under four losses."""
     del argv
     examples, classes = _EXAMPLES.value, _CLASSES.value
     inputs, labels = made_up_features(examples, _WIDTH, classes)
@@ -29,6 +30,9 @@ def main(argv: list[str]) -> None:
         "cross-entropy": transforms.chain(transforms.ce()),
         "elr": transforms.chain(transforms.ce(), transforms.elr()),
         "sop": transforms.chain(transforms.sop()),
+        "alpha": transforms.chain(
+            transforms.alpha_weights(loss_pass="training"), transforms.ce()
+        ),
     }
     cases = {}
     for name, loss in losses.items():
