@@ -53,6 +53,17 @@ def read_batch(data: TrainData, index: jax.Array, num_examples: int) -> Batch:
     }
 
 
+def _averaged(collections: Any, axis_name: str) -> Any:
+    """Floats as their mean over the devices; counts are the same on all."""
+
+    def mean(leaf: jax.Array) -> jax.Array:
+        if not jnp.issubdtype(leaf.dtype, jnp.floating):
+            return leaf
+        return jax.lax.pmean(leaf, axis_name)
+
+    return jax.tree.map(mean, collections)
+
+
 def train_step(
     algorithm: Algorithm,
     state: TrainState,
@@ -66,7 +77,9 @@ def train_step(
       state: before the step.
       batch: see `read_batch`.
       axis_name: the device axis under `jax.pmap` or `jax.shard_map`. Every device
-        then holds the whole state, and all hold the same one after the step.
+        then holds the whole state, and all hold the same one after the step: running
+        statistics of a model are averaged over the devices. Metrics other than the
+        loss may be of the device's own examples.
 
     Returns:
       The state after the step, and scalar metrics.
@@ -78,6 +91,7 @@ def train_step(
         # See `transforms.reduce`: completes the gradient under pmap, and does
         # nothing under shard_map.
         gradient = jax.lax.pmean(gradient, axis_name)
+        state = state._replace(model_state=_averaged(state.model_state, axis_name))
     updates, opt_state = algorithm.optimizer.update(
         gradient, state.opt_state, state.params
     )

@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 
 from robustjax import arrays, checks
-from robustjax.transforms.batches import entry
+from robustjax.transforms.batches import check_mask, entry
 
 Batch = Any
 """What a step sees, a mapping, NamedTuple or dataclass: `index` (B,) integers, `label`
@@ -67,8 +67,8 @@ class LossState(NamedTuple):
 
     Attributes:
       rows: pytree whose every leaf leads with the padded example axis.
-      shared: small pytree, replicated over devices. Of a transform with rows it is a
-        dict that holds "num_examples", N, from which indices are checked.
+      shared: small pytree, replicated over devices. Of `rowwise` it is a dict that
+        holds "num_examples", N, from which indices are checked.
     """
 
     rows: Any
@@ -121,6 +121,8 @@ class Terms:
         example has one label.
       per_example: whether the mean is over examples and not over positions, so that
         an example with few positions counts as much as one with many.
+      whole: (mask, positions) of all examples, where `only_where` narrowed those above
+        for a transform; None elsewhere. Means are over all.
       fault: () bool, whether an index of the batch was found to be wrong, or None;
         `reduce` is NaN then.
     """
@@ -135,6 +137,7 @@ class Terms:
     )
     positions: jax.Array | None = None
     per_example: bool = dataclasses.field(default=False, metadata={"static": True})
+    whole: tuple[jax.Array, jax.Array | None] | None = None
     fault: jax.Array | None = None
 
     def replace(self, **changes: Any) -> Terms:
@@ -225,7 +228,7 @@ def start(batch: Batch, *, per_example: bool = False) -> Terms:
         by default every position that counts has the same share of the mean.
 
     Raises:
-      TypeError: a batch without labels, or a mask that is not bool (or 0 and 1).
+      TypeError: a batch without labels, or a mask that holds neither bool nor integers.
       ValueError: a mask of another shape.
     """
     labels = arrays.labels_for(entry(batch, "label"))
@@ -241,10 +244,8 @@ def start(batch: Batch, *, per_example: bool = False) -> Terms:
     if mask is None:
         mask = jnp.ones(size, bool)
     else:
-        mask = jnp.asarray(mask)
-        if not (mask.dtype == bool or jnp.issubdtype(mask.dtype, jnp.number)):
-            raise TypeError(f"batch['mask']: got {mask.dtype}, expected bool")
-        mask = mask.astype(bool)
+        check_mask(mask)
+        mask = jnp.asarray(mask).astype(bool)
         if mask.shape not in ((size,), shape):
             wanted = f"({size},)" + (f" or {shape}" if len(shape) > 1 else "")
             raise ValueError(

@@ -19,7 +19,7 @@ _REQUIRED = object()
 def _names(batch: Any) -> list[str]:
     """What a batch holds, for error messages."""
     if isinstance(batch, Mapping):
-        return sorted(map(str, batch))
+        return sorted(str(key) for key, value in batch.items() if value is not None)
     if dataclasses.is_dataclass(batch):
         return [field.name for field in dataclasses.fields(batch)]
     return list(getattr(batch, "_fields", ()))
@@ -53,6 +53,16 @@ def entry(batch: Any, key: str, default: Any = _REQUIRED) -> Any:
     )
 
 
+def check_mask(mask: Any) -> None:
+    """Raises `TypeError` unless a mask holds truths: weights would be lost in it."""
+    dtype = mask.dtype if hasattr(mask, "dtype") else np.asarray(mask).dtype
+    if not (np.dtype(dtype).kind == "b" or jnp.issubdtype(dtype, jnp.integer)):
+        raise TypeError(
+            f"batch['mask']: got {dtype}, expected bool; weights of examples are those "
+            "of given_weights, or multiply terms.weight"
+        )
+
+
 def index_of(batch: Any, mask: jax.Array | np.ndarray) -> Any:
     """The batch's `index`, as it was given, after checking its shape and dtype.
 
@@ -71,6 +81,22 @@ def index_of(batch: Any, mask: jax.Array | np.ndarray) -> Any:
             "example of the batch"
         )
     return index
+
+
+def device_index(index: Any) -> jax.Array:
+    """A batch's index as int32, where numbers beyond stay beyond every example.
+
+    Of another width it would wrap around, be it by the cast or in a comparison: the
+    number that stands for padding need not fit into an index of 8 bits.
+    """
+    low, high = -1, np.iinfo(np.int32).max
+    if not isinstance(index, jax.Array):
+        return jnp.asarray(np.clip(index, low, high).astype(np.int32))
+    if index.dtype == jnp.int32:
+        return index
+    bounds = jnp.iinfo(index.dtype)
+    clipped = jnp.clip(index, max(low, bounds.min), min(high, bounds.max))
+    return clipped.astype(jnp.int32)
 
 
 def _refuse_outside(index: np.ndarray, num_examples: int) -> None:
@@ -111,7 +137,7 @@ def outside_fault(index: Any, mask: jax.Array, num_examples: Any) -> jax.Array |
         with jax.transfer_guard("allow"):
             _refuse_outside(np.asarray(index)[np.asarray(mask)], int(num_examples))
         return None
-    index = jnp.asarray(index)
+    index = device_index(index)
     fault = jnp.any(mask & ((index < 0) | (index >= num_examples)))
     checkify.debug_check(
         ~fault,
@@ -127,7 +153,7 @@ def duplicate_fault(index: Any, mask: jax.Array) -> jax.Array | None:
         with jax.transfer_guard("allow"):
             _refuse_twice(np.asarray(index)[np.asarray(mask)])
         return None
-    index = jnp.asarray(index)
+    index = device_index(index)
     # Padding gets numbers of its own, below all others.
     ordered = jnp.sort(jnp.where(mask, index, -1 - jnp.arange(index.shape[0])))
     fault = jnp.any(ordered[1:] == ordered[:-1])
@@ -169,7 +195,10 @@ def check_batch(batch: Any, num_examples: int, num_classes: int | None = None) -
     """
     index = np.asarray(entry(batch, "index"))
     mask = entry(batch, "mask", None)
-    given = np.ones(index.shape, bool) if mask is None else np.asarray(mask, bool)
+    given: np.ndarray = np.ones(index.shape, bool)
+    if mask is not None:
+        check_mask(mask)
+        given = np.asarray(mask, bool)
     of_examples = np.any(given.reshape(given.shape[0], -1), axis=1)
     real = np.asarray(index_of({"index": index}, of_examples))[of_examples]
     _refuse_outside(real, num_examples)

@@ -19,6 +19,7 @@ from robustjax.transforms.base import (
     LossTransform,
     Stage,
     Terms,
+    over_examples,
     own_constants,
 )
 from robustjax.transforms.batches import merge_faults
@@ -161,7 +162,14 @@ def only_where(
             parts, state.rows, state.shared, (chosen, ~chosen)
         ):
             # Masking the others out keeps their rows from being written.
-            masked = terms.replace(mask=terms.mask & applies)
+            positions = terms.positions
+            if positions is not None:
+                positions = positions & over_examples(applies, positions.ndim)
+            masked = terms.replace(
+                mask=terms.mask & applies,
+                positions=positions,
+                whole=terms.whole or (terms.mask, terms.positions),
+            )
             out, new = part.update(
                 masked, LossState(part_rows, part_shared), batch, **extra
             )

@@ -61,10 +61,14 @@ def shares(terms: Terms, axis_name: AxisName = None) -> jax.Array:
       terms: of the batch.
       axis_name: the mapped device axis under `pmap` or `shard_map`, else None.
     """
-    weight, counted = _counted(terms)
+    weight, _ = _counted(terms)
     weight = jnp.where(terms.mask, weight, 0.0)
     if terms.reduction is Reduction.SUM:
         return weight
+    if terms.whole is not None:
+        mask, positions = terms.whole
+        terms = terms.replace(mask=mask, positions=positions)
+    _, counted = _counted(terms)
     return weight / _positive_total(jnp.where(terms.mask, counted, 0.0), axis_name)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from robustjax import checks
 from robustjax.transforms.base import (
     ExampleSpec,
     LossState,
@@ -31,7 +32,7 @@ def repad(tx: LossTransform, state: LossState, spec: ExampleSpec) -> LossState:
       The state with `spec.padded_examples` rows; padding is as `tx.init` makes it.
 
     Raises:
-      ValueError: rows that are too few, or of other shapes, for the spec.
+      ValueError: a state of another number of examples, or rows of other shapes.
     """
     count = spec.num_examples
 
@@ -43,5 +44,15 @@ def repad(tx: LossTransform, state: LossState, spec: ExampleSpec) -> LossState:
             )
         return new.at[:count].set(jnp.asarray(old)[:count].astype(new.dtype))
 
+    for path, leaf in jax.tree_util.tree_leaves_with_path(state.shared):
+        named = getattr(path[-1], "key", None) == "num_examples"
+        if not named or checks.is_traced(leaf):
+            continue
+        with jax.transfer_guard("allow"):
+            before = int(leaf)
+        if before != count:
+            raise ValueError(
+                f"spec: got num_examples {count}, expected {before}, those of the state"
+            )
     fresh = tx.init(spec)
     return state._replace(rows=jax.tree.map(move, state.rows, fresh.rows))

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from robustjax import checks
 from robustjax.transforms import batches, devices
 from robustjax.transforms.base import (
     AxisName,
@@ -29,7 +30,7 @@ def _row_numbers(index: Any, mask: jax.Array, padded_examples: int) -> jax.Array
     Out-of-range reads fill with zero and out-of-range writes are dropped; a negative
     index would wrap around instead, so it is sent out of range too.
     """
-    index = jnp.asarray(index)
+    index = batches.device_index(index)
     return jnp.where(mask & (index >= 0), index, padded_examples)
 
 
@@ -150,11 +151,8 @@ def rowwise(
             return terms, state
         length = leaves[0].shape[0]
         index, before = batches.index_of(batch, terms.mask), terms
-        fault = batches.outside_fault(
-            index,
-            terms.mask,
-            _rows_with_examples(state.shared, length, axis_name, local_rows),
-        )
+        known, lacks = _examples_here(name, state.shared, length, axis_name, local_rows)
+        fault = batches.outside_fault(index, terms.mask, known)
         rows = gather_rows(state.rows, batch, terms.mask)
         terms, new_rows = update_rows(terms, rows, state.shared, batch, **extra)
         check_terms(name, terms)
@@ -171,7 +169,7 @@ def rowwise(
                 name=name,
             )
             state = state._replace(rows=stored)
-        fault = batches.merge_faults(terms.fault, fault, twice)
+        fault = batches.merge_faults(terms.fault, lacks, fault, twice)
         return terms.replace(fault=fault), state
 
     def end(state: LossState, /, **extra: Any) -> LossState:
@@ -186,7 +184,12 @@ def rowwise(
             if losses is not None:
                 extra["losses"] = devices.gather(losses, axis_name)
         known = {k: state.shared[k] for k in ("num_examples",) if k in state.shared}
+        lacks = None
+        for leaf in jax.tree.leaves(rows)[:1]:
+            _, lacks = _examples_here(name, state.shared, leaf.shape[0], None, False)
         after = epoch(LossState(rows, state.shared), **extra)
+        if lacks is not None:
+            after = after._replace(rows=_poisoned(after.rows, lacks))
         if axis_name is not None and local_rows:
             after = after._replace(rows=devices.own_part(after.rows, axis_name))
         return after._replace(shared={**after.shared, **known})
@@ -195,18 +198,37 @@ def rowwise(
     return LossTransform(own_constants(init), update, rule, (stage,), name, needs)
 
 
-def _rows_with_examples(
-    shared: Any, length: int, axis_name: AxisName, local_rows: bool
-) -> Any:
-    """How many of a device's first rows belong to examples."""
+def _examples_here(
+    name: str, shared: Any, length: int, axis_name: AxisName, local_rows: bool
+) -> tuple[Any, jax.Array | None]:
+    """How many of a device's first rows belong to examples, and whether rows lack.
+
+    Rows are too few for the examples where a device got a part of them and
+    `local_rows` was not said, or where they were set by hand.
+
+    Raises:
+      ValueError: rows that are known to be too few.
+    """
     known = shared.get("num_examples") if isinstance(shared, Mapping) else None
     if known is None:
-        return length
-    if not local_rows:
-        return known
-    if axis_name is None:
-        return jnp.minimum(known, length)
-    return jnp.clip(known - devices.first_row(axis_name, length), 0, length)
+        return length, None
+    parted = local_rows and axis_name is not None
+    rows = length * jax.lax.axis_size(axis_name) if parted else length
+    lacks = None
+    if checks.is_traced(known):
+        lacks = known > rows
+    else:
+        with jax.transfer_guard("allow"):
+            count = int(known)
+        if count > rows:
+            raise ValueError(
+                f"{name}: got a state of {rows} rows, expected one for each of "
+                f"{count} examples; where a device holds a part of them, say "
+                "axis_name and local_rows=True"
+            )
+    if parted:
+        known = jnp.clip(known - devices.first_row(axis_name, length), 0, length)
+    return known, lacks
 
 
 def _check_rows(name: str, old: Any, new: Any) -> None:
@@ -220,6 +242,17 @@ def _check_rows(name: str, old: Any, new: Any) -> None:
                 f"{name}: got rows of shape {jnp.shape(after)}, expected "
                 f"{before.shape}, as the ExampleSpec has it"
             )
+
+
+def _poisoned(rows: Any, fault: jax.Array) -> Any:
+    """Rows whose floats are NaN if there is a fault: what they give shows it."""
+
+    def poison(leaf: jax.Array) -> jax.Array:
+        if not jnp.issubdtype(leaf.dtype, jnp.floating):
+            return leaf
+        return jnp.where(fault, jnp.asarray(jnp.nan, leaf.dtype), leaf)
+
+    return jax.tree.map(poison, rows)
 
 
 def _check_losses(name: str, losses: Any, rows: Any) -> None:

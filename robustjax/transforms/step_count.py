@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from robustjax import checks
+from robustjax.arrays import labels_for
 from robustjax.losses.classification import cross_entropy
 from robustjax.transforms.base import (
     AxisName,
@@ -20,7 +21,7 @@ from robustjax.transforms.base import (
     no_epoch,
     own_constants,
 )
-from robustjax.transforms.batches import merge_faults
+from robustjax.transforms.batches import entry, merge_faults
 from robustjax.transforms.reduction import example_mean
 from robustjax.transforms.rows import scatter_rows
 
@@ -52,7 +53,8 @@ def epoch_every(tx: LossTransform, steps: int) -> LossTransform:
         inner = tx.init(spec)
         rows = {"inner": inner.rows}
         if records:
-            rows["loss"] = jnp.full(spec.padded_examples, jnp.nan, jnp.float32)
+            rows["loss"] = jnp.zeros(spec.padded_examples, jnp.float32)
+            rows["visited"] = jnp.zeros(spec.padded_examples, bool)
         return LossState(rows, {"inner": inner.shared, "count": jnp.int32(0)})
 
     def update(
@@ -67,21 +69,24 @@ def epoch_every(tx: LossTransform, steps: int) -> LossTransform:
         fault = None
         if records:
             logits = need("epoch_every", extra, "logits")
-            seen = cross_entropy(logits, given.labels)
-            rows["loss"], fault = scatter_rows(
-                rows["loss"],
-                example_mean("epoch_every", given, seen),
+            seen = cross_entropy(logits, labels_for(entry(batch, "label")))
+            seen = example_mean("epoch_every", given, seen)
+            new = {"loss": seen, "visited": jnp.ones_like(given.mask)}
+            recorded, fault = scatter_rows(
+                {key: rows[key] for key in new},
+                new,
                 batch,
                 given.mask,
                 name="epoch_every",
                 **layout,
             )
+            rows |= recorded
         count = state.shared["count"] + 1
 
         def end(inner: LossState) -> LossState:
             if not records:
                 return tx.epoch(inner, **layout)
-            losses = _filled(rows["loss"], **layout)
+            losses = _filled(rows["loss"], rows["visited"], **layout)
             return tx.epoch(inner, losses=losses, **layout)
 
         inner = jax.lax.cond(count % steps == 0, end, lambda inner: inner, inner)
@@ -97,11 +102,14 @@ def epoch_every(tx: LossTransform, steps: int) -> LossTransform:
 
 
 def _filled(
-    losses: jax.Array, axis_name: AxisName = None, local_rows: bool = False
+    losses: jax.Array,
+    visited: jax.Array,
+    axis_name: AxisName = None,
+    local_rows: bool = False,
 ) -> jax.Array:
     """The losses, with the mean of the others where an example was never visited."""
-    visited = ~jnp.isnan(losses)
-    total, count = jnp.sum(jnp.where(visited, losses, 0.0)), jnp.sum(visited)
+    real = visited & jnp.isfinite(losses)
+    total, count = jnp.sum(jnp.where(real, losses, 0.0)), jnp.sum(real)
     if axis_name is not None and local_rows:
         total, count = jax.lax.psum((total, count), axis_name)
     return jnp.where(visited, losses, total / jnp.maximum(count, 1))

@@ -241,3 +241,64 @@ def test_check_batch(change, error, message):
     rj.check_batch(
         {"index": [0, 0], "label": [1, 99], "mask": [True, False]}, num_examples=1
     )
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "uint16", "uint32"])
+def test_padding_writes_nothing_whatever_the_width_of_the_index(dtype):
+    """The row that stands for padding, 300, is 44 in eight bits."""
+    spec = rj.ExampleSpec(300, C)
+    tx = rj.chain(rj.ce(), rj.elr())
+    batch = {
+        "index": jnp.array([7, 0, 9, 3], dtype),
+        "label": GOOD["label"],
+        "mask": jnp.array([True, True, True, False]),
+    }
+    for update in (tx.update, jax.jit(tx.update)):
+        _, state = update(rj.start(batch), tx.init(spec), batch, logits=LOGITS)
+        written = np.flatnonzero(np.asarray(state.rows[1]["target"]).any(axis=1))
+        np.testing.assert_array_equal(written, [0, 7, 9])
+
+
+def test_an_unsigned_index_beyond_int32_shows_in_the_loss():
+    index = jnp.array([7, 0, 3_000_000_000, 2**32 - 1], jnp.uint32)
+    loss, _, _ = compiled("elr", GOOD | {"index": index})
+    assert np.isnan(loss)
+    with pytest.raises(ValueError, match="first: 3000000000"):
+        run(MEMORIES["elr"](), GOOD | {"index": index})
+    # An index that is a constant of the program has all its digits.
+    constant = GOOD | {"index": np.array([2**32 + 7, 0, 9, 3])}
+    tx = MEMORIES["elr"]()
+    assert np.isnan(
+        jax.jit(lambda mask: run(tx, constant | {"mask": mask})[0])(jnp.ones(B, bool))
+    )
+
+
+def test_fewer_rows_than_examples_are_refused():
+    """Rows set by hand, or a part of them where nobody said so, would read as zero."""
+    tx = rj.chain(rj.given_weights(), rj.ce())
+    state = tx.init(SPEC)
+    short = state._replace(rows=({"weight": jnp.ones(5)}, ()))
+    batch = GOOD | {"index": jnp.array([1, 2, 7, 8])}
+
+    def loss(state):
+        terms, _ = tx.update(rj.start(batch), state, batch, logits=LOGITS)
+        return rj.reduce(terms)
+
+    with pytest.raises(ValueError, match="given_weights: got a state of 5 rows, expec"):
+        loss(short)
+    assert np.isnan(jax.jit(loss)(short))
+    assert np.isfinite(jax.jit(loss)(state))
+    alpha = rj.alpha_weights()
+    part = alpha.init(SPEC)._replace(rows={"weight": jnp.ones(5)})
+    with pytest.raises(ValueError, match="alpha_weights: got a state of 5 rows"):
+        alpha.epoch(part, losses=jnp.ones(5))
+    after = jax.jit(lambda state: alpha.epoch(state, losses=jnp.ones(5)))(part)
+    assert np.isnan(after.rows["weight"]).all()
+
+
+@pytest.mark.parametrize("mask", [jnp.ones(B), np.array([0.5, 0.1, 2.0, 0.0])])
+def test_weights_are_no_mask(mask):
+    with pytest.raises(TypeError, match=r"batch\['mask'\]: got float.* given_weights"):
+        rj.start(GOOD | {"mask": mask})
+    with pytest.raises(TypeError, match=r"batch\['mask'\]: got float"):
+        rj.check_batch(GOOD | {"mask": mask}, N)

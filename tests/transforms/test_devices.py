@@ -84,3 +84,29 @@ def test_local_rows_are_numbered_from_zero():
     batch = (LOGITS[:, :1], LABELS[:, :1])
     assert np.isfinite(mapped(rows, *batch, jnp.zeros((8, 1), int))).all()
     assert np.isnan(mapped(rows, *batch, jnp.ones((8, 1), int))).all()
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_parts_of_the_rows_taken_for_all_show_in_the_loss(mesh, check):
+    state = TX.init(SPEC)
+    everywhere, spread = PartitionSpec(), PartitionSpec("data")
+
+    def loss(rows, shared, logits, labels, index):
+        own = rj.LossState(rows, shared)
+        batch = (leaf[0] for leaf in (logits, labels, index))
+        return rj.value(TX, own, *batch, axis_name="data")[0]
+
+    def over_devices(loss):
+        return jax.shard_map(
+            loss,
+            mesh=mesh,
+            in_specs=(spread, everywhere, spread, spread, spread),
+            out_specs=everywhere,
+            check_vma=check,
+        )
+
+    arguments = (state.rows, state.shared, LOGITS, LABELS, INDEX)
+    assert np.isnan(jax.jit(over_devices(loss))(*arguments))
+    known = over_devices(lambda rows, _, *batch: loss(rows, state.shared, *batch))
+    with pytest.raises(ValueError, match="elr: got a state of 2 rows, expected one f"):
+        jax.eval_shape(known, *arguments)

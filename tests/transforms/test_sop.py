@@ -283,3 +283,45 @@ def test_wrong_labels_and_shapes(rng):
 def test_bad_arguments(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize("shape", [(), (1,)])
+def test_only_where_leaves_the_step_of_the_chosen_as_it_was(shape, rng):
+    """The mean is over the batch, whoever of it the head was chosen for."""
+    spec = rj.ExampleSpec(N, C, positions=shape)
+    logits = jnp.asarray(rng.normal(size=(4, *shape, C)), jnp.float32)
+    labels = jnp.asarray(rng.integers(0, C, (4, *shape)))
+    moved = {}
+    for chosen in (1, 4):
+        tx = rj.only_where(
+            rj.sop(10.0, 10.0, balance=0.0),
+            lambda batch, k=chosen: batch["index"] < k,
+            rj.ce(),
+        )
+        state = tx.init(spec)
+        state = state._replace(rows=jax.tree.map(lambda x: 5e7 * x, state.rows))
+        _, after = rj.value(tx, state, logits, labels, jnp.arange(4))
+        moved[chosen] = jax.tree.map(lambda leaf: leaf[0], after.rows[0])
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), moved[1], moved[4]
+    )
+
+
+def test_balance_is_of_the_chosen_whatever_the_shape_of_labels(rng):
+    logits = jnp.asarray(rng.normal(size=(4, C)), jnp.float32)
+    labels = jnp.asarray(rng.integers(0, C, 4))
+    losses = []
+    for shape in ((), (1,)):
+        spec = rj.ExampleSpec(N, C, positions=shape)
+        tx = rj.only_where(
+            rj.sop(balance=1.0), lambda batch: batch["index"] < 1, rj.ce()
+        )
+        loss, _ = rj.value(
+            tx,
+            tx.init(spec),
+            logits.reshape(4, *shape, C),
+            labels.reshape(4, *shape),
+            jnp.arange(4),
+        )
+        losses.append(loss)
+    np.testing.assert_allclose(*losses, rtol=1e-6)

@@ -91,6 +91,25 @@ def test_who_was_never_visited_has_the_mean(rng):
     )
 
 
+def test_the_recorded_loss_is_of_the_given_label_and_may_be_infinite(rng):
+    """Whatever stands before it rewrote; what is not finite is not the mean."""
+    inner = rj.alpha_weights(1.0, scale=1.0)
+    tx = rj.chain(rj.given_labels(1.0), rj.epoch_every(inner, 1), rj.ce())
+    index, labels, logits = (leaf[0] for leaf in stream(rng, 1))
+    labels = labels.at[1].set(C + 4)  # Unknown, and replaced by its row.
+    state = tx.init(SPEC)
+    rows = ({"label": jnp.full((N, C), 1 / C)}, *state.rows[1:])
+    loss, state = rj.value(tx, state._replace(rows=rows), logits, labels, index)
+    assert np.isfinite(loss)
+    seen = np.asarray(rj.losses.cross_entropy(logits, labels))
+    losses = np.full(N, np.nanmean(seen))
+    losses[np.asarray(index)] = seen
+    g = np.where(np.isnan(losses), 0, np.exp(-(losses**2)))
+    np.testing.assert_allclose(
+        state.rows[1]["inner"]["weight"], g / g.mean(), rtol=1e-4
+    )
+
+
 def test_the_epochs_of_others_do_nothing():
     tx = rj.epoch_every(rj.chain(rj.alpha_weights(), rj.ce()), 5)
     state = tx.init(SPEC)
@@ -119,7 +138,8 @@ def test_repad_keeps_examples_and_makes_padding_anew(rng):
     jax.tree.map(np.testing.assert_array_equal, moved.shared, state.shared)
     back = rj.repad(tx, moved, SPEC)
     jax.tree.map(np.testing.assert_array_equal, back, state)
-    with pytest.raises(ValueError, match=r"state: got rows of shape \(8,\), expected"):
-        rj.repad(tx, state, rj.ExampleSpec(N + 1, C))
+    for other in (N + 1, N - 3):
+        with pytest.raises(ValueError, match=f"spec: got num_examples {other}, expec"):
+            rj.repad(tx, state, rj.ExampleSpec(other, C))
     with pytest.raises(ValueError, match=r"state: got rows of shape \(8, 3\), expecte"):
         rj.repad(tx, state, rj.ExampleSpec(N, C + 1))
