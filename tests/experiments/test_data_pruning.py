@@ -73,6 +73,12 @@ def run(tmp_path, dataset, stop=None, name="run", preset=None, **given):
     )
 
 
+def arrays_of(path):
+    """All arrays of an `.npz` file, which is closed again."""
+    with np.load(path) as loaded:
+        return dict(loaded)
+
+
 def read_summary(folder):
     with open(folder / "summary.csv") as file:
         return list(csv.DictReader(file))
@@ -151,7 +157,7 @@ def test_leaves_what_people_look_at(finished):
 
 def test_the_summary_is_that_of_the_subsets(finished):
     """%Noisy and Eq. 5.8, computed again from what was stored."""
-    evaluations = [np.load(finished / f"warmup/repeat_{r}.npz") for r in range(2)]
+    evaluations = [arrays_of(finished / f"warmup/repeat_{r}.npz") for r in range(2)]
     records = read_jsonl(finished / "metrics.jsonl")
     for row in read_summary(finished):
         shares, values = [], []
@@ -293,7 +299,7 @@ def test_views_and_rounding_of_the_published_code(tmp_path, pictures, monkeypatc
         ranking="float32",
         **options,
     )
-    found = [np.load(folder / "warmup/repeat_0.npz") for folder in (plain, authors)]
+    found = [arrays_of(folder / "warmup/repeat_0.npz") for folder in (plain, authors)]
     for name in ("features", "probabilities", "margin"):
         np.testing.assert_array_equal(found[0][name], found[1][name])
     assert set(found[1]) - set(found[0]) == {"view_features", "view_probabilities"}
