@@ -144,12 +144,11 @@ def rowwise(
     ) -> tuple[Terms, LossState]:
         axis_name = extra.get("axis_name")
         local_rows = extra.get("local_rows", False)
-        leaves = jax.tree.leaves(state.rows)
-        if not leaves:
+        length = _length(state.rows)
+        if length is None:
             terms, _ = update_rows(terms, state.rows, state.shared, batch, **extra)
             check_terms(name, terms)
             return terms, state
-        length = leaves[0].shape[0]
         index, before = batches.index_of(batch, terms.mask), terms
         known, lacks = _examples_here(name, state.shared, length, axis_name, local_rows)
         fault = batches.outside_fault(index, terms.mask, known)
@@ -185,8 +184,8 @@ def rowwise(
                 extra["losses"] = devices.gather(losses, axis_name)
         known = {k: state.shared[k] for k in ("num_examples",) if k in state.shared}
         lacks = None
-        for leaf in jax.tree.leaves(rows)[:1]:
-            _, lacks = _examples_here(name, state.shared, leaf.shape[0], None, False)
+        if (length := _length(rows)) is not None:
+            _, lacks = _examples_here(name, state.shared, length, None, False)
         after = epoch(LossState(rows, state.shared), **extra)
         if lacks is not None:
             after = after._replace(rows=_poisoned(after.rows, lacks))
@@ -196,6 +195,12 @@ def rowwise(
 
     rule = no_epoch if epoch is no_epoch else own_constants(end)
     return LossTransform(own_constants(init), update, rule, (stage,), name, needs)
+
+
+def _length(rows: Any) -> int | None:
+    """How many rows there are; None of a transform that has none."""
+    leaves = jax.tree.leaves(rows)
+    return leaves[0].shape[0] if leaves else None
 
 
 def _examples_here(
@@ -257,9 +262,8 @@ def _poisoned(rows: Any, fault: jax.Array) -> Any:
 
 def _check_losses(name: str, losses: Any, rows: Any) -> None:
     """Raises `ValueError` unless there is one loss per row."""
-    leaves = jax.tree.leaves(rows)
-    length = leaves[0].shape[0] if leaves else None
-    if leaves and jnp.shape(losses) != (length,):
+    length = _length(rows)
+    if length is not None and jnp.shape(losses) != (length,):
         raise ValueError(
             f"losses: got shape {jnp.shape(losses)}, expected ({length},) for {name}, "
             "one per example, padded like the state"
