@@ -22,7 +22,7 @@ from experiments.label_correction import report, setup
 from experiments.label_correction.runner import Watcher, make_runs, run_arm
 from experiments.presets.active_label_correction import PRESETS, CorrectionConfig
 from robustjax import checks, methods
-from robustjax.methods.correction_arms import describe_arm
+from robustjax.methods.label_correction import describe_arm
 from robustjax.training import MetricLog, StopRequest
 
 _PRESET = flags.DEFINE_string("preset", None, f"One of {', '.join(PRESETS)}.")

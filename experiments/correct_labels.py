@@ -22,10 +22,9 @@ from experiments.common.config_flags import option
 from experiments.common.inputs import load_labelled
 from experiments.common.launch import launch
 from robustjax import checks, data, methods
-from robustjax.methods.correction_loop import Arm
+from robustjax.methods.label_correction import Arm
 from robustjax.output_paths import check_output_folder
-from robustjax.training import StopRequest
-from robustjax.training.progress import advance, progress_bar
+from robustjax.training import StopRequest, advance, progress_bar
 
 
 @dataclasses.dataclass(frozen=True)

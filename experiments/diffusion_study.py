@@ -28,8 +28,8 @@ from experiments.label_correction import setup
 from experiments.label_correction.runner import Watcher, make_runs, run_arm
 from experiments.presets.active_label_correction import PRESETS, CorrectionConfig
 from robustjax import checks, graph, methods
-from robustjax.methods.active_label_correction import GRAPH_SPACES
-from robustjax.selection.entropy_propagation import MODES
+from robustjax.methods.label_correction import GRAPH_SPACES
+from robustjax.selection import MODES
 from robustjax.training import MetricLog, StopRequest
 
 _PRESET = flags.DEFINE_string("preset", None, f"One of {', '.join(PRESETS)}.")

@@ -27,11 +27,9 @@ from experiments.common.inputs import load_labelled
 from experiments.common.launch import launch
 from robustjax import checks, data, methods, scores
 from robustjax.files import atomic_file
-from robustjax.methods.cross_validation import cross_validated_probabilities
+from robustjax.methods.label_correction import cross_validated_probabilities
 from robustjax.output_paths import check_output_file
-from robustjax.training import StopRequest
-from robustjax.training.metrics import write_csv
-from robustjax.training.progress import advance, progress_bar
+from robustjax.training import StopRequest, advance, progress_bar, write_csv
 
 
 @dataclasses.dataclass(frozen=True)

@@ -34,15 +34,15 @@ from experiments.open_set.own_pool import (
 )
 from experiments.presets.open_set_active_learning import PRESETS, OpenSetConfig
 from robustjax import checks
-from robustjax.methods.exchange_folder import check_folder
-from robustjax.methods.open_set_exchange import (
+from robustjax.methods._exchange_folder import check_folder
+from robustjax.methods.active_learning import (
     OOD_NAME,
+    SKIPPED,
     OpenSetExchange,
     check_batch,
     check_class_names,
     exchange_purpose,
 )
-from robustjax.methods.open_set_round import SKIPPED
 from robustjax.output_paths import check_output_folder
 from robustjax.training import StopRequest
 

@@ -35,8 +35,8 @@ from robustjax.training import (
     StopRequest,
     TrainState,
     choose_execution,
+    progress_bar,
 )
-from robustjax.training.progress import progress_bar
 
 _RUNS = flags.DEFINE_string("run_dir", "runs", "Where run folders go.")
 _NAME = flags.DEFINE_string("name", None, "Name of the run; made up by default.")
@@ -98,7 +98,7 @@ def main(stop: StopRequest) -> None:
         convolution=execution.convolution,
     )
     steps = -(-len(train) // config.batch_size) * config.epochs
-    algorithm = methods.simclr.simclr(
+    algorithm = methods.simclr(
         encoder,
         optax.adam(optax.cosine_decay_schedule(config.learning_rate, steps)),
         temperature=config.temperature,
@@ -121,7 +121,7 @@ def main(stop: StopRequest) -> None:
             bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
             bar.update(1)
 
-        program, state = methods.simclr.train_simclr(
+        program, state = methods.train_simclr(
             algorithm,
             train.inputs,
             jax.random.key(config.seed),
@@ -137,7 +137,7 @@ def main(stop: StopRequest) -> None:
     def encode(state: TrainState) -> list[data.Dataset]:
         return [
             dataclasses.replace(
-                split, inputs=methods.simclr.encode(program, state, split.inputs)
+                split, inputs=methods.encode(program, state, split.inputs)
             )
             for split in (train, test)
         ]

@@ -19,7 +19,7 @@ from experiments.common.config_flags import define_flags, given_flags
 from experiments.common.launch import launch
 from experiments.open_set.study import run_study
 from experiments.presets.open_set_active_learning import PRESETS, OpenSetConfig
-from robustjax.methods.query_strategies import STRATEGIES
+from robustjax.methods.active_learning import STRATEGIES
 from robustjax.training import StopRequest
 
 _PRESET = flags.DEFINE_string("preset", "mnist_small", f"One of {', '.join(PRESETS)}.")

@@ -31,12 +31,10 @@ from experiments.common.array_files import read_array
 from experiments.common.config_flags import option
 from experiments.common.launch import launch
 from robustjax import checks, scores, selection
-from robustjax.data.names import check_text
+from robustjax.data import check_text
 from robustjax.output_paths import check_output_file
-from robustjax.selection.greedy import Progress, budget_from_fraction
-from robustjax.training import StopRequest
-from robustjax.training.metrics import write_csv
-from robustjax.training.progress import progress_bar
+from robustjax.selection import Progress, budget_from_fraction
+from robustjax.training import StopRequest, progress_bar, write_csv
 
 _INPUTS = (
     "features",

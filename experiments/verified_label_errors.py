@@ -22,8 +22,7 @@ from experiments.common.launch import launch
 from experiments.common.tables import text_table
 from robustjax import scores
 from robustjax.output_paths import check_output_file
-from robustjax.training import StopRequest
-from robustjax.training.metrics import write_csv
+from robustjax.training import StopRequest, write_csv
 
 _FOLDER = flags.DEFINE_string(
     "folder", None, "Where the files are; $ROBUSTJAX_DATA/label_errors if set."

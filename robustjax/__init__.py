@@ -75,7 +75,7 @@ if TYPE_CHECKING:
     from robustjax import scores as scores
     from robustjax import selection as selection
     from robustjax import training as training
-    from robustjax.transforms.gradients import aggregate_weighted as aggregate_weighted
+    from robustjax.transforms._gradients import aggregate_weighted as aggregate_weighted
 else:
     _LAZY_MODULES = (
         "corruption",
@@ -88,7 +88,7 @@ else:
         "training",
     )
     # Attribute -> module: what would make `import robustjax` slower for everyone.
-    _LAZY_ATTRIBUTES = {"aggregate_weighted": "robustjax.transforms.gradients"}
+    _LAZY_ATTRIBUTES = {"aggregate_weighted": "robustjax.transforms._gradients"}
 
     def __getattr__(name: str) -> Any:
         """Imports the heavier rooms on first use (PEP 562)."""

@@ -13,9 +13,9 @@ import pytest
 
 import robustjax as rj
 from robustjax import arrays, checks, data, graph, scores, selection
-from robustjax.selection.ccal import Distinctive
-from robustjax.selection.greedy import check_picks
-from robustjax.selection.greedy import selection as make_selection
+from robustjax.selection import selection as make_selection
+from robustjax.selection._ccal import Distinctive
+from robustjax.selection._greedy import check_picks
 
 
 def _neighbors(points, k, metric="euclidean"):
@@ -198,7 +198,7 @@ def test_a_broken_rule_cannot_reach_a_table(monkeypatch, rng):
     """Whatever a pruning rule returns goes through the same check."""
     import dataclasses
 
-    from robustjax.selection import pruning
+    from robustjax.selection import _pruning as pruning
 
     def broken(inputs, task):
         del inputs

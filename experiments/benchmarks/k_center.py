@@ -21,7 +21,7 @@ from absl import app, flags
 
 from experiments.benchmarks.timing import OUT_DIR, interleaved, report
 from robustjax import selection
-from robustjax.training.progress import progress_bar
+from robustjax.training import progress_bar
 
 _EXAMPLES = flags.DEFINE_integer("examples", 50_000, "N.")
 _DIMENSIONS = flags.DEFINE_integer("dimensions", 512, "d.")

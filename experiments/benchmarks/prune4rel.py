@@ -21,8 +21,8 @@ from absl import app, flags
 
 from experiments.benchmarks.timing import OUT_DIR, interleaved, report
 from robustjax import selection
-from robustjax.selection.class_turns import even_turns
-from robustjax.training.progress import progress_bar
+from robustjax.selection import even_turns
+from robustjax.training import progress_bar
 
 _EXAMPLES = flags.DEFINE_integer("examples", 50_000, "N.")
 _DIMENSIONS = flags.DEFINE_integer("dimensions", 512, "d.")

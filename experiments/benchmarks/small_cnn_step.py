@@ -23,8 +23,7 @@ import robustjax as rj
 from experiments.benchmarks.programs import epochs_of
 from experiments.benchmarks.timing import OUT_DIR, interleaved, report
 from robustjax.models import SmallCNN
-from robustjax.training import Program, choose_execution, supervised
-from robustjax.training.execution import Convolution, Loop
+from robustjax.training import Convolution, Loop, Program, choose_execution, supervised
 
 _BATCH = flags.DEFINE_integer("batch_size", 128, "Examples per step.")
 _STEPS = flags.DEFINE_integer("steps", 8, "Steps per timed call.")

@@ -16,7 +16,7 @@ from absl import app, flags
 from experiments.benchmarks.programs import epochs_of
 from experiments.benchmarks.timing import OUT_DIR, interleaved, report
 from robustjax import transforms
-from robustjax.methods import feature_debiasing as debiasing
+from robustjax.methods.features import OOD, TARGET, feature_debiasing
 from robustjax.models import SmallCNN
 from robustjax.training import RecipeProgram, choose_execution
 from robustjax.transforms import ExampleSpec
@@ -35,7 +35,7 @@ def main(argv: list[str]) -> None:
     shape = (2 * examples, _SIZE, _SIZE, 3)
     inputs = rng.integers(0, 256, shape).astype(np.uint8)
     labels = rng.integers(0, _CLASSES, 2 * examples).astype(np.int32)
-    roles = np.repeat([debiasing.TARGET, debiasing.OOD], examples)
+    roles = np.repeat([TARGET, OOD], examples)
     execution = choose_execution(convolutional=True)
     model = SmallCNN(
         _CLASSES,
@@ -50,7 +50,7 @@ def main(argv: list[str]) -> None:
     }
     cases = {}
     for name, loss in losses.items():
-        recipe = debiasing.feature_debiasing(
+        recipe = feature_debiasing(
             model,
             loss,
             optax.sgd(0.01, momentum=0.9),

@@ -6,7 +6,7 @@ import pathlib
 
 import numpy as np
 
-from robustjax.data.array_files import read_arrays as read_arrays
+from robustjax.data import read_arrays as read_arrays
 
 
 def lacks(path: str | pathlib.Path, name: str, arrays: dict[str, np.ndarray]) -> str:

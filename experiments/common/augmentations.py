@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from robustjax import data
-from robustjax.training.supervised import Augment
+from robustjax.training import Augment
 
 WEAK_AUGMENTATIONS = ("none", "flip", "crop", "crop_flip")
 

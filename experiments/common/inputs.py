@@ -8,8 +8,7 @@ import pathlib
 
 from robustjax import checks, data, models
 from robustjax.output_paths import check_output_folder
-from robustjax.training import choose_execution
-from robustjax.training.progress import progress_bar
+from robustjax.training import choose_execution, progress_bar
 
 NETWORKS = ("resnet18", "resnet50", "resnet101")
 

@@ -67,7 +67,7 @@ def _corruption(
       ValueError: asymmetric noise on a data set without a published map.
     """
     true, classes = jnp.asarray(dataset.labels), dataset.num_classes
-    checks.one_of("noise_count", count, corruption.label_noise.COUNTS)
+    checks.one_of("noise_count", count, corruption.COUNTS)
     if model == "class_flip":
         return lambda key: (
             corruption.class_flip(
@@ -132,7 +132,7 @@ def make_noise(
       rate: see `corruption.symmetric`.
       include_true: see `corruption.symmetric`.
       scope: see `corruption.class_flip`.
-      count: see `corruption.label_noise`; not for "instance".
+      count: see `corruption.symmetric`; not for "instance".
       label_file: of model "file".
       noisy: of model "key", the data set with the noisy labels in place.
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from robustjax.training.metrics import write_csv
+from robustjax.training import write_csv
 
 FILE = "repeats.csv"
 

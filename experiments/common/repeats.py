@@ -11,16 +11,17 @@ import numpy as np
 
 from robustjax.training import (
     CheckpointFolder,
+    Evaluation,
     Execution,
     MetricLog,
     RecipeProgram,
     StopRequest,
     TrainData,
     TrainState,
+    advance,
     fit,
+    progress_bar,
 )
-from robustjax.training.fit import Evaluation
-from robustjax.training.progress import advance, progress_bar
 
 
 class Curves(NamedTuple):

@@ -16,7 +16,7 @@ from experiments.feature_training.classification import Classification
 from experiments.feature_training.programs import Network, Training, build_training
 from experiments.feature_training.setup import Study
 from experiments.presets.feature_debiasing import FeatureDebiasingConfig
-from robustjax.methods.adversarial import Attack, adversarial_accuracy, pgd
+from robustjax.methods.features import Attack, adversarial_accuracy, pgd
 from robustjax.training import apply_prediction
 
 

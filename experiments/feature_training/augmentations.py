@@ -10,8 +10,8 @@ import jax.numpy as jnp
 
 from experiments.common.augmentations import WEAK_AUGMENTATIONS, weak_augmentation
 from robustjax import checks, data
-from robustjax.methods.feature_debiasing import AugmentLocated
-from robustjax.training.supervised import Augment
+from robustjax.methods.features import AugmentLocated
+from robustjax.training import Augment
 
 AUGMENTATIONS = ("none", "crop", "crop_flip", "resized_crop", "window")
 _CUTTING = ("resized_crop", "window")

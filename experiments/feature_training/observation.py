@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from robustjax.training.supervised import Preprocess
+from robustjax.training import Preprocess
 
 Found = dict[str, jax.Array]
 Look = Callable[[Any, Found, jax.Array], Found]

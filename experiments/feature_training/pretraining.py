@@ -22,16 +22,21 @@ from experiments.feature_training.programs import Network, Training, build_train
 from experiments.feature_training.setup import Study
 from experiments.presets.feature_debiasing import FeatureDebiasingConfig
 from robustjax import data
-from robustjax.methods.fine_tuning import HEAD, with_pretrained
-from robustjax.methods.simclr import encoder_variables, simclr, train_simclr
+from robustjax.methods.features import (
+    HEAD,
+    encoder_variables,
+    simclr,
+    train_simclr,
+    with_pretrained,
+)
 from robustjax.training import (
     CheckpointFolder,
     MetricLog,
     StopRequest,
     TrainState,
+    check_batch_size,
+    progress_bar,
 )
-from robustjax.training.program import check_batch_size
-from robustjax.training.progress import progress_bar
 
 Variables = tuple[Any, Any]
 """(parameters without a head, further variable collections)."""

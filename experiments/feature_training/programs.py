@@ -23,10 +23,10 @@ from experiments.feature_training.normalized import normalized
 from experiments.feature_training.setup import Study, optimizer_options
 from experiments.presets.feature_debiasing import FeatureDebiasingConfig
 from robustjax import data, models, transforms
-from robustjax.methods.adversarial import Attack
-from robustjax.methods.feature_debiasing import feature_debiasing, with_roles
+from robustjax.methods.features import Attack, feature_debiasing, with_roles
 from robustjax.training import (
     Execution,
+    Preprocess,
     Recipe,
     RecipeProgram,
     TrainState,
@@ -34,8 +34,8 @@ from robustjax.training import (
     choose_execution,
     data_mesh,
     init_variables,
+    unchanged,
 )
-from robustjax.training.supervised import Preprocess, unchanged
 from robustjax.transforms import ExampleSpec, LossTransform, TaufeSetting
 
 

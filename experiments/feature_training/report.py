@@ -16,7 +16,7 @@ from experiments.common.tables import (
     text_table,
 )
 from experiments.feature_training.classification import DETECTION_SCORES
-from robustjax.training.metrics import write_csv
+from robustjax.training import write_csv
 
 Results = Mapping[tuple[str, int], Curves]
 """(method, number of examples) -> what it achieved."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from robustjax.methods.feature_debiasing import OOD, TARGET, UNUSED
+from robustjax.methods.features import OOD, TARGET, UNUSED
 
 
 def draw_roles(

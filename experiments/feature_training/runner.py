@@ -22,8 +22,13 @@ from experiments.feature_training.classification import Classification
 from experiments.feature_training.localization import Localization
 from experiments.feature_training.programs import Network, Training
 from experiments.feature_training.setup import Study
-from robustjax.training import MetricLog, StopRequest, TrainState
-from robustjax.training.mesh import data_mesh, state_sharding
+from robustjax.training import (
+    MetricLog,
+    StopRequest,
+    TrainState,
+    data_mesh,
+    state_sharding,
+)
 
 
 class Measure(Protocol):

@@ -26,7 +26,7 @@ from experiments.feature_training.programs import (
 from experiments.feature_training.setup import Study, optimizer_options
 from experiments.presets.feature_debiasing import FeatureDebiasingConfig
 from robustjax.methods import mix_match
-from robustjax.methods.feature_debiasing import TARGET
+from robustjax.methods.features import TARGET
 from robustjax.training import TrainState
 
 

@@ -19,8 +19,7 @@ from experiments.feature_training.roles import draw_roles
 from experiments.feature_training.targets import Target, load_target
 from experiments.presets.feature_debiasing import FeatureDebiasingConfig
 from robustjax import checks
-from robustjax.transforms import TAUFE_SETTINGS
-from robustjax.transforms.box_head import BOX_LOSSES
+from robustjax.transforms import BOX_LOSSES, TAUFE_SETTINGS
 
 TASKS = ("classification", "boxes", "localization")
 

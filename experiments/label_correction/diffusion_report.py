@@ -12,7 +12,7 @@ from experiments.common.repeat_values import Setting, write_repeats
 from experiments.common.tables import deviation, deviation_text, text_table
 from experiments.label_correction.report import ArmResult
 from experiments.label_correction.setup import Study
-from robustjax.training.metrics import write_csv
+from robustjax.training import write_csv
 
 QUARTERS = 4
 

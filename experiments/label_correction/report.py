@@ -16,7 +16,7 @@ from experiments.common.tables import (
     text_table,
 )
 from robustjax.methods import Budget
-from robustjax.training.metrics import write_csv
+from robustjax.training import write_csv
 
 
 @dataclasses.dataclass(frozen=True)

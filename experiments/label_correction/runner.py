@@ -12,9 +12,14 @@ import numpy as np
 from experiments.label_correction.report import ArmResult
 from experiments.label_correction.setup import Study
 from robustjax import methods
-from robustjax.methods.correction_loop import Arm
-from robustjax.training import CheckpointFolder, MetricLog, StopRequest
-from robustjax.training.progress import advance, progress_bar
+from robustjax.methods.label_correction import Arm
+from robustjax.training import (
+    CheckpointFolder,
+    MetricLog,
+    StopRequest,
+    advance,
+    progress_bar,
+)
 
 
 class Watcher:

@@ -18,7 +18,7 @@ from experiments.common.inputs import (
 )
 from experiments.presets.active_label_correction import CorrectionConfig
 from robustjax import checks, data, methods
-from robustjax.methods.round_training import EpochReport
+from robustjax.methods.label_correction import EpochReport
 from robustjax.training import StopRequest, data_mesh
 
 

@@ -21,16 +21,23 @@ from experiments.common.optimizer import OptimizerOptions, make_optimizer
 from experiments.open_set.setup import VARIANTS
 from experiments.presets.open_set_active_learning import OpenSetConfig
 from robustjax import data
-from robustjax.data.array_files import read_arrays
+from robustjax.data import read_arrays
 from robustjax.files import atomic_file
-from robustjax.methods.csi import csi_optimizer
-from robustjax.methods.open_set_round import Observation
-from robustjax.methods.pool_classifier import NetworkPoolClassifier
-from robustjax.methods.pool_embeddings import pool_embeddings
+from robustjax.methods.active_learning import (
+    NetworkPoolClassifier,
+    Observation,
+    csi_optimizer,
+    pool_embeddings,
+)
 from robustjax.output_paths import check_output_folder
-from robustjax.training import StopRequest, as_float, choose_execution
-from robustjax.training.progress import advance, progress_bar
-from robustjax.training.supervised import Preprocess
+from robustjax.training import (
+    Preprocess,
+    StopRequest,
+    advance,
+    as_float,
+    choose_execution,
+    progress_bar,
+)
 
 Kind = tuple[bool, bool]
 """(with loss prediction, with an OOD output that is not trained)"""

@@ -18,10 +18,9 @@ from experiments.open_set.strategies import (
 )
 from experiments.presets.open_set_active_learning import PRESETS, OpenSetConfig
 from robustjax import data
-from robustjax.data.array_files import array_names, read_arrays, without_prefix
+from robustjax.data import array_names, read_arrays, without_prefix
 from robustjax.files import digest_of
-from robustjax.methods.open_set_exchange import OOD_NAME
-from robustjax.methods.open_set_round import UNASKED, QueryStrategy
+from robustjax.methods.active_learning import OOD_NAME, UNASKED, QueryStrategy
 
 
 @dataclasses.dataclass(frozen=True)

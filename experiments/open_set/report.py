@@ -10,7 +10,7 @@ import numpy as np
 
 from experiments.common.repeat_values import Setting, write_repeats
 from experiments.common.tables import deviation, percent, text_table
-from robustjax.training.metrics import Record, write_csv
+from robustjax.training import Record, write_csv
 
 Results = Mapping[tuple[float, str], Mapping[str, np.ndarray]]
 """(noise ratio, strategy) -> measure -> (R, rounds), NaN where not measured."""

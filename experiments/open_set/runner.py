@@ -13,15 +13,13 @@ from experiments.open_set.setup import Study, Task, task_name
 from experiments.open_set.surfaces import write_surface
 from robustjax import scores
 from robustjax.files import write_atomically
-from robustjax.methods.open_set_loop import (
+from robustjax.methods.active_learning import (
     OpenSetRun,
     OpenSetState,
     Proposal,
+    purity_of_rounds,
 )
-from robustjax.methods.open_set_simulation import purity_of_rounds
-from robustjax.training import CheckpointFolder, MetricLog, StopRequest
-from robustjax.training.metrics import Record
-from robustjax.training.progress import advance
+from robustjax.training import CheckpointFolder, MetricLog, Record, StopRequest, advance
 
 
 def run_folder_of(

@@ -12,9 +12,8 @@ from experiments.common.config_flags import errors_name_flags
 from experiments.common.inputs import data_folder, load_splits
 from experiments.presets.open_set_active_learning import OpenSetConfig
 from experiments.presets.open_set_classes import CLASS_SPLITS
-from robustjax import checks, data
-from robustjax.corruption import open_set
-from robustjax.methods.open_set_loop import OpenSetBudget
+from robustjax import checks, corruption, data
+from robustjax.methods.active_learning import OpenSetBudget
 
 VARIANTS = {
     "in_only": "in_only",
@@ -190,7 +189,7 @@ def _in_classes(
                 f"{count} classes of {train.name}, so that some are OOD"
             )
         key = _key(config, repeat, _CLASSES)
-        return open_set.draw_classes(key, count, config.num_in_classes)
+        return corruption.draw_classes(key, count, config.num_in_classes)
     needed, splits = CLASS_SPLITS[config.class_split]
     if count != needed:
         raise ValueError(
@@ -238,7 +237,7 @@ def make_task(study: Study, noise_ratio: float, repeat: int) -> Task:
     with errors_name_flags(num_in="pool_in", initial="initial (or per_round)"):
         if config.ood:
             sizes = [len(images) for images in study.ood_images]
-            pool = open_set.cross_dataset(
+            pool = corruption.cross_dataset(
                 pool_key,
                 train.labels,
                 k,
@@ -247,14 +246,14 @@ def make_task(study: Study, noise_ratio: float, repeat: int) -> Task:
                 num_in=config.pool_in or None,
             )
         else:
-            pool = open_set.split_dataset(
+            pool = corruption.split_dataset(
                 pool_key,
                 train.labels,
                 classes,
                 noise_ratio,
                 num_in=config.pool_in or None,
             )
-        initial = open_set.draw_initial(
+        initial = corruption.draw_initial(
             _key(config, repeat, _INITIAL),
             pool.labels,
             k,
@@ -263,7 +262,7 @@ def make_task(study: Study, noise_ratio: float, repeat: int) -> Task:
         )
     study.budget.check(len(pool.rows), len(initial))
     inputs, ids = _gather(study, pool.rows)
-    test_labels = open_set.open_set_labels(study.test.labels, classes)
+    test_labels = corruption.open_set_labels(study.test.labels, classes)
     test_rows = np.flatnonzero(test_labels < k)
     if config.test_count:
         if config.test_count > len(test_rows):

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from robustjax import checks
-from robustjax.methods.open_set_round import QueryStrategy
-from robustjax.methods.query_strategies import (
+from robustjax.methods.active_learning import (
     STRATEGIES,
+    QueryStrategy,
     make_strategy,
     strategy_options,
 )

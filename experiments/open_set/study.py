@@ -29,10 +29,8 @@ from experiments.open_set.strategies import (
 from experiments.open_set.surfaces import plot_surfaces
 from experiments.presets.open_set_active_learning import PRESETS, OpenSetConfig
 from robustjax import checks
-from robustjax.methods.open_set_loop import OpenSetRun
-from robustjax.methods.open_set_round import QueryStrategy
-from robustjax.training import MetricLog, StopRequest
-from robustjax.training.progress import progress_bar
+from robustjax.methods.active_learning import OpenSetRun, QueryStrategy
+from robustjax.training import MetricLog, StopRequest, progress_bar
 
 
 @dataclasses.dataclass(frozen=True)

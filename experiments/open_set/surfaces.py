@@ -10,10 +10,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from robustjax.files import write_atomically
-from robustjax.methods.mqnet_rounds import iso_score_slope, score_surface
-from robustjax.methods.open_set_loop import Proposal
-from robustjax.methods.open_set_round import QueryStrategy
-from robustjax.methods.query_mqnet import RANKED_BY, MQNetNotes, MQNetQuery
+from robustjax.methods.active_learning import (
+    RANKED_BY,
+    MQNetNotes,
+    MQNetQuery,
+    Proposal,
+    QueryStrategy,
+    iso_score_slope,
+    score_surface,
+)
 
 _GRID = 60
 _POINTS = 1000

@@ -21,15 +21,16 @@ from experiments.pruning_study.setup import Task
 from experiments.robust_training import methods as robust_methods
 from robustjax import data, methods, transforms
 from robustjax.training import (
+    Augment,
+    Preprocess,
     Recipe,
     RecipeProgram,
     TrainState,
     apply_prediction,
     as_float,
     data_mesh,
+    in_blocks,
 )
-from robustjax.training.epoch import in_blocks
-from robustjax.training.supervised import Augment, Preprocess
 from robustjax.transforms import ExampleSpec
 
 _BLOCK = 1000

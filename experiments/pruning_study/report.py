@@ -11,7 +11,7 @@ from experiments.common.repeat_values import Setting, write_repeats
 from experiments.common.tables import deviation, deviation_text, text_table
 from experiments.pruning_study.retrain import Training
 from experiments.pruning_study.subset_methods import FULL
-from robustjax.training.metrics import Record, write_csv
+from robustjax.training import Record, write_csv
 
 # (method, fraction) -> measure -> (R,) values, and (R, B) of bins.
 Cells = Mapping[tuple[str, float], Mapping[str, np.ndarray]]

@@ -22,12 +22,12 @@ from experiments.pruning_study.subsets import SubsetStore
 from robustjax.training import (
     CheckpointFolder,
     MetricLog,
+    Record,
     StopRequest,
     TrainState,
     fit,
+    progress_bar,
 )
-from robustjax.training.metrics import Record
-from robustjax.training.progress import progress_bar
 
 RESULT = "result"
 EPOCH = "epoch"

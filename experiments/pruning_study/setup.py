@@ -16,7 +16,7 @@ from experiments.presets.noisy_labels import NoisyLabelsConfig
 from experiments.pruning_study import subset_methods
 from experiments.robust_training import setup as robust_setup
 from robustjax import checks, data, selection
-from robustjax.selection.greedy import check_features
+from robustjax.selection import check_features
 from robustjax.training import Execution
 
 RELABELERS = ("sop_plus", "divide_mix", "ce")

@@ -9,8 +9,7 @@ from typing import Any
 
 from experiments.presets.data_pruning import DataPruningConfig
 from robustjax import checks, scores
-from robustjax.selection.prune4rel import RANKINGS
-from robustjax.selection.pruning_rules import CONFIDENCES, KEEPS
+from robustjax.selection import CONFIDENCES, KEEPS, RANKINGS
 
 FULL = "full"
 BALANCES = ("even", "authors")

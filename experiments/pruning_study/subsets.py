@@ -18,10 +18,8 @@ from experiments.pruning_study.subset_methods import (
 from experiments.pruning_study.warmup import Evaluation
 from robustjax import selection
 from robustjax.files import write_atomically
-from robustjax.selection.greedy import selection as make_selection
-from robustjax.training import StopRequest
-from robustjax.training.metrics import write_csv
-from robustjax.training.progress import progress_bar
+from robustjax.selection import selection as make_selection
+from robustjax.training import StopRequest, progress_bar, write_csv
 
 
 class Subset(NamedTuple):

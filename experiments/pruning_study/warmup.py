@@ -17,8 +17,13 @@ from experiments.pruning_study.programs import Programs
 from experiments.pruning_study.setup import Task
 from robustjax import losses
 from robustjax.files import write_atomically
-from robustjax.training import CheckpointFolder, MetricLog, StopRequest, fit
-from robustjax.training.progress import progress_bar
+from robustjax.training import (
+    CheckpointFolder,
+    MetricLog,
+    StopRequest,
+    fit,
+    progress_bar,
+)
 from robustjax.transforms import read_learning_record
 
 _BLOCK = 1000

@@ -13,8 +13,7 @@ import flax.linen as nn
 import optax
 
 from robustjax import checks, data, methods, transforms
-from robustjax.training import Recipe
-from robustjax.training.supervised import Augment, Preprocess
+from robustjax.training import Augment, Preprocess, Recipe
 
 
 @dataclasses.dataclass(frozen=True)

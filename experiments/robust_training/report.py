@@ -15,7 +15,7 @@ from experiments.common.tables import (
     percent,
     text_table,
 )
-from robustjax.training.metrics import write_csv
+from robustjax.training import write_csv
 
 Results = Mapping[str, Curves]
 

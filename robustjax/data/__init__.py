@@ -1,7 +1,54 @@
 """Data sets as arrays with a stable index."""
 
-from robustjax.data.array_files import load_npz as load_npz
-from robustjax.data.array_files import save_npz as save_npz
+from robustjax.data._array_files import array_names as array_names
+from robustjax.data._array_files import load_npz as load_npz
+from robustjax.data._array_files import read_arrays as read_arrays
+from robustjax.data._array_files import save_npz as save_npz
+from robustjax.data._array_files import without_prefix as without_prefix
+from robustjax.data._channel_statistics import CIFAR10_MEAN as CIFAR10_MEAN
+from robustjax.data._channel_statistics import CIFAR10_STD as CIFAR10_STD
+from robustjax.data._channel_statistics import CIFAR100_MEAN as CIFAR100_MEAN
+from robustjax.data._channel_statistics import CIFAR100_STD as CIFAR100_STD
+from robustjax.data._channel_statistics import MNIST_MEAN as MNIST_MEAN
+from robustjax.data._channel_statistics import MNIST_STD as MNIST_STD
+from robustjax.data._class_overlap import (
+    check_no_class_overlap as check_no_class_overlap,
+)
+from robustjax.data._composed import ComposedSet as ComposedSet
+from robustjax.data._composed import compose_digits as compose_digits
+from robustjax.data._cub_cars import load_cars as load_cars
+from robustjax.data._cub_cars import load_cub200 as load_cub200
+from robustjax.data._dataset import Dataset as Dataset
+from robustjax.data._dataset import check_clean_labels as check_clean_labels
+from robustjax.data._dataset import join as join
+from robustjax.data._dataset import make_dataset as make_dataset
+from robustjax.data._dataset import rows_of as rows_of
+from robustjax.data._dataset import take as take
+from robustjax.data._digits import load_digits as load_digits
+from robustjax.data._feature_extraction import extract_features as extract_features
+from robustjax.data._image_folder import load_image_folder as load_image_folder
+from robustjax.data._label_files import parse_labels as parse_labels
+from robustjax.data._label_files import read_csv as read_csv
+from robustjax.data._label_files import read_labels as read_labels
+from robustjax.data._load import load as load
+from robustjax.data._located import LocatedDataset as LocatedDataset
+from robustjax.data._located import load_located_npz as load_located_npz
+from robustjax.data._located import make_located as make_located
+from robustjax.data._located import random_crop_with_box as random_crop_with_box
+from robustjax.data._located import resize_located as resize_located
+from robustjax.data._located import save_located_npz as save_located_npz
+from robustjax.data._located import take_located as take_located
+from robustjax.data._match_images import check_ood_images as check_ood_images
+from robustjax.data._match_images import match_images as match_images
+from robustjax.data._mixup import Mixed as Mixed
+from robustjax.data._mixup import mixup as mixup
+from robustjax.data._names import check_text as check_text
+from robustjax.data._normalize import normalize as normalize
+from robustjax.data._ood import held_out_classes as held_out_classes
+from robustjax.data._ood import mix_ood as mix_ood
+from robustjax.data._ood import textured_crops as textured_crops
+from robustjax.data._standardize import standardize as standardize
+from robustjax.data._tfds_source import load_tfds as load_tfds
 from robustjax.data.augmentation import auto_augment as auto_augment
 from robustjax.data.augmentation import color_jitter as color_jitter
 from robustjax.data.augmentation import compose as compose
@@ -14,46 +61,3 @@ from robustjax.data.augmentation import random_resized_crop as random_resized_cr
 from robustjax.data.augmentation import simclr_augmentation as simclr_augmentation
 from robustjax.data.augmentation import standard_augmentation as standard_augmentation
 from robustjax.data.augmentation import strong_augmentation as strong_augmentation
-from robustjax.data.channel_statistics import CIFAR10_MEAN as CIFAR10_MEAN
-from robustjax.data.channel_statistics import CIFAR10_STD as CIFAR10_STD
-from robustjax.data.channel_statistics import CIFAR100_MEAN as CIFAR100_MEAN
-from robustjax.data.channel_statistics import CIFAR100_STD as CIFAR100_STD
-from robustjax.data.channel_statistics import MNIST_MEAN as MNIST_MEAN
-from robustjax.data.channel_statistics import MNIST_STD as MNIST_STD
-from robustjax.data.class_overlap import (
-    check_no_class_overlap as check_no_class_overlap,
-)
-from robustjax.data.composed import ComposedSet as ComposedSet
-from robustjax.data.composed import compose_digits as compose_digits
-from robustjax.data.cub_cars import load_cars as load_cars
-from robustjax.data.cub_cars import load_cub200 as load_cub200
-from robustjax.data.dataset import Dataset as Dataset
-from robustjax.data.dataset import check_clean_labels as check_clean_labels
-from robustjax.data.dataset import join as join
-from robustjax.data.dataset import make_dataset as make_dataset
-from robustjax.data.dataset import rows_of as rows_of
-from robustjax.data.dataset import take as take
-from robustjax.data.digits import load_digits as load_digits
-from robustjax.data.feature_extraction import extract_features as extract_features
-from robustjax.data.image_folder import load_image_folder as load_image_folder
-from robustjax.data.label_files import parse_labels as parse_labels
-from robustjax.data.label_files import read_csv as read_csv
-from robustjax.data.label_files import read_labels as read_labels
-from robustjax.data.load import load as load
-from robustjax.data.located import LocatedDataset as LocatedDataset
-from robustjax.data.located import load_located_npz as load_located_npz
-from robustjax.data.located import make_located as make_located
-from robustjax.data.located import random_crop_with_box as random_crop_with_box
-from robustjax.data.located import resize_located as resize_located
-from robustjax.data.located import save_located_npz as save_located_npz
-from robustjax.data.located import take_located as take_located
-from robustjax.data.match_images import check_ood_images as check_ood_images
-from robustjax.data.match_images import match_images as match_images
-from robustjax.data.mixup import Mixed as Mixed
-from robustjax.data.mixup import mixup as mixup
-from robustjax.data.normalize import normalize as normalize
-from robustjax.data.ood import held_out_classes as held_out_classes
-from robustjax.data.ood import mix_ood as mix_ood
-from robustjax.data.ood import textured_crops as textured_crops
-from robustjax.data.standardize import standardize as standardize
-from robustjax.data.tfds_source import load_tfds as load_tfds

@@ -1,55 +1,59 @@
 """Scores from outputs and labels."""
 
-from robustjax.scores.activations import cross_class_cosine as cross_class_cosine
-from robustjax.scores.activations import mean_activation_norm as mean_activation_norm
-from robustjax.scores.class_medians import class_medians as class_medians
-from robustjax.scores.class_medians import median_distances as median_distances
-from robustjax.scores.confident_learning import calibrate_joint as calibrate_joint
-from robustjax.scores.confident_learning import class_thresholds as class_thresholds
-from robustjax.scores.confident_learning import confident_joint as confident_joint
-from robustjax.scores.confident_learning import estimate_joint as estimate_joint
-from robustjax.scores.forgetting import NEVER_LEARNED as NEVER_LEARNED
-from robustjax.scores.forgetting import Forgetting as Forgetting
-from robustjax.scores.forgetting import forgettability as forgettability
-from robustjax.scores.forgetting import forgetting_events as forgetting_events
-from robustjax.scores.given_labels import check_probabilities as check_probabilities
-from robustjax.scores.gradient_norms import el2n as el2n
-from robustjax.scores.gradient_norms import grand as grand
-from robustjax.scores.gradient_norms import last_layer_grand as last_layer_grand
-from robustjax.scores.label_disagreement import label_loss as label_loss
-from robustjax.scores.label_disagreement import loss_minus_entropy as loss_minus_entropy
-from robustjax.scores.label_disagreement import loss_plus_entropy as loss_plus_entropy
-from robustjax.scores.label_issues import FILTERS as FILTERS
-from robustjax.scores.label_issues import find_label_issues as find_label_issues
-from robustjax.scores.label_quality import QUALITY_METHODS as QUALITY_METHODS
-from robustjax.scores.label_quality import label_quality_scores as label_quality_scores
-from robustjax.scores.localization import BoxAccuracy as BoxAccuracy
-from robustjax.scores.localization import activation_map as activation_map
-from robustjax.scores.localization import boxes_from_maps as boxes_from_maps
-from robustjax.scores.localization import class_activation_map as class_activation_map
-from robustjax.scores.localization import gt_known_localization as gt_known_localization
-from robustjax.scores.localization import max_box_accuracy as max_box_accuracy
-from robustjax.scores.localization import normalize_map as normalize_map
-from robustjax.scores.localization import resize_map as resize_map
-from robustjax.scores.mixture import TwoGaussians as TwoGaussians
-from robustjax.scores.mixture import fit_two_gaussians as fit_two_gaussians
-from robustjax.scores.mixture import min_max_normalize as min_max_normalize
-from robustjax.scores.mixture import posterior_of_lower as posterior_of_lower
-from robustjax.scores.ood_detection import DetectionMetrics as DetectionMetrics
-from robustjax.scores.ood_detection import energy_uncertainty as energy_uncertainty
-from robustjax.scores.ood_detection import (
+from robustjax.scores._activations import cross_class_cosine as cross_class_cosine
+from robustjax.scores._activations import mean_activation_norm as mean_activation_norm
+from robustjax.scores._class_medians import class_medians as class_medians
+from robustjax.scores._class_medians import median_distances as median_distances
+from robustjax.scores._confident_learning import calibrate_joint as calibrate_joint
+from robustjax.scores._confident_learning import class_thresholds as class_thresholds
+from robustjax.scores._confident_learning import confident_joint as confident_joint
+from robustjax.scores._confident_learning import estimate_joint as estimate_joint
+from robustjax.scores._forgetting import NEVER_LEARNED as NEVER_LEARNED
+from robustjax.scores._forgetting import Forgetting as Forgetting
+from robustjax.scores._forgetting import forgettability as forgettability
+from robustjax.scores._forgetting import forgetting_events as forgetting_events
+from robustjax.scores._given_labels import check_probabilities as check_probabilities
+from robustjax.scores._gradient_norms import el2n as el2n
+from robustjax.scores._gradient_norms import grand as grand
+from robustjax.scores._gradient_norms import last_layer_grand as last_layer_grand
+from robustjax.scores._label_disagreement import label_loss as label_loss
+from robustjax.scores._label_disagreement import (
+    loss_minus_entropy as loss_minus_entropy,
+)
+from robustjax.scores._label_disagreement import loss_plus_entropy as loss_plus_entropy
+from robustjax.scores._label_issues import FILTERS as FILTERS
+from robustjax.scores._label_issues import find_label_issues as find_label_issues
+from robustjax.scores._label_quality import QUALITY_METHODS as QUALITY_METHODS
+from robustjax.scores._label_quality import label_quality_scores as label_quality_scores
+from robustjax.scores._localization import BoxAccuracy as BoxAccuracy
+from robustjax.scores._localization import activation_map as activation_map
+from robustjax.scores._localization import boxes_from_maps as boxes_from_maps
+from robustjax.scores._localization import class_activation_map as class_activation_map
+from robustjax.scores._localization import (
+    gt_known_localization as gt_known_localization,
+)
+from robustjax.scores._localization import max_box_accuracy as max_box_accuracy
+from robustjax.scores._localization import normalize_map as normalize_map
+from robustjax.scores._localization import resize_map as resize_map
+from robustjax.scores._mixture import TwoGaussians as TwoGaussians
+from robustjax.scores._mixture import fit_two_gaussians as fit_two_gaussians
+from robustjax.scores._mixture import min_max_normalize as min_max_normalize
+from robustjax.scores._mixture import posterior_of_lower as posterior_of_lower
+from robustjax.scores._ood_detection import DetectionMetrics as DetectionMetrics
+from robustjax.scores._ood_detection import energy_uncertainty as energy_uncertainty
+from robustjax.scores._ood_detection import (
     max_softmax_uncertainty as max_softmax_uncertainty,
 )
-from robustjax.scores.ood_detection import (
+from robustjax.scores._ood_detection import (
     ood_detection_metrics as ood_detection_metrics,
 )
-from robustjax.scores.purity import energy_purity as energy_purity
-from robustjax.scores.purity import max_softmax_purity as max_softmax_purity
-from robustjax.scores.purity import nearest_in_cosine as nearest_in_cosine
-from robustjax.scores.purity import nearest_ood_distance as nearest_ood_distance
-from robustjax.scores.purity import react_purity as react_purity
-from robustjax.scores.purity import react_threshold as react_threshold
-from robustjax.scores.uncertainty import entropy as entropy
-from robustjax.scores.uncertainty import least_confidence as least_confidence
-from robustjax.scores.uncertainty import low_max_logit as low_max_logit
-from robustjax.scores.uncertainty import margin_uncertainty as margin_uncertainty
+from robustjax.scores._purity import energy_purity as energy_purity
+from robustjax.scores._purity import max_softmax_purity as max_softmax_purity
+from robustjax.scores._purity import nearest_in_cosine as nearest_in_cosine
+from robustjax.scores._purity import nearest_ood_distance as nearest_ood_distance
+from robustjax.scores._purity import react_purity as react_purity
+from robustjax.scores._purity import react_threshold as react_threshold
+from robustjax.scores._uncertainty import entropy as entropy
+from robustjax.scores._uncertainty import least_confidence as least_confidence
+from robustjax.scores._uncertainty import low_max_logit as low_max_logit
+from robustjax.scores._uncertainty import margin_uncertainty as margin_uncertainty

@@ -122,7 +122,7 @@ def _call_ccal(semantic, distinctive):
 
 def selection_distinctive(scores, nearest):
     """The scores of `selection.ccal`, in whatever form they come."""
-    from robustjax.selection.ccal import Distinctive
+    from robustjax.selection._ccal import Distinctive
 
     return Distinctive(scores, nearest)
 

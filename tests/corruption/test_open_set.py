@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from robustjax.corruption import open_set
+from robustjax.corruption import _open_set as open_set
 
 KEY = jax.random.key(0)
 LABELS = np.arange(1000) % 10

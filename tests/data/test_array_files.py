@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from robustjax import data
-from robustjax.data.array_files import read_arrays
-from robustjax.data.names import check_class_names
+from robustjax.data import read_arrays
+from robustjax.data._names import check_class_names
 
 X = np.arange(12, dtype=np.float32).reshape(6, 2)
 Y = np.arange(6) % 3

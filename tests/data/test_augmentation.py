@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from robustjax.data import augmentation
-from robustjax.data.augmentation import color
+from robustjax.data.augmentation import _color as color
 
 KEY = jax.random.key(0)
 

@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance, ImageOps
 
-from robustjax.data.augmentation import enhance, pointwise
-from robustjax.data.augmentation.apply import apply_operations
-from robustjax.data.augmentation.operations import Operation
+from robustjax.data.augmentation import _enhance as enhance
+from robustjax.data.augmentation import _pointwise as pointwise
+from robustjax.data.augmentation._apply import apply_operations
+from robustjax.data.augmentation._operations import Operation
 
 FILL = np.array([10, 128, 255], np.uint8)
 REPEATS = 24

@@ -8,8 +8,8 @@ import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
 from robustjax.data import augmentation
-from robustjax.data.augmentation import policies
-from robustjax.data.augmentation.operations import Operation as Op
+from robustjax.data.augmentation import _policies as policies
+from robustjax.data.augmentation._operations import Operation as Op
 from tests.data.test_augmentation_operations import pillow
 
 KEY = jax.random.key(0)

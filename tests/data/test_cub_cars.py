@@ -185,7 +185,7 @@ def test_not_prepared(tmp_path):
 @pytest.mark.data
 def test_images_stay_encoded_while_names_are_read(data_dir):
     """The loaders' way of reading, on a tfds set that is there."""
-    from robustjax.data import cub_cars
+    from robustjax.data import _cub_cars as cub_cars
 
     builder = tfds.builder("cifar10", data_dir=str(data_dir / "tfds"))
     encoded = cub_cars._read(builder, "test[:3]", decode_images=False)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from robustjax.data.image_decoding import is_image, read_rgb, read_size
+from robustjax.data._image_decoding import is_image, read_rgb, read_size
 
 LEVELS = np.arange(256).reshape(16, 16)
 # Every 257th of 16 bits, off the exact multiples by what must round away.

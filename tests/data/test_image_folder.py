@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from robustjax import data
-from robustjax.data import image_folder
+from robustjax.data import _image_folder as image_folder
 
 
 def save(path, level=0, size=(4, 3), **options):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from robustjax import data
-from robustjax.data.resize import resize_images
+from robustjax.data._resize import resize_images
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from experiments.pruning_study import programs
 from experiments.pruning_study.study import run_study
 from robustjax import data
 from robustjax.training import InterruptedRunError, StopRequest, as_float
-from robustjax.training.metrics import read_jsonl
+from robustjax.training._metrics import read_jsonl
 
 ROOT = pathlib.Path(__file__).parents[2]
 SMALL = {

@@ -16,7 +16,7 @@ from experiments.label_correction import report as correction_report
 from experiments.open_set import report as open_set_report
 from experiments.pruning_study import report as pruning_report
 from experiments.robust_training import report as robust_report
-from robustjax.methods.correction_loop import Budget
+from robustjax.methods.label_correction import Budget
 
 # The sample deviation of 0.5 and 0.7 is 0.2 / sqrt(2), the population's 0.1.
 TWO, SAMPLE = np.array([0.5, 0.7]), 0.2 / np.sqrt(2)

@@ -34,7 +34,7 @@ from robustjax.training import (
     StopRequest,
     init_variables,
 )
-from robustjax.training.metrics import read_jsonl
+from robustjax.training._metrics import read_jsonl
 
 FLAGS = {
     "network": "mlp",

@@ -28,9 +28,9 @@ from experiments.presets.feature_debiasing import (
     FeatureDebiasingConfig,
 )
 from robustjax import data, losses, scores
-from robustjax.methods.feature_debiasing import OOD, TARGET, UNUSED
+from robustjax.methods.features import OOD, TARGET, UNUSED
 from robustjax.training import InterruptedRunError, StopRequest, init_variables
-from robustjax.training.metrics import read_jsonl
+from robustjax.training._metrics import read_jsonl
 
 ROOT = pathlib.Path(__file__).parents[2]
 RUN = {

@@ -14,7 +14,7 @@ import pytest
 
 from experiments.open_set import own_pool
 from experiments.presets.open_set_active_learning import OpenSetConfig
-from robustjax.methods.query_strategies import make_strategy
+from robustjax.methods.active_learning import make_strategy
 
 ROOT = pathlib.Path(__file__).parents[2]
 NAMES = ("owl", "crow", "ood")

@@ -21,7 +21,7 @@ from experiments.robust_training.methods import METHODS
 from experiments.robust_training.study import run_study
 from robustjax import data
 from robustjax.training import StopRequest
-from robustjax.training.metrics import read_jsonl
+from robustjax.training._metrics import read_jsonl
 
 ROOT = pathlib.Path(__file__).parents[2]
 SMALL = {

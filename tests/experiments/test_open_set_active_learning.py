@@ -23,14 +23,17 @@ from experiments.open_set.study import run_study
 from experiments.presets.open_set_active_learning import PRESETS, OpenSetConfig
 from experiments.presets.open_set_classes import CLASS_SPLITS
 from robustjax import data
-from robustjax.methods.mqnet_meta import mqnet_scores
-from robustjax.methods.open_set_loop import Proposal
-from robustjax.methods.open_set_round import Query
-from robustjax.methods.query_ccal import CcalNotes
-from robustjax.methods.query_mqnet import MQNetNotes, MQNetQuery
-from robustjax.methods.query_strategies import STRATEGIES
+from robustjax.methods.active_learning import (
+    STRATEGIES,
+    MQNetNotes,
+    MQNetQuery,
+    Proposal,
+    mqnet_scores,
+)
+from robustjax.methods.active_learning._open_set_round import Query
+from robustjax.methods.active_learning._query_ccal import CcalNotes
 from robustjax.training import InterruptedRunError, StopRequest
-from robustjax.training.metrics import read_jsonl
+from robustjax.training._metrics import read_jsonl
 
 ROOT = pathlib.Path(__file__).parents[2]
 RUN = {

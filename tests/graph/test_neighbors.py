@@ -8,7 +8,7 @@ from sklearn import metrics
 from sklearn.neighbors import NearestNeighbors
 
 from robustjax import graph
-from robustjax.graph import neighbors
+from robustjax.graph import _neighbors as neighbors
 
 
 def sklearn_neighbors(points, k, metric):

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from robustjax.losses import ranking
+from robustjax.losses import _ranking as ranking
 
 
 def reference(scores, targets, margin, ties, pairs):

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from robustjax.methods.feature_debiasing import OOD, TARGET, UNUSED
-from robustjax.models.normalization import BatchNorm
+from robustjax.methods.features import OOD, TARGET, UNUSED
+from robustjax.models import BatchNorm
 from tests.training import toy
 
 

@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from robustjax.methods.open_set_round import Observation, Query
+from robustjax.methods.active_learning import Observation
+from robustjax.methods.active_learning._open_set_round import Query
 
 
 @dataclasses.dataclass(frozen=True)

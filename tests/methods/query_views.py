@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from robustjax.methods.open_set_round import UNASKED, Observation, RoundView
+from robustjax.methods.active_learning import UNASKED, Observation
+from robustjax.methods.active_learning._open_set_round import RoundView
 
 K, WIDTH = 3, 5
 

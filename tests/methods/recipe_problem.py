@@ -13,8 +13,7 @@ import optax
 
 import robustjax as rj
 from robustjax import corruption, data, training
-from robustjax.models import MLP
-from robustjax.models.normalization import BatchNorm
+from robustjax.models import MLP, BatchNorm
 from tests.training import toy
 
 DIGITS_MODEL = MLP(10, (128,))

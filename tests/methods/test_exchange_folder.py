@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from robustjax.methods.exchange_folder import (
+from robustjax.methods._exchange_folder import (
     answers_of,
     check_folder,
     claim_folder,

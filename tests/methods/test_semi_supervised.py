@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from robustjax.methods.semi_supervised import (
+from robustjax.methods._semi_supervised import (
     LABELLED,
     UNLABELLED,
     Rows,

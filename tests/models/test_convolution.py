@@ -6,8 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from robustjax.models import Conv, conv2d, max_pool2, patches
-from robustjax.models.window import make_window
+from robustjax.models import Conv, conv2d, max_pool2
+from robustjax.models import _patches as patches
+from robustjax.models._window import make_window
 
 # kernel, strides, padding, batch, input channels: every value of each occurs.
 CASES = [

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from robustjax.models import MLP, HeteroscedasticClassifier, HeteroscedasticHead
-from robustjax.models.heteroscedastic import (
+from robustjax.models._heteroscedastic import (
     LogitDistribution,
     Noise,
     draw_noise,

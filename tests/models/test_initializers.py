@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from robustjax.models import initializers
+from robustjax.models import _initializers as initializers
 
 SHAPE = (3, 3, 40, 90)
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from robustjax import models
-from robustjax.models.loss_predicting import LossPredictingClassifier
+from robustjax.models import LossPredictingClassifier
 from tests.models.variables import random_variables
 
 IMAGES = (2, 8, 8, 1)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from robustjax.models import mqnet
+from robustjax.models import _mqnet as mqnet
 
 NETWORKS, PAIRS = 200, 100
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from robustjax.models import ResNet
-from robustjax.models.resnet import ResidualBlock
+from robustjax.models._resnet import ResidualBlock
 from tests.models.variables import random_variables
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from robustjax.models import ResNet, convert_resnet, infer_depth, load_resnet_weights
-from robustjax.models.state_dict_files import read_state_dict
+from robustjax.models._state_dict_files import read_state_dict
 from tests.models import published
 
 # PyTorch warns about itself on import and on loading.

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from robustjax.models import SmallCNN
-from robustjax.scores import localization
-from robustjax.scores.localization import (
+from robustjax.scores import _localization as localization
+from robustjax.scores import (
     activation_map,
     boxes_from_maps,
     class_activation_map,

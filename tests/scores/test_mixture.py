@@ -6,11 +6,7 @@ import numpy as np
 import pytest
 from sklearn.mixture import GaussianMixture
 
-from robustjax.scores.mixture import (
-    fit_two_gaussians,
-    min_max_normalize,
-    posterior_of_lower,
-)
+from robustjax.scores import fit_two_gaussians, min_max_normalize, posterior_of_lower
 
 
 def losses(rng, count=600, wrong=0.4, clean_scale=0.3):

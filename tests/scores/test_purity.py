@@ -7,7 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from robustjax.scores import ood_detection, purity, uncertainty
+from robustjax.scores import _ood_detection as ood_detection
+from robustjax.scores import _purity as purity
+from robustjax.scores import _uncertainty as uncertainty
 
 
 def logsumexp(x):

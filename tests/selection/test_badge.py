@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 # The package exports the function of the same name.
-badge_lib = importlib.import_module("robustjax.selection.badge")
+badge_lib = importlib.import_module("robustjax.selection._badge")
 
 
 def embeddings(logits, features):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 # The package exports the function of the same name.
-ccal_lib = importlib.import_module("robustjax.selection.ccal")
+ccal_lib = importlib.import_module("robustjax.selection._ccal")
 
 
 CLASSES = 3

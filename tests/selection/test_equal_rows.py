@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from robustjax import selection
-from robustjax.selection.cosine_kernel import cosines, inverse_norms
-from robustjax.selection.equal_rows import first_equal_rows
+from robustjax.selection._cosine_kernel import cosines, inverse_norms
+from robustjax.selection._equal_rows import first_equal_rows
 
 COPIED, COPIES, D = 15, 2, 6
 
@@ -153,7 +153,7 @@ def test_first_equal_rows(rng):
 
 
 def test_equal_hashes_are_compared_in_full(monkeypatch):
-    from robustjax.selection import equal_rows
+    from robustjax.selection import _equal_rows as equal_rows
 
     monkeypatch.setattr(
         equal_rows, "_hashes", lambda rows, _: np.zeros(len(rows), np.uint64)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from robustjax.selection.percentile import masked_percentile
+from robustjax.selection._percentile import masked_percentile
 
 find = jax.jit(masked_percentile)
 

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from robustjax.selection import prototypes
-from robustjax.selection.kmeans import kmeans_plus_plus
+from robustjax.selection import _prototypes as prototypes
+from robustjax.selection._kmeans import kmeans_plus_plus
 
 M, D, P = 14, 4, 3
 

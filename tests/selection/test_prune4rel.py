@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from robustjax import selection
-from robustjax.selection.class_turns import authors_turns, even_turns
+from robustjax.selection import even_turns
+from robustjax.selection._class_turns import authors_turns
 
 N, D, CLASSES, BUDGET = 150, 4, 5, 60
 

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from robustjax import selection
-from robustjax.selection.coverage_centric import stratum_budgets
-from robustjax.selection.ranking import middle_scores
+from robustjax.selection._coverage_centric import stratum_budgets
+from robustjax.selection._ranking import middle_scores
 
 N, C, D = 60, 3, 4
 KEY = jax.random.key(0)

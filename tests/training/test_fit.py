@@ -14,8 +14,9 @@ import pytest
 
 import robustjax as rj
 from robustjax import training
-from robustjax.training.health import check_losses
-from robustjax.training.metrics import read_jsonl, write_csv
+from robustjax.training import write_csv
+from robustjax.training._health import check_losses
+from robustjax.training._metrics import read_jsonl
 from tests.training import toy
 
 

@@ -10,7 +10,7 @@ import pytest
 
 import robustjax as rj
 from robustjax import training
-from robustjax.training import epoch as epoch_lib
+from robustjax.training import _epoch as epoch_lib
 from tests.training import toy
 
 WEIGHTED = {

@@ -7,7 +7,7 @@ import optax
 import pytest
 
 import robustjax as rj
-from robustjax.transforms.alpha import loss_scale
+from robustjax.transforms._alpha import loss_scale
 
 N = 13
 SPEC = rj.ExampleSpec(num_examples=N, num_classes=3, pad_to=4)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import robustjax as rj
-from robustjax.scores.mixture import fit_two_gaussians, posterior_of_lower
+from robustjax.scores import fit_two_gaussians, posterior_of_lower
 
 N = 50
 SPEC = rj.ExampleSpec(num_examples=N, num_classes=3, pad_to=8)

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 import robustjax as rj
-from robustjax.transforms.elr import (
+from robustjax.transforms._elr import (
     clipped_probabilities,
     elr_penalty,
     update_targets,
 )
-from robustjax.transforms.rows import gather_rows, scatter_rows
+from robustjax.transforms._rows import gather_rows, scatter_rows
 
 N, C = 7, 4
 SPEC = rj.ExampleSpec(num_examples=N, num_classes=C, pad_to=4)

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 import robustjax as rj
-from robustjax.transforms import active_passive_heads as active
-from robustjax.transforms import heads
+from robustjax.transforms import _active_passive_heads as active
+from robustjax.transforms import _heads as heads
 
 SPEC = rj.ExampleSpec(num_examples=4, num_classes=3)
 LABELS = jnp.array([0, 1, 2, 0])

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 import robustjax as rj
-from robustjax.transforms.heads import bootstrap
-from robustjax.transforms.label_rewriting import given_labels, label_smoothing
+from robustjax.transforms import bootstrap, given_labels, label_smoothing
 
 SPEC = rj.ExampleSpec(num_examples=5, num_classes=3, pad_to=4)
 # The last place is padding, with garbage for a label.

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from robustjax import transforms
-from robustjax.transforms.loss_prediction import loss_prediction
+from robustjax.transforms import loss_prediction
 
 SPEC = transforms.ExampleSpec(8, 3)
 

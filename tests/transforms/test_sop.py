@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import robustjax as rj
-from robustjax.transforms.rows import gather_rows
+from robustjax.transforms._rows import gather_rows
 
 N, C, B = 9, 4, 6
 SPEC = rj.ExampleSpec(num_examples=N, num_classes=C, pad_to=4)

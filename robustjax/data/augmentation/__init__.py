@@ -5,19 +5,23 @@ and return float32 in [0, 1] of static shape; every example draws its own change
 are pure and run under `jit`, `scan` and `vmap`.
 """
 
-from robustjax.data.augmentation.color import color_jitter as color_jitter
-from robustjax.data.augmentation.color import random_grayscale as random_grayscale
-from robustjax.data.augmentation.crop import cutout as cutout
-from robustjax.data.augmentation.crop import random_crop as random_crop
-from robustjax.data.augmentation.crop import random_flip as random_flip
-from robustjax.data.augmentation.crop import random_resized_crop as random_resized_crop
-from robustjax.data.augmentation.images import Augmentation as Augmentation
-from robustjax.data.augmentation.images import to_float as to_float
-from robustjax.data.augmentation.policies import auto_augment as auto_augment
-from robustjax.data.augmentation.policies import rand_augment as rand_augment
-from robustjax.data.augmentation.views import compose as compose
-from robustjax.data.augmentation.views import simclr_augmentation as simclr_augmentation
-from robustjax.data.augmentation.views import (
+from robustjax.data.augmentation._color import color_jitter as color_jitter
+from robustjax.data.augmentation._color import random_grayscale as random_grayscale
+from robustjax.data.augmentation._crop import cutout as cutout
+from robustjax.data.augmentation._crop import random_crop as random_crop
+from robustjax.data.augmentation._crop import random_flip as random_flip
+from robustjax.data.augmentation._crop import random_resized_crop as random_resized_crop
+from robustjax.data.augmentation._images import Augmentation as Augmentation
+from robustjax.data.augmentation._images import to_float as to_float
+from robustjax.data.augmentation._policies import auto_augment as auto_augment
+from robustjax.data.augmentation._policies import rand_augment as rand_augment
+from robustjax.data.augmentation._views import compose as compose
+from robustjax.data.augmentation._views import (
+    simclr_augmentation as simclr_augmentation,
+)
+from robustjax.data.augmentation._views import (
     standard_augmentation as standard_augmentation,
 )
-from robustjax.data.augmentation.views import strong_augmentation as strong_augmentation
+from robustjax.data.augmentation._views import (
+    strong_augmentation as strong_augmentation,
+)

@@ -1,0 +1,180 @@
+"""Baselines of active label correction: plain training, top-Q by a score."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from robustjax import scores, selection, transforms
+from robustjax.methods.label_correction._correction_loop import (
+    CorrectionState,
+    RoundModel,
+)
+from robustjax.methods.label_correction._round_training import RoundTrainer
+
+Score = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
+"""`(logits (N, C), labels (N,), key) -> (N,)`, high for what to ask first."""
+
+
+@functools.partial(jax.jit, static_argnames=("score", "count"))
+def pick_by_score(
+    logits: jax.Array,
+    labels: jax.Array,
+    queried: jax.Array,
+    keys: jax.Array,
+    *,
+    score: Score,
+    count: int,
+    last: jax.Array | None = None,
+) -> jax.Array:
+    """The un-queried examples of highest score in every repeat.
+
+    Args:
+      logits: (R, N, C).
+      labels: (R, N) current labels.
+      queried: (R, N) bool, never to be picked.
+      keys: (R,) PRNG keys.
+      score: what to ask first.
+      count: Q, at most the number of un-queried examples.
+      last: (R, N) bool, to be picked only when no others are left.
+
+    Returns:
+      (R, Q) int32, highest score first.
+    """
+
+    def one(
+        logits: jax.Array,
+        labels: jax.Array,
+        queried: jax.Array,
+        key: jax.Array,
+        last: jax.Array | None,
+    ) -> jax.Array:
+        values = score(logits, labels, key)
+        if last is not None:
+            span = jnp.max(values) - jnp.min(values) + 1
+            values = jnp.where(last, values - span, values)
+        return selection.top_available(values, ~queried, count)[0]
+
+    return jax.vmap(one)(logits, labels, queried, keys, last)
+
+
+def train_uniformly(
+    trainer: RoundTrainer, state: CorrectionState, keys: jax.Array
+) -> RoundModel:
+    """Plain cross-entropy training on the current labels, from scratch."""
+    fitted = trainer.fit(
+        "uniform", lambda: transforms.chain(transforms.ce()), state.labels, keys
+    )
+    return RoundModel(fitted, fitted.logits(trainer.inputs))
+
+
+@dataclasses.dataclass(frozen=True)
+class ScoreArm:
+    """Trains plainly and asks about the examples of highest score.
+
+    Attributes:
+      name: for reports.
+      score: what to ask first.
+    """
+
+    name: str
+    score: Score
+
+    def __repr__(self) -> str:
+        # A function's own repr holds its address, which every process changes.
+        function = getattr(self.score, "__qualname__", None) or repr(self.score)
+        module = getattr(self.score, "__module__", "")
+        return f"ScoreArm(name={self.name!r}, score={module}.{function})"
+
+    def init_memory(
+        self, trainer: RoundTrainer, labels: jax.Array, keys: jax.Array
+    ) -> Any:
+        """Nothing is remembered."""
+        del trainer, labels, keys
+        return ()
+
+    def train(
+        self, trainer: RoundTrainer, state: CorrectionState, keys: jax.Array
+    ) -> tuple[RoundModel, Any]:
+        """Plain training."""
+        return train_uniformly(trainer, state, keys), ()
+
+    def select(
+        self,
+        trainer: RoundTrainer,
+        model: RoundModel,
+        state: CorrectionState,
+        keys: jax.Array,
+        count: int,
+    ) -> tuple[jax.Array, Any]:
+        """Top-Q by the score."""
+        del trainer
+        picks = pick_by_score(
+            model.logits,
+            state.labels,
+            state.queried,
+            keys,
+            score=self.score,
+            count=count,
+        )
+        return picks, state.memory
+
+
+def _random(logits: jax.Array, labels: jax.Array, key: jax.Array) -> jax.Array:
+    del labels
+    return jax.random.uniform(key, logits.shape[:1])
+
+
+def entropy_score(logits: jax.Array, labels: jax.Array, key: jax.Array) -> jax.Array:
+    """The prediction's entropy."""
+    del labels, key
+    return scores.entropy(logits)
+
+
+def _label_loss(logits: jax.Array, labels: jax.Array, key: jax.Array) -> jax.Array:
+    del key
+    return scores.label_loss(logits, labels)
+
+
+def _loss_plus_entropy(
+    logits: jax.Array, labels: jax.Array, key: jax.Array
+) -> jax.Array:
+    del key
+    return scores.loss_plus_entropy(logits, labels)
+
+
+def _loss_minus_entropy(
+    logits: jax.Array, labels: jax.Array, key: jax.Array
+) -> jax.Array:
+    del key
+    return scores.loss_minus_entropy(logits, labels)
+
+
+def random_arm() -> ScoreArm:
+    """Asks at random."""
+    return ScoreArm("random", _random)
+
+
+def entropy_arm() -> ScoreArm:
+    """Asks where the prediction is most uncertain (Rebbapragada et al., 2012)."""
+    return ScoreArm("entropy", entropy_score)
+
+
+def corr_active_arm() -> ScoreArm:
+    """Asks where the label's loss is highest (Nallapati et al., 2009)."""
+    return ScoreArm("corr_active", _label_loss)
+
+
+def loss_entropy_arm() -> ScoreArm:
+    """Asks by loss plus entropy, the "LossEnt" of Kim (ECCV 2022)."""
+    return ScoreArm("loss_ent", _loss_plus_entropy)
+
+
+def label_cleaning_arm() -> ScoreArm:
+    """Asks by loss *minus* entropy (Bernhardt et al., 2022)."""
+    return ScoreArm("label_cleaning", _loss_minus_entropy)

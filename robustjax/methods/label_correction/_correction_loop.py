@@ -1,0 +1,329 @@
+"""Active label correction as a loop: train, ask, correct, again.
+
+The repaired Algorithm 1 of Kim (ECCV 2022): the printed one starts from an empty
+data set, picks a whole batch before its first training, and resets the weights in
+every turn. What distinguishes the methods is an `Arm`: how it trains and what it
+asks.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from robustjax import checks
+from robustjax.methods.label_correction._round_training import (
+    Fitted,
+    RoundTrainer,
+)
+
+
+class RoundModel(NamedTuple):
+    """What a round's training leaves for the selection.
+
+    Attributes:
+      fitted: the classifiers.
+      logits: (R, N, C) on all training examples.
+      weights: (R, N) contribution weights with mean 1, or None if uniform.
+    """
+
+    fitted: Fitted
+    logits: jax.Array
+    weights: jax.Array | None = None
+
+
+class Arm(Protocol):
+    """A method of label correction."""
+
+    @property
+    def name(self) -> str:
+        """For reports."""
+
+    def init_memory(
+        self, trainer: RoundTrainer, labels: jax.Array, keys: jax.Array
+    ) -> Any:
+        """What the arm carries from round to round: a pytree of arrays."""
+
+    def train(
+        self,
+        trainer: RoundTrainer,
+        state: CorrectionState,
+        keys: jax.Array,
+    ) -> tuple[RoundModel, Any]:
+        """Trains on the current labels; returns the model and the new memory."""
+
+    def select(
+        self,
+        trainer: RoundTrainer,
+        model: RoundModel,
+        state: CorrectionState,
+        keys: jax.Array,
+        count: int,
+    ) -> tuple[jax.Array, Any]:
+        """Picks (R, count) un-queried examples; returns them and the new memory."""
+
+
+class CorrectionState(NamedTuple):
+    """Everything a run of label correction carries between rounds.
+
+    Attributes:
+      labels: (R, N) int32 current labels.
+      queried: (R, N) bool, whether the oracle has answered for the example.
+      picks: (R, G) int32 example indices in the order they were asked, all rounds;
+        entries of rounds to come are meaningless.
+      accuracy: (R, rounds + 1) test accuracy before round r's queries; NaN if there
+        is no test set, or for rounds to come.
+      memory: of the arm.
+    """
+
+    labels: jax.Array
+    queried: jax.Array
+    picks: jax.Array
+    accuracy: jax.Array
+    memory: Any
+
+
+Oracle = Callable[[np.ndarray], np.ndarray]
+"""`(R, Q) example indices -> (R, Q) true labels`."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Budget:
+    """How many labels are asked for, and how many at a time.
+
+    Attributes:
+      total: G, labels in all.
+      batch: Q, labels per round; the last round may be smaller.
+    """
+
+    total: int
+    batch: int
+
+    def check(self, num_examples: int) -> None:
+        """Raises `ValueError` unless the budget fits a pool of this size."""
+        checks.at_least("batch", self.batch, 1)
+        checks.at_least("budget", self.total, 1)
+        if self.batch > self.total:
+            raise ValueError(
+                f"batch: got {self.batch}, expected at most the budget, {self.total}"
+            )
+        if self.total > num_examples:
+            raise ValueError(
+                f"budget: got {self.total}, expected at most the pool of "
+                f"{num_examples} examples"
+            )
+
+    @property
+    def rounds(self) -> int:
+        """Rounds of queries."""
+        return -(-self.total // self.batch)
+
+    def count(self, round_number: int) -> int:
+        """Queries in a round, counted from 0."""
+        return min(self.batch, self.total - round_number * self.batch)
+
+    def asked(self, round_number: int) -> int:
+        """Queries before a round."""
+        return min(round_number * self.batch, self.total)
+
+
+class CorrectionRun:
+    """One arm at work on all repeats.
+
+    `state` after `start` goes through `propose` (train, record, pick) and `receive`
+    (correct) once per round, and `finish` trains a last time. Everything is a
+    function of (labels, keys, round), so that a run killed anywhere and continued
+    from its last received round gives the same numbers.
+
+    Attributes:
+      arm: the method.
+      trainer: the classifiers.
+      budget: the queries.
+    """
+
+    def __init__(
+        self,
+        arm: Arm,
+        trainer: RoundTrainer,
+        budget: Budget,
+        keys: jax.Array,
+        *,
+        test_inputs: np.ndarray | jax.Array | None = None,
+        test_labels: np.ndarray | None = None,
+    ):
+        """Checks the budget against the pool.
+
+        Args:
+          arm: the method.
+          trainer: holds the N inputs.
+          budget: the queries.
+          keys: (R,) PRNG keys, one per repeat.
+          test_inputs: (M, ...), to measure accuracy on.
+          test_labels: (M,) integers.
+
+        Raises:
+          ValueError: a budget that does not fit.
+        """
+        budget.check(trainer.spec.num_examples)
+        self.arm = arm
+        self.trainer = trainer
+        self.budget = budget
+        self._keys = keys
+        self._test = None
+        if test_inputs is not None:
+            labels = checks.labels("test_labels", test_labels, trainer.spec.num_classes)
+            checks.same_length(test_inputs=test_inputs, test_labels=labels)
+            self._test = (jnp.asarray(test_inputs), jnp.asarray(labels))
+
+    def start(self, labels: np.ndarray | jax.Array) -> CorrectionState:
+        """The state before the first round.
+
+        Args:
+          labels: (R, N) given labels.
+
+        Raises:
+          ValueError: a shape that does not match, labels out of range.
+        """
+        repeats, examples = len(self._keys), self.trainer.spec.num_examples
+        if labels.shape != (repeats, examples):
+            raise ValueError(
+                f"labels: got shape {labels.shape}, expected (repeats, examples) = "
+                f"({repeats}, {examples})"
+            )
+        for row in np.asarray(labels):
+            checks.labels("labels", row, self.trainer.spec.num_classes)
+        labels = jnp.asarray(labels, jnp.int32)
+        return CorrectionState(
+            labels=labels,
+            queried=jnp.zeros(labels.shape, bool),
+            picks=jnp.zeros((repeats, self.budget.total), jnp.int32),
+            accuracy=jnp.full((repeats, self.budget.rounds + 1), jnp.nan),
+            memory=self.arm.init_memory(self.trainer, labels, self._keys),
+        )
+
+    def propose(
+        self, state: CorrectionState, round_number: int
+    ) -> tuple[CorrectionState, np.ndarray, RoundModel]:
+        """Trains, records the accuracy, and picks what to ask.
+
+        Args:
+          state: before the round.
+          round_number: from 0.
+
+        Returns:
+          The state with the picks noted, the picks, (R, Q), and the trained model.
+        """
+        model, state = self._train(state, round_number)
+        count, first = self.budget.count(round_number), self.budget.asked(round_number)
+        keys = self._round_keys(round_number, 1)
+        picks, memory = self.arm.select(self.trainer, model, state, keys, count)
+        _check_picks(self.arm.name, np.asarray(picks), np.asarray(state.queried))
+        noted = state.picks.at[:, first : first + count].set(picks)
+        state = state._replace(picks=noted, memory=memory)
+        return state, np.asarray(picks), model
+
+    def receive(
+        self,
+        state: CorrectionState,
+        round_number: int,
+        answers: np.ndarray,
+        answered: np.ndarray | None = None,
+    ) -> CorrectionState:
+        """Writes the oracle's answers to a round's picks into the labels.
+
+        Args:
+          state: after `propose`.
+          round_number: of that proposal.
+          answers: (R, Q) true labels, in the order of the picks.
+          answered: (R, Q) bool, False where the oracle gave no answer: those examples
+            keep their labels and can be asked about again; by default all True.
+
+        Raises:
+          ValueError: a shape that does not match, an unknown class.
+        """
+        count, first = self.budget.count(round_number), self.budget.asked(round_number)
+        picks = state.picks[:, first : first + count]
+        if np.shape(answers) != picks.shape:
+            raise ValueError(
+                f"answers: got shape {np.shape(answers)}, expected {picks.shape}"
+            )
+        if answered is None:
+            answered = np.ones(picks.shape, bool)
+        given = np.asarray(answers)[np.asarray(answered)]
+        if given.size:
+            checks.labels("answers", given, self.trainer.spec.num_classes)
+        rows = jnp.arange(picks.shape[0])[:, None]
+        # Beyond the last example, where writes are dropped.
+        place = jnp.where(jnp.asarray(answered), picks, state.labels.shape[1])
+        new = jnp.asarray(np.where(answered, answers, 0), jnp.int32)
+        return state._replace(
+            labels=state.labels.at[rows, place].set(new, mode="drop"),
+            queried=state.queried.at[rows, place].set(True, mode="drop"),
+        )
+
+    def finish(self, state: CorrectionState) -> tuple[RoundModel, CorrectionState]:
+        """Trains on the final labels and records the last accuracy."""
+        return self._train(state, self.budget.rounds)
+
+    def _round_keys(self, round_number: int, purpose: int) -> jax.Array:
+        def derive(key: jax.Array) -> jax.Array:
+            return jax.random.fold_in(jax.random.fold_in(key, round_number), purpose)
+
+        return jax.vmap(derive)(self._keys)
+
+    def _train(
+        self, state: CorrectionState, round_number: int
+    ) -> tuple[RoundModel, CorrectionState]:
+        keys = self._round_keys(round_number, 0)
+        model, memory = self.arm.train(self.trainer, state, keys)
+        state = state._replace(memory=memory)
+        if self._test is not None:
+            inputs, labels = self._test
+            right = jnp.argmax(model.fitted.logits(inputs), axis=-1) == labels[None]
+            accuracy = state.accuracy.at[:, round_number].set(jnp.mean(right, axis=1))
+            state = state._replace(accuracy=accuracy)
+        return model, state
+
+
+def _check_picks(name: str, picks: np.ndarray, queried: np.ndarray) -> None:
+    """Raises `RuntimeError` where an arm would spend a query twice."""
+    again = np.take_along_axis(queried, picks, axis=1).any()
+    if again or any(len(np.unique(row)) < len(row) for row in picks):
+        raise RuntimeError(f"{name!r} picked an example that was picked before")
+
+
+def simulated_oracle(true_labels: np.ndarray) -> Oracle:
+    """An oracle that knows the true labels, (N,)."""
+
+    def answer(picks: np.ndarray) -> np.ndarray:
+        return np.asarray(true_labels)[picks]
+
+    return answer
+
+
+def selection_accuracy(
+    picks: np.ndarray, is_noisy: np.ndarray, budget: Budget
+) -> np.ndarray:
+    """The share of each batch's picks whose given label was wrong.
+
+    The "noisy example selection accuracy" of Kim (ECCV 2022), Table 1, per batch.
+
+    Args:
+      picks: (R, G) in the order they were asked.
+      is_noisy: (R, N) bool, given label != true label.
+      budget: of the run.
+
+    Returns:
+      (R, rounds) in [0, 1].
+    """
+    hit = np.take_along_axis(np.asarray(is_noisy), np.asarray(picks), axis=1)
+    edges = [budget.asked(r) for r in range(budget.rounds + 1)]
+    return np.stack(
+        [hit[:, a:b].mean(axis=1) for a, b in itertools.pairwise(edges)], axis=1
+    )

@@ -1,0 +1,205 @@
+"""Dual active label correction, "DALC" (Li et al., Machine Learning, 2022).
+
+Queries by entropy, and trains with a forward-corrected loss on labels nobody has
+checked. As in the authors' code: a first phase of plain training gives the network
+from which every later one starts and with which transition matrices are estimated;
+in the first round the matrix comes from anchor points over all data, later from the
+checked examples alone (so the accuracy may dip after the first round). The "dual"
+half labels the *least* uncertain examples by the network itself, at no cost.
+
+Unlike there, the classifier, its schedule and the batch sizes are those of the other
+arms, and entropies come from an evaluation pass after training, not from the outputs
+of the last training epoch.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from robustjax import corruption, scores, selection, transforms
+from robustjax.methods.label_correction._correction_baselines import (
+    entropy_score,
+    pick_by_score,
+)
+from robustjax.methods.label_correction._correction_loop import (
+    CorrectionState,
+    RoundModel,
+)
+from robustjax.methods.label_correction._round_training import (
+    RoundTrainer,
+    Variables,
+    phase_keys,
+)
+from robustjax.training import TrainState
+from robustjax.transforms import LossTransform
+
+
+class DalcMemory(NamedTuple):
+    """What DALC carries from round to round.
+
+    Attributes:
+      base: the network of the first phase.
+      base_probabilities: (R, N, C) predictions of the first phase.
+      anchor: (R, C, C) matrix estimated from anchor points.
+      self_labelled: (R, N) bool.
+      self_labels: (R, N) int32, the network's own labels.
+      started: () bool, whether the first phase is done.
+    """
+
+    base: Variables
+    base_probabilities: jax.Array
+    anchor: jax.Array
+    self_labelled: jax.Array
+    self_labels: jax.Array
+    started: jax.Array
+
+
+def _corrected_loss(num_classes: int) -> LossTransform:
+    """Cross-entropy on trusted labels, forward correction on the rest."""
+    forward = transforms.inject_hyperparams(transforms.forward_correction)
+    return transforms.chain(
+        transforms.only_where(
+            transforms.ce(),
+            lambda batch: batch["trusted"],
+            otherwise=forward(transition=jnp.eye(num_classes)),
+        )
+    )
+
+
+def _set_transition(state: TrainState, transition: jax.Array) -> TrainState:
+    """Puts (R, C, C) matrices into the loss state of `_corrected_loss`."""
+    # The forward correction is the second branch of the chain's only link.
+    loss_state = transforms.set_hyperparams(
+        state.loss_state, 0, 1, transition=transition
+    )
+    return state._replace(loss_state=loss_state)
+
+
+@functools.partial(jax.jit, static_argnames="count")
+def _most_certain(
+    logits: jax.Array, taken: jax.Array, *, count: int
+) -> tuple[jax.Array, jax.Array]:
+    """The `count` least uncertain free examples per repeat, and all arg-maxima."""
+
+    def one(logits: jax.Array, taken: jax.Array) -> jax.Array:
+        certain = -scores.entropy(logits)
+        indices, usable = selection.top_available(certain, ~taken, count)
+        chosen = jnp.where(usable, indices, logits.shape[0])
+        return jnp.zeros(logits.shape[0], bool).at[chosen].set(True, mode="drop")
+
+    return jax.vmap(one)(logits, taken), jnp.argmax(logits, axis=-1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Dalc:
+    """The DALC arm, with the classifier and the schedule of the other arms.
+
+    Attributes:
+      name: for reports.
+      self_label: whether to use the dual half: per round as many self-labelled
+        examples as queries.
+      percentile: of the anchor points, see `corruption.anchor_transition`.
+    """
+
+    name: str = "dalc"
+    self_label: bool = True
+    percentile: float | None = 97.0
+
+    def init_memory(
+        self, trainer: RoundTrainer, labels: jax.Array, keys: jax.Array
+    ) -> DalcMemory:
+        """Shapes for the first phase's results."""
+        repeats, examples = labels.shape
+        classes = trainer.spec.num_classes
+        return DalcMemory(
+            base=trainer.untrained(keys),
+            base_probabilities=jnp.zeros((repeats, examples, classes), jnp.float32),
+            anchor=jnp.zeros((repeats, classes, classes), jnp.float32),
+            self_labelled=jnp.zeros((repeats, examples), bool),
+            self_labels=jnp.zeros((repeats, examples), jnp.int32),
+            started=jnp.zeros((), bool),
+        )
+
+    def train(
+        self, trainer: RoundTrainer, state: CorrectionState, keys: jax.Array
+    ) -> tuple[RoundModel, DalcMemory]:
+        """Corrected training from the first phase's network."""
+        memory: DalcMemory = state.memory
+        labels = jnp.where(
+            memory.self_labelled & ~state.queried, memory.self_labels, state.labels
+        )
+        trusted = state.queried | memory.self_labelled
+        if not bool(memory.started):
+            first = trainer.fit(
+                "uniform",
+                lambda: transforms.chain(transforms.ce()),
+                state.labels,
+                keys,
+            )
+            probabilities = jax.nn.softmax(first.logits(trainer.inputs))
+            transition = jax.vmap(
+                functools.partial(
+                    corruption.anchor_transition, percentile=self.percentile
+                )
+            )(probabilities)
+            memory = memory._replace(
+                base=first.variables,
+                base_probabilities=probabilities,
+                anchor=transition,
+                started=jnp.ones((), bool),
+            )
+        else:
+            transition = jax.vmap(corruption.trusted_transition)(
+                memory.base_probabilities, labels, trusted, memory.anchor
+            )
+        second = trainer.fit(
+            "forward-corrected",
+            lambda: _corrected_loss(trainer.spec.num_classes),
+            labels,
+            phase_keys(keys, 1),
+            extras={"trusted": trusted},
+            variables=memory.base,
+            prepare=lambda start: _set_transition(start, transition),
+        )
+        model = RoundModel(second, second.logits(trainer.inputs))
+        return model, memory
+
+    def select(
+        self,
+        trainer: RoundTrainer,
+        model: RoundModel,
+        state: CorrectionState,
+        keys: jax.Array,
+        count: int,
+    ) -> tuple[jax.Array, DalcMemory]:
+        """Top-Q by entropy; then the network labels what it is surest of.
+
+        Examples that it labelled itself are asked about when no others are left.
+        """
+        del trainer
+        memory: DalcMemory = state.memory
+        picks = pick_by_score(
+            model.logits,
+            state.labels,
+            state.queried,
+            keys,
+            score=entropy_score,
+            count=count,
+            last=memory.self_labelled,
+        )
+        taken = state.queried | memory.self_labelled
+        if not self.self_label:
+            return picks, memory
+        rows = jnp.arange(picks.shape[0])[:, None]
+        new, guesses = _most_certain(
+            model.logits, taken.at[rows, picks].set(True), count=count
+        )
+        return picks, memory._replace(
+            self_labelled=memory.self_labelled | new,
+            self_labels=jnp.where(new, guesses, memory.self_labels),
+        )

@@ -1,0 +1,120 @@
+"""Label correction after a hard decision on which labels are wrong.
+
+The comparison of Kim (ECCV 2022), Fig. 4: a detector flags labels once, at the start;
+every round trains on the presumed clean examples and those the oracle has answered,
+and asks by entropy among all that are left. (The paper does not say what is asked
+after detection.)
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from robustjax import checks, transforms
+from robustjax.methods.label_correction import _o2u_net as o2u_net
+from robustjax.methods.label_correction import _simifeat as simifeat
+from robustjax.methods.label_correction._correction_baselines import entropy_arm
+from robustjax.methods.label_correction._correction_loop import (
+    CorrectionState,
+    RoundModel,
+)
+from robustjax.methods.label_correction._round_training import (
+    RoundTrainer,
+    phase_keys,
+)
+from robustjax.training import TrainState
+
+
+@dataclasses.dataclass(frozen=True)
+class HardDetection:
+    """The arm of a detector.
+
+    Attributes:
+      name: for reports.
+      detector: settings of O2U-Net or SimiFeat.
+      noise_rate: the known share of wrong labels; O2U-Net needs it.
+    """
+
+    name: str
+    detector: o2u_net.O2UNet | simifeat.SimiFeat
+    noise_rate: float | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.detector, o2u_net.O2UNet) and self.noise_rate is None:
+            raise ValueError("noise_rate: got None, but O2U-Net must be told the rate")
+
+    def init_memory(
+        self, trainer: RoundTrainer, labels: jax.Array, keys: jax.Array
+    ) -> Any:
+        """The verdict, which the first round's training makes.
+
+        Raises:
+          ValueError: settings that do not fit the data.
+        """
+        del keys
+        if isinstance(self.detector, o2u_net.O2UNet):
+            checks.in_range(
+                "noise_rate", self.noise_rate, 0, 1, low_open=True, high_open=True
+            )
+            self.detector.check(trainer.spec.num_examples)
+        else:
+            simifeat.check(trainer.points(), self.detector)
+        return {
+            "flagged": jnp.zeros(labels.shape, bool),
+            "started": jnp.zeros((), bool),
+        }
+
+    def train(
+        self, trainer: RoundTrainer, state: CorrectionState, keys: jax.Array
+    ) -> tuple[RoundModel, Any]:
+        """Detects once; trains on what is presumed clean or was corrected."""
+        memory = state.memory
+        if not bool(memory["started"]):
+            flagged = self._detect(trainer, state.labels, keys)
+            memory = {"flagged": flagged, "started": jnp.ones((), bool)}
+        kept = (~memory["flagged"] | state.queried).astype(jnp.float32)
+        padding = trainer.spec.padded_examples - trainer.spec.num_examples
+        weight = jnp.pad(kept, ((0, 0), (0, padding)))
+
+        def keep(train_state: TrainState) -> TrainState:
+            rows = ({"weight": weight}, *train_state.loss_state.rows[1:])
+            loss_state = train_state.loss_state._replace(rows=rows)
+            return train_state._replace(loss_state=loss_state)
+
+        fitted = trainer.fit(
+            "presumed clean",
+            lambda: transforms.chain(transforms.given_weights(), transforms.ce()),
+            state.labels,
+            phase_keys(keys, 2),
+            prepare=keep,
+        )
+        return RoundModel(fitted, fitted.logits(trainer.inputs)), memory
+
+    def select(
+        self,
+        trainer: RoundTrainer,
+        model: RoundModel,
+        state: CorrectionState,
+        keys: jax.Array,
+        count: int,
+    ) -> tuple[jax.Array, Any]:
+        """Top-Q by entropy."""
+        return entropy_arm().select(trainer, model, state, keys, count)
+
+    def _detect(
+        self, trainer: RoundTrainer, labels: jax.Array, keys: jax.Array
+    ) -> jax.Array:
+        if isinstance(self.detector, o2u_net.O2UNet):
+            assert self.noise_rate is not None
+            return o2u_net.detect(trainer, labels, self.noise_rate, keys, self.detector)
+        return simifeat.detect(
+            trainer.points(),
+            labels,
+            trainer.spec.num_classes,
+            phase_keys(keys, 1),
+            self.detector,
+        )

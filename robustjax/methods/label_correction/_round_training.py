@@ -1,0 +1,309 @@
+"""Training the classifier of one round of label correction, all repeats at once."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.sharding import Mesh
+
+from robustjax import checks
+from robustjax.models import MLP
+from robustjax.training import (
+    Execution,
+    Program,
+    StopRequest,
+    TrainState,
+    as_float,
+    choose_execution,
+    fit,
+    init_variables,
+    supervised,
+)
+from robustjax.training._program import check_batch_size
+from robustjax.transforms import ExampleSpec, LossTransform
+
+EpochReport = Callable[[str, int, dict[str, np.ndarray]], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassifierSettings:
+    """How the classifier is trained in every round.
+
+    Defaults are those of Kim (ECCV 2022) where the paper speaks (learning rate,
+    momentum, weight decay, drops); it is silent on widths, epochs and batch size.
+
+    Attributes:
+      hidden: widths of the hidden layers of the MLP.
+      epochs: per round.
+      batch_size: examples per step.
+      learning_rate: initial.
+      momentum: of SGD.
+      weight_decay: coupled, as in PyTorch's SGD.
+      drop_every_epochs: the learning rate is multiplied by `drop_factor` this often.
+      drop_factor: see `drop_every_epochs`.
+    """
+
+    hidden: tuple[int, ...] = (1024, 512, 256)
+    epochs: int = 30
+    batch_size: int = 128
+    learning_rate: float = 0.01
+    momentum: float = 0.9
+    weight_decay: float = 1e-4
+    drop_every_epochs: int = 10
+    drop_factor: float = 0.1
+
+    def __post_init__(self) -> None:
+        checks.at_least("epochs", self.epochs, 1)
+        checks.at_least("batch_size", self.batch_size, 1)
+        checks.at_least("drop_every_epochs", self.drop_every_epochs, 1)
+        checks.in_range("learning_rate", self.learning_rate, 0, low_open=True)
+        checks.in_range("momentum", self.momentum, 0, 1, high_open=True)
+        checks.in_range("weight_decay", self.weight_decay, 0)
+        checks.in_range("drop_factor", self.drop_factor, 0, 1, low_open=True)
+
+    def check(self, num_examples: int, num_devices: int = 1) -> None:
+        """Raises `ValueError` for batches that do not fit the data or the devices."""
+        check_batch_size(self.batch_size, num_examples, num_devices)
+
+    def schedule(self, steps_per_epoch: int) -> optax.Schedule:
+        """The step-wise learning rate."""
+        drops = range(self.drop_every_epochs, self.epochs, self.drop_every_epochs)
+        return optax.piecewise_constant_schedule(
+            self.learning_rate,
+            {epoch * steps_per_epoch: self.drop_factor for epoch in drops},
+        )
+
+    def optimizer(self, schedule: optax.Schedule) -> optax.GradientTransformation:
+        """SGD with momentum and coupled weight decay under a schedule."""
+        return optax.chain(
+            optax.add_decayed_weights(self.weight_decay),
+            optax.sgd(schedule, momentum=self.momentum),
+        )
+
+
+def phase_keys(keys: jax.Array, phase: int) -> jax.Array:
+    """Fresh keys, (R,), for a further phase of training within a round.
+
+    A training derives all its randomness from its keys: given those of the phase
+    before, it would go through the same batches in the same order.
+    """
+    # Splitting a key in two is folding in 0 and 1, which the trainer does.
+    return jax.vmap(lambda key: jax.random.fold_in(key, 2 + phase))(keys)
+
+
+class Variables(NamedTuple):
+    """What a network is, of every repeat.
+
+    Attributes:
+      params: parameters, leaves (R, ...).
+      model_state: further variable collections, such as running averages.
+    """
+
+    params: Any
+    model_state: Any
+
+
+class Fitted(NamedTuple):
+    """A trained classifier of every repeat.
+
+    Attributes:
+      program: that trained it.
+      state: leaves (R, ...).
+    """
+
+    program: Program
+    state: TrainState
+
+    @property
+    def variables(self) -> Variables:
+        """The network's variables, to start another training from."""
+        return Variables(self.state.params, self.state.model_state)
+
+    def logits(self, inputs: jax.Array) -> jax.Array:
+        """(R, M, C) logits of inputs (M, ...)."""
+        return self.program.predict(self.state, inputs)
+
+
+class _FirstTraining(NamedTuple):
+    """What was asked for, what came of it, and what was reported meanwhile."""
+
+    asked: tuple[np.ndarray, np.ndarray]
+    fitted: Fitted
+    reports: list[tuple[int, dict[str, np.ndarray]]]
+
+
+class RoundTrainer:
+    """Trains classifiers on one set of inputs with changing labels.
+
+    Programs are compiled once per kind of training and serve every round, every arm
+    and all repeats.
+
+    Attributes:
+      inputs: (N, ...) on the device.
+      spec: N and C.
+      settings: of the classifier.
+      model: the classifier.
+      execution: how it is run.
+      cache: what arms compute once from the inputs alone, such as a graph.
+    """
+
+    def __init__(
+        self,
+        inputs: np.ndarray | jax.Array,
+        num_classes: int,
+        settings: ClassifierSettings,
+        *,
+        model: nn.Module | None = None,
+        execution: Execution | None = None,
+        mesh: Mesh | None = None,
+        on_epoch: EpochReport | None = None,
+        stop: StopRequest | None = None,
+    ):
+        """Puts the inputs on the device.
+
+        Args:
+          inputs: (N, ...) features, or images as uint8.
+          num_classes: C.
+          settings: of the classifier.
+          model: the classifier; by default an `MLP` of the settings' widths.
+          execution: how to run it; by default, a model of one's own that gets images
+            is taken for a convolutional one.
+          mesh: for data parallelism.
+          on_epoch: called with the kind of training, the epoch and its metrics.
+          stop: checked after every epoch.
+
+        Raises:
+          ValueError: batches that do not fit the data or the mesh.
+        """
+        settings.check(len(inputs), 1 if mesh is None else mesh.size)
+        self.spec = ExampleSpec(
+            len(inputs), num_classes, pad_to=1 if mesh is None else mesh.size
+        )
+        self.settings = settings
+        self.inputs = jnp.asarray(inputs)
+        self.model = model or MLP(num_classes, settings.hidden)
+        images = self.inputs.ndim == 4
+        self.execution = execution or choose_execution(
+            convolutional=model is not None and images
+        )
+        self._mesh = mesh
+        self._on_epoch = on_epoch
+        self._stop = stop
+        self._programs: dict[str, Program] = {}
+        self._first: dict[tuple[str, int], _FirstTraining] = {}
+        self.cache: dict[Any, Any] = {}
+
+    def fit(
+        self,
+        kind: str,
+        transform: Callable[[], LossTransform],
+        labels: jax.Array,
+        keys: jax.Array,
+        *,
+        extras: Mapping[str, jax.Array] | None = None,
+        variables: Variables | None = None,
+        prepare: Callable[[TrainState], TrainState] | None = None,
+        epochs: int | None = None,
+        batch_size: int | None = None,
+        schedule: Callable[[int], optax.Schedule] | None = None,
+    ) -> Fitted:
+        """Trains all repeats from scratch, or from a given network.
+
+        The first training of every kind is remembered: arms that begin alike share
+        it, and its epochs are reported again.
+
+        Args:
+          kind: a name for this kind of training; equal names must mean equal
+            `transform`, `batch_size` and `schedule`.
+          transform: makes the loss.
+          labels: (R, N) integers.
+          keys: (R,) PRNG keys.
+          extras: dict of (R, N, ...) arrays for the transform.
+          variables: of the network to start from.
+          prepare: changes the initial state, say to put rows into its loss state.
+          epochs: by default the settings'.
+          batch_size: by default the settings'.
+          schedule: `(steps_per_epoch) -> learning rate schedule`.
+        """
+        program = self._program(kind, transform, batch_size, schedule)
+        epochs = epochs or self.settings.epochs
+        plain = extras is None and variables is None and prepare is None
+        asked = (np.asarray(labels), np.asarray(jax.random.key_data(keys)))
+        if plain and (kind, epochs) in self._first:
+            first = self._first[kind, epochs]
+            if all(np.array_equal(a, b) for a, b in zip(asked, first.asked)):
+                for epoch, metrics in first.reports:
+                    self._report(kind, epoch, metrics)
+                return first.fitted
+        state = program.init(keys, self.inputs)
+        if variables is not None:
+            state = state._replace(**variables._asdict())
+        if prepare is not None:
+            state = prepare(state)
+        if variables is not None or prepare is not None:
+            # Training consumes its state; what came from outside must survive it.
+            state = jax.tree.map(jnp.copy, state)
+        reports: list[tuple[int, dict[str, np.ndarray]]] = []
+
+        def report(epoch: int, metrics: dict[str, np.ndarray]) -> None:
+            reports.append((epoch, metrics))
+            self._report(kind, epoch, metrics)
+
+        state = fit(
+            program,
+            state,
+            program.make_data(self.inputs, labels, extras),
+            epochs=epochs,
+            report=report,
+            stop=self._stop,
+        )
+        fitted = Fitted(program, state)
+        if plain:
+            first = _FirstTraining(asked, fitted, reports)
+            self._first.setdefault((kind, epochs), first)
+        return fitted
+
+    def _report(self, kind: str, epoch: int, metrics: dict[str, np.ndarray]) -> None:
+        if self._on_epoch is not None:
+            self._on_epoch(kind, epoch, metrics)
+
+    def points(self) -> np.ndarray:
+        """The inputs as (N, d) float32 points, for graphs; see `as_float`."""
+        return np.asarray(as_float(self.inputs)).reshape(len(self.inputs), -1)
+
+    def untrained(self, keys: jax.Array) -> Variables:
+        """A fresh network's variables, one network per key."""
+
+        def init(key: jax.Array) -> Variables:
+            return Variables(
+                *init_variables(self.model, key, as_float(self.inputs[:1]))
+            )
+
+        return jax.vmap(init)(keys)
+
+    def _program(
+        self,
+        kind: str,
+        transform: Callable[[], LossTransform],
+        batch_size: int | None,
+        schedule: Callable[[int], optax.Schedule] | None,
+    ) -> Program:
+        if kind not in self._programs:
+            size = batch_size or self.settings.batch_size
+            steps = -(-self.spec.num_examples // size)
+            rate = (schedule or self.settings.schedule)(steps)
+            self._programs[kind] = Program(
+                supervised(self.model, transform(), self.settings.optimizer(rate)),
+                self.spec,
+                batch_size=size,
+                execution=self.execution,
+                mesh=self._mesh,
+            )
+        return self._programs[kind]

@@ -1,0 +1,93 @@
+"""Networks that are trained together, stacked along a leading axis of two."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from robustjax.training import TrainState, apply_prediction, init_variables
+from robustjax.training._epoch import epoch_order
+
+NETWORKS = 2
+
+
+def init_networks(
+    model: nn.Module, key: jax.Array, inputs: jax.Array
+) -> tuple[Any, dict[str, Any]]:
+    """Two networks with weights of their own.
+
+    Args:
+      model: a Linen classifier.
+      key: PRNG key.
+      inputs: (1, ...) floats that give the shape.
+
+    Returns:
+      (parameters, further variable collections), leaves (2, ...).
+    """
+    keys = jax.random.split(key, NETWORKS)
+    return jax.vmap(lambda k: init_variables(model, k, inputs))(keys)
+
+
+def network(tree: Any, number: int) -> Any:
+    """One network's part of a stacked pytree."""
+    return jax.tree.map(lambda leaf: leaf[number], tree)
+
+
+def stack(trees: list[Any]) -> Any:
+    """The stacked pytree of one part per network."""
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
+
+
+def each_network(function: Callable[..., Any], *trees: Any) -> Any:
+    """Applies a function to each network's part of stacked pytrees.
+
+    Written out rather than mapped: a convolution mapped over its kernels becomes a
+    grouped one, which is slower, or on CPU a batched product.
+
+    Args:
+      function: of as many arguments as there are trees.
+      *trees: leaves (2, ...).
+
+    Returns:
+      The function's results, stacked.
+    """
+    parts = [[network(tree, i) for tree in trees] for i in range(NETWORKS)]
+    return stack([function(*part) for part in parts])
+
+
+def own_orders(
+    key: jax.Array,
+    state: TrainState,
+    num_examples: int,
+    batch_size: int,
+    padding_index: int,
+) -> jax.Array:
+    """An `Algorithm.order` (S, B, 2): of all examples, in an order per network."""
+    del state
+    orders = [
+        epoch_order(own, num_examples, batch_size, padding_index)
+        for own in jax.random.split(key, NETWORKS)
+    ]
+    return jnp.stack(orders, axis=-1)
+
+
+def predict_networks(
+    model: nn.Module, params: Any, model_state: Mapping[str, Any], inputs: jax.Array
+) -> jax.Array:
+    """Logits of both networks in prediction mode, (B, 2, C).
+
+    Args:
+      model: a Linen classifier.
+      params: leaves (2, ...).
+      model_state: leaves (2, ...).
+      inputs: (B, ...) floats.
+    """
+
+    def one(params: Any, model_state: Any) -> jax.Array:
+        return apply_prediction(model, params, model_state, inputs)
+
+    return jnp.moveaxis(each_network(one, params, dict(model_state)), 0, 1)

@@ -1,0 +1,234 @@
+"""Convolution whose forward and backward passes are matrix products on CPU.
+
+XLA's CPU compiler hands a convolution to its matrix-product library when it is in
+the canonical layout (NHWC, HWIO, no dilation). The derivatives that it makes itself
+are not in that layout, and inside a loop they become scalar code: the derivative by
+the kernel is then hundreds of times slower. Here each pass is written as something
+that is fast, in blocks of the batch:
+
+* outputs: a canonical convolution;
+* by the inputs: a canonical convolution with the kernel turned round, or, with
+  strides, a product with the transposed kernel whose taps are added up in place;
+* by the kernel: a canonical convolution in which channels and batch change places,
+  or a product with extracted patches where that does not apply.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from robustjax.models._window import Window
+
+# Patches per block of the batch, in bytes, and the most blocks of a pass. Blocks keep
+# patches in the cache and, being independent, occupy several cores where the library
+# would use one; but every block is compiled by itself.
+_BLOCK_BYTES = {"outputs": 4 * 2**20, "by_inputs": 5 * 2**20, "by_kernel": 5 * 2**19}
+_MOST_BLOCKS = {"outputs": 16, "by_inputs": 16, "by_kernel": 16}
+# From here on the library divides a convolution among cores by output channel.
+_MANY_CHANNELS = 128
+# With fewer input channels the exchanged convolution is a product with few rows.
+_MIN_EXCHANGED_CHANNELS = 8
+_LAYOUT = ("NHWC", "HWIO", "NHWC")
+
+
+def extract(inputs: jax.Array, window: Window) -> jax.Array:
+    """Patches (B, H', W', k_h k_w C) of inputs (B, H, W, C), tap by tap."""
+    batch, _, _, channels = inputs.shape
+    padded = jnp.pad(inputs, ((0, 0), *window.padding, (0, 0)))
+    (high, wide), (step_h, step_w) = window.out, window.strides
+    taps = [
+        lax.slice(
+            padded,
+            (0, i, j, 0),
+            (
+                batch,
+                i + (high - 1) * step_h + 1,
+                j + (wide - 1) * step_w + 1,
+                channels,
+            ),
+            (1, step_h, step_w, 1),
+        )
+        for i, j in window.taps
+    ]
+    return jnp.concatenate(taps, axis=-1)
+
+
+def fold(patches: jax.Array, window: Window) -> jax.Array:
+    """The transpose of `extract`: adds patches up where they overlap.
+
+    Args:
+      patches: (B, H', W', k_h k_w C).
+      window: of the convolution.
+
+    Returns:
+      (B, H, W, C).
+    """
+    channels = patches.shape[-1] // len(window.taps)
+    total = None
+    for number, offsets in enumerate(window.taps):
+        tap = patches[..., number * channels : (number + 1) * channels]
+        edges = [(0, 0, 0)]
+        for offset, n, out, s, (low, _) in zip(
+            offsets, window.size, window.out, window.strides, window.padding
+        ):
+            # Negative edges crop what fell on the padding.
+            first = offset - low
+            edges.append((first, n - first - (out - 1) * s - 1, s - 1))
+        placed = lax.pad(tap, jnp.zeros((), tap.dtype), [*edges, (0, 0, 0)])
+        total = placed if total is None else total + placed
+    assert total is not None
+    return total
+
+
+def _cut(array: jax.Array, blocks: int) -> list[jax.Array]:
+    """Divides rows into blocks of (nearly) equal length."""
+    rows = array.shape[0]
+    edges = [number * rows // blocks for number in range(blocks + 1)]
+    return [array[low:high] for low, high in itertools.pairwise(edges)]
+
+
+def _in_blocks(
+    function: Callable[[jax.Array], jax.Array], array: jax.Array, blocks: int
+) -> jax.Array:
+    """Applies a function of rows block by block."""
+    if blocks == 1:
+        return function(array)
+    return jnp.concatenate([function(block) for block in _cut(array, blocks)])
+
+
+def _num_blocks(what: str, window: Window, batch: int, channels: int) -> int:
+    values = batch * len(window.taps) * window.out[0] * window.out[1] * channels
+    wanted = -(-4 * values // _BLOCK_BYTES[what])
+    return max(1, min(wanted, _MOST_BLOCKS[what], batch))
+
+
+def _outputs(inputs: jax.Array, kernel: jax.Array, window: Window) -> jax.Array:
+    batch, channels = inputs.shape[0], inputs.shape[-1]
+    blocks = 1
+    if kernel.shape[-1] < _MANY_CHANNELS:
+        blocks = _num_blocks("outputs", window, batch, channels)
+    return _in_blocks(
+        lambda block: lax.conv_general_dilated(
+            block, kernel, window.strides, window.padding, dimension_numbers=_LAYOUT
+        ),
+        inputs,
+        blocks,
+    )
+
+
+def _by_inputs(gradient: jax.Array, kernel: jax.Array, window: Window) -> jax.Array:
+    if window.strides == (1, 1) and len(window.taps) > 1:
+        (top, bottom), (left, right) = window.padding
+        high, wide = (extent - 1 for extent in window.kernel)
+        turned = kernel[::-1, ::-1].transpose(0, 1, 3, 2)
+        padding = ((high - top, high - bottom), (wide - left, wide - right))
+        back = Window(window.out, window.kernel, (1, 1), padding)
+        return _outputs(gradient, turned, back)
+    batch, channels = gradient.shape[0], kernel.shape[2]
+    matrix = kernel.reshape(-1, kernel.shape[-1]).T
+    return _in_blocks(
+        lambda block: fold(block @ matrix, window),
+        gradient,
+        _num_blocks("by_inputs", window, batch, channels),
+    )
+
+
+def _by_kernel(inputs: jax.Array, gradient: jax.Array, window: Window) -> jax.Array:
+    batch, channels = inputs.shape[0], inputs.shape[-1]
+    exchange = (
+        window.strides == (1, 1)
+        and len(window.taps) > 1
+        and channels >= _MIN_EXCHANGED_CHANNELS
+    )
+    one = _by_kernel_exchanged if exchange else _by_kernel_patches
+    blocks = _num_blocks("by_kernel", window, batch, channels)
+    # Every block gives a kernel to be added up: there should be less of them than
+    # of patches.
+    per_block = channels * gradient.shape[-1]
+    positions = batch * window.out[0] * window.out[1] * channels
+    blocks = min(blocks, max(2, positions // (2 * per_block)), batch)
+    parts = [
+        one(*pair, window) for pair in zip(_cut(inputs, blocks), _cut(gradient, blocks))
+    ]
+    return functools.reduce(jnp.add, parts)
+
+
+def _by_kernel_exchanged(
+    inputs: jax.Array, gradient: jax.Array, window: Window
+) -> jax.Array:
+    """The derivative as a convolution: channels for batch, batch for channels."""
+    by_kernel = lax.conv_general_dilated(
+        inputs.transpose(3, 1, 2, 0),
+        gradient.transpose(1, 2, 0, 3),
+        (1, 1),
+        window.padding,
+        dimension_numbers=_LAYOUT,
+    )
+    return by_kernel.transpose(1, 2, 0, 3)
+
+
+def _by_kernel_patches(
+    inputs: jax.Array, gradient: jax.Array, window: Window
+) -> jax.Array:
+    channels, features = inputs.shape[-1], gradient.shape[-1]
+    patches = extract(inputs, window).reshape(-1, len(window.taps) * channels)
+    gradient = gradient.reshape(-1, features)
+    # Both contract over rows, so one side has to be transposed: the narrower one.
+    over_rows = (((0,), (0,)), ((), ()))
+    if patches.shape[1] <= features:
+        product = lax.dot_general(patches, gradient, over_rows)
+    else:
+        product = lax.dot_general(gradient, patches, over_rows).T
+    return product.reshape(*window.kernel, channels, features)
+
+
+def _one_by_one(
+    function: Callable[..., jax.Array], window: Window, *arrays: jax.Array
+) -> jax.Array:
+    mapped = jax.custom_batching.sequential_vmap(
+        functools.partial(function, window=window)
+    )
+    return mapped(*arrays)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def conv_by_patches(inputs: jax.Array, kernel: jax.Array, window: Window) -> jax.Array:
+    """Cross-correlation whose three passes all run at the speed of matrix products.
+
+    Under `vmap` the mapped axis is walked one by one: each convolution fills the
+    machine by itself, and a batched convolution would leave the fast path.
+
+    Args:
+      inputs: (B, H, W, C_in) floats.
+      kernel: (k_h, k_w, C_in, C_out) of the same dtype.
+      window: from `make_window`, with padding narrower than the kernel.
+
+    Returns:
+      (B, H', W', C_out).
+    """
+    return _one_by_one(_outputs, window, inputs, kernel)
+
+
+def _forward(
+    inputs: jax.Array, kernel: jax.Array, window: Window
+) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    return conv_by_patches(inputs, kernel, window), (inputs, kernel)
+
+
+def _backward(
+    window: Window, saved: tuple[jax.Array, jax.Array], gradient: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    inputs, kernel = saved
+    return (
+        _one_by_one(_by_inputs, window, gradient, kernel),
+        _one_by_one(_by_kernel, window, inputs, gradient),
+    )
+
+
+conv_by_patches.defvjp(_forward, _backward)

@@ -1,0 +1,223 @@
+"""Which labels are wrong: confident learning's filters, on the host.
+
+Northcutt, Jiang and Chuang (JAIR 2021), section 3.3, with the conventions of cleanlab
+2's `find_label_issues`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Literal, NamedTuple, get_args
+
+import numpy as np
+
+from robustjax import checks
+from robustjax.scores._confident_learning import (
+    SLACK,
+    Readings,
+    calibrate_joint,
+    count_joint,
+    read_predictions,
+)
+from robustjax.scores._given_labels import check_given
+from robustjax.scores._label_quality import (
+    QUALITY_METHODS,
+    QualityMethod,
+    quality_of,
+)
+
+FilterBy = Literal[
+    "prune_by_noise_rate",
+    "prune_by_class",
+    "both",
+    "confident_learning",
+    "predicted_neq_given",
+    "low_normalized_margin",
+    "low_self_confidence",
+]
+FILTERS: tuple[FilterBy, ...] = get_args(FilterBy)
+
+# Those that flag as many as the joint counts say, which `frac_noise` scales.
+_BY_COUNTS = ("prune_by_noise_rate", "prune_by_class", "both")
+
+
+def find_label_issues(
+    labels: Any,
+    pred_probs: Any,
+    *,
+    filter_by: FilterBy = "prune_by_noise_rate",
+    frac_noise: float = 1.0,
+    min_examples_per_class: int = 1,
+    return_indices_ranked_by: QualityMethod | None = None,
+) -> np.ndarray:
+    """Flags labels that are likely wrong.
+
+    With p the probabilities, y the label and J the calibrated `confident_joint`:
+
+    - "prune_by_noise_rate": for all classes i, j, the J[i, j] examples of label i with
+      the largest p_j - p_i;
+    - "prune_by_class": for every class i, the examples of label i with the smallest
+      p_i, as many as row i of J has off its diagonal;
+    - "both": what both of these flag;
+    - "confident_learning": the examples counted off the diagonal of J;
+    - "predicted_neq_given": those whose most probable class is not the label;
+    - "low_normalized_margin", "low_self_confidence": those of lowest score (see
+      `label_quality_scores`), as many as "confident_learning" flags.
+
+    Of the first five, none flags a label that is the most probable class, or within
+    1e-6 of it. Among equal values the first rows are flagged. (cleanlab leaves that to
+    its sorting, so its mask may differ among rows tied at the last place. It lets
+    prunings keep fewer than `min_examples_per_class` in odd cases, and warns where
+    these are errors or of no consequence here.)
+
+    Args:
+      labels: (N,) integers in 0 … C-1.
+      pred_probs: (N, C) floats, out of sample; rows sum to 1.
+      filter_by: one of `FILTERS`.
+      frac_noise: share in [0, 1] of the counts off the diagonal of J to prune, for
+        the first three filters.
+      min_examples_per_class: how many examples of each class the first three filters
+        keep, >= 1; classes with fewer have none flagged.
+      return_indices_ranked_by: one of `QUALITY_METHODS` to get indices, lowest score
+        first, instead of a mask.
+
+    Returns:
+      (N,) bool, True where flagged; or the (M,) int64 rows that are flagged.
+
+    Raises:
+      ValueError: labels or probabilities that are none, lengths that differ, an
+        unknown filter or score, numbers out of range, or `frac_noise` with a filter
+        that does not use it.
+    """
+    checks.one_of("filter_by", filter_by, FILTERS)
+    if return_indices_ranked_by is not None:
+        checks.one_of(
+            "return_indices_ranked_by", return_indices_ranked_by, QUALITY_METHODS
+        )
+    checks.in_range("frac_noise", frac_noise, 0, 1)
+    if frac_noise != 1 and filter_by not in _BY_COUNTS:
+        raise ValueError(
+            f"frac_noise: got {frac_noise}, expected 1 with filter_by={filter_by!r}; "
+            f"only {', '.join(_BY_COUNTS)} use it"
+        )
+    checks.at_least("min_examples_per_class", min_examples_per_class, 1)
+    given, probabilities = check_given(labels, pred_probs)
+    readings = read_predictions(given, probabilities)
+    flagged = readings.best_other > readings.own + SLACK
+    if filter_by in _BY_COUNTS:
+        counts = count_joint(given, readings.guess, probabilities.shape[1])
+        joint = calibrate_joint(counts, given)
+        prunings = _prunings(joint, min_examples_per_class, frac_noise)
+        if filter_by != "prune_by_class":
+            flagged = _by_noise_rate(given, probabilities, readings, prunings, flagged)
+        if filter_by != "prune_by_noise_rate":
+            flagged &= _by_class(given, readings, prunings)
+    elif filter_by != "predicted_neq_given":
+        flagged &= (readings.guess >= 0) & (readings.guess != given)
+    if filter_by.startswith("low_"):
+        scores = quality_of(given, probabilities, filter_by.removeprefix("low_"))
+        flagged = _largest(-scores, int(flagged.sum()))
+    if return_indices_ranked_by is None:
+        return flagged
+    rows = np.flatnonzero(flagged)
+    scores = quality_of(given[rows], probabilities[rows], return_indices_ranked_by)
+    return rows[np.argsort(scores, kind="stable")]
+
+
+class _Prunings(NamedTuple):
+    """How many labels may be pruned.
+
+    Attributes:
+      pairs: (C, C) int64, labels i in favour of j; diagonal 0.
+      classes: (C,) int64, labels i in favour of any class.
+    """
+
+    pairs: np.ndarray
+    classes: np.ndarray
+
+
+def _prunings(joint: np.ndarray, keep: int, share: float) -> _Prunings:
+    """From calibrated counts, by cleanlab's rule.
+
+    What a diagonal lacks to `keep` is taken evenly from the other counts of its row.
+    Of these, a `share` is pruned, rounded down per pair and up per class.
+    """
+    totals, diagonal = joint.sum(axis=1), joint.diagonal()
+    kept = np.maximum(diagonal, keep)
+    entries = np.maximum(np.count_nonzero(joint, axis=1) - 1, 1)
+    others = np.maximum(joint - ((kept - diagonal) / entries)[:, None], 0)
+    np.fill_diagonal(others, 0)
+    pairs = (others * share).astype(np.int64)
+    kept = (kept + (others - others * share).sum(axis=1)).astype(np.int64)
+    # Counts too small to give their part leave more than there is room for.
+    room = np.maximum(totals - keep, 0)
+    for row in np.flatnonzero(pairs.sum(axis=1) > room):
+        order = np.argsort(pairs[row], kind="stable")
+        within = np.minimum(np.cumsum(pairs[row, order]), room[row])
+        pairs[row, order] = np.diff(within, prepend=0)
+    return _Prunings(pairs, np.maximum(totals - kept, 0))
+
+
+def _by_class(
+    labels: np.ndarray, readings: Readings, prunings: _Prunings
+) -> np.ndarray:
+    """The least self-confident examples of each class."""
+    flagged = np.zeros(len(labels), bool)
+    for given, rows in _rows_of_classes(labels, len(prunings.classes)):
+        flagged[rows] = _largest(-readings.own[rows], int(prunings.classes[given]))
+    return flagged
+
+
+def _by_noise_rate(
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    readings: Readings,
+    prunings: _Prunings,
+    candidates: np.ndarray,
+) -> np.ndarray:
+    """The candidates with the largest margins, for every pair of classes."""
+    flagged, counts = np.zeros(len(labels), bool), prunings.pairs
+    # Sorting whole classes is what takes time. Only candidates have margins above the
+    # slack, and counts mostly end among these.
+    beaten = np.flatnonzero(candidates)
+    for given, places in _rows_of_classes(labels[beaten], len(counts)):
+        rows = beaten[places]
+        margins = (probabilities[rows] - readings.own[rows, None]).T.copy()
+        members: np.ndarray | None = None
+        for true in np.flatnonzero(counts[given]):
+            count = int(counts[given, true])
+            if count <= np.count_nonzero(margins[true] > 2 * SLACK):
+                flagged[rows] |= _largest(margins[true], count)
+            else:
+                if members is None:
+                    members = np.flatnonzero(labels == given)
+                margin = probabilities[members, true] - readings.own[members]
+                flagged[members] |= _largest(margin, count)
+    return flagged & candidates
+
+
+def _rows_of_classes(
+    labels: np.ndarray, num_classes: int
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Every class that occurs, and its rows in order."""
+    # NumPy's stable sort of short integers is a radix sort.
+    short = np.uint8 if num_classes <= 2**8 else np.uint16
+    keys = labels.astype(short) if num_classes <= 2**16 else labels
+    order = np.argsort(keys, kind="stable")
+    ends = np.cumsum(np.bincount(labels, minlength=num_classes))
+    for given, (begin, end) in enumerate(zip([0, *ends], ends)):
+        if begin < end:
+            yield given, order[begin:end]
+
+
+def _largest(values: np.ndarray, count: int) -> np.ndarray:
+    """A mask of the `count` largest values; among equal ones, the first."""
+    if count <= 0:
+        return np.zeros(len(values), bool)
+    if count >= len(values):
+        return np.ones(len(values), bool)
+    last = np.partition(values, len(values) - count)[len(values) - count]
+    chosen = values > last
+    level = np.flatnonzero(values == last)
+    chosen[level[: count - np.count_nonzero(chosen)]] = True
+    return chosen

@@ -1,0 +1,161 @@
+"""k-center: the example farthest from all picked so far, again and again."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from robustjax import arrays, checks
+from robustjax.selection import _ahead as ahead
+from robustjax.selection._class_layout import class_layout
+from robustjax.selection._equal_rows import first_equal_rows
+from robustjax.selection._greedy import (
+    Progress,
+    Selection,
+    check_budget,
+    check_features,
+    selection,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class _FarthestFirst(ahead.Rule):
+    """Levels and scores are squared distances to the nearest pick."""
+
+    def relate(
+        self, picked: ahead.Rows, rows: ahead.Rows, shared: ahead.Rows
+    ) -> jax.Array:
+        del shared
+        product = jnp.matmul(
+            picked["points"], rows["points"].T, precision=jax.lax.Precision.HIGHEST
+        )
+        square = picked["square"][:, None] + rows["square"][None]
+        same = picked["first"][:, None] == rows["first"][None]
+        return jnp.where(same, 0.0, jnp.maximum(square - 2 * product, 0.0))
+
+    def absorb(
+        self, level: jax.Array, relation: jax.Array, picked: ahead.Rows
+    ) -> jax.Array:
+        del picked
+        return jnp.minimum(level, relation)
+
+    def score(
+        self, level: jax.Array, rows: ahead.Rows, shared: ahead.Rows
+    ) -> jax.Array:
+        del rows, shared
+        return level
+
+
+@jax.jit
+def _squares(points: jax.Array) -> jax.Array:
+    return jnp.sum(points**2, axis=1)
+
+
+def k_center(
+    features: Any,
+    budget: int,
+    *,
+    initial: Any = None,
+    key: jax.Array | None = None,
+    candidates: int = ahead.CANDIDATES,
+    on_progress: Progress | None = None,
+) -> Selection:
+    """Farthest-first traversal under the Euclidean distance, exactly.
+
+    Sener and Savarese, "Active Learning for Convolutional Neural Networks: A Core-Set
+    Approach" (ICLR 2018), greedy version (Gonzalez, 1985): its radius is at most twice
+    the smallest possible. Every pick is the example with the largest distance to its
+    nearest pick; equal distances go to the lowest index, and the distance of equal
+    rows is exactly 0. Points are centred and scaled in their own precision; distances
+    are computed in float32 by expanding the square, so examples whose distances agree
+    to about six digits of the squared norms may change places.
+
+    Beside the points and a centred copy, memory holds `candidates / 4 × N` distances;
+    there is no N × N and no budget × N array. See `ahead` for why it is fast.
+
+    Args:
+      features: (N, d) finite floats.
+      budget: the number of new picks.
+      initial: (M,) distinct indices of examples that are picked already, such as
+        labelled ones; they are not picked again and not part of the answer. Without
+        them the first pick is not determined by distances.
+      key: draws that first pick uniformly; without it the first pick is example 0.
+      candidates: looked at together; of influence on time and memory only.
+      on_progress: called now and then with the picks made and the budget.
+
+    Returns:
+      `Selection`: the gains are the distances at which examples were picked (infinite
+      for a first pick without `initial`), which never increase; the objective is the
+      radius, the largest distance of any example to its nearest pick.
+
+    Raises:
+      ValueError: features of a wrong rank, not finite or of differences that float32
+        cannot hold; initial indices out of range or repeated; a budget that is not
+        between 1 and the number of other examples.
+    """
+    points = check_features("features", features)
+    checks.at_least("candidates", candidates, 2)
+    size = len(points)
+    given = np.zeros(0, np.int32) if initial is None else _indices(initial, size)
+    check_budget(budget, size - given.size)
+
+    rule = _FarthestFirst()
+    shared: ahead.Rows = {}
+    # Distances do not change; cancellation in the expanded square does.
+    centred = arrays.centred("features", points)
+    near, scale = jnp.asarray(centred.points), centred.scale
+    del centred, points  # Memory: on most devices the points have been copied.
+    rows: ahead.Rows = {
+        "points": near,
+        "square": _squares(near),
+        "first": jnp.asarray(first_equal_rows(near)),
+    }
+    taken = jnp.zeros(size, bool).at[given].set(True)
+    state = ahead.start(jnp.full(size, jnp.inf, jnp.float32), taken, budget)
+    if given.size:
+        level = ahead.absorb_given(rule, state.level, rows, shared, jnp.asarray(given))
+        state = state._replace(level=level)
+    else:
+        first = jnp.int32(0) if key is None else jax.random.randint(key, (), 0, size)
+        level = ahead.absorb_given(
+            rule, state.level, rows, shared, first[None], width=1
+        )
+        state = state._replace(
+            level=level,
+            taken=taken.at[first].set(True),
+            picks=state.picks.at[0].set(first),
+            scores=state.scores.at[0].set(jnp.inf),
+            made=jnp.int32(1),
+        )
+    state = ahead.advance(
+        rule,
+        rows,
+        shared,
+        class_layout(np.zeros(size, np.int32)),
+        np.zeros(budget, np.int32),
+        state,
+        budget,
+        candidates=candidates,
+        on_progress=on_progress,
+    )
+    # Products of different shapes round differently; distances cannot increase.
+    gains = np.minimum.accumulate(np.sqrt(np.asarray(state.scores)))
+    radius = float(jnp.sqrt(jnp.max(jnp.where(state.taken, 0.0, state.level))))
+    # A power of two: no digit of a usual gain changes.
+    gains = (gains * scale).astype(np.float32)
+    return selection(state.picks, gains, radius * scale, size)
+
+
+def _indices(initial: Any, size: int) -> np.ndarray:
+    """Checked int32 indices of examples that are picked already."""
+    indices = arrays.numbers("initial", initial, 1)
+    if indices.size == 0:
+        return indices.astype(np.int32)
+    indices = checks.labels("initial", indices, size)
+    if np.unique(indices).size < indices.size:
+        raise ValueError("initial: got an index twice, expected distinct indices")
+    return indices

@@ -1,0 +1,102 @@
+"""How confident an example's neighbours are: what Prune4ReL relies on."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from robustjax import arrays, checks
+from robustjax.selection._cosine_kernel import (
+    SIMILARITIES,
+    cosines,
+    inverse_norms,
+    thresholded,
+)
+from robustjax.selection._greedy import check_features
+
+# Similarities held at once, in numbers.
+_BLOCK_NUMBERS = 4_000_000
+
+
+@functools.partial(jax.jit, static_argnames=("similarity", "rows"))
+def _levels(
+    points: jax.Array,
+    subset: jax.Array,
+    confidence: jax.Array,
+    threshold: jax.Array,
+    *,
+    similarity: str,
+    rows: int,
+) -> jax.Array:
+    inverse = inverse_norms(points)
+    others, inverse_others = points[subset], inverse[subset]
+
+    def one(row: tuple[jax.Array, jax.Array]) -> jax.Array:
+        point, norm = row
+        cosine = cosines(point[None], others, norm[None], inverse_others)
+        near = thresholded(cosine[0], threshold, similarity)
+        return jnp.dot(near, confidence[subset], precision=jax.lax.Precision.HIGHEST)
+
+    return jax.lax.map(one, (points, inverse), batch_size=rows)
+
+
+def neighborhood_confidence(
+    features: Any,
+    confidence: Any,
+    subset: Any = None,
+    *,
+    threshold: float = 0.975,
+    similarity: str = "shifted",
+) -> jax.Array:
+    """The reduced neighbourhood confidence of every example, block by block.
+
+    Park et al., NeurIPS 2023 (thesis, Eq. 5.3, and inside the tanh of 5.8):
+
+        NN_i = sum over j in the subset with s_ij > threshold of s_ij C_j,
+
+    where an example of the subset counts as its own neighbour. High means that many
+    confident neighbours were kept, from which the example is re-labelled well. Of any
+    subset, `sum(tanh(NN / temperature))` is the objective that `prune4rel` raises.
+
+    Args:
+      features: (N, d) finite floats, no row zero.
+      confidence: (N,) non-negative floats, C.
+      subset: (M,) distinct indices; by default all examples.
+      threshold: tau in [0, 1]; see `prune4rel` for published values.
+      similarity: "shifted", (1 + cos) / 2, or "cosine".
+
+    Returns:
+      (N,) float32 in [0, inf).
+
+    Raises:
+      ValueError: a wrong rank, NaN, different lengths, a zero row, negative
+        confidence, an index out of range or repeated, a threshold out of range.
+    """
+    checks.one_of("similarity", similarity, SIMILARITIES)
+    checks.in_range("threshold", threshold, 0, 1)
+    check_features("features", features, nonzero=True)
+    confidence = arrays.numbers("confidence", confidence, 1)
+    size = checks.same_length(features=features, confidence=confidence)
+    if size == 0:
+        raise ValueError("features: got no rows, expected at least one")
+    checks.finite("confidence", confidence)
+    arrays.check_resolved("confidence", confidence)
+    checks.in_range("confidence", np.min(confidence), 0)
+    if subset is None:
+        chosen = np.arange(size)
+    else:
+        chosen = checks.labels("subset", subset, size)
+        if np.unique(chosen).size < chosen.size:
+            raise ValueError("subset: got an index twice, expected distinct indices")
+    return _levels(
+        arrays.scaled_rows("features", features),
+        jnp.asarray(chosen, jnp.int32),
+        arrays.float32("confidence", confidence),
+        jnp.float32(threshold),
+        similarity=similarity,
+        rows=max(1, min(size, _BLOCK_NUMBERS // len(chosen))),
+    )

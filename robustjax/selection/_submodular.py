@@ -1,0 +1,379 @@
+"""Facility location that covers a pool, is like one set and unlike another.
+
+The functions of SIMILAR (Kothawade, Beck, Killamsetty, Iyer, NeurIPS 2021) for active
+learning when the pool holds out-of-distribution examples. With similarities s_ij in
+the pool U, `q_i` the largest one of i to a query set Q (labelled, in-distribution) and
+`p_i` to a private set P (labelled, out-of-distribution):
+
+    FLCMI(A; Q | P) = sum_i max(min(max_{j in A} s_ij, eta q_i) - nu p_i, 0)
+    FLCG(A | P)     = sum_i max(max_{j in A} s_ij - nu p_i, 0)
+
+Both are one facility location, whose largest similarity is confined to [low_i, high_i]:
+`low = nu p`, and `high = max(eta q, nu p)` or infinite. Examples with low = high take
+no part at all.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from robustjax import arrays, checks
+from robustjax.selection._class_layout import (
+    ClassLayout,
+    best_of_classes,
+    class_layout,
+)
+from robustjax.selection._cosine_kernel import (
+    SIMILARITIES,
+    inverse_norms,
+    similarity_of,
+)
+from robustjax.selection._equal_rows import first_equal_rows
+from robustjax.selection._factored_pool import (
+    Factors,
+    Pool,
+    factor_cosines,
+    similarities,
+    take_rows,
+)
+from robustjax.selection._greedy import (
+    Progress,
+    Selection,
+    check_budget,
+    check_features,
+    selection,
+)
+
+# Candidates whose similarities to the whole pool are held at once.
+CANDIDATES = 64
+# Rows of Q or P (or of a kept kernel) compared with the pool at once.
+_BLOCK = 256
+# Bytes up to which all similarities are computed once and kept.
+KEEP_BYTES = 2**29
+# The number of examples that take part is rounded up, so that programs are compiled
+# for few of them.
+_ROUND_UP = 256
+
+
+def _factors(name: str, features: Any) -> Factors:
+    """Checked factors as float32."""
+    parts = features if isinstance(features, tuple) else (features,)
+    for part in parts:
+        if len(check_features(name, part, nonzero=True)) == 0:
+            raise ValueError(f"{name}: got no rows, expected at least one")
+    checks.same_length(**{f"{name}[{i}]": part for i, part in enumerate(parts)})
+    rows = [arrays.scaled_rows(name, part) for part in parts]
+    return tuple((array, jax.jit(inverse_norms)(array)) for array in rows)
+
+
+@functools.partial(jax.jit, static_argnames="similarity")
+def _largest(pool: Factors, others: Factors, *, similarity: str) -> jax.Array:
+    """The largest similarity of every pool example to others (M), at least 0: (N,)."""
+    size, number = pool[0][0].shape[0], others[0][0].shape[0]
+
+    def block(index: jax.Array, largest: jax.Array) -> jax.Array:
+        rows = jnp.minimum(index * _BLOCK + jnp.arange(_BLOCK), number - 1)
+        here = similarity_of(factor_cosines(take_rows(others, rows), pool), similarity)
+        return jnp.maximum(largest, jnp.max(here, axis=0))
+
+    return jax.lax.fori_loop(0, -(-number // _BLOCK), block, jnp.zeros(size))
+
+
+@functools.partial(jax.jit, static_argnames="similarity")
+def _kernel(pool: Pool, ground: Pool, *, similarity: str) -> jax.Array:
+    """All similarities (N, G), made a block of rows at a time."""
+    size = pool.first.shape[0]
+
+    def block(first: jax.Array) -> jax.Array:
+        rows = jnp.minimum(first + jnp.arange(_BLOCK), size - 1)
+        return similarities(pool.take(rows), ground, similarity)
+
+    blocks = jax.lax.map(block, jnp.arange(0, size, _BLOCK))
+    return blocks.reshape(-1, blocks.shape[-1])
+
+
+class _State(NamedTuple):
+    covered: jax.Array
+    bounds: jax.Array
+    picks: jax.Array
+    gains: jax.Array
+    made: jax.Array
+
+
+class _Served(NamedTuple):
+    covered: jax.Array
+    gains: jax.Array
+    places: jax.Array
+    values: jax.Array
+    made: jax.Array
+    found: jax.Array
+
+
+@functools.partial(jax.jit, static_argnames=("similarity", "candidates"))
+def _advance(
+    pool: Pool,
+    ground: Pool,
+    kernel: jax.Array | None,
+    high: jax.Array,
+    layout: ClassLayout,
+    state: _State,
+    stop: jax.Array,
+    *,
+    similarity: str,
+    candidates: int,
+) -> _State:
+    """Rounds of evaluations, and of picks among the evaluated, until `stop` picks."""
+    size, budget = state.bounds.shape[0], state.picks.shape[0]
+    example = jnp.append(layout.order, size)
+
+    def gains_of(columns: jax.Array, covered: jax.Array) -> jax.Array:
+        return jnp.sum(jnp.maximum(columns - covered[None], 0.0), axis=1)
+
+    def round_of_picks(state: _State) -> _State:
+        best, positions = best_of_classes(
+            state.bounds, layout, jnp.zeros(1, jnp.int32), candidates + 1
+        )
+        left_gain, left_position = best[0, -1], positions[0, -1]
+        order = jnp.sort(positions[0, :-1])
+        rows = example[order]
+        safe = jnp.minimum(rows, size - 1)
+        usable = (rows < size) & (state.bounds[safe] > -jnp.inf)
+        # All that a candidate can cover, held for the picks of this round.
+        if kernel is None:
+            columns = similarities(pool.take(safe), ground, similarity)
+        else:
+            columns = kernel[safe]
+        columns = jnp.minimum(columns, high[None])
+
+        def serve(served: _Served) -> _Served:
+            place = jnp.argmax(served.gains)
+            gain = served.gains[place]
+            equal = (gain == left_gain) & (order[place] < left_position)
+            found = (gain > left_gain) | equal
+
+            def pick(served: _Served) -> _Served:
+                covered = jnp.maximum(served.covered, columns[place])
+                taken = jnp.isinf(served.gains).at[place].set(True)
+                gains = jnp.where(taken, -jnp.inf, gains_of(columns, covered))
+                return _Served(
+                    covered,
+                    gains,
+                    served.places.at[served.made].set(place),
+                    served.values.at[served.made].set(gain),
+                    served.made + 1,
+                    found,
+                )
+
+            return jax.lax.cond(
+                found, pick, lambda served: served._replace(found=found), served
+            )
+
+        limit = jnp.minimum(candidates, budget - state.made)
+        gains = jnp.where(usable, gains_of(columns, state.covered), -jnp.inf)
+        served = jax.lax.while_loop(
+            lambda served: served.found & (served.made < limit),
+            serve,
+            _Served(
+                state.covered,
+                gains,
+                jnp.zeros(candidates, jnp.int32),
+                jnp.zeros(candidates, jnp.float32),
+                jnp.int32(0),
+                jnp.bool_(True),
+            ),
+        )
+        made = jnp.arange(candidates) < served.made
+        slot = jnp.where(made, state.made + jnp.arange(candidates), budget)
+        known = jnp.where(usable, rows, size)
+        return _State(
+            served.covered,
+            state.bounds.at[known].set(served.gains, mode="drop"),
+            state.picks.at[slot].set(safe[served.places], mode="drop"),
+            state.gains.at[slot].set(served.values, mode="drop"),
+            state.made + served.made,
+        )
+
+    return jax.lax.while_loop(lambda state: state.made < stop, round_of_picks, state)
+
+
+def _maximise(
+    factors: Factors,
+    low: jax.Array,
+    high: jax.Array,
+    budget: int,
+    similarity: str,
+    candidates: int,
+    keep_bytes: int,
+    on_progress: Progress | None,
+) -> Selection:
+    """Lazy greedy for `sum_i clip(max_{j in A} s_ij, low_i, high_i) - low_i`."""
+    size = low.shape[0]
+    useful = np.flatnonzero(np.asarray(high > low))
+    if useful.size == 0:
+        # Every gain is zero, now and later: in order of index.
+        return selection(np.arange(budget), np.zeros(budget, np.float32), 0.0, size)
+    first = jnp.asarray(first_equal_rows(*(array for array, _ in factors)))
+    pool = Pool(factors, first)
+    extra = -useful.size % _ROUND_UP
+    rows = jnp.asarray(np.pad(useful, (0, extra)))
+    ground = pool if useful.size == size else pool.take(rows)
+    if useful.size < size:
+        # What fills up takes no part: nothing is larger than its zero.
+        base, high = (jnp.pad(end[useful], (0, extra)) for end in (low, high))
+    else:
+        base = low
+    state = _State(
+        base,
+        jnp.full(size, jnp.inf, jnp.float32),
+        jnp.zeros(budget, jnp.int32),
+        jnp.zeros(budget, jnp.float32),
+        jnp.int32(0),
+    )
+    layout = class_layout(np.zeros(size, np.int32))
+    kernel = None
+    if 4 * (size + _BLOCK) * ground.first.shape[0] <= keep_bytes:
+        kernel = _kernel(pool, ground, similarity=similarity)
+    made = 0
+    step = budget if on_progress is None else max(1, budget // 100)
+    while made < budget:
+        state = _advance(
+            pool,
+            ground,
+            kernel,
+            high,
+            layout,
+            state,
+            jnp.int32(min(made + step, budget)),
+            similarity=similarity,
+            candidates=min(candidates, size),
+        )
+        made = int(state.made)
+        if on_progress is not None:
+            on_progress(made, budget)
+    value = np.asarray(state.covered, np.float64) - np.asarray(base, np.float64)
+    return selection(state.picks, state.gains, float(value.sum()), size)
+
+
+def _check_like(name: str, others: Factors, pool: Factors) -> None:
+    """Raises `ValueError` unless both have the same factors and widths."""
+    got = [array.shape[1] for array, _ in others]
+    expected = [array.shape[1] for array, _ in pool]
+    if got != expected:
+        raise ValueError(
+            f"{name}: got rows of width {got}, expected those of the pool, {expected}"
+        )
+
+
+def facility_location_cmi(
+    pool: Any,
+    query: Any,
+    private: Any,
+    budget: int,
+    *,
+    eta: float = 1.0,
+    nu: float = 1.0,
+    similarity: str = "shifted",
+    candidates: int = CANDIDATES,
+    keep_bytes: int = KEEP_BYTES,
+    on_progress: Progress | None = None,
+) -> Selection:
+    """Greedy maximisation of FLCMI, the conditional mutual information.
+
+    Gains are evaluated lazily, a block of candidates at a time by one matrix product,
+    and picks are made from a block while its best beats the old gains of all others:
+    the picks of the plain greedy algorithm, equal gains to the lowest index. Gains of
+    zero do not end the selection. Memory beside the features is `candidates × N`, but
+    of few examples all similarities are kept, which saves making them again.
+
+    Features may be a tuple of factors: the cosine of outer products `r (x) h`, such as
+    the gradients of a last layer with `r = softmax - onehot` and `h = [1, features]`,
+    is the product of those of `r` and of `h`, and the large vectors are never formed.
+
+    Args:
+      pool: (N, d) finite floats without zero rows, or a tuple of such factors.
+      query: (|Q|, d), likewise, like the pool.
+      private: (|P|, d), likewise, or None where nothing is private.
+      budget: 1 … N.
+      eta: >= 0, how far likeness to the query set counts.
+      nu: >= 0, how strictly likeness to the private set is avoided.
+      similarity: "shifted", (1 + cos) / 2, or "cosine", of which negative values count
+        as 0.
+      candidates: evaluated together; of influence on time and memory only.
+      keep_bytes: up to so many bytes of similarities are kept, 4 N² if no example is
+        excluded; of influence on time and memory only, up to rounding between
+        near-ties.
+      on_progress: called now and then with the picks made and the budget.
+
+    Returns:
+      `Selection` with the gains, which never increase, and the value reached.
+
+    Raises:
+      ValueError: features of a wrong rank or width, not finite or with a zero row, a
+        number outside its range, an unknown similarity.
+    """
+    checks.in_range("eta", eta, 0, np.inf, high_open=True)
+    points, low = _pool_and_low(pool, private, budget, nu, similarity, candidates)
+    asked = _factors("query", query)
+    _check_like("query", asked, points)
+    high = jnp.maximum(eta * _largest(points, asked, similarity=similarity), low)
+    return _maximise(
+        points, low, high, budget, similarity, candidates, keep_bytes, on_progress
+    )
+
+
+def facility_location_cg(
+    pool: Any,
+    private: Any,
+    budget: int,
+    *,
+    nu: float = 1.0,
+    similarity: str = "shifted",
+    candidates: int = CANDIDATES,
+    keep_bytes: int = KEEP_BYTES,
+    on_progress: Progress | None = None,
+) -> Selection:
+    """Greedy maximisation of FLCG, the conditional gain; facility location without P.
+
+    Args:
+      pool: as for `facility_location_cmi`, also for the rest.
+      private: (|P|, d), or None.
+      budget: 1 … N.
+      nu: >= 0.
+      similarity: "shifted" or "cosine".
+      candidates: evaluated together.
+      keep_bytes: of similarities that may be kept.
+      on_progress: called with the picks made and the budget.
+
+    Returns:
+      `Selection`.
+
+    Raises:
+      ValueError: see `facility_location_cmi`.
+    """
+    points, low = _pool_and_low(pool, private, budget, nu, similarity, candidates)
+    high = jnp.full_like(low, jnp.inf)
+    return _maximise(
+        points, low, high, budget, similarity, candidates, keep_bytes, on_progress
+    )
+
+
+def _pool_and_low(
+    pool: Any, private: Any, budget: int, nu: float, similarity: str, candidates: int
+) -> tuple[Factors, jax.Array]:
+    """The checked pool, and nu times its largest similarities to the private set."""
+    checks.one_of("similarity", similarity, SIMILARITIES)
+    checks.in_range("nu", nu, 0, np.inf, high_open=True)
+    checks.at_least("candidates", candidates, 1)
+    points = _factors("pool", pool)
+    size = points[0][0].shape[0]
+    check_budget(budget, size)
+    if private is None:
+        return points, jnp.zeros(size, jnp.float32)
+    hidden = _factors("private", private)
+    _check_like("private", hidden, points)
+    return points, nu * _largest(points, hidden, similarity=similarity)

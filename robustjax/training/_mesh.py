@@ -1,0 +1,58 @@
+"""Data parallelism: a one-dimensional mesh and what lives where on it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from robustjax.training._state import TrainData, TrainState
+from robustjax.transforms import LossState
+
+AXIS = "data"
+
+
+def data_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
+    """A mesh over all (or the given) devices along the axis "data".
+
+    Its axis is of the Auto kind: with the newer default, Explicit, reading and
+    writing rows of sharded per-example state would need a sharding at every use.
+    """
+    devices = jax.devices() if devices is None else list(devices)
+    return jax.make_mesh(
+        (len(devices),), (AXIS,), axis_types=(AxisType.Auto,), devices=devices
+    )
+
+
+def _spec(repeats: bool) -> PartitionSpec:
+    return PartitionSpec(None, AXIS) if repeats else PartitionSpec(AXIS)
+
+
+def state_sharding(state: TrainState, mesh: Mesh, *, repeats: bool = False) -> Any:
+    """The shardings of a train state: per-example rows divided, the rest replicated.
+
+    Args:
+      state: a state or its shapes.
+      mesh: from `data_mesh`; `ExampleSpec.pad_to` must be a multiple of its size.
+      repeats: whether every leaf leads with a repeat axis.
+
+    Returns:
+      A pytree like `state` of `NamedSharding`.
+    """
+    replicated = NamedSharding(mesh, PartitionSpec())
+    divided = NamedSharding(mesh, _spec(repeats))
+    everything = jax.tree.map(lambda _: replicated, state)
+    rows = jax.tree.map(lambda _: divided, state.loss_state.rows)
+    return everything._replace(loss_state=LossState(rows, everything.loss_state.shared))
+
+
+def shard_data(data: TrainData, mesh: Mesh, *, repeats: bool = False) -> TrainData:
+    """Divides the example axis of inputs, labels and extras among the devices."""
+    per_repeat = NamedSharding(mesh, _spec(repeats))
+    return TrainData(
+        inputs=jax.device_put(data.inputs, NamedSharding(mesh, PartitionSpec(AXIS))),
+        labels=jax.device_put(data.labels, per_repeat),
+        extras=jax.device_put(dict(data.extras), per_repeat),
+    )

@@ -1,0 +1,245 @@
+"""Compiled training: one program per epoch, with repeats as a batch axis."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from robustjax import checks
+from robustjax.training import _epoch as epoch_lib
+from robustjax.training import _mesh as mesh_lib
+from robustjax.training._execution import Execution
+from robustjax.training._state import Algorithm, TrainData, TrainState
+from robustjax.transforms import Batch, ExampleSpec
+
+Metrics = dict[str, jax.Array]
+
+
+def _over_repeats(
+    function: Callable[..., Any], in_axes: tuple[Any, ...]
+) -> Callable[..., Any]:
+    """`jax.vmap` over the repeat axis, by which the first argument is led.
+
+    A single repeat goes through without: XLA's matrix products on CPU are a third
+    slower with a batch axis of one.
+    """
+
+    def first(axis: int | None, argument: Any) -> Any:
+        return argument if axis is None else jax.tree.map(lambda x: x[0], argument)
+
+    def call(*arguments: Any) -> Any:
+        if jax.tree.leaves(arguments[0])[0].shape[0] != 1:
+            return jax.vmap(function, in_axes)(*arguments)
+        alone = jax.tree.map(first, in_axes, arguments, is_leaf=lambda x: x is None)
+        return jax.tree.map(lambda x: x[None], function(*alone))
+
+    return call
+
+
+def check_batch_size(batch_size: int, num_examples: int, num_devices: int = 1) -> None:
+    """Raises `ValueError` for batches that do not fit the data or the devices."""
+    checks.at_least("batch_size", batch_size, 1)
+    if batch_size > num_examples:
+        raise ValueError(
+            f"batch_size: got {batch_size}, expected at most the number of "
+            f"examples, {num_examples}"
+        )
+    _divides("batch_size", batch_size, num_devices)
+
+
+def _divides(name: str, value: int, num_devices: int) -> None:
+    if value % num_devices:
+        raise ValueError(
+            f"{name}: got {value}, expected a multiple of the {num_devices} devices"
+        )
+
+
+class Program:
+    """An algorithm compiled for one data set size, batch size and device layout.
+
+    All repeats of an experiment train together: every leaf of the state, and the
+    labels, lead with a repeat axis R, and every method below is `vmap`ped over it.
+    Nothing is recompiled from epoch to epoch, and no step waits for the host.
+
+    Attributes:
+      algorithm: what is trained.
+      spec: for how many examples and classes.
+      batch_size: examples per step.
+      steps_per_epoch: batches per epoch, the last one padded, unless the algorithm
+        has an order of its own.
+    """
+
+    def __init__(
+        self,
+        algorithm: Algorithm,
+        spec: ExampleSpec,
+        *,
+        batch_size: int,
+        execution: Execution,
+        mesh: Mesh | None = None,
+        block_size: int = 4096,
+    ):
+        """Prepares (but does not yet compile) the program.
+
+        Args:
+          algorithm: what to train.
+          spec: `pad_to` must be a multiple of the mesh's size.
+          batch_size: examples per step; a multiple of the mesh's size.
+          execution: see `choose_execution`.
+          mesh: from `mesh.data_mesh` for data parallelism, else one device.
+          block_size: examples per block of evaluation.
+
+        Raises:
+          ValueError: a batch larger than the data, or sizes that do not divide.
+        """
+        shards = 1 if mesh is None else mesh.size
+        check_batch_size(batch_size, spec.num_examples, shards)
+        _divides("pad_to", spec.padded_examples, shards)
+        self.algorithm = algorithm
+        self.spec = spec
+        self.batch_size = batch_size
+        self.steps_per_epoch = -(-spec.num_examples // batch_size)
+        self._execution = execution
+        self._mesh = mesh
+        self._shards = shards
+        self._block_size = block_size
+        axes = (0, TrainData(inputs=None, labels=0, extras=0))  # type: ignore[arg-type]
+        self._scan = jax.jit(_over_repeats(self._scan_epoch, axes), donate_argnums=0)
+        self._order = jax.jit(_over_repeats(self._epoch_order, (0,)))
+        self._step = jax.jit(
+            _over_repeats(self._one_step, (*axes, 0)), donate_argnums=0
+        )
+        self._end = jax.jit(_over_repeats(self._end_epoch, axes), donate_argnums=0)
+        self._predict = jax.jit(_over_repeats(self._predict_one, (0, None)))
+        self._init = jax.jit(
+            _over_repeats(lambda key, x: algorithm.init(key, x, spec), (0, None))
+        )
+
+    def at(self, epoch: int) -> Program:
+        """The program of an epoch: this one, always. See `RecipeProgram`."""
+        del epoch
+        return self
+
+    def make_data(
+        self,
+        inputs: np.ndarray | jax.Array,
+        labels: np.ndarray | jax.Array,
+        extras: Mapping[str, Any] | None = None,
+    ) -> TrainData:
+        """Puts data on the device(s), padded as the state is.
+
+        Args:
+          inputs: (N, ...).
+          labels: (R, N) integers.
+          extras: dict of (R, N, ...) arrays.
+        """
+        padding = self.spec.padded_examples - self.spec.num_examples
+
+        def pad(array: Any, axis: int) -> jax.Array:
+            array = jnp.asarray(array)
+            widths = [(0, 0)] * array.ndim
+            widths[axis] = (0, padding)
+            return jnp.pad(array, widths) if padding else array
+
+        data = TrainData(
+            inputs=pad(inputs, 0),
+            labels=pad(labels, 1).astype(jnp.int32),
+            extras={name: pad(value, 1) for name, value in (extras or {}).items()},
+        )
+        if self._mesh is None:
+            return data
+        return mesh_lib.shard_data(data, self._mesh, repeats=True)
+
+    def init(self, keys: jax.Array, inputs: jax.Array) -> TrainState:
+        """Initial states, one per key.
+
+        Args:
+          keys: (R,) PRNG keys.
+          inputs: (N, ...), of which the first row gives the shape.
+        """
+        state = self._init(keys, inputs[:1])
+        if self._mesh is None:
+            return state
+        sharding = mesh_lib.state_sharding(state, self._mesh, repeats=True)
+        return jax.device_put(state, sharding)
+
+    def epoch(self, state: TrainState, data: TrainData) -> tuple[TrainState, Metrics]:
+        """Runs one epoch; the given state is consumed.
+
+        Args:
+          state: leaves (R, ...).
+          data: from `make_data`.
+
+        Returns:
+          The state, and the metrics of every step, (R, steps_per_epoch) each.
+        """
+        if self._execution.loop == "scan":
+            return self._scan(state, data)
+        order = self._order(state)
+        steps = []
+        for step in range(order.shape[1]):
+            state, metrics = self._step(state, data, order[:, step])
+            steps.append(metrics)
+        stacked = jax.tree.map(lambda *values: jnp.stack(values, axis=1), *steps)
+        return self._end(state, data), stacked
+
+    def predict(self, state: TrainState, inputs: jax.Array) -> jax.Array:
+        """Logits of all inputs, (R, M, C), in blocks.
+
+        Args:
+          state: leaves (R, ...).
+          inputs: (M, ...), shared by all repeats.
+        """
+        return self._predict(state, inputs)
+
+    def _epoch_order(self, state: TrainState) -> jax.Array:
+        # Steps fold their number into the key; epochs count down from -1.
+        key = jax.random.fold_in(state.key, -1 - state.epoch)
+        examples, padding = self.spec.num_examples, self.spec.padded_examples
+        if self.algorithm.order is None:
+            return epoch_lib.epoch_order(key, examples, self.batch_size, padding)
+        return self.algorithm.order(key, state, examples, self.batch_size, padding)
+
+    def _one_step(
+        self, state: TrainState, data: TrainData, index: jax.Array
+    ) -> tuple[TrainState, Metrics]:
+        batch: Batch = epoch_lib.read_batch(data, index, self.spec.num_examples)
+        if self._mesh is not None:
+            divided = NamedSharding(self._mesh, PartitionSpec(mesh_lib.AXIS))
+            batch = jax.tree.map(
+                lambda x: jax.lax.with_sharding_constraint(x, divided), dict(batch)
+            )
+        return epoch_lib.train_step(self.algorithm, state, batch)
+
+    def _scan_epoch(
+        self, state: TrainState, data: TrainData
+    ) -> tuple[TrainState, Metrics]:
+        step = functools.partial(self._one_step, data=data)
+        state, metrics = jax.lax.scan(
+            lambda carry, index: step(carry, index=index),
+            state,
+            self._epoch_order(state),
+        )
+        return self._end_epoch(state, data), metrics
+
+    def _end_epoch(self, state: TrainState, data: TrainData) -> TrainState:
+        return epoch_lib.end_epoch(
+            self.algorithm,
+            state,
+            data,
+            block_size=self._block_size,
+            shards=self._shards,
+        )
+
+    def _predict_one(self, state: TrainState, inputs: jax.Array) -> jax.Array:
+        return epoch_lib.in_blocks(
+            lambda x: self.algorithm.predict(state.params, state.model_state, x),
+            inputs,
+            self._block_size,
+        )
