@@ -10,7 +10,7 @@ PYTHON ?= $(shell for p in python3.12 python3.11 python3.13 python3; do \
 
 # The main job: which labels to fix next, on the digits that scikit-learn bundles.
 demo: $(VENV)/installed-experiments
-	$(VENV)/bin/python -m experiments.active_label_correction --preset=digits
+	$(VENV)/bin/python -m experiments.label_correction --preset=digits
 
 test: $(VENV)/installed-$(EXTRAS)
 	$(VENV)/bin/python -m pytest $(PYTEST_FLAGS)

@@ -23,10 +23,10 @@ from experiments.common import config_flags, run_folder
 from experiments.common.config_flags import option
 from experiments.common.launch import launch
 from experiments.common.repeat_values import Setting
-from experiments.label_correction import diffusion_report as report
-from experiments.label_correction import setup
-from experiments.label_correction.runner import Watcher, make_runs, run_arm
-from experiments.presets.active_label_correction import PRESETS, CorrectionConfig
+from experiments.studies.label_correction import diffusion_report as report
+from experiments.studies.label_correction import setup
+from experiments.studies.label_correction.config import PRESETS, CorrectionConfig
+from experiments.studies.label_correction.runner import Watcher, make_runs, run_arm
 from robustjax import checks, graph, methods
 from robustjax.methods.label_correction import GRAPH_SPACES
 from robustjax.selection import MODES

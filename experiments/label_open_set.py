@@ -23,16 +23,20 @@ from absl import flags
 from experiments.common import config_flags
 from experiments.common.config_flags import errors_name_flags
 from experiments.common.launch import launch
-from experiments.open_set import setup
-from experiments.open_set.networks import Classifiers, kind_of, load_embeddings
-from experiments.open_set.own_pool import (
+from experiments.studies.active_learning import setup
+from experiments.studies.active_learning.config import PRESETS, OpenSetConfig
+from experiments.studies.active_learning.networks import (
+    Classifiers,
+    kind_of,
+    load_embeddings,
+)
+from experiments.studies.active_learning.own_pool import (
     LabelOpenSetConfig,
     embeddings_name,
     known_labels,
     load_pool,
     strategy_of,
 )
-from experiments.presets.open_set_active_learning import PRESETS, OpenSetConfig
 from robustjax import checks
 from robustjax.methods._exchange_folder import check_folder
 from robustjax.methods.active_learning import (

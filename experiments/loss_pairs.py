@@ -26,7 +26,7 @@ from absl import flags
 from experiments.common.inputs import load_splits
 from experiments.common.launch import launch
 from experiments.common.tables import percent, text_table
-from experiments.robust_training.pairs import (
+from experiments.studies.label_noise.pairs import (
     HEADS,
     NOISE_RATE,
     OPTIMIZERS,

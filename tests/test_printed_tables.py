@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from tests.printed_tables import BUILDERS
+from tests.printed_tables.active_learning import pooled_purity
 from tests.printed_tables.cells import RESULTS, Files, paired
-from tests.printed_tables.open_set import pooled_purity
 from tests.printed_tables.pages import PAGES, printed_tables
 
 # What tables without measurements may not hold: decimals, percentages, deviations.

@@ -120,10 +120,10 @@ def check_import():
     assert jax.tree.all(jax.tree.map(lambda g: np.isfinite(g).all(), grads))
 
 
-def check_noisy_labels():
+def check_label_noise():
     train = digits(200)
     names = {"images": train.inputs, "given_labels": train.labels}
-    names = run("noisy_labels.md", names)
+    names = run("label_noise.md", names)
     assert names["logits"].shape == (200, 10)
     assert (names["logits"].argmax(axis=1) == train.labels).mean() > 0.2
 
@@ -162,7 +162,7 @@ def check_unlearning():
         "logits": jnp.zeros((8, 10)),
         "ood_features": jnp.full((4, 5), 2.0),
     }
-    names = run("unlearning.md", names)
+    names = run("features.md", names)
     np.testing.assert_allclose(names["loss"], np.log(10) + 0.1 * 4, rtol=1e-6)
 
 
@@ -187,7 +187,7 @@ def check_open_set():
         "first_rows": np.arange(30),
         "first_answers": truth[:30],
     }
-    names = run("open_set_active_learning.md", names)
+    names = run("active_learning.md", names)
     asked = names["labels"] >= 0
     np.testing.assert_array_equal(names["labels"][asked], truth[asked])
     assert 30 + 3 * 20 <= asked.sum() <= 30 + 3 * 40
@@ -197,12 +197,12 @@ def check_open_set():
 CHECKS = {
     "README.md": check_readme,
     "import.md": check_import,
-    "noisy_labels.md": check_noisy_labels,
+    "label_noise.md": check_label_noise,
     "label_issues.md": check_label_issues,
     "label_correction.md": check_label_correction,
-    "unlearning.md": check_unlearning,
+    "features.md": check_unlearning,
     "pruning.md": check_pruning,
-    "open_set_active_learning.md": check_open_set,
+    "active_learning.md": check_open_set,
 }
 
 

@@ -11,11 +11,11 @@ import pytest
 
 from experiments.common.repeats import Curves
 from experiments.common.tables import deviation, deviation_text, percent
-from experiments.feature_training import report as feature_report
-from experiments.label_correction import report as correction_report
-from experiments.open_set import report as open_set_report
-from experiments.pruning_study import report as pruning_report
-from experiments.robust_training import report as robust_report
+from experiments.studies.active_learning import report as open_set_report
+from experiments.studies.features import report as feature_report
+from experiments.studies.label_correction import report as correction_report
+from experiments.studies.label_noise import report as robust_report
+from experiments.studies.pruning import report as pruning_report
 from robustjax.methods.label_correction import Budget
 
 # The sample deviation of 0.5 and 0.7 is 0.2 / sqrt(2), the population's 0.1.

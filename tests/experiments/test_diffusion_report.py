@@ -6,8 +6,8 @@ import types
 import numpy as np
 import pytest
 
-from experiments.label_correction import diffusion_report as report
-from experiments.label_correction.report import ArmResult
+from experiments.studies.label_correction import diffusion_report as report
+from experiments.studies.label_correction.report import ArmResult
 from robustjax.methods import Budget
 
 # A ring of eight examples, each with its two neighbours.

@@ -10,22 +10,22 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.feature_training import combinations, setup
-from experiments.feature_training.adversarial import AdversarialClassification
-from experiments.feature_training.normalized import frozen, normalized
-from experiments.feature_training.pretraining import (
-    Pretraining,
-    build_fine_tuning,
-    make_pretraining_optimizer,
-)
-from experiments.feature_training.programs import build_network, build_training
-from experiments.feature_training.semi_supervised import _optimizer, build_mix_match
-from experiments.feature_training.study import resolve, run_study
-from experiments.presets.feature_debiasing import (
+from experiments.studies.features import combinations, setup
+from experiments.studies.features.adversarial import AdversarialClassification
+from experiments.studies.features.config import (
     PRESETS,
     TRAINING_PRESETS,
     FeatureDebiasingConfig,
 )
+from experiments.studies.features.normalized import frozen, normalized
+from experiments.studies.features.pretraining import (
+    Pretraining,
+    build_fine_tuning,
+    make_pretraining_optimizer,
+)
+from experiments.studies.features.programs import build_network, build_training
+from experiments.studies.features.semi_supervised import _optimizer, build_mix_match
+from experiments.studies.features.study import resolve, run_study
 from robustjax import data, models
 from robustjax.data import make_dataset, save_npz
 from robustjax.training import (

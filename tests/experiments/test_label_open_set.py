@@ -12,8 +12,8 @@ import sys
 import numpy as np
 import pytest
 
-from experiments.open_set import own_pool
-from experiments.presets.open_set_active_learning import OpenSetConfig
+from experiments.studies.active_learning import own_pool
+from experiments.studies.active_learning.config import OpenSetConfig
 from robustjax.methods.active_learning import make_strategy
 
 ROOT = pathlib.Path(__file__).parents[2]

@@ -12,7 +12,7 @@ import optax
 import pytest
 
 import robustjax as rj
-from experiments.robust_training import pairs
+from experiments.studies.label_noise import pairs
 from robustjax import data, losses
 
 

@@ -51,9 +51,9 @@ for launcher, arguments in json.loads(sys.argv[1]):
         print(json.dumps(str(error)))
 """
 STUDIES = (
-    *("active_label_correction", "diffusion_study", "learn_features"),
-    *("noisy_labels", "data_pruning", "open_set_active_learning"),
-    "feature_debiasing",
+    *("label_correction", "diffusion_study", "learn_features"),
+    *("label_noise", "pruning", "active_learning"),
+    "features",
 )
 
 
@@ -67,7 +67,7 @@ def test_every_launcher_checks_its_outputs_before_it_works(tmp_path):
     cases = [(study, [f"--run_dir={file}"], f"run_dir: {blocked}") for study in STUDIES]
     cases += [
         (
-            "active_label_correction",
+            "label_correction",
             ["--features=resnet18", "--weights=w.npz", f"--feature_cache={file}",
              f"--run_dir={tmp_path}/runs"],
             f"feature_cache: {blocked}",
@@ -101,7 +101,7 @@ def test_every_launcher_checks_its_outputs_before_it_works(tmp_path):
         ("benchmarks.mlp_step", [f"--out_dir={file}"], f"out_dir: {blocked}"),
         # And with good ones the work begins.
         ("label_issues", [data, f"--out={same}"], "work began"),
-        ("noisy_labels", [f"--run_dir={tmp_path}/runs"], "work began"),
+        ("label_noise", [f"--run_dir={tmp_path}/runs"], "work began"),
     ]  # fmt: skip
     before = sorted(os.listdir(tmp_path))
     runs = json.dumps([case[:2] for case in cases])

@@ -8,8 +8,8 @@ import math
 import numpy as np
 import pytest
 
-from experiments.pruning_study import measures, report
-from experiments.pruning_study.retrain import Training
+from experiments.studies.pruning import measures, report
+from experiments.studies.pruning.retrain import Training
 
 
 @pytest.fixture

@@ -5,10 +5,10 @@ from __future__ import annotations
 import jax
 import numpy as np
 
-from experiments.presets.data_pruning import PRESETS, DataPruningConfig
-from experiments.pruning_study import programs, setup, subset_methods
-from experiments.pruning_study.subsets import select
-from experiments.pruning_study.warmup import Evaluation
+from experiments.studies.pruning import programs, setup, subset_methods
+from experiments.studies.pruning.config import PRESETS, DataPruningConfig
+from experiments.studies.pruning.subsets import select
+from experiments.studies.pruning.warmup import Evaluation
 from robustjax import selection
 from robustjax.training import StopRequest
 

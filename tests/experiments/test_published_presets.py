@@ -10,13 +10,13 @@ import pytest
 
 from experiments.common.noise import make_noise
 from experiments.common.optimizer import decay_from_epoch, make_schedule
-from experiments.presets.noisy_labels import PUBLISHED, NoisyLabelsConfig
-from experiments.presets.noisy_labels_methods import DIFFERENCES, METHOD_PRESETS
-from experiments.robust_training import methods, setup
-from experiments.robust_training.configs import resolve
-from experiments.robust_training.methods import METHODS
+from experiments.studies.label_noise import methods, setup
+from experiments.studies.label_noise.config import PUBLISHED, NoisyLabelsConfig
+from experiments.studies.label_noise.configs import resolve
+from experiments.studies.label_noise.method_presets import DIFFERENCES, METHOD_PRESETS
+from experiments.studies.label_noise.methods import METHODS
 from robustjax import data
-from tests.experiments.published_noisy_labels import ROWS, Row
+from tests.experiments.published_label_noise import ROWS, Row
 
 STEPS = 391  # Of batches of 128 in an epoch of 50,000.
 

@@ -6,23 +6,23 @@ import dataclasses
 
 import pytest
 
-from experiments.feature_training import study as feature_study
-from experiments.feature_training.setup import optimizer_options as feature_options
-from experiments.open_set.networks import optimizer_options as open_set_options
-from experiments.open_set.strategies import (
+from experiments.studies.active_learning import config as active_learning
+from experiments.studies.active_learning.networks import (
+    optimizer_options as open_set_options,
+)
+from experiments.studies.active_learning.strategies import (
     make_strategies,
     preset_options,
     resolve_strategies,
 )
-from experiments.presets import (
-    active_label_correction,
-    data_pruning,
-    feature_debiasing,
-    open_set_active_learning,
-)
-from experiments.pruning_study import setup as pruning_setup
-from experiments.pruning_study.programs import _ON_SUBSETS
-from experiments.robust_training.methods import METHODS, hyperparameters_of
+from experiments.studies.features import config as features
+from experiments.studies.features import study as feature_study
+from experiments.studies.features.setup import optimizer_options as feature_options
+from experiments.studies.label_correction import config as label_correction
+from experiments.studies.label_noise.methods import METHODS, hyperparameters_of
+from experiments.studies.pruning import config as pruning
+from experiments.studies.pruning import setup as pruning_setup
+from experiments.studies.pruning.programs import _ON_SUBSETS
 from robustjax.transforms import TAUFE_SETTINGS
 
 
@@ -61,8 +61,8 @@ KIM = {
 
 @pytest.mark.parametrize("name", ["cifar10", "cifar100", "fashion_mnist", "caltech256"])
 def test_active_label_correction(name):
-    fields = active_label_correction.PRESETS[name]
-    config = active_label_correction.CorrectionConfig(**fields)
+    fields = label_correction.PRESETS[name]
+    config = label_correction.CorrectionConfig(**fields)
     assert_holds(config, {**KIM, "dataset": name}, "Kim (2022)")
     assert len(config.hidden) == 3, "four fully connected layers"
     arms = {"random", "entropy", "loss_ent", "corr_active", "dalc", "alc"}
@@ -160,7 +160,7 @@ def test_divide_mix_on_subsets():
 
 def test_every_preset_of_data_pruning_is_ours_or_in_the_table():
     ours = {"digits", "mnist_small", "cifar10_n_small"}
-    assert set(data_pruning.PRESETS) - ours == set(PARK_ROWS)
+    assert set(pruning.PRESETS) - ours == set(PARK_ROWS)
 
 
 # Park et al. (NeurIPS 2022), thesis sections 4.3 and 4.4; kaist-dmlab/MQNet: steps,
@@ -202,8 +202,8 @@ MQNET_ROWS = {
 @pytest.mark.parametrize("name", MQNET_ROWS)
 def test_open_set_active_learning(name):
     budget, steps, repeats, network, updates = MQNET_ROWS[name]
-    fields = open_set_active_learning.PRESETS[name]
-    config = open_set_active_learning.OpenSetConfig(**fields)
+    fields = active_learning.PRESETS[name]
+    config = active_learning.OpenSetConfig(**fields)
     published = {"per_round": budget, "repeats": repeats, "network": network}
     assert_holds(config, {**MQNET_ALL, **published}, MQNET)
     assert config.epochs * config.steps_per_epoch == steps
@@ -235,7 +235,7 @@ def test_open_set_active_learning(name):
 
 def test_every_preset_of_open_set_learning_is_ours_or_in_the_table():
     ours = {"mnist_small", "cifar10_small"}
-    assert set(open_set_active_learning.PRESETS) - ours == set(MQNET_ROWS)
+    assert set(active_learning.PRESETS) - ours == set(MQNET_ROWS)
 
 
 # Park et al. (NeurIPS 2021), thesis chapter 3; kaist-dmlab/TAUFE. MixMatch: Berthelot
@@ -320,7 +320,7 @@ def test_mix_match_takes_a_million_steps():
 
 
 def test_every_preset_of_feature_debiasing_is_ours_or_in_the_table():
-    ours = {name for name in feature_debiasing.PRESETS if name.endswith("_small")}
+    ours = {name for name in features.PRESETS if name.endswith("_small")}
     ours |= {"cifar10_few_shot", "cifar10_held_out"}
     ours |= {"composed_boxes", "composed_localization"}
-    assert set(feature_debiasing.PRESETS) - ours == set(TAUFE_ROWS)
+    assert set(features.PRESETS) - ours == set(TAUFE_ROWS)

@@ -7,12 +7,12 @@ import pytest
 
 from experiments.common.repeat_values import Setting, write_repeats
 from experiments.common.repeats import Curves
-from experiments.feature_training import report as feature_report
-from experiments.label_correction import diffusion_report
-from experiments.label_correction import report as correction_report
-from experiments.open_set import report as open_set_report
-from experiments.pruning_study import report as pruning_report
-from experiments.robust_training import report as training_report
+from experiments.studies.active_learning import report as open_set_report
+from experiments.studies.features import report as feature_report
+from experiments.studies.label_correction import diffusion_report
+from experiments.studies.label_correction import report as correction_report
+from experiments.studies.label_noise import report as training_report
+from experiments.studies.pruning import report as pruning_report
 from robustjax.methods import Budget
 
 R = 3

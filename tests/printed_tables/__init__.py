@@ -2,7 +2,7 @@
 
 A table of measurements follows a line such as
 
-    <!-- table: cifar10_n; files: noisy_labels/cifar10_n_small-worse/summary.csv -->
+    <!-- table: cifar10_n; files: label_noise/cifar10_n_small-worse/summary.csv -->
 
 with the name of a builder of this package and the files that it reads; one without
 numbers follows `<!-- table: words -->`. After a study was run again,
@@ -13,23 +13,23 @@ prints the tables anew into the pages; `tests/test_printed_tables.py` compares t
 """
 
 from tests.printed_tables import (
+    active_learning,
+    features,
     headline,
     importing,
     label_noise,
-    open_set,
     pruning,
     speed,
-    unlearning,
 )
 from tests.printed_tables.cells import BUILDERS
 
 __all__ = [
     "BUILDERS",
+    "active_learning",
+    "features",
     "headline",
     "importing",
     "label_noise",
-    "open_set",
     "pruning",
     "speed",
-    "unlearning",
 ]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from tests.printed_tables import importing
+from tests.printed_tables.active_learning import accuracy_by_round
 from tests.printed_tables.cells import Files, Table, builder, spread
-from tests.printed_tables.open_set import accuracy_by_round
-from tests.printed_tables.unlearning import FEATURES
+from tests.printed_tables.features import FEATURES
 
 
 @builder
@@ -34,7 +34,7 @@ def headline(files: Files) -> Table:
         ("symmetric-80", "--noise=symmetric --noise_rate=0.8"),
         ("pairflip-45", "--noise=pairflip --noise_rate=0.45"),
     ):
-        path = f"noisy_labels/mnist-{noise}/summary.csv"
+        path = f"label_noise/mnist-{noise}/summary.csv"
         kind, _, rate = noise.partition("-")
         cells = [spread(files.row(path, method=m), "last") for m in ("ce", "sop")]
         shown = "pair flips" if kind == "pairflip" else kind
@@ -42,26 +42,27 @@ def headline(files: Files) -> Table:
             f"MNIST, {rate} % of the labels wrong ({shown}): accuracy",
             f"{cells[0]} `ce`",
             f"{cells[1]} `sop`",
-            f"noisy_labels --preset=mnist --method=ce,sop {words}",
+            f"label_noise --preset=mnist --method=ce,sop {words}",
         )
-    path = "noisy_labels/cifar10_n_small-worse/summary.csv"
+    path = "label_noise/cifar10_n_small-worse/summary.csv"
     cells = [spread(files.row(path, method=m), "last") for m in ("ce", "sop_plus")]
     add(
         "CIFAR-10N worse, 10,000 images: accuracy",
         f"{cells[0]} `ce`",
         f"{cells[1]} `sop_plus`",
-        "noisy_labels --preset=cifar10_n_small --method=ce,sop_plus",
+        "label_noise --preset=cifar10_n_small --method=ce,sop_plus",
     )
     rows = [
-        files.row("digits/summary.csv", method=m, labels=250) for m in ("random", "alc")
+        files.row("label_correction/digits/summary.csv", method=m, labels=250)
+        for m in ("random", "alc")
     ]
     add(
         "digits, 72 % of the labels wrong, 250 corrected: accuracy",
         f"{spread(rows[0], 'accuracy')} `random`",
         f"{spread(rows[1], 'accuracy')} `alc`",
-        "active_label_correction --preset=digits",
+        "label_correction --preset=digits",
     )
-    path = "data_pruning/mnist_long/summary.csv"
+    path = "pruning/mnist_long/summary.csv"
     cells = [
         spread(files.row(path, method=m, fraction="0.2"), "last")
         for m in ("uniform", "prune4rel_coverage")
@@ -70,7 +71,7 @@ def headline(files: Files) -> Table:
         "MNIST, 40 % of the labels wrong, a fifth kept: accuracy",
         f"{cells[0]} `uniform`",
         f"{cells[1]} `prune4rel_coverage`",
-        "data_pruning --preset=mnist_small --epochs=100 --watch_every_epochs=25 "
+        "pruning --preset=mnist_small --epochs=100 --watch_every_epochs=25 "
         "--fractions=0.1,0.2 --methods=uniform,prune4rel_coverage",
     )
     rows = [
@@ -81,7 +82,7 @@ def headline(files: Files) -> Table:
         "MNIST, 60 % of the pool of no class, 280 labels: accuracy",
         f"{spread(rows[0], 'accuracy')} `random`",
         f"{spread(rows[1], 'accuracy')} `mqnet`",
-        "open_set_active_learning --preset=mnist_small",
+        "active_learning --preset=mnist_small",
     )
     values = [
         spread(
@@ -97,7 +98,7 @@ def headline(files: Files) -> Table:
         "digits on misleading backgrounds, localised without boxes: GT-known Loc",
         f"{values[0]} `standard`",
         f"{values[1]} `taufe`",
-        "feature_debiasing --preset=composed_localization --seed=1",
+        "features --preset=composed_localization --seed=1",
     )
     row = files.row(
         "label_errors/verified.csv", dataset="cifar10", rule="prune_by_noise_rate"

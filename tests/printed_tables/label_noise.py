@@ -38,7 +38,7 @@ def mnist_label_noise(files: Files) -> Table:
     for method, words in LABEL_NOISE.items():
         cells = [f"{words}, `{method}`"]
         for noise in ("symmetric-50", "symmetric-80", "pairflip-45"):
-            row = files.row(f"noisy_labels/mnist-{noise}/summary.csv", method=method)
+            row = files.row(f"label_noise/mnist-{noise}/summary.csv", method=method)
             cells.append(spread(row, "last"))
             if noise == "pairflip-45":
                 cells.append(spread(row, "best_on_test"))
@@ -57,7 +57,7 @@ def cifar10_n(files: Files) -> Table:
         "sop_plus": "SOP+",
     }
     for method, words in names.items():
-        row = files.row("noisy_labels/cifar10_n_small-worse/summary.csv", method=method)
+        row = files.row("label_noise/cifar10_n_small-worse/summary.csv", method=method)
         cells = [spread(row, "last"), spread(row, "best_on_test")]
         table.append([words, *cells, number(row, "noisy_memorized")])
     return table
@@ -91,7 +91,9 @@ for _name, _folder in (
     ("correction_mnist_class_flip", "mnist-class_flip"),
     ("correction_cifar10_simclr", "cifar10_simclr"),
 ):
-    BUILDERS[_name] = functools.partial(correction, folder=_folder)
+    BUILDERS[_name] = functools.partial(
+        correction, folder=f"label_correction/{_folder}"
+    )
 
 
 @builder

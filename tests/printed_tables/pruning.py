@@ -11,7 +11,7 @@ from tests.printed_tables.cells import (
     with_best,
 )
 
-PRUNING = "data_pruning"
+PRUNING = "pruning"
 
 
 @builder

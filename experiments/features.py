@@ -1,0 +1,50 @@
+"""Training that unlearns the features of out-of-distribution images: TAUFE and OAT.
+
+    python -m experiments.features --task=classification
+    python -m experiments.features --preset=composed_boxes --box_loss=d_iou
+    python -m experiments.features --preset=cifar10 --num_examples=500,0
+    python -m experiments.features --training=adversarial
+    python -m experiments.features --training=mix_match --num_examples=250,1000
+    python -m experiments.features --training=pretrained --fine_tune=all
+
+Every method is trained on every number of examples. Without --preset and --dataset,
+the preset of the task and the training for CPUs is taken. A run that was killed
+continues where it was when the same command is given again.
+"""
+
+from __future__ import annotations
+
+from absl import flags
+
+from experiments.common.config_flags import define_flags, given_flags
+from experiments.common.launch import launch
+from experiments.studies.features.config import PRESETS, FeatureDebiasingConfig
+from experiments.studies.features.study import run_study
+from robustjax.training import StopRequest
+
+_PRESET = flags.DEFINE_string("preset", None, f"One of {', '.join(PRESETS)}.")
+_METHODS = flags.DEFINE_list(
+    "methods",
+    None,
+    "Of standard, oat, taufe, and joint with training=pretrained; by default all that "
+    "the task and the training allow.",
+)
+_RUNS = flags.DEFINE_string("run_dir", "runs", "Where run folders go.")
+_NAME = flags.DEFINE_string("name", None, "Name of the run; made up by default.")
+define_flags(FeatureDebiasingConfig)
+
+
+def main(stop: StopRequest) -> None:
+    """Runs the study that the flags describe."""
+    run_study(
+        _METHODS.value,
+        _PRESET.value,
+        given_flags(FeatureDebiasingConfig, flags.FLAGS),
+        run_dir=_RUNS.value,
+        name=_NAME.value,
+        stop=stop,
+    )
+
+
+if __name__ == "__main__":
+    launch(main)

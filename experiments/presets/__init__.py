@@ -1,1 +1,0 @@
-"""Named settings: what a paper used, or what a small machine can run."""

@@ -1,0 +1,1 @@
+"""One room per study: its settings, data, cells and pictures."""

@@ -1,0 +1,310 @@
+"""From the flags of an open-set study to its classifiers and embeddings."""
+
+from __future__ import annotations
+
+import pathlib
+import shutil
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from experiments.common.augmentations import weak_augmentation
+from experiments.common.channel_statistics import channel_statistics
+from experiments.common.config_flags import errors_name_flags
+from experiments.common.networks import make_network
+from experiments.common.optimizer import OptimizerOptions, make_optimizer
+from experiments.studies.active_learning.config import OpenSetConfig
+from experiments.studies.active_learning.setup import VARIANTS
+from robustjax import data
+from robustjax.data import read_arrays
+from robustjax.files import atomic_file
+from robustjax.methods.active_learning import (
+    NetworkPoolClassifier,
+    Observation,
+    csi_optimizer,
+    pool_embeddings,
+)
+from robustjax.output_paths import check_output_folder
+from robustjax.training import (
+    Preprocess,
+    StopRequest,
+    advance,
+    as_float,
+    choose_execution,
+    progress_bar,
+)
+
+Kind = tuple[bool, bool]
+"""(with loss prediction, with an OOD output that is not trained)"""
+
+
+def kind_of(wants: Collection[str]) -> Kind:
+    """The classifier that goes with what a strategy wants."""
+    return "loss_prediction" in wants, "ood_output" in wants
+
+
+def optimizer_options(config: OpenSetConfig) -> OptimizerOptions:
+    """The optimiser's part of the flags."""
+    drops = (max(1, round(share * config.epochs)) for share in config.drop_at)
+    return OptimizerOptions.of(config, drop_epochs=tuple(drops))
+
+
+class Classifiers:
+    """Classifiers of a study; each kind is compiled once per size of pool.
+
+    All strategies of a task begin with the same labels and the same key, so that the
+    first training of each kind is done once for all of them.
+    """
+
+    def __init__(
+        self,
+        config: OpenSetConfig,
+        num_classes: int,
+        sample: np.ndarray,
+        stop: StopRequest,
+    ):
+        """Checks the flags of the optimiser.
+
+        Args:
+          config: the flags.
+          num_classes: k.
+          sample: inputs that images are normalised by.
+          stop: checked after every epoch.
+
+        Raises:
+          ValueError: a flag that is out of range.
+        """
+        optimizer_options(config).check()
+        self._config, self._num_classes = config, num_classes
+        self._preprocess: Preprocess = as_float
+        if sample.ndim == 4:
+            self._preprocess = data.normalize(*channel_statistics(sample))
+        self._stop = stop
+        self._made: dict[tuple[int, Kind], NetworkPoolClassifier] = {}
+
+    def of(
+        self, inputs: np.ndarray | jax.Array, kind: Kind, initial: Any = ()
+    ) -> FirstFitKept:
+        """A classifier on a pool.
+
+        Args:
+          inputs: (N, ...) of the pool; put on the device, if they are not there yet.
+          kind: see `kind_of`.
+          initial: (I,) rows that are labelled before the first round, whose training
+            is kept; of none, nothing is.
+
+        Raises:
+          ValueError: a network that is unknown or does not fit.
+        """
+        size = len(inputs), kind
+        if size not in self._made:
+            # Kept for the whole study, longer than any pool.
+            self._made[size] = self._make(inputs, kind).without_pool()
+        return FirstFitKept(self._made[size].on(inputs), initial)
+
+    def _make(
+        self, inputs: np.ndarray | jax.Array, kind: Kind
+    ) -> NetworkPoolClassifier:
+        config = self._config
+        images = inputs.ndim == 4
+        execution = choose_execution(convolutional=images and config.network != "mlp")
+
+        def make_model(outputs: int) -> nn.Module:
+            return make_network(
+                config.network,
+                outputs,
+                inputs_rank=inputs.ndim,
+                channels=config.channels,
+                hidden=config.hidden,
+                downsampling=config.downsampling,
+                dtype=config.dtype,
+                convolution=execution.convolution,
+                pooling=config.pooling,
+            )
+
+        with errors_name_flags(make_model="network", inputs="network"):
+            return NetworkPoolClassifier(
+                make_model,
+                inputs,
+                self._num_classes,
+                make_optimizer(
+                    optimizer_options(config),
+                    config.epochs,
+                    config.steps_per_epoch,
+                ),
+                epochs=config.epochs,
+                steps_per_epoch=config.steps_per_epoch,
+                batch_size=config.batch_size,
+                variant=VARIANTS[config.classifier_variant],
+                loss_prediction=kind[0],
+                ood_output=kind[1],
+                taufe_weight=config.taufe_weight,
+                augment=weak_augmentation(config.augment) if images else None,
+                preprocess=self._preprocess,
+                execution=execution,
+                stop=self._stop,
+            )
+
+
+class FirstFitKept:
+    """A classifier that keeps the training on the initial set, and what it says."""
+
+    def __init__(self, classifier: NetworkPoolClassifier, initial: Any = ()):
+        """Keeps nothing yet.
+
+        Args:
+          classifier: is trained.
+          initial: (I,) rows of the initial set. A run that was resumed trains on more
+            of them first, which serves no other strategy.
+        """
+        self._classifier = classifier
+        self._initial = np.sort(np.asarray(initial, np.int64))
+        self._first: tuple[bytes, Any, Observation] | None = None
+
+    def fit(self, key: jax.Array, labels: np.ndarray) -> Any:
+        """See `PoolClassifier`."""
+        given = np.asarray(jax.random.key_data(key)).tobytes() + labels.tobytes()
+        if self._first is not None and self._first[0] == given:
+            return self._first[1]
+        fitted = self._classifier.fit(key, labels)
+        if np.array_equal(np.flatnonzero(labels >= 0), self._initial):
+            self._first = given, fitted, self._classifier.observe(fitted)
+        return fitted
+
+    def observe(self, fitted: Any) -> Observation:
+        """See `PoolClassifier`."""
+        if self._first is not None and self._first[1] is fitted:
+            return self._first[2]
+        return self._classifier.observe(fitted)
+
+    def predict(self, fitted: Any, inputs: Any) -> jax.Array:
+        """See `PoolClassifier`."""
+        return self._classifier.predict(fitted, inputs)
+
+
+def load_embeddings(
+    config: OpenSetConfig,
+    key: jax.Array,
+    inputs: np.ndarray,
+    wants: Collection[str],
+    folder: pathlib.Path,
+    name: str,
+    stop: StopRequest,
+) -> Mapping[str, jax.Array]:
+    """What strategies want to know of a pool before the first round.
+
+    Trained once, kept in a file, and read from there ever after.
+
+    Args:
+      config: the flags.
+      key: PRNG key.
+      inputs: (N, ...) of the pool.
+      wants: of all strategies together.
+      folder: for the file, and for checkpoints meanwhile.
+      name: of the file.
+      stop: checked after every epoch, which is saved.
+
+    Raises:
+      ValueError: inputs that are no square images, or bad flags.
+    """
+    rotations = "rotations" in wants
+    if not rotations and "projections" not in wants:
+        return {}
+    check_output_folder("folder", folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    path, progress = folder / f"{name}.npz", folder / name
+    if not path.exists():
+        found = _train_embeddings(config, key, inputs, rotations, progress, stop)
+        trained: dict[str, Any] = {part: np.asarray(x) for part, x in found.items()}
+        with atomic_file(path) as file:
+            np.savez(file, **trained)
+    shutil.rmtree(progress, ignore_errors=True)
+    arrays = read_arrays(path, "embeddings", kind=".npz")
+    return {part: jnp.asarray(array) for part, array in arrays.items()}
+
+
+def _train_embeddings(
+    config: OpenSetConfig,
+    key: jax.Array,
+    inputs: np.ndarray,
+    rotations: bool,
+    progress: pathlib.Path,
+    stop: StopRequest,
+) -> dict[str, jax.Array]:
+    if inputs.ndim != 4:
+        raise ValueError(
+            "strategies: got one that compares images with their rotations (CSI, "
+            f"CCAL), expected images, not inputs of shape {inputs.shape[1:]}; for such "
+            "inputs mqnet has --options=mqnet.purity=features"
+        )
+    execution = choose_execution(convolutional=config.embedding_network != "mlp")
+    encoder = make_network(
+        config.embedding_network,
+        # Its head is not made.
+        2,
+        inputs_rank=4,
+        channels=config.embedding_channels,
+        hidden=config.embedding_hidden,
+        downsampling=config.downsampling,
+        dtype=config.dtype,
+        convolution=execution.convolution,
+        pooling=config.embedding_pooling,
+    )
+    batch_size = min(config.embedding_batch_size, len(inputs))
+    steps = -(-len(inputs) // batch_size)
+    rate = config.embedding_learning_rate
+    if config.embedding_optimizer == "lars":
+        optimizer = csi_optimizer(
+            epochs=config.embedding_epochs, steps_per_epoch=steps, learning_rate=rate
+        )
+    else:
+        optimizer = optax.adam(
+            optax.cosine_decay_schedule(rate, config.embedding_epochs * steps)
+        )
+    colored = inputs.shape[-1] == 3
+    with errors_name_flags(crop_scale="embedding_crop"):
+        augment = data.simclr_augmentation(
+            crop_scale=(config.embedding_crop, 1.0),
+            flip=False,
+            jitter=0.5 if colored else 0.0,
+            grayscale=0.2 if colored else 0.0,
+        )
+    total = config.embedding_epochs * (1 + rotations)
+    with progress_bar(total, f"embeddings, {progress.name}", unit="epoch") as bar:
+
+        def report(name: str, epoch: int, metrics: dict[str, np.ndarray]) -> None:
+            first = config.embedding_epochs * (name != "csi")
+            bar.set_postfix(
+                network=name, loss=f"{float(metrics['loss'].mean()):.3f}", refresh=False
+            )
+            # Those before a restart are done, too.
+            bar.update(first + epoch - bar.n)
+            advance(bar)
+
+        with errors_name_flags(
+            epochs="embedding_epochs",
+            batch_size="embedding_batch_size",
+            projection="embedding_projection",
+            images="dataset",
+        ):
+            return pool_embeddings(
+                key,
+                inputs,
+                encoder,
+                optimizer,
+                epochs=config.embedding_epochs,
+                batch_size=batch_size,
+                rotations=rotations,
+                projection=config.embedding_projection,
+                flip=config.embedding_flip,
+                augment=augment,
+                execution=execution,
+                report=report,
+                stop=stop,
+                checkpoints=progress,
+            )

@@ -1,0 +1,98 @@
+"""What is measured in classification."""
+
+from __future__ import annotations
+
+import pathlib
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from experiments.studies.features.observation import (
+    Observer,
+    norm_measures,
+    squares,
+)
+from experiments.studies.features.programs import Network
+from experiments.studies.features.setup import Study
+from robustjax import scores
+
+DETECTION_SCORES = {
+    "msp": scores.max_softmax_uncertainty,
+    "energy": scores.energy_uncertainty,
+}
+
+
+class Classification:
+    """Accuracy, sizes and angles of activations, and OOD detection.
+
+    "class_cosine" is the mean cosine of the activations of test examples with
+    different labels (Table 3.1 of the thesis); "msp_..." and "energy_..." are the
+    `scores.DetectionMetrics` of the images to detect against all test images.
+    """
+
+    headline: tuple[str, ...] = (
+        "test_accuracy",
+        "heldout_ood_norm",
+        "test_norm",
+        "class_cosine",
+    )
+
+    def __init__(self, study: Study, network: Network):
+        """Takes what all methods share."""
+        self._study = study
+        self._observe = Observer(
+            network.model,
+            network.preprocess,
+            lambda params, found, labels: {
+                "features": found["features"],
+                "outputs": found["outputs"],
+                "squares": squares(found),
+            },
+        )
+
+    def __call__(self, params: Any, model_state: Any) -> dict[str, float]:
+        """Measures of one repeat."""
+        test, ood = self._study.target.test, self._study.ood
+        found = self._observe(params, model_state, test.inputs)
+        outside = self._observe(params, model_state, ood.test)
+        cosine = scores.cross_class_cosine(
+            jnp.asarray(found["features"]), test.labels, num_classes=test.num_classes
+        )
+        measures = {
+            "test_accuracy": float((found["outputs"].argmax(1) == test.labels).mean()),
+            "class_cosine": float(cosine),
+            **norm_measures(found["squares"], outside["squares"]),
+        }
+        if ood.detection is not None:
+            unknown = self._observe(params, model_state, ood.detection)["outputs"]
+            for name, score in DETECTION_SCORES.items():
+                metrics = scores.ood_detection_metrics(
+                    score(jnp.asarray(found["outputs"])), score(jnp.asarray(unknown))
+                )
+                for key, value in metrics._asdict().items():
+                    measures[f"{name}_{key}"] = value
+        return measures
+
+    def save_activations(
+        self, params: Any, model_state: Any, path: pathlib.Path
+    ) -> None:
+        """Writes what a picture shows: activations of test and of OOD images.
+
+        Classes are labels; OOD images have the label -1.
+        """
+        config, test = self._study.config, self._study.target.test
+        rng = np.random.default_rng([config.seed, 40])
+        count = min(config.picture_examples, len(test))
+        rows = np.sort(rng.choice(len(test), count, replace=False))
+        ood = self._study.ood.test[: max(1, count // 4)]
+        inside = self._observe(params, model_state, test.inputs[rows])["features"]
+        outside = self._observe(params, model_state, ood)["features"]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".partial.npz")
+        np.savez(
+            partial,
+            features=np.concatenate([inside, outside]),
+            labels=np.concatenate([test.labels[rows], np.full(len(ood), -1)]),
+        )
+        partial.replace(path)

@@ -1,0 +1,190 @@
+"""Which kinds of training there are, and which flags and methods go with them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from experiments.studies.features.config import FeatureDebiasingConfig
+from robustjax import checks
+
+TRAININGS = ("plain", "adversarial", "mix_match", "pretrained")
+FINE_TUNE = ("head", "all")
+PRETRAINING_OPTIMIZERS = ("adam", "lars")
+
+WITH_OOD = ("oat", "taufe")
+"""The methods that ask something of OOD images beside the target's."""
+
+_METHODS = ("standard", "oat", "taufe")
+
+# What only one kind of training looks at.
+_FLAGS: dict[str, tuple[str, ...]] = {
+    "adversarial": (
+        "attack_radius",
+        "attack_step_size",
+        "attack_steps",
+        "test_attack_steps",
+        "attack_test_count",
+    ),
+    "mix_match": (
+        "lambda_u",
+        "ramp_up_steps",
+        "num_views",
+        "sharpening_temperature",
+        "mixing_alpha",
+        "average_decay",
+        "kernel_decay",
+    ),
+    "pretrained": (
+        "fine_tune",
+        "pretraining_epochs",
+        "pretraining_batch_size",
+        "pretraining_optimizer",
+        "pretraining_learning_rate",
+        "pretraining_warmup_epochs",
+        "pretraining_weight_decay",
+        "pretraining_flip",
+        "contrast_temperature",
+        "color_strength",
+        "projection",
+    ),
+}
+
+
+def check_given(given: Mapping[str, Any], training: str) -> None:
+    """Raises `ValueError` for a flag that was given and that nothing looks at."""
+    for kind, names in _FLAGS.items():
+        for name in names:
+            if name in given and training != kind:
+                raise ValueError(
+                    f"{name}: got {given[name]} with training={training}, expected "
+                    f"training={kind}"
+                )
+
+
+def methods_of(config: FeatureDebiasingConfig) -> tuple[str, ...]:
+    """The methods that a task and a kind of training allow."""
+    if config.task == "boxes":
+        return ("standard", "taufe")
+    if config.training == "pretrained":
+        # A penalty on features does nothing to those that are frozen.
+        head_alone = config.fine_tune == "head"
+        return ("standard", "joint", "oat") + (() if head_alone else ("taufe",))
+    return _METHODS
+
+
+def check_methods(
+    names: tuple[str, ...] | None, config: FeatureDebiasingConfig
+) -> tuple[str, ...]:
+    """The methods to train, by default all that task and training allow.
+
+    Raises:
+      ValueError: none, an unknown or a repeated method, or one that the task or the
+        training does not allow.
+    """
+    allowed = methods_of(config)
+    if names is None:
+        return allowed
+    if not names:
+        raise ValueError("methods: got none, expected at least one")
+    known = (*_METHODS, "joint") if config.training == "pretrained" else _METHODS
+    for name in names:
+        checks.one_of("methods", name, known)
+    if len(set(names)) < len(names):
+        raise ValueError(f"methods: got {','.join(names)}, expected each name once")
+    if config.task == "boxes" and "oat" in names:
+        raise ValueError(
+            "methods: got oat with task=boxes, expected standard or taufe: OAT acts on "
+            "the softmax, which a regression of boxes does not have"
+        )
+    if "taufe" in names and "taufe" not in allowed:
+        raise ValueError(
+            "methods: got taufe with fine_tune=head, expected fine_tune=all, or joint: "
+            "its penalty cannot change features that are frozen"
+        )
+    return tuple(names)
+
+
+def check(config: FeatureDebiasingConfig) -> None:
+    """Raises `ValueError` for a kind of training whose flags do not go together."""
+    training = config.training
+    checks.one_of("training", training, TRAININGS)
+    if training == "plain":
+        return
+    if config.task != "classification":
+        raise ValueError(
+            f"training: got {training} with task={config.task}, expected "
+            "task=classification, or training=plain"
+        )
+    if training == "adversarial":
+        checks.in_range("attack_radius", config.attack_radius, 0, 255)
+        checks.in_range("attack_step_size", config.attack_step_size, 0, low_open=True)
+        checks.at_least("attack_steps", config.attack_steps, 0)
+        checks.at_least("test_attack_steps", config.test_attack_steps, 1)
+        checks.at_least("attack_test_count", config.attack_test_count, 1)
+    elif training == "mix_match":
+        _check_mix_match(config)
+    else:
+        _check_pretrained(config)
+
+
+def _check_mix_match(config: FeatureDebiasingConfig) -> None:
+    if config.standard_batch != "half":
+        raise ValueError(
+            f"standard_batch: got {config.standard_batch} with training=mix_match, "
+            "expected half: a batch is half labelled, half unlabelled examples"
+        )
+    if 0 in config.num_examples:
+        raise ValueError(
+            "num_examples: got 0 (all) with training=mix_match, expected a number that "
+            "leaves unlabelled examples"
+        )
+    if not config.ood_statistics:
+        raise ValueError(
+            "ood_statistics: got False with training=mix_match, expected True: there "
+            "OOD images always move the running statistics"
+        )
+    checks.in_range("lambda_u", config.lambda_u, 0, high_open=True)
+    checks.at_least("ramp_up_steps", config.ramp_up_steps, 0)
+    checks.at_least("num_views", config.num_views, 1)
+    temperature = config.sharpening_temperature
+    checks.in_range("sharpening_temperature", temperature, 0, low_open=True)
+    checks.in_range("mixing_alpha", config.mixing_alpha, 0, low_open=True)
+    checks.in_range("average_decay", config.average_decay, 0, 1, high_open=True)
+    checks.in_range("kernel_decay", config.kernel_decay, 0, high_open=True)
+    if config.kernel_decay and (config.optimizer != "adam" or config.weight_decay):
+        raise ValueError(
+            f"kernel_decay: got {config.kernel_decay} with optimizer="
+            f"{config.optimizer} and weight_decay={config.weight_decay:g}, expected "
+            "optimizer=adam and weight_decay=0"
+        )
+
+
+def _check_pretrained(config: FeatureDebiasingConfig) -> None:
+    checks.one_of("fine_tune", config.fine_tune, FINE_TUNE)
+    optimizer = config.pretraining_optimizer
+    checks.one_of("pretraining_optimizer", optimizer, PRETRAINING_OPTIMIZERS)
+    epochs, warmup = config.pretraining_epochs, config.pretraining_warmup_epochs
+    checks.at_least("pretraining_epochs", epochs, 1)
+    checks.at_least("pretraining_batch_size", config.pretraining_batch_size, 2)
+    checks.at_least("pretraining_warmup_epochs", warmup, 0)
+    if warmup >= epochs:
+        raise ValueError(
+            f"pretraining_warmup_epochs: got {warmup}, expected fewer than the "
+            f"{epochs} of pretraining_epochs"
+        )
+    rate = config.pretraining_learning_rate
+    checks.in_range("pretraining_learning_rate", rate, 0, low_open=True)
+    checks.in_range("pretraining_weight_decay", config.pretraining_weight_decay, 0)
+    temperature = config.contrast_temperature
+    checks.in_range("contrast_temperature", temperature, 0, low_open=True)
+    checks.in_range("color_strength", config.color_strength, 0, 2.5)
+    if not config.projection:
+        raise ValueError("projection: got no layer, expected at least one width")
+    for width in config.projection:
+        checks.at_least("projection", width, 1)
+    if config.train_image_size not in (0, config.image_size):
+        raise ValueError(
+            f"train_image_size: got {config.train_image_size} with "
+            "training=pretrained, expected none: the views have the size of the images"
+        )

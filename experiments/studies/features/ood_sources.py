@@ -1,0 +1,147 @@
+"""OOD images by the names of their sources, in the shape of a task's own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from experiments.common.config_flags import errors_name_flags
+from experiments.common.inputs import data_folder
+from experiments.studies.features.config import FeatureDebiasingConfig
+from experiments.studies.features.targets import OWN_SOURCES, Target
+from robustjax import data
+
+TEXTURES = {"textures": "magnify", "mirrored_textures": "mirror"}
+"""Sources that are cut from the target's own images, with how they fill an image."""
+
+
+class OodImages(NamedTuple):
+    """What belongs to no class of the task.
+
+    Attributes:
+      train: (M, H, W, C) to draw from in training, shaped like training images.
+      test: (K, H', W', C) from the same sources, to measure on; none is in `train`.
+      detection: (L, H', W', C) to detect, from other sources, or None.
+    """
+
+    train: np.ndarray
+    test: np.ndarray
+    detection: np.ndarray | None
+
+
+def check_sources(config: FeatureDebiasingConfig) -> None:
+    """Raises `ValueError` for names that do not fit the flags."""
+    if not config.ood:
+        raise ValueError("ood: got none, expected at least one source")
+    for flag, names in (("ood", config.ood), ("detection_ood", config.detection_ood)):
+        if len(set(names)) < len(names):
+            raise ValueError(f"{flag}: got {','.join(names)}, expected each name once")
+        if "held_out" in names and not config.target_classes:
+            raise ValueError(
+                f"{flag}: got held_out without --target_classes, which says what is "
+                "not held out"
+            )
+        if "backgrounds" in names and config.dataset != "composed":
+            raise ValueError(
+                f"{flag}: got backgrounds with dataset={config.dataset}, expected "
+                "dataset=composed"
+            )
+    if config.detection_ood and config.task != "classification":
+        raise ValueError(
+            f"detection_ood: got {','.join(config.detection_ood)} with "
+            f"task={config.task}, expected task=classification"
+        )
+    both = sorted(set(config.ood) & set(config.detection_ood))
+    if both:
+        raise ValueError(
+            f"detection_ood: got {','.join(both)}, which is trained on too (--ood), "
+            "expected other sources"
+        )
+
+
+def load_ood(config: FeatureDebiasingConfig, target: Target) -> OodImages:
+    """Loads, cuts, resizes and mixes the OOD images of a study.
+
+    Raises:
+      ValueError: a source that cannot be read, is empty, shares a class name with the
+        target, or does not fit the target's images.
+    """
+    count = config.ood_count or len(target.train)
+    train = _mixture(config, target, "ood", config.ood, count, training=True)
+    if config.ood_count and len(train) < config.ood_count:
+        raise ValueError(
+            f"ood_count: got {config.ood_count}, but {','.join(config.ood)} give "
+            f"{len(train)} images in equal shares"
+        )
+    rest = config.ood_test_count
+    test = _mixture(config, target, "ood", config.ood, rest, training=False)
+    detection = None
+    if config.detection_ood:
+        detection = _mixture(
+            config, target, "detection_ood", config.detection_ood, rest, training=False
+        )
+    return OodImages(train, test, detection)
+
+
+def _mixture(
+    config: FeatureDebiasingConfig,
+    target: Target,
+    flag: str,
+    names: Sequence[str],
+    count: int,
+    *,
+    training: bool,
+) -> np.ndarray:
+    """At most `count` images, equally many of every source."""
+    stream = 20 + 2 * (flag == "detection_ood") + training
+    rng = np.random.default_rng([config.seed, stream])
+    share = -(-count // len(names))
+    parts = []
+    for name in names:
+        with errors_name_flags(
+            images=f"{flag} ({name})",
+            dataset=f"{flag} ({name})",
+            path=f"{flag} ({name})",
+            labels=f"{flag} ({name})",
+            split=f"{flag} ({name}), split",
+        ):
+            parts.append(_images(config, target, flag, name, share, rng, training))
+    count = min(count, len(names) * min(map(len, parts)))
+    return data.mix_ood(parts, count, rng)
+
+
+def _images(
+    config: FeatureDebiasingConfig,
+    target: Target,
+    flag: str,
+    name: str,
+    count: int,
+    rng: np.random.Generator,
+    training: bool,
+) -> np.ndarray:
+    """At most `count` images of one source, shaped like the target's."""
+    like = (target.train if training else target.test).inputs
+    if name in TEXTURES:
+        return data.textured_crops(like, rng, count=count, fill=TEXTURES[name])
+    if name in OWN_SOURCES:
+        images = target.sources[name][0 if training else 1]
+    else:
+        split = config.ood_split if training else config.ood_test_split
+        size = config.train_image_size if training else config.image_size
+        other = data.load(
+            name,
+            split,
+            data_dir=data_folder(config.data_dir),
+            image_size=size or config.image_size or None,
+        )
+        if not config.allow_overlap:
+            with errors_name_flags(ood_names=f"{flag} ({name}, --allow_overlap)"):
+                data.check_no_class_overlap(target.train.class_names, other.class_names)
+        images = other.inputs
+    if len(images) > count:
+        images = images[rng.choice(len(images), count, replace=False)]
+    return data.match_images(
+        images, like.shape[1:], like_dtype=like.dtype, convert_color=True
+    )

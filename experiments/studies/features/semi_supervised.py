@@ -1,0 +1,128 @@
+"""MixMatch on few labelled and all other target images, with or without OOD images.
+
+Berthelot et al., "MixMatch: A Holistic Approach to Semi-Supervised Learning", NeurIPS
+2019; with TAUFE in Park et al., NeurIPS 2021.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from experiments.common.config_flags import errors_name_flags
+from experiments.common.optimizer import make_optimizer, make_schedule
+from experiments.studies.features.config import FeatureDebiasingConfig
+from experiments.studies.features.programs import (
+    Network,
+    Training,
+    compiled,
+    make_changes,
+    make_penalty,
+)
+from experiments.studies.features.setup import Study, optimizer_options
+from robustjax.methods import mix_match
+from robustjax.methods.features import TARGET
+from robustjax.training import TrainState
+
+
+def build_mix_match(
+    study: Study, network: Network, method: str, count: int
+) -> Training:
+    """The training of a method with a number of labelled examples.
+
+    All target images that are not labelled are unlabelled, and all OOD images of the
+    pool are drawn from. All methods make as many steps, those that go once through
+    the target images in whole batches.
+
+    Args:
+      study: data and flags.
+      network: of the study.
+      method: its name.
+      count: labelled examples, a key of `study.roles`.
+
+    Raises:
+      ValueError: settings that do not fit the data.
+    """
+    config = study.config
+    num_targets = len(study.target.train)
+    if count >= num_targets:
+        raise ValueError(
+            f"num_examples: got {count} with training=mix_match, expected fewer than "
+            f"the {num_targets} of {study.target.train.name}, to leave unlabelled ones"
+        )
+    steps = -(-num_targets // config.batch_size)
+    labelled = study.roles[count] == TARGET
+    penalty = make_penalty(method, config)
+    change = make_changes(study)
+    with errors_name_flags(
+        temperature="sharpening_temperature", alpha="mixing_alpha", augment="augment"
+    ):
+        recipe = mix_match(
+            network.model,
+            _optimizer(config, steps),
+            epochs=config.epochs,
+            labelled=labelled[0],
+            lambda_u=config.lambda_u,
+            temperature=config.sharpening_temperature,
+            num_views=config.num_views,
+            alpha=config.mixing_alpha,
+            ramp_up_steps=config.ramp_up_steps,
+            ood=np.arange(len(study.pool)) >= num_targets,
+            penalty=penalty,
+            average_decay=config.average_decay or None,
+            augment=change.target,
+            ood_augment=change.ood,
+            preprocess=network.preprocess,
+        )
+
+    def begin(state: TrainState, repeats: slice) -> TrainState:
+        rows = state.loss_state.rows
+        padding = rows["labelled"].shape[1] - labelled.shape[1]
+        own = jnp.asarray(np.pad(labelled[repeats], ((0, 0), (0, padding))))
+        rows = {**rows, "labelled": own}
+        return state._replace(loss_state=state.loss_state._replace(rows=rows))
+
+    def variables(params: Any, model_state: Any) -> tuple[Any, Any]:
+        if not config.average_decay:
+            return params, model_state
+        return model_state["average"], model_state["network"]
+
+    halves = 2 if penalty is None else 3
+    return Training(
+        program=compiled(recipe, study, network, config.batch_size),
+        begin=begin,
+        variables=variables,
+        images=steps * (config.batch_size // 2) * halves,
+    )
+
+
+def _optimizer(
+    config: FeatureDebiasingConfig, steps: int
+) -> optax.GradientTransformation:
+    """The optimiser, with a decay of the kernels alone if there is one."""
+    options = optimizer_options(config)
+    if not config.kernel_decay:
+        return make_optimizer(options, config.epochs, steps)
+    decaying = optax.adamw(
+        make_schedule(options, config.epochs, steps),
+        weight_decay=config.kernel_decay,
+        mask=_kernels,
+    )
+    if not options.clip_norm:
+        return decaying
+    return optax.chain(optax.clip_by_global_norm(options.clip_norm), decaying)
+
+
+def _kernels(params: Any) -> Any:
+    """Which parameters are kernels, not biases or scales."""
+
+    def is_kernel(path: Sequence[Any], leaf: Any) -> bool:
+        del leaf
+        return getattr(path[-1], "key", None) == "kernel"
+
+    return jax.tree_util.tree_map_with_path(is_kernel, params)

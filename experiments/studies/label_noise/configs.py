@@ -1,0 +1,223 @@
+"""From flags and presets to the settings of every method."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+
+from experiments.common.augmentations import weak_augmentation
+from experiments.common.channel_statistics import channel_statistics
+from experiments.common.config_flags import errors_name_flags
+from experiments.common.optimizer import make_optimizer
+from experiments.studies.label_noise import methods, setup
+from experiments.studies.label_noise.config import (
+    PRESETS,
+    PUBLISHED,
+    SHARED_FIELDS,
+    NoisyLabelsConfig,
+)
+from experiments.studies.label_noise.method_presets import (
+    DIFFERENCES,
+    METHOD_PRESETS,
+    NOISE_FIELDS,
+)
+from robustjax import checks, data
+from robustjax.training import Execution, RecipeProgram, as_float, data_mesh
+from robustjax.transforms import ExampleSpec
+
+
+class Built(NamedTuple):
+    """A method that is ready to train.
+
+    Attributes:
+      program: of its recipe.
+      execution: how its network is run.
+    """
+
+    program: RecipeProgram
+    execution: Execution
+
+
+@dataclasses.dataclass(frozen=True)
+class MethodConfig:
+    """The settings of one method, and where they are from.
+
+    Attributes:
+      name: of the method.
+      config: every flag.
+      hyperparameters: of the method.
+      preset: of the data set, or None.
+      method_preset: the name in `METHOD_PRESETS`, or None.
+    """
+
+    name: str
+    config: NoisyLabelsConfig
+    hyperparameters: dict[str, Any]
+    preset: str | None
+    method_preset: str | None
+
+    def describe(self) -> str:
+        """Presets and settings on one line, and what is not as published on another."""
+        config = self.config
+        used = ", ".join(p for p in (self.preset, self.method_preset) if p) or "none"
+        values = " ".join(f"{k}={v}" for k, v in self.hyperparameters.items())
+        training = (
+            f"{config.network}, {config.epochs} epochs of batches of "
+            f"{config.batch_size}, {setup.optimizer_options(config).describe()}, "
+            f"weight decay {config.weight_decay:g}, {config.dtype}"
+        )
+        text = f"presets: {used}; {values or 'default hyper-parameters'}; {training}"
+        other = self.not_as_published()
+        return f"{text}\n  not as published: {other}" if other else text
+
+    def not_as_published(self) -> str:
+        """Where a preset of a published data set is not what the method's authors had.
+
+        Flags that change a preset are not looked at.
+        """
+        if self.preset not in PUBLISHED:
+            return ""
+        if self.method_preset is None:
+            return (
+                f"no setting of {self.name} for {self.preset} and this noise is known "
+                "here, the training is the data set's"
+            )
+        return DIFFERENCES.get(self.method_preset, "")
+
+    def build(self, study: setup.Study) -> Built:
+        """The program of the method for a study's data.
+
+        Raises:
+          ValueError: settings that do not fit the data or the method.
+        """
+        config = self.config
+        setup.check(config)
+        execution = setup.execution_of(config, study)
+        steps = -(-len(study.train) // config.batch_size)
+        images = study.train.inputs.ndim == 4 and not config.standardize
+        if not images and config.augment != "none":
+            raise ValueError(
+                f"augment: got {config.augment!r} for inputs of shape "
+                f"{study.train.inputs.shape[1:]} and standardize={config.standardize}, "
+                "expected none unless they are images with values in [0, 1]"
+            )
+        options = setup.optimizer_options(config)
+        mean, deviation = channel_statistics(study.train.inputs) if images else ([], [])
+        setting = methods.Setting(
+            model=setup.network_of(config, study, execution),
+            optimizer=make_optimizer(options, config.epochs, steps),
+            epochs=config.epochs,
+            weak=weak_augmentation(config.augment),
+            strong=methods.strong_augmentation(config.augment, mean),
+            preprocess=(
+                data.normalize(mean, deviation)
+                if mean and config.normalize
+                else as_float
+            ),
+            noise_rate=study.noise_rate,
+        )
+        with errors_name_flags(
+            **{name: f"hyperparameters ({name})" for name in self.hyperparameters}
+        ):
+            recipe = methods.make_recipe(self.name, setting, self.hyperparameters)
+        devices = jax.device_count()
+        program = RecipeProgram(
+            recipe,
+            ExampleSpec(len(study.train), study.train.num_classes, pad_to=devices),
+            batch_size=config.batch_size,
+            execution=execution,
+            mesh=data_mesh() if devices > 1 else None,
+            block_size=1000,
+        )
+        return Built(program, execution)
+
+
+def resolve(
+    names: Sequence[str], preset: str | None, given: Mapping[str, Any]
+) -> dict[str, MethodConfig]:
+    """The settings of every method.
+
+    Args:
+      names: of the methods.
+      preset: as given, or None for that of the data set's name.
+      given: the fields that were given as flags.
+
+    Raises:
+      ValueError: an unknown preset, bad hyper-parameters, or methods that were
+        published with symmetric noise of different kinds, unless flags say which.
+    """
+    if preset is not None:
+        checks.one_of("preset", preset, PRESETS)
+    elif given.get("dataset") in PRESETS:
+        preset = given["dataset"]
+    base = PRESETS.get(preset or "", {})
+    shared = NoisyLabelsConfig(**{**base, **given})
+    method_presets = {
+        name: _method_preset(name, preset or shared.dataset, shared) for name in names
+    }
+    base = base | _published_noise(method_presets, shared.noise, given)
+    found = {}
+    for name, method_preset in method_presets.items():
+        own = METHOD_PRESETS.get(method_preset or "", {})
+        own = {key: value for key, value in own.items() if key not in NOISE_FIELDS}
+        assert not set(own) & set(SHARED_FIELDS), method_preset
+        entries = own.get("hyperparameters", ())
+        values = methods.hyperparameters_of(name, entries, alone=True)
+        entries = given.get("hyperparameters", ())
+        values |= methods.hyperparameters_of(name, entries, alone=len(names) == 1)
+        fields = {**base, **own, **given}
+        fields["hyperparameters"] = tuple(f"{k}={v}" for k, v in values.items())
+        config = NoisyLabelsConfig(**fields)
+        found[name] = MethodConfig(name, config, values, preset, method_preset)
+    return found
+
+
+def _published_noise(
+    method_presets: Mapping[str, str | None], noise: str, given: Mapping[str, Any]
+) -> dict[str, Any]:
+    """How the noise is drawn: as the methods were published, where they agree.
+
+    Args:
+      method_presets: by method.
+      noise: its model.
+      given: the fields that were given as flags, which decide.
+
+    Raises:
+      ValueError: methods that were published with different ones.
+    """
+    symmetric = noise in ("symmetric", "uniform")
+    if not symmetric and noise not in ("asymmetric", "pairflip", "class_flip"):
+        return {}
+    found: dict[str, Any] = {}
+    for field in NOISE_FIELDS if symmetric else ("noise_count",):
+        values = {
+            name: METHOD_PRESETS[preset][field]
+            for name, preset in method_presets.items()
+            if preset is not None and field in METHOD_PRESETS[preset]
+        }
+        if field in given or not values:
+            continue
+        (first, value), *others = values.items()
+        for name, other in others:
+            if other != value:
+                raise ValueError(
+                    f"{field}: {first} was published with {value} and {name} with "
+                    f"{other}, expected --{field} for a comparison on the same labels"
+                )
+        found[field] = value
+    return found
+
+
+def _method_preset(name: str, scope: str, config: NoisyLabelsConfig) -> str | None:
+    """The most specific preset of a method."""
+    kind = config.label_set if config.noise == "key" else config.noise
+    # Two names of one model.
+    kind = "symmetric" if kind == "uniform" else kind
+    exact = f"{name}/{scope}/{kind}-{100 * config.noise_rate:g}"
+    for candidate in (exact, f"{name}/{scope}/{kind}", f"{name}/{scope}"):
+        if candidate in METHOD_PRESETS:
+            return candidate
+    return None

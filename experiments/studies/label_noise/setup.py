@@ -1,0 +1,155 @@
+"""From the flags of a noisy-label study to its data, noise and network."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import numpy as np
+
+from experiments.common import noise
+from experiments.common.augmentations import WEAK_AUGMENTATIONS
+from experiments.common.inputs import data_folder, load_splits
+from experiments.common.networks import make_network
+from experiments.common.optimizer import OptimizerOptions
+from experiments.studies.label_noise.config import NoisyLabelsConfig
+from robustjax import checks, data
+from robustjax.training import Execution, choose_execution
+
+
+class Study(NamedTuple):
+    """What all methods of a study share.
+
+    Attributes:
+      config: the flags that do not depend on the method.
+      train: with the true labels; the part that is trained on.
+      validation: with *given* labels per repeat, (R, V), in `validation_labels`.
+      test: to measure accuracy on.
+      given: (R, N) given labels of `train`.
+      validation_labels: (R, V) given labels of `validation`.
+      description: of the noise.
+      noise_rate: measured on all repeats, of `train`.
+      repeat_keys: (R,) PRNG keys of the trainings.
+    """
+
+    config: NoisyLabelsConfig
+    train: data.Dataset
+    validation: data.Dataset | None
+    test: data.Dataset
+    given: np.ndarray
+    validation_labels: np.ndarray
+    description: str
+    noise_rate: float
+    repeat_keys: jax.Array
+
+    @property
+    def repeats(self) -> int:
+        """How often every method is trained."""
+        return len(self.repeat_keys)
+
+    @property
+    def title(self) -> str:
+        """For plots."""
+        return f"{self.train.name}, {self.description}, {self.repeats} repeat(s)"
+
+
+def check(config: NoisyLabelsConfig) -> None:
+    """Raises `ValueError` for a bad flag, before any data is loaded."""
+    for name in ("repeats", "epochs", "batch_size", "watch_every_epochs"):
+        checks.at_least(name, getattr(config, name), 1)
+    for name in ("parallel_repeats", "watch_examples", "checkpoint_every_epochs"):
+        checks.at_least(name, getattr(config, name), 0)
+    checks.one_of("noise", config.noise, noise.MODELS)
+    checks.in_range("noise_rate", config.noise_rate, 0, 1)
+    checks.in_range("validation_fraction", config.validation_fraction, 0, 0.9)
+    checks.one_of("augment", config.augment, WEAK_AUGMENTATIONS)
+    optimizer_options(config).check()
+
+
+def optimizer_options(config: NoisyLabelsConfig) -> OptimizerOptions:
+    """The optimiser's part of the flags."""
+    return OptimizerOptions.of(config)
+
+
+def prepare(config: NoisyLabelsConfig) -> Study:
+    """Loads the data, corrupts the labels and splits off a noisy validation set.
+
+    Raises:
+      ValueError: a bad flag, before anything is trained.
+    """
+    check(config)
+    train, test = load_splits(
+        config.dataset,
+        config.train_split,
+        config.test_split,
+        data_dir=config.data_dir,
+        image_size=config.image_size,
+    )
+    noise_key, split_key, run_key = jax.random.split(jax.random.key(config.seed), 3)
+    task = noise.make_noise(
+        config.noise,
+        train,
+        jax.random.split(noise_key, config.repeats),
+        rate=config.noise_rate,
+        include_true=config.noise_include_true,
+        scope="chosen",
+        count=config.noise_count,
+        label_file=config.noisy_labels,
+        noisy=_noisy_key(config),
+    )
+    if config.standardize:
+        train, test = data.standardize(train, test)
+    held_out = round(config.validation_fraction * len(train))
+    order = np.asarray(jax.random.permutation(split_key, len(train)))
+    inside, outside = np.sort(order[held_out:]), np.sort(order[:held_out])
+    return Study(
+        config=config,
+        train=data.take(train, inside),
+        validation=data.take(train, outside) if held_out else None,
+        test=test,
+        given=task.labels[:, inside],
+        validation_labels=task.labels[:, outside],
+        description=task.description,
+        noise_rate=float(task.is_noisy[:, inside].mean()),
+        repeat_keys=jax.random.split(run_key, config.repeats),
+    )
+
+
+def _noisy_key(config: NoisyLabelsConfig) -> data.Dataset | None:
+    if config.noise != "key":
+        return None
+    if config.label_set is None:
+        raise ValueError("label_set: got None, expected one, such as worse (noise=key)")
+    return data.load(
+        config.dataset,
+        config.train_split,
+        data_dir=data_folder(config.data_dir),
+        label_key=f"{config.label_set}_label",
+    )
+
+
+def execution_of(config: NoisyLabelsConfig, study: Study) -> Execution:
+    """How the network is run on this machine."""
+    images = study.train.inputs.ndim == 4
+    return choose_execution(convolutional=images and config.network != "mlp")
+
+
+def network_of(
+    config: NoisyLabelsConfig, study: Study, execution: Execution
+) -> nn.Module:
+    """The network of a method.
+
+    Raises:
+      ValueError: an unknown network, or one that does not fit the inputs.
+    """
+    return make_network(
+        config.network,
+        study.train.num_classes,
+        inputs_rank=study.train.inputs.ndim,
+        channels=config.channels,
+        hidden=config.hidden,
+        downsampling=config.downsampling,
+        dtype=config.dtype,
+        convolution=execution.convolution,
+    )

@@ -1,0 +1,174 @@
+"""From the flags of a pruning study to its data, noise and network."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import numpy as np
+
+from experiments.common.array_files import read_array
+from experiments.studies.label_noise import setup as robust_setup
+from experiments.studies.label_noise.config import NoisyLabelsConfig
+from experiments.studies.pruning import subset_methods
+from experiments.studies.pruning.config import PRESETS, DataPruningConfig
+from robustjax import checks, data, selection
+from robustjax.selection import check_features
+from robustjax.training import Execution
+
+RELABELERS = ("sop_plus", "divide_mix", "ce")
+VIEWS = ("plain", "strong")
+SECOND_VIEWS = ("strong", "weak")
+
+
+class Task(NamedTuple):
+    """What all subsets of a study share.
+
+    Attributes:
+      config: the flags.
+      train: with the true labels.
+      test: to measure accuracy on.
+      given: (R, N) given labels of `train`.
+      description: of the noise.
+      noise_rate: measured, over all repeats.
+      repeat_keys: (R,) PRNG keys.
+      model: the network.
+      execution: how it is run.
+      ssp_features: (N, d) for ssp, or None for those of the warm-up.
+      budgets: fraction -> number of examples, `full` included if it is asked for.
+    """
+
+    config: DataPruningConfig
+    train: data.Dataset
+    test: data.Dataset
+    given: np.ndarray
+    description: str
+    noise_rate: float
+    repeat_keys: jax.Array
+    model: nn.Module
+    execution: Execution
+    ssp_features: np.ndarray | None
+    budgets: dict[float, int]
+
+    @property
+    def images(self) -> bool:
+        """Whether the inputs are images with values that augmentations understand."""
+        return self.train.inputs.ndim == 4 and not self.config.standardize
+
+    @property
+    def title(self) -> str:
+        """For plots."""
+        return (
+            f"{self.train.name}, {self.description}\nre-labelling by "
+            f"{self.config.relabeler}, {self.config.repeats} repeat(s)"
+        )
+
+    def subsets(self) -> list[tuple[str, float]]:
+        """All (method, fraction)."""
+        pruning = [name for name in self.config.methods if name != subset_methods.FULL]
+        found = [(name, f) for f in self.config.fractions for name in pruning]
+        if subset_methods.FULL in self.config.methods:
+            found.append((subset_methods.FULL, 1.0))
+        return found
+
+
+def resolve(
+    preset: str | None, given: Mapping[str, Any]
+) -> tuple[str | None, DataPruningConfig]:
+    """The preset's name and the settings.
+
+    Args:
+      preset: as given, or None for that of the data set's name.
+      given: the fields that were given as flags; hyper-parameters join the preset's.
+
+    Raises:
+      ValueError: an unknown preset.
+    """
+    if preset is None:
+        dataset = given.get("dataset", DataPruningConfig.dataset)
+        preset = dataset if dataset in PRESETS else None
+    else:
+        checks.one_of("preset", preset, PRESETS)
+    base = PRESETS[preset] if preset else {}
+    entries = (*base.get("hyperparameters", ()), *given.get("hyperparameters", ()))
+    fields = {**base, **given, "hyperparameters": entries}
+    return preset, DataPruningConfig(**fields)
+
+
+def _noisy_labels_config(config: DataPruningConfig) -> NoisyLabelsConfig:
+    """The flags that training under label noise has, too."""
+    shared = {field.name for field in dataclasses.fields(NoisyLabelsConfig)}
+    values = {
+        name: value
+        for name, value in dataclasses.asdict(config).items()
+        if name in shared and name != "hyperparameters"
+    }
+    return NoisyLabelsConfig(**values)
+
+
+def check(config: DataPruningConfig) -> None:
+    """Raises `ValueError` for a bad flag, before any data is loaded."""
+    subset_methods.check(config)
+    checks.one_of("relabeler", config.relabeler, RELABELERS)
+    checks.one_of("evaluation_view", config.evaluation_view, VIEWS)
+    checks.one_of("second_view", config.second_view, SECOND_VIEWS)
+    robust_setup.check(_noisy_labels_config(config))
+    checks.in_range("warmup_epochs", config.warmup_epochs, 1, config.epochs)
+
+
+def prepare(config: DataPruningConfig) -> Task:
+    """Loads the data, corrupts the labels and makes the network.
+
+    Raises:
+      ValueError: a bad flag, before anything is trained.
+    """
+    check(config)
+    shared = _noisy_labels_config(config)
+    study = robust_setup.prepare(shared)
+    execution = robust_setup.execution_of(shared, study)
+    fractions = [*config.fractions]
+    if subset_methods.FULL in config.methods:
+        fractions.append(1.0)
+    size = len(study.train)
+    task = Task(
+        config=config,
+        train=study.train,
+        test=study.test,
+        given=study.given,
+        description=study.description,
+        noise_rate=study.noise_rate,
+        repeat_keys=study.repeat_keys,
+        model=robust_setup.network_of(shared, study, execution),
+        execution=execution,
+        ssp_features=_ssp_features(config, size),
+        budgets={f: selection.budget_from_fraction(f, size) for f in fractions},
+    )
+    if not task.images and (config.augment, config.evaluation_view) != (
+        "none",
+        "plain",
+    ):
+        raise ValueError(
+            f"augment, evaluation_view: got {config.augment!r} and "
+            f"{config.evaluation_view!r} for inputs of shape "
+            f"{study.train.inputs.shape[1:]} and standardize={config.standardize}, "
+            "expected none and plain unless they are images with values in [0, 1]"
+        )
+    return task
+
+
+def _ssp_features(config: DataPruningConfig, size: int) -> np.ndarray | None:
+    if config.ssp_features is None:
+        return None
+    if "ssp" not in config.methods:
+        raise ValueError("ssp_features: got a file, expected ssp among the methods")
+    features = read_array(config.ssp_features, "ssp_features")
+    check_features("ssp_features", features, nonzero=True)
+    if len(features) != size:
+        raise ValueError(
+            f"ssp_features: got {len(features)} rows, expected the {size} of the "
+            "training set"
+        )
+    return features

@@ -1,0 +1,96 @@
+"""Open-set active learning."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tests.printed_tables.cells import Files, Table, builder, spread
+
+OPEN_SET = "active_learning"
+
+
+def accuracy_by_round(
+    files: Files, folder: str, ratio: str, strategy: str
+) -> list[dict[str, str]]:
+    path = f"{OPEN_SET}/{folder}/summary.csv"
+    return files.where(path, noise_ratio=ratio, strategy=strategy)
+
+
+def pooled_purity(rows: list[dict[str, str]]) -> float:
+    """The share of IN among all queries, in percent, of all repeats together."""
+    first, last = rows[0], rows[-1]
+    asked_in, asked = (
+        float(last[f"{name}_mean"]) - float(first[f"{name}_mean"])
+        for name in ("labeled_in", "labels")
+    )
+    return 100 * asked_in / asked
+
+
+@builder
+def open_set(files: Files) -> Table:
+    table = [
+        [
+            "strategy",
+            "20 %: mean",
+            "last",
+            "%IN 1",
+            "3",
+            "6",
+            "60 %: mean",
+            "last",
+            "%IN 1",
+            "3",
+            "6",
+            "%IN of all, 20 %",
+            "60 %",
+        ]
+    ]
+    path = f"{OPEN_SET}/mnist_small/summary.csv"
+    for strategy in dict.fromkeys(row["strategy"] for row in files.rows(path)):
+        cells, pooled = [], []
+        for ratio in ("0.2", "0.6"):
+            rows = accuracy_by_round(files, "mnist_small", ratio, strategy)
+            mean = np.mean([float(row["accuracy_mean"]) for row in rows])
+            cells += [f"{mean:.1f}", spread(rows[-1], "accuracy")]
+            cells += [f"{float(rows[n]['purity_mean']):.0f}" for n in (0, 2, 5)]
+            pooled.append(f"{pooled_purity(rows):.0f}")
+        table.append([f"`{strategy}`", *cells, *pooled])
+    return table
+
+
+def mean_and_last(rows: list[dict[str, str]]) -> str:
+    mean = np.mean([float(row["accuracy_mean"]) for row in rows])
+    return f"{mean:.1f}, {spread(rows[-1], 'accuracy')}"
+
+
+@builder
+def open_set_variants(files: Files) -> Table:
+    strategies = ("random", "margin", "badge")
+    table = [["training", *(f"`{s}`" for s in strategies)]]
+    for folder, words in (
+        ("mnist_small", "IN examples only"),
+        ("variant_ood_class", "`ood_class`: k+1 classes"),
+        ("variant_taufe", "`taufe` on labelled OOD (λ = 0.1)"),
+        ("variant_both", "`both`"),
+    ):
+        cells = [
+            mean_and_last(accuracy_by_round(files, folder, "0.6", s))
+            for s in strategies
+        ]
+        table.append([words, *cells])
+    return table
+
+
+@builder
+def open_set_costs(files: Files) -> Table:
+    strategies = ("random", "margin", "mqnet")
+    names = [f"`{s}`" for s in strategies[:2]]
+    table = [["what an OOD answer costs", *names, "`mqnet` (purity from features)"]]
+    for cost in ("0.5", "2", "4"):
+        cells = []
+        for strategy in strategies:
+            rows = accuracy_by_round(files, f"cost_{cost}", "0.6", strategy)
+            last = spread(rows[-1], "accuracy")
+            cells.append(f"{last}, {pooled_purity(rows):.1f}")
+        table.append([cost, *cells])
+    return table
