@@ -16,7 +16,8 @@ from experiments.common.config_flags import define_flags, given_flags
 from experiments.common.launch import launch
 from experiments.studies.label_noise.config import PRESETS, NoisyLabelsConfig
 from experiments.studies.label_noise.methods import METHODS
-from experiments.studies.label_noise.study import run_study
+from experiments.studies.label_noise.study import STUDY
+from experiments.study.run import Request, run_study
 from robustjax.training import StopRequest
 
 _PRESET = flags.DEFINE_string("preset", None, f"One of {', '.join(PRESETS)}.")
@@ -30,14 +31,11 @@ define_flags(NoisyLabelsConfig)
 
 def main(stop: StopRequest) -> None:
     """Runs the study that the flags describe."""
-    run_study(
-        _METHOD.value,
-        _PRESET.value,
-        given_flags(NoisyLabelsConfig, flags.FLAGS),
-        run_dir=_RUNS.value,
-        name=_NAME.value,
-        stop=stop,
+    given = given_flags(NoisyLabelsConfig, flags.FLAGS)
+    request = Request(
+        _METHOD.value, _PRESET.value, given, run_dir=_RUNS.value, name=_NAME.value
     )
+    run_study(STUDY, request, stop)
 
 
 if __name__ == "__main__":

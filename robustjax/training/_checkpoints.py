@@ -132,6 +132,15 @@ class CheckpointFolder:
         # As `save` writes them: "07" and "²" are somebody else's.
         return sorted(int(n) for n in names if n.isdecimal() and str(int(n)) == n)
 
+    def meta(self, step: int) -> dict[str, Any]:
+        """The record beside a checkpoint; empty if it is missing or was altered."""
+        try:
+            record = json.loads((self._path / str(step) / _META).read_text())
+            meta = record["meta"] if _digest(record) == record["digest"] else {}
+        except (OSError, ValueError, KeyError, TypeError):
+            return {}
+        return dict(meta)
+
     def save(self, step: int, tree: Any, meta: dict[str, Any] | None = None) -> None:
         """Writes a checkpoint and removes those that are too old.
 

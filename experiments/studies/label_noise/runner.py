@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-import pathlib
-
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.common.repeats import (
-    Curves,
-    Prepared,
-    group_size,
-    read_curves,
-    run_repeats,
-)
 from experiments.studies.label_noise.setup import Study
-from robustjax.training import (
-    Execution,
-    MetricLog,
-    RecipeProgram,
-    StopRequest,
-    TrainState,
-)
+from experiments.study.examples import given_probability, keep_labels, state_columns
+from experiments.study.journal import Cell, Journal
+from experiments.study.repeats import Prepared, Watched, run_repeats
+from robustjax.training import RecipeProgram, StopRequest, TrainState
 
 
 class Watch:
@@ -82,47 +70,91 @@ def _share(what: np.ndarray, among: np.ndarray) -> np.ndarray:
     return (what & among).sum(axis=1) / np.maximum(among.sum(axis=1), 1)
 
 
+def final_measures(watched: Watched) -> dict[str, np.ndarray]:
+    """The accuracies (R,) that are reported for a method.
+
+    "last" is the test accuracy after the last epoch, "last_10" the mean over the last
+    ten epochs (left out of shorter trainings, of which it would be the mean of all,
+    and where not each of the ten was measured), "best_on_test" the highest of all (it
+    looks at the test set: an upper bound that is published often, not a result),
+    "at_best_validation" that of the epoch with the highest accuracy on the held-out
+    noisy labels.
+    """
+    test, epochs = watched.values["test_accuracy"], watched.epochs
+    found = {"last": test[:, -1]}
+    if len(epochs) >= 10 and epochs[-1] - epochs[-10] == 9:
+        found["last_10"] = test[:, -10:].mean(axis=1)
+    found["best_on_test"] = test.max(axis=1)
+    if "validation_accuracy" in watched.values:
+        best = watched.values["validation_accuracy"].argmax(axis=1)
+        found["at_best_validation"] = test[np.arange(len(test)), best]
+    for name in ("noisy_correct", "noisy_memorized"):
+        if name in watched.values:
+            found[name] = watched.values[name][:, -1]
+    return found
+
+
 def run_method(
     name: str,
     program: RecipeProgram,
     study: Study,
-    execution: Execution,
-    folder: pathlib.Path,
-    log: MetricLog,
+    groups: list[range],
+    journal: Journal,
     stop: StopRequest,
-) -> Curves:
+) -> None:
     """Trains (or continues) all repeats of one method.
 
     Args:
       name: of the method.
       program: of the method.
       study: data and labels.
-      execution: how the network is run.
-      folder: of the study; the method keeps its checkpoints in one of its own.
-      log: gets a record per epoch and group of repeats.
+      groups: the repeats that train as one program.
+      journal: gets everything.
       stop: checked after every epoch.
     """
-    config = study.config
-    inputs = jnp.asarray(study.train.inputs)
+    config, train = study.config, study.train
+    inputs = jnp.asarray(train.inputs)
+    fields = {"method": name}
 
-    def prepare(repeats: slice) -> Prepared:
+    def prepare(group: range) -> Prepared:
+        repeats = slice(group.start, group.stop)
         return Prepared(
             program.make_data(inputs, study.given[repeats]),
             program.init(study.repeat_keys[repeats], inputs),
             Watch(study, repeats, program),
         )
 
+    def conclude(cell: Cell, state: TrainState, watched: Watched) -> None:
+        given = study.given[watched.repeats.start : watched.repeats.stop]
+        cell.result(
+            fields,
+            final_measures(watched),
+            repeats=watched.repeats,
+            epochs=program.recipe.epochs,
+        )
+        predicted, probability = given_probability(program, state, inputs, given)
+        memory = state_columns(state.loss_state.rows, given, train.num_classes)
+        keep_labels(cell, train.ids, given, train.labels, watched.repeats)
+        for number, repeat in enumerate(watched.repeats):
+            cell.keep(
+                name,
+                train.ids,
+                {"repeat": repeat},
+                predicted=predicted[number],
+                given_probability=probability[number],
+                **{column: values[number] for column, values in memory.items()},
+            )
+
     run_repeats(
         name,
+        fields,
         program,
         prepare,
-        repeats=study.repeats,
-        at_once=group_size(config.parallel_repeats, study.repeats, execution),
-        folder=folder,
-        log=log,
-        stop=stop,
+        conclude,
+        journal,
+        stop,
+        groups=groups,
         checkpoint_every_epochs=config.checkpoint_every_epochs,
         shown=("loss", "test_accuracy"),
         watch_every_epochs=config.watch_every_epochs,
     )
-    return read_curves(name, log, len(study.train), program.recipe.epochs)

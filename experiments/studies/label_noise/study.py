@@ -1,27 +1,41 @@
-"""One noisy-label study from its flags to its report."""
+"""Training under label noise, method against method."""
 
 from __future__ import annotations
 
 import dataclasses
 import os
-import pathlib
-from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import NamedTuple
 
-from experiments.common import run_folder
+import numpy as np
+
 from experiments.studies.label_noise import report, setup
 from experiments.studies.label_noise.config import NoisyLabelsConfig
-from experiments.studies.label_noise.configs import resolve
+from experiments.studies.label_noise.configs import Built, MethodConfig, resolve
 from experiments.studies.label_noise.methods import METHODS, check_names
 from experiments.studies.label_noise.runner import run_method
-from robustjax.training import MetricLog, StopRequest
+from experiments.study.journal import Journal
+from experiments.study.output import say
+from experiments.study.repeats import cell_name, group_size, groups_of
+from experiments.study.run import Plan, Ready, Request, Study
+from robustjax.training import StopRequest
+
+Configs = dict[str, MethodConfig]
 
 
-@dataclasses.dataclass(frozen=True)
-class Record:
-    """What `config.json` holds: every flag of every method."""
+class Parts(NamedTuple):
+    """What is trained.
 
-    methods: dict[str, dict[str, Any]]
+    Attributes:
+      data: that all methods share.
+      configs: of every method.
+      built: of every method.
+      groups: of every method, the repeats that train as one program.
+    """
+
+    data: setup.Study
+    configs: Configs
+    built: dict[str, Built]
+    groups: dict[str, list[range]]
 
 
 def _default_name(config: NoisyLabelsConfig, preset: str | None) -> str:
@@ -33,72 +47,54 @@ def _default_name(config: NoisyLabelsConfig, preset: str | None) -> str:
     return f"{scope}-{config.noise}-{round(100 * config.noise_rate)}"
 
 
-def run_study(
-    method_names: Sequence[str],
-    preset: str | None,
-    given: Mapping[str, Any],
-    *,
-    run_dir: str,
-    name: str | None,
-    stop: StopRequest,
-) -> pathlib.Path:
-    """Loads, corrupts, trains every method, and reports.
-
-    Args:
-      method_names: of the methods, or ("all",).
-      preset: as given, or None for that of the data set's name.
-      given: the fields of `NoisyLabelsConfig` that were given.
-      run_dir: where run folders go.
-      name: of the run; None makes one up.
-      stop: checked after every epoch.
-
-    Returns:
-      The run folder.
-
-    Raises:
-      ValueError: a bad flag, before anything is trained.
-    """
-    names = check_names(method_names)
-    configs = resolve(names, preset, given)
+def _plan(request: Request) -> Plan[Configs]:
+    configs = resolve(check_names(request.methods), request.preset, request.given)
     shared = next(iter(configs.values()))
     setup.check(shared.config)
-    where = (
-        os.path.join(run_dir, "label_noise"),
-        name or _default_name(shared.config, shared.preset),
-        Record({n: dataclasses.asdict(c.config) for n, c in configs.items()}),
+    return Plan(
+        {"methods": {n: dataclasses.asdict(c.config) for n, c in configs.items()}},
+        _default_name(shared.config, shared.preset),
+        configs,
     )
-    run_folder.check_run_folder(*where)
-    study = setup.prepare(shared.config)
+
+
+def _prepare(plan: Plan[Configs], stop: StopRequest) -> Ready[Parts]:
+    del stop
+    configs = plan.settings
+    config = next(iter(configs.values())).config
+    data = setup.prepare(config)
     # Everything is built before anything trains.
-    built = {method: config.build(study) for method, config in configs.items()}
+    built = {method: each.build(data) for method, each in configs.items()}
+    groups = {}
+    for method, each in built.items():
+        size = group_size(config.parallel_repeats, data.repeats, each.execution)
+        groups[method] = groups_of(data.repeats, size)
+    train, test = data.train, data.test
+    return Ready(
+        data.title,
+        [cell_name(method, g) for method, own in groups.items() for g in own],
+        {
+            "training inputs": train.inputs,
+            "training labels": train.labels,
+            "given labels": np.concatenate([data.given, data.validation_labels], 1),
+            "test inputs": test.inputs,
+            "test labels": test.labels,
+        },
+        (
+            f"{train.name}: {len(train):,} examples, {train.num_classes} classes",
+            data.description,
+        ),
+        Parts(data, configs, built, groups),
+    )
 
-    folder = run_folder.open_run_folder(*where)
-    train = study.train
-    print(f"{train.name}: {len(train):,} examples, {train.num_classes} classes")
-    print(f"{study.description}\nrun folder {folder}")
-    log = MetricLog(folder)
-    results = {}
-    for method, ready in built.items():
-        config = configs[method]
-        print(f"\n{method}: {METHODS[method].description}\n  {config.describe()}")
-        print(f"  epochs as a {ready.execution.loop}: {ready.execution.reason}")
-        results[method] = run_method(
-            method,
-            ready.program,
-            study,
-            ready.execution,
-            folder,
-            log,
-            stop,
-        )
-    log.close()
 
-    report.write_summary(folder, results)
-    report.plot_accuracy(folder, results, study.title)
-    report.plot_memorisation(folder, results, study.title)
-    print(f"\n{report.accuracy_table(results)}\n")
-    text = report.meaning(results)
-    if text:
-        print(text)
-    print(f"plot: {folder / 'accuracy.png'}   table: {folder / 'summary.csv'}")
-    return folder
+def _run(ready: Ready[Parts], journal: Journal, stop: StopRequest) -> None:
+    data, configs, built, groups = ready.parts
+    for method, each in built.items():
+        say(f"\n{method}: {METHODS[method].description}")
+        say(f"  {configs[method].describe()}")
+        say(f"  epochs as a {each.execution.loop}: {each.execution.reason}")
+        run_method(method, each.program, data, groups[method], journal, stop)
+
+
+STUDY = Study("label_noise", report.MEASURES, _plan, _prepare, _run, report.report)

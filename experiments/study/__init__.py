@@ -1,0 +1,1 @@
+"""The core that all studies share: flags, run folders, journal, tables, plots."""

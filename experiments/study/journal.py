@@ -1,0 +1,372 @@
+"""The only writer of a run's results: what is not in it whole is not believed.
+
+Every record belongs to a cell (one thing to train, such as a method) and carries a
+sum over itself and the records of the cell before it. A line that was altered,
+deleted or moved breaks the sums of its cell from there on: these records are dropped
+and trained anew. A checkpoint knows how far its cell's records reached when it was
+saved, and counts only while they are still there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import math
+import pathlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from experiments.study.output import say
+from robustjax.files import write_atomically
+from robustjax.training import CheckpointFolder, Record
+
+FILE = "metrics.jsonl"
+FINISHED = "finished"
+RESULT = "result"
+EPOCH = "epoch"
+KEPT = "kept"
+_OWN = ("cell", "n", "sum")
+
+
+def _sum(before: str, record: Mapping[str, Any]) -> str:
+    text = before + json.dumps(record, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+def _clean(value: Any) -> Any:
+    """As JSON holds it: no tuples, no NumPy; floats that are not finite are null."""
+    if isinstance(value, Mapping):
+        return {str(key): _clean(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if isinstance(value, (list, tuple)):
+        return [_clean(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def read_cells(
+    folder: pathlib.Path, *, report: Callable[[str], None] | None = None
+) -> dict[str, list[Record]]:
+    """The records of a run folder that can be believed, by cell.
+
+    Args:
+      folder: of the run.
+      report: called with a sentence about every cell whose later records are dropped.
+
+    Returns:
+      Cell -> its records from the first on, as far as their sums hold.
+    """
+    path = folder / FILE
+    raw = path.read_bytes() if path.is_file() else b""
+    cells: dict[str, list[Record]] = {}
+    broken: dict[str, str] = {}
+    lines = raw.split(b"\n")
+    for number, line in enumerate(lines, 1):
+        if not line:
+            continue
+        try:
+            record = json.loads(line.decode("utf-8"))
+            cell, given = record["cell"], record["sum"]
+            known = cells.setdefault(cell, [])
+        except (ValueError, KeyError, TypeError):
+            # The last line is torn by a kill; of another one, the records that follow
+            # it in its cell will not match.
+            continue
+        if cell in broken:
+            continue
+        before = known[-1]["sum"] if known else ""
+        rest = {key: value for key, value in record.items() if key != "sum"}
+        if record.get("n") != len(known) or given != _sum(before, rest):
+            broken[cell] = f"line {number} of {str(path)!r} is not as it was written"
+            continue
+        known.append(record)
+    for cell, what in broken.items():
+        if report is not None:
+            report(f"{what}: {cell} goes on from what stands before it")
+    return cells
+
+
+class Journal:
+    """Records, checkpoints and what was decided about examples, of a whole run."""
+
+    def __init__(self, folder: pathlib.Path, *, tensorboard: bool = True):
+        """Opens the journal of a run folder, which is locked.
+
+        Args:
+          folder: the run folder; `metrics.jsonl` and `tensorboard/` live in it.
+          tensorboard: also write TensorBoard events, if tensorboardX is installed.
+        """
+        self.folder = folder
+        self._tensorboard = tensorboard and jax.process_index() == 0
+        self._writers: dict[str, Any] = {}
+        self._cells = read_cells(folder, report=say)
+        self._rewrite()
+
+    def __enter__(self) -> Journal:
+        """Is closed at the end of the block."""
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Closes the TensorBoard writers."""
+        for writer in self._writers.values():
+            writer.close()
+
+    def cell(self, name: str) -> Cell:
+        """The part of the journal that is one cell's.
+
+        Args:
+          name: of the cell; its files live in a folder of this name.
+        """
+        return Cell(self, name, self._cells.setdefault(name, []))
+
+    def finished(self, name: str) -> bool:
+        """Whether a cell has all its results, and its files are whole."""
+        return self.cell(name).finished
+
+    def _rewrite(self) -> None:
+        if jax.process_index():
+            return
+        records = [record for cell in self._cells.values() for record in cell]
+        text = "".join(json.dumps(record) + "\n" for record in records)
+        path = self.folder / FILE
+        # A finished run stays as it is.
+        if not path.is_file() or path.read_bytes() != text.encode():
+            write_atomically(path, text)
+
+    def _append(self, record: Record) -> None:
+        if jax.process_index():
+            return
+        with open(self.folder / FILE, "a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+
+    def _show(self, record: Record, step: int, group: str) -> None:
+        """A record's numbers as TensorBoard events."""
+        if not self._tensorboard:
+            return
+        if group not in self._writers:
+            try:
+                from tensorboardX import SummaryWriter
+            except ImportError:
+                self._tensorboard = False
+                return
+            path = self.folder / "tensorboard" / group
+            self._writers[group] = SummaryWriter(str(path))
+        for key, value in record.items():
+            if isinstance(value, float):
+                self._writers[group].add_scalar(key, value, step)
+
+
+class Cell:
+    """One cell's records, checkpoints and files."""
+
+    def __init__(self, journal: Journal, name: str, records: list[Record]):
+        """See `Journal.cell`."""
+        self._journal, self.name, self._records = journal, name, records
+        self.folder = journal.folder / name
+        self.checkpoints = CellCheckpoints(self, self.folder / "checkpoints")
+        self._drop_from_damaged_files()
+
+    @property
+    def records(self) -> Sequence[Record]:
+        """In the order in which they were written."""
+        return tuple(self._records)
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left to do."""
+        return bool(self._records) and self._records[-1]["event"] == FINISHED
+
+    @property
+    def head(self) -> tuple[int, str]:
+        """How many records there are, and the sum over them."""
+        return len(self._records), self._records[-1]["sum"] if self._records else ""
+
+    def holds(self, count: int, head: str) -> bool:
+        """Whether the first so many records are those of that sum."""
+        if count == 0:
+            return head == ""
+        return count <= len(self._records) and self._records[count - 1]["sum"] == head
+
+    def write(
+        self, event: str, *, step: int | None = None, group: str = "", **values: Any
+    ) -> Record:
+        """Appends a record.
+
+        Args:
+          event: its kind.
+          step: TensorBoard's x-axis; None leaves it out there.
+          group: TensorBoard's run within the cell.
+          **values: JSON-serialisable; floats that are not finite become null.
+        """
+        record: Record = {"cell": self.name, "n": len(self._records), "event": event}
+        record |= _clean(values)
+        record["sum"] = _sum(self.head[1], record)
+        self._journal._append(record)
+        self._records.append(record)
+        if step is not None:
+            self._journal._show(record, step, f"{self.name}/{group}".rstrip("/"))
+        return record
+
+    def result(
+        self,
+        columns: Mapping[str, Any],
+        values: Mapping[str, Any],
+        *,
+        repeats: Sequence[int],
+        **constants: Any,
+    ) -> None:
+        """Writes what some repeats gave in one setting: rows of the summary.
+
+        Args:
+          columns: what tells the row from others, such as {"method": "ce"}.
+          values: measure -> (R,); NaN where it is undefined.
+          repeats: (R,) their numbers, which mean the same draws in every method.
+          **constants: further columns of the row, such as the number of epochs.
+        """
+        repeats = list(repeats)
+        for name, each in values.items():
+            if np.shape(each) != (len(repeats),):
+                raise ValueError(
+                    f"values: {name!r} has shape {np.shape(each)}, expected "
+                    f"({len(repeats)},), one value per repeat"
+                )
+        self.write(
+            RESULT,
+            columns=columns,
+            repeats=repeats,
+            values={name: np.asarray(each, float) for name, each in values.items()},
+            constants=constants,
+        )
+
+    def keep(
+        self,
+        label: str,
+        ids: np.ndarray,
+        keys: Mapping[str, Any],
+        **columns: np.ndarray,
+    ) -> None:
+        """Keeps what was decided about examples, for `examples.csv`.
+
+        Args:
+          label: what its columns are prefixed with; "" for what all cells share.
+          ids: (N,) of the examples.
+          keys: what tells a row of the same id from others, such as {"repeat": 0}.
+          **columns: (N,) each.
+        """
+        number = sum(record["event"] == KEPT for record in self._records)
+        content = io.BytesIO()
+        arrays = {"ids": np.asarray(ids), **columns}
+        for name, array in arrays.items():
+            if len(array) != len(ids) or np.ndim(array) != 1:
+                raise ValueError(
+                    f"columns: {name!r} has shape {np.shape(array)}, expected "
+                    f"({len(ids)},)"
+                )
+        kept: dict[str, Any] = {k: np.asarray(v) for k, v in arrays.items()}
+        np.savez_compressed(content, **kept)
+        name, raw = f"examples_{number}.npz", content.getvalue()
+        self.file(name, raw)
+        self.write(KEPT, label=label, keys=keys, file=name, sha256=_sha256(raw))
+
+    def file(self, name: str, content: bytes) -> pathlib.Path:
+        """Writes a file of the cell, whole or not at all; returns its path."""
+        path = self.folder / name
+        if jax.process_index() == 0:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_atomically(path, content)
+        return path
+
+    def finish(self) -> None:
+        """Says that nothing is left to do."""
+        self.write(FINISHED)
+
+    def rewind(self, count: int) -> None:
+        """Takes back all records but the first so many."""
+        if count < len(self._records):
+            del self._records[count:]
+            self._journal._rewrite()
+
+    def start_over(self) -> None:
+        """Takes back all records of a cell that has no checkpoint to go on from."""
+        self.rewind(0)
+
+    def _drop_from_damaged_files(self) -> None:
+        for number, record in enumerate(self._records):
+            if record["event"] != KEPT:
+                continue
+            path = self.folder / record["file"]
+            raw = path.read_bytes() if path.is_file() else b""
+            if _sha256(raw) != record["sha256"]:
+                say(f"{str(path)!r} is missing or was altered, and is made anew")
+                self.rewind(number)
+                return
+
+
+class CellCheckpoints(CheckpointFolder):
+    """Checkpoints of a cell, which count only with the records before them."""
+
+    def __init__(self, cell: Cell, path: pathlib.Path):
+        """Opens (or will create) a folder; see `CheckpointFolder`."""
+        super().__init__(path)
+        self._cell = cell
+
+    def steps(self) -> list[int]:
+        """Those whose records are still there, ascending."""
+        return [step for step in super().steps() if self._records_before(step) >= 0]
+
+    def save(self, step: int, tree: Any, meta: dict[str, Any] | None = None) -> None:
+        """Writes a checkpoint that knows the records so far."""
+        count, head = self._cell.head
+        super().save(step, tree, {**(meta or {}), "records": count, "head": head})
+
+    def restore_latest(
+        self, like: Any, *, report: Callable[[str], None] | None = None
+    ) -> tuple[int, Any, dict[str, Any]] | None:
+        """Reads the newest one that counts; takes back the records after it."""
+        found = super().restore_latest(like, report=report or say)
+        self._cell.rewind(0 if found is None else found[2]["records"])
+        return found
+
+    def _records_before(self, step: int) -> int:
+        """How many records there were when it was saved; -1 if they are not there."""
+        meta = self.meta(step)
+        count, head = meta.get("records"), meta.get("head")
+        if not isinstance(count, int) or not isinstance(head, str):
+            return -1
+        return count if self._cell.holds(count, head) else -1
+
+
+def kept_examples(
+    folder: pathlib.Path, cells: Mapping[str, Sequence[Record]]
+) -> Iterator[tuple[str, dict[str, Any], dict[str, np.ndarray]]]:
+    """(label, keys, arrays with "ids") of everything that cells have kept.
+
+    Args:
+      folder: of the run.
+      cells: of `read_cells`.
+
+    Raises:
+      ValueError: a file that was altered since.
+    """
+    for cell, records in cells.items():
+        for record in records:
+            if record["event"] != KEPT:
+                continue
+            path = folder / cell / record["file"]
+            raw = path.read_bytes() if path.is_file() else b""
+            if _sha256(raw) != record["sha256"]:
+                raise ValueError(f"examples: {str(path)!r} is missing or was altered")
+            with np.load(io.BytesIO(raw)) as arrays:
+                yield record["label"], record["keys"], dict(arrays)
+
+
+def _sha256(raw: bytes) -> str:
+    return hashlib.sha256(raw).hexdigest()

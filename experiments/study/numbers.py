@@ -1,0 +1,102 @@
+"""Measures, their means and deviations over repeats, and how people see them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class Measure:
+    """Something that is measured.
+
+    Attributes:
+      key: its name in records and files.
+      title: for tables and plots.
+      is_share: whether it is in [0, 1] and shown in percent.
+      in_summary: whether `summary.csv` has it; `repeats.csv` has all.
+    """
+
+    key: str
+    title: str
+    is_share: bool = True
+    in_summary: bool = True
+
+    @property
+    def scale(self) -> float:
+        """What values are multiplied by for people."""
+        return 100.0 if self.is_share else 1.0
+
+
+def deviation(values: np.ndarray) -> np.ndarray:
+    """The sample standard deviation (n - 1 in the denominator) over repeats.
+
+    Args:
+      values: (R, ...); NaN where a repeat was not measured, which leaves it out.
+
+    Returns:
+      (...) float64; NaN, and not 0, where fewer than two repeats were measured: one
+      repeat says nothing of how far others lie. Plots then have no band, files an
+      empty cell.
+    """
+    values = np.asarray(values, np.float64)
+    there = np.isfinite(values)
+    count = there.sum(axis=0)
+    total = np.where(there, values, 0).sum(axis=0)
+    center = total / np.maximum(count, 1)
+    square = np.where(there, (values - center) ** 2, 0).sum(axis=0)
+    return np.where(count > 1, np.sqrt(square / np.maximum(count - 1, 1)), np.nan)
+
+
+def mean(values: np.ndarray) -> np.ndarray:
+    """The mean over repeats (R, ...) that were measured; NaN where none was."""
+    values = np.asarray(values, np.float64)
+    there = np.isfinite(values)
+    count = there.sum(axis=0)
+    total = np.where(there, values, 0).sum(axis=0)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def in_file(value: float | np.ndarray) -> str:
+    """A number in a file: four digits after the point; empty where it is undefined."""
+    return f"{float(value):.4f}" if np.isfinite(value) else ""
+
+
+def in_cell(values: np.ndarray, measure: Measure) -> str:
+    """Mean and `deviation` of repeats (R,) for people; "-" where there are none."""
+    values = measure.scale * np.asarray(values)[np.isfinite(values)]
+    if not values.size:
+        return "-"
+    form = ".1f" if measure.is_share else ".3g"
+    text = format(float(values.mean()), form)
+    if values.size == 1:
+        return text
+    form = ".1f" if measure.is_share else ".2g"
+    return f"{text} ±{format(float(deviation(values)), form)}"
+
+
+def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Aligns columns: the first to the left, the others to the right."""
+    table = [list(header), *map(list, rows)]
+    widths = [max(len(row[i]) for row in table) for i in range(len(header))]
+    lines = []
+    for number, row in enumerate(table):
+        cells = [row[0].ljust(widths[0])]
+        cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:])]
+        lines.append("  ".join(cells).rstrip())
+        if number == 0:
+            lines.append("  ".join("-" * width for width in widths))
+    return "\n".join(lines)
+
+
+def shown(values: Sequence[Any], most: int = 9) -> list[Any]:
+    """At most `most` of some columns, the first and the last included."""
+    if len(values) <= most:
+        return list(values)
+    last = len(values) - 1
+    return [
+        values[i] for i in sorted({round(j * last / (most - 1)) for j in range(most)})
+    ]

@@ -1,0 +1,184 @@
+"""Plots of a run: panels of lines with bands, and histograms; nothing of any study."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from experiments.study.numbers import deviation, mean
+
+BINS = 40
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """One method in a panel.
+
+    Attributes:
+      label: for the legend.
+      x: (X,) where it was measured; no entry draws a horizontal line.
+      values: (R, X) of all repeats, in the units of the axis.
+      style: further arguments of matplotlib's `plot`.
+    """
+
+    label: str
+    x: Sequence[float] | np.ndarray
+    values: np.ndarray
+    style: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Panel:
+    """One pair of axes.
+
+    Attributes:
+      lines: what is drawn.
+      xlabel: of the abscissa.
+      ylabel: of the ordinate.
+      title: above it.
+      bars: draw deviations as bars, not as bands: for few, uneven points.
+      scale: "linear", "log" or "symlog", of the abscissa.
+      ticks: where the abscissa has ticks; by default matplotlib chooses.
+    """
+
+    lines: Sequence[Line]
+    xlabel: str
+    ylabel: str = ""
+    title: str = ""
+    bars: bool = False
+    scale: str = "linear"
+    ticks: Sequence[float] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Histogram:
+    """How a number is spread among examples with right and with wrong labels.
+
+    Attributes:
+      title: above it.
+      clean: (A,) of those whose label is right.
+      wrong: (B,) of those whose label is wrong.
+      xlabel: of the number.
+    """
+
+    title: str
+    clean: np.ndarray
+    wrong: np.ndarray
+    xlabel: str
+
+
+def draw(
+    path: pathlib.Path, panels: Sequence[Panel], title: str, *, across: int = 4
+) -> None:
+    """Draws panels of lines with bands (or bars) of one sample deviation.
+
+    Args:
+      path: the PNG file.
+      panels: at least one; they share their ordinate where all have the same label.
+      title: above everything.
+      across: panels in a row.
+    """
+    labels = list(dict.fromkeys(line.label for p in panels for line in p.lines))
+    colors = _colors(labels)
+    columns = min(across, len(panels))
+    figure, flat = _panels(len(panels), columns, _same_ordinate(panels))
+    for axes, panel in zip(flat, panels):
+        for line in panel.lines:
+            _draw_line(axes, panel, line, {"color": colors[line.label], **line.style})
+        axes.set(xlabel=panel.xlabel, ylabel=panel.ylabel)
+        axes.set_title(panel.title, fontsize=9)
+        axes.grid(alpha=0.3)
+        if panel.scale == "symlog":
+            axes.set_xscale("symlog", linthresh=1.0)
+        elif panel.scale != "linear":
+            axes.set_xscale(panel.scale)
+        if panel.ticks is not None:
+            axes.set_xticks(panel.ticks, [f"{x:,g}" for x in panel.ticks])
+            axes.minorticks_off()
+    handles: dict[str, Any] = {}
+    for axes in flat:
+        for handle, label in zip(*axes.get_legend_handles_labels()):
+            handles.setdefault(label, handle)
+    if len(labels) > 1:
+        figure.legend(
+            handles.values(), handles.keys(), loc="outside right center", fontsize=8
+        )
+    _save(figure, path, title)
+
+
+def draw_histograms(
+    path: pathlib.Path, histograms: Sequence[Histogram], title: str
+) -> None:
+    """Draws histograms of right against wrong labels, a panel each, as densities."""
+    figure, flat = _panels(len(histograms), min(4, len(histograms)), False)
+    for axes, histogram in zip(flat, histograms):
+        both = np.concatenate([histogram.clean, histogram.wrong])
+        both = both[np.isfinite(both)]
+        edges = np.histogram_bin_edges(both if both.size else [0.0, 1.0], BINS)
+        for values, label, color in (
+            (histogram.clean, "right label", "tab:blue"),
+            (histogram.wrong, "wrong label", "tab:red"),
+        ):
+            values = values[np.isfinite(values)]
+            if values.size:
+                weights = np.full(values.size, 100 / values.size)
+                axes.hist(
+                    values, edges, weights=weights, color=color, alpha=0.5, label=label
+                )
+        axes.set(xlabel=histogram.xlabel, ylabel="% of these examples")
+        axes.set_title(histogram.title, fontsize=9)
+        axes.legend(fontsize=7)
+    _save(figure, path, title)
+
+
+def _draw_line(axes: Any, panel: Panel, line: Line, style: dict[str, Any]) -> None:
+    center, spread = mean(line.values), deviation(line.values)
+    if not len(line.x):
+        axes.axhline(float(center[0]), label=line.label, **{"ls": ":", **style})
+        return
+    if panel.bars:
+        style = {"marker": "o", "ms": 3, "capsize": 2, "lw": 1.2, **style}
+        axes.errorbar(line.x, center, spread, label=line.label, **style)
+        return
+    style = {"lw": 1.5, **style}
+    if len(line.x) <= 20:
+        style = {"marker": "o", "ms": 3, **style}
+    (drawn,) = axes.plot(line.x, center, label=line.label, **style)
+    band = (center - spread, center + spread)
+    axes.fill_between(line.x, *band, color=drawn.get_color(), alpha=0.15, lw=0)
+
+
+def _panels(count: int, columns: int, share: bool) -> tuple[Any, Any]:
+    from matplotlib.figure import Figure
+
+    rows = -(-count // columns)
+    wide = 6.5 if count == 1 else 3.6 * columns
+    figure = Figure(figsize=(wide + 1.5, 3.4 * rows + 0.6), layout="constrained")
+    flat = figure.subplots(rows, columns, squeeze=False, sharey=share).ravel()
+    for axes in flat[count:]:
+        axes.set_visible(False)
+    return figure, flat
+
+
+def _same_ordinate(panels: Sequence[Panel]) -> bool:
+    return len({panel.ylabel for panel in panels if panel.ylabel}) == 1
+
+
+def _colors(labels: Sequence[str]) -> dict[str, Any]:
+    """One colour per label; the usual ten are too few."""
+    from matplotlib import colormaps
+
+    palette = colormaps["tab20"]
+    return {
+        label: palette((2 * number + number // 10) % 20)
+        for number, label in enumerate(labels)
+    }
+
+
+def _save(figure: Any, path: pathlib.Path, title: str) -> None:
+    figure.suptitle(title, fontsize=9)
+    figure.savefig(path, dpi=110)

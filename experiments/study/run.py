@@ -1,0 +1,153 @@
+"""One study from what was asked for to what is left in its folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Generic, TypeVar
+
+import jax
+import numpy as np
+
+from experiments.study.journal import Journal
+from experiments.study.numbers import Measure
+from experiments.study.output import say
+from experiments.study.run_folder import (
+    check_run_folder,
+    data_digests,
+    open_run_folder,
+    run_folder_path,
+)
+from experiments.study.table import Table
+from robustjax.training import InterruptedRunError, StopRequest
+
+Settings = TypeVar("Settings")
+Parts = TypeVar("Parts")
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """What was asked for on the command line.
+
+    Attributes:
+      methods: entries of `--methods`; empty for the preset's or the study's own.
+      preset: its name, or None.
+      given: the fields of the study's configuration that were given.
+      run_dir: where run folders go.
+      name: of the run; None makes one up.
+    """
+
+    methods: Sequence[str] = ()
+    preset: str | None = None
+    given: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    run_dir: str = "runs"
+    name: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan(Generic[Settings]):
+    """A request that was understood; no data have been looked at.
+
+    Attributes:
+      config: every flag, JSON-serialisable: what makes the run this run.
+      default_name: of the run, where none is given.
+      settings: what the study goes on with.
+    """
+
+    config: Mapping[str, Any]
+    default_name: str
+    settings: Settings
+
+
+@dataclasses.dataclass(frozen=True)
+class Ready(Generic[Parts]):
+    """A study of which everything is built and nothing trained.
+
+    Attributes:
+      title: for plots.
+      cells: the names of all cells, in the order of the tables.
+      data: arrays that the results depend on; their digests are the run's, too.
+      lines: what to tell people before it begins.
+      parts: what the study goes on with.
+    """
+
+    title: str
+    cells: Sequence[str]
+    data: Mapping[str, np.ndarray | None]
+    lines: Sequence[str]
+    parts: Parts
+
+
+@dataclasses.dataclass(frozen=True)
+class Study(Generic[Settings, Parts]):
+    """What is particular about a study.
+
+    Attributes:
+      name: of the study, its launcher and the folder of its runs.
+      measures: what it measures, in the order of the tables; a key that ends in "*"
+        stands for all that begin like it.
+      plan: from a request; raises `ValueError` for bad flags, before any work.
+      prepare: loads the data and builds everything that will train; raises
+        `ValueError`, with nothing written yet.
+      run: trains, and writes to the journal alone.
+      report: draws plots into the table's folder and returns what to tell people; it
+        knows nothing but the table.
+    """
+
+    name: str
+    measures: Sequence[Measure]
+    plan: Callable[[Request], Plan[Settings]]
+    prepare: Callable[[Plan[Settings], StopRequest], Ready[Parts]]
+    run: Callable[[Ready[Parts], Journal, StopRequest], None]
+    report: Callable[[Table], str]
+
+
+def run_study(
+    study: Study[Any, Any], request: Request, stop: StopRequest
+) -> pathlib.Path:
+    """Prepares, trains (or continues) and reports.
+
+    Args:
+      study: which.
+      request: what was asked for.
+      stop: checked after every epoch or round.
+
+    Returns:
+      The run folder.
+
+    Raises:
+      ValueError: a bad flag, before anything is trained.
+      InterruptedRunError: `stop` was requested; what is finished is in the tables.
+    """
+    plan = study.plan(request)
+    folder = run_folder_path(
+        request.run_dir, study.name, request.name or plan.default_name
+    )
+    check_run_folder(folder, plan.config)
+    ready = study.prepare(plan, stop)
+    record = {
+        "study": study.name,
+        "title": ready.title,
+        "config": plan.config,
+        "data": data_digests(ready.data),
+        "cells": list(ready.cells),
+        "measures": [dataclasses.asdict(measure) for measure in study.measures],
+    }
+    with open_run_folder(folder, record):
+        for line in (*ready.lines, f"run folder {folder}"):
+            say(line)
+        try:
+            with Journal(folder) as journal:
+                study.run(ready, journal, stop)
+        except InterruptedRunError:
+            if jax.process_index() == 0:
+                Table.read(folder).write_files()
+            raise
+        if jax.process_index() == 0:
+            table = Table.read(folder)
+            table.write_files()
+            say(f"\n{study.report(table)}")
+            files = sorted(p.name for p in folder.iterdir() if p.is_file())
+            say(f"written to {folder}: {', '.join(files)}")
+    return folder

@@ -1,0 +1,253 @@
+"""A run's folder: whose it is, what it was begun with, and who writes to it now."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import pathlib
+import platform
+import shutil
+from collections.abc import Iterator, Mapping
+from importlib import metadata
+from typing import Any
+
+import jax
+import numpy as np
+
+from robustjax.files import digest_of, is_system_entry, write_atomically
+from robustjax.output_paths import check_output_folder
+
+RECORD = "config.json"
+_PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "scipy")
+
+
+def versions() -> dict[str, str]:
+    """What a result depends on: packages, Python, device."""
+    found = {"python": platform.python_version()}
+    for package in ("robustjax", *_PACKAGES):
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    device = jax.devices()[0]
+    found["device"] = f"{jax.device_count()} x {device.device_kind}"
+    return found
+
+
+def run_folder_path(root: str, study: str, name: str) -> pathlib.Path:
+    """Where a run lives: `<root>/<study>/<name>`, and nowhere else.
+
+    Raises:
+      ValueError: an empty name, or one that leads out of the root, by itself or
+        through a link.
+    """
+    home = pathlib.Path(root) / study
+    if not name or name != name.strip() or name.startswith(("/", "~", "-", ".")):
+        raise ValueError(
+            f"name: got {name!r}, expected a name that begins with a letter or digit"
+        )
+    folder = home / name
+    real = pathlib.Path(os.path.realpath(folder))
+    if ".." in pathlib.PurePath(name).parts or not real.is_relative_to(
+        os.path.realpath(home)
+    ):
+        raise ValueError(
+            f"name: got {name!r}, which leads out of {str(home)!r}; expected a folder "
+            "in it"
+        )
+    return folder
+
+
+def data_digests(arrays: Mapping[str, np.ndarray | None]) -> dict[str, str]:
+    """A digest per array, those that are None left out."""
+    return {
+        name: digest_of(np.atleast_1d(np.asarray(array)))
+        for name, array in arrays.items()
+        if array is not None
+    }
+
+
+def check_run_folder(folder: pathlib.Path, config: Mapping[str, Any]) -> None:
+    """Checks, before hours of loading, that `open_run_folder` will not fail.
+
+    Args:
+      folder: the run's, which need not be there yet.
+      config: flag -> value; JSON-serialisable.
+
+    Raises:
+      ValueError: a folder that cannot be written or read, that holds another
+        configuration, or that holds files but is no run folder.
+    """
+    check_output_folder("run_dir", folder)
+    found = read_record(folder)
+    if found is not None:
+        _check_same(folder, found["config"], _plain(config))
+
+
+@contextlib.contextmanager
+def open_run_folder(
+    folder: pathlib.Path, record: Mapping[str, Any]
+) -> Iterator[pathlib.Path]:
+    """Creates a run's folder, or opens it to continue the same run; locks it.
+
+    Args:
+      folder: the run's.
+      record: JSON-serialisable; "config" (flag -> value) and "data" (name -> digest)
+        must be those that the run was begun with. Kept as `config.json` with the
+        versions.
+
+    Yields:
+      The folder. The lock is the system's: that of a killed process is gone with it.
+
+    Raises:
+      ValueError: see `check_run_folder`; other data than the run was begun with; or
+        another process that is at work in the folder.
+    """
+    wanted = _plain(record)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unusable(folder, error) from None
+    with _locked(folder):
+        found = read_record(folder)
+        if found is None:
+            content = {**wanted, "versions": versions()}
+            content["digest"] = _digest(content)
+            try:
+                text = json.dumps(content, indent=2) + "\n"
+                write_atomically(folder / RECORD, text)
+            except OSError as error:
+                raise _unusable(folder, error) from None
+        else:
+            _check_same(folder, found["config"], wanted["config"])
+            _check_data(folder, found["data"], wanted["data"])
+        _remove_leftovers(folder)
+        yield folder
+
+
+def read_record(folder: pathlib.Path) -> dict[str, Any] | None:
+    """What `config.json` of a run folder holds; None of a folder that is new.
+
+    Raises:
+      ValueError: a folder that holds something else, or a record that was altered.
+    """
+    path = folder / RECORD
+    try:
+        raw = path.read_bytes() if path.exists() else None
+        others = (
+            [entry.name for entry in folder.iterdir() if not _is_leftover(entry.name)]
+            if raw is None and folder.exists()
+            else []
+        )
+    except OSError as error:
+        raise _unusable(folder, error) from None
+    if raw is None:
+        if others:
+            raise ValueError(
+                f"run_dir: {str(folder)!r} is not empty but has no config.json (it "
+                f"holds {min(others)!r}), so it is not a run folder; pass another "
+                "--name"
+            )
+        return None
+    try:
+        found = dict(json.loads(raw.decode("utf-8")))
+        whole = found["digest"] == _digest(found) and "config" in found
+    except (ValueError, KeyError, TypeError):
+        whole = False
+    if not whole:
+        raise ValueError(
+            f"run_dir: {str(path)!r} cannot be read as a run's configuration, or was "
+            "altered; remove the folder or pass another --name"
+        )
+    return found
+
+
+@contextlib.contextmanager
+def _locked(folder: pathlib.Path) -> Iterator[None]:
+    # On the folder itself: a file of its own would have to be left behind.
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(
+                f"run_dir: another process is at work in {str(folder)!r}; wait for it "
+                "or pass another --name"
+            ) from None
+        except OSError:
+            # Some network file systems know no locks; the journal's sums remain.
+            pass
+        yield
+    finally:
+        os.close(handle)
+
+
+def _check_same(
+    folder: pathlib.Path, found: Mapping[str, Any], wanted: Mapping[str, Any]
+) -> None:
+    differ = _first_difference(found, wanted)
+    if differ:
+        name, was, given = differ
+        raise ValueError(
+            f"run_dir: {str(folder)!r} holds a run with other flags ({name} was "
+            f"{_short(was)}, is {_short(given)}); pass another --name"
+        )
+
+
+def _first_difference(found: Any, wanted: Any, name: str = "") -> Any:
+    """(flag, value found, value wanted) of the first flag that differs, or None."""
+    if isinstance(found, dict) and isinstance(wanted, dict):
+        for key in {**wanted, **found}:
+            inner = f"{name}.{key}" if name else str(key)
+            differ = _first_difference(found.get(key), wanted.get(key), inner)
+            if differ:
+                return differ
+        return None
+    return None if found == wanted else (name, found, wanted)
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _check_data(
+    folder: pathlib.Path, found: Mapping[str, str], wanted: Mapping[str, str]
+) -> None:
+    for name in {**wanted, **found}:
+        if found.get(name) != wanted.get(name):
+            raise ValueError(
+                f"dataset: {name} is not what the run in {str(folder)!r} was begun "
+                "with; give it the data of then, or pass another --name"
+            )
+
+
+def _remove_leftovers(folder: pathlib.Path) -> None:
+    """Removes what processes that were killed were writing; the lock is held."""
+    for path in sorted(folder.rglob("*.partial"), reverse=True):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _plain(value: Any) -> Any:
+    """As it will be read: JSON has no tuples."""
+    return json.loads(json.dumps(value))
+
+
+def _digest(record: Mapping[str, Any]) -> str:
+    rest = {key: value for key, value in record.items() if key != "digest"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+
+
+def _unusable(folder: pathlib.Path, error: OSError) -> ValueError:
+    return ValueError(f"run_dir: cannot use {str(folder)!r}: {error.strerror}")
+
+
+def _is_leftover(name: str) -> bool:
+    """Of a process that was killed while writing, or of a file manager."""
+    return name.endswith(".partial") or is_system_entry(name)

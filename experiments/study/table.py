@@ -1,0 +1,381 @@
+"""The results of a run as tables, read from its folder and from nothing else."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import pathlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from experiments.study.journal import EPOCH, RESULT, kept_examples, read_cells
+from experiments.study.numbers import (
+    Measure,
+    deviation,
+    in_cell,
+    in_file,
+    mean,
+    shown,
+    text_table,
+)
+from experiments.study.run_folder import RECORD, read_record
+from robustjax.training import Record, write_csv
+
+
+class Setting(NamedTuple):
+    """All repeats of one row of the summary.
+
+    Attributes:
+      columns: what tells the row from others, such as {"method": "ce", "labels": 50}.
+      values: measure -> (R,) as recorded; NaN where it is undefined.
+      repeats: (R,) their numbers, ascending.
+      constants: further columns, the same in all repeats.
+    """
+
+    columns: Mapping[str, Any]
+    values: Mapping[str, np.ndarray]
+    repeats: tuple[int, ...]
+    constants: Mapping[str, Any]
+
+
+class Curve(NamedTuple):
+    """A measure over the epochs of a method.
+
+    Attributes:
+      epochs: (E,) counted from 1.
+      values: (R, E); NaN where it was not measured.
+    """
+
+    epochs: np.ndarray
+    values: np.ndarray
+
+
+class Table:
+    """What a run's folder says, whether or not the run is finished.
+
+    Attributes:
+      folder: of the run.
+      record: what `config.json` holds.
+      measures: key -> measure, in the order of the study.
+      settings: the rows of the summary, cell by cell in the study's order.
+    """
+
+    def __init__(
+        self,
+        folder: pathlib.Path,
+        record: Mapping[str, Any],
+        cells: Mapping[str, Sequence[Record]],
+    ):
+        """See `read`."""
+        self.folder, self.record = folder, record
+        self.measures = {m["key"]: Measure(**m) for m in record["measures"]}
+        ordered = [name for name in record["cells"] if name in cells]
+        self._cells = {name: cells[name] for name in ordered}
+        self.settings = list(_join(self._cells))
+
+    @classmethod
+    def read(cls, folder: str | pathlib.Path) -> Table:
+        """Reads a run folder.
+
+        Raises:
+          ValueError: a folder that is none, or whose `config.json` was altered.
+        """
+        folder = pathlib.Path(folder)
+        record = read_record(folder)
+        if record is None:
+            raise ValueError(f"folder: {str(folder)!r} holds no {RECORD}")
+        return cls(folder, record, read_cells(folder))
+
+    @property
+    def title(self) -> str:
+        """Of the run, for plots."""
+        return str(self.record["title"])
+
+    def records(self, event: str) -> list[Record]:
+        """The records of a kind, cell by cell."""
+        return [r for cell in self._cells.values() for r in cell if r["event"] == event]
+
+    def column(self, name: str) -> list[Any]:
+        """The different values of a column, in order of appearance."""
+        found = (s.columns[name] for s in self.settings if name in s.columns)
+        return list(dict.fromkeys(found))
+
+    def where(self, **columns: Any) -> list[Setting]:
+        """The settings with these values in their columns."""
+        return [
+            s
+            for s in self.settings
+            if all(s.columns.get(name) == value for name, value in columns.items())
+        ]
+
+    def one(self, **columns: Any) -> Setting | None:
+        """The setting with these values, or None.
+
+        Raises:
+          ValueError: several.
+        """
+        found = self.where(**columns)
+        if len(found) > 1:
+            raise ValueError(f"columns: {columns} are of {len(found)} settings")
+        return found[0] if found else None
+
+    def line(
+        self, measure: str, axis: str, **columns: Any
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """A measure along a column: (X,) its values, and (R, X); NaN where missing."""
+        found = [s for s in self.where(**columns) if measure in s.values]
+        repeats = sorted({r for s in found for r in s.repeats})
+        values = np.full((len(repeats), len(found)), np.nan)
+        for number, setting in enumerate(found):
+            rows = [repeats.index(r) for r in setting.repeats]
+            values[rows, number] = setting.values[measure]
+        return np.array([s.columns[axis] for s in found]), values
+
+    def curve(self, key: str, **fields: Any) -> Curve | None:
+        """What was watched, epoch by epoch; None if nothing was.
+
+        Args:
+          key: of the measure.
+          **fields: of the epochs' records, such as method="ce".
+        """
+        parts: list[tuple[int, dict[int, list[float]]]] = []
+        for records in self._cells.values():
+            mine = [
+                r
+                for r in records
+                if r["event"] == EPOCH
+                and key in r.get("of_repeats", {})
+                and all(r.get(name) == value for name, value in fields.items())
+            ]
+            if mine:
+                there = {r["epoch"] + 1: r["of_repeats"][key] for r in mine}
+                parts.append((mine[0]["repeats"], there))
+        if not parts:
+            return None
+        epochs = sorted({epoch for _, there in parts for epoch in there})
+        values = [
+            np.array([there.get(e, [np.nan] * size) for e in epochs], np.float64).T
+            for size, there in parts
+        ]
+        return Curve(np.array(epochs), np.concatenate(values))
+
+    def speeds(self) -> list[dict[str, Any]]:
+        """Minutes of training per method, and the seconds of a late epoch."""
+        seconds: dict[str, list[tuple[float, int]]] = {}
+        for record in self.records(EPOCH):
+            if "seconds" in record:
+                mine = seconds.setdefault(record.get("method", ""), [])
+                mine.append((record["seconds"], record.get("repeats", 1)))
+        rows = []
+        for method, mine in seconds.items():
+            late = np.median([s / count for s, count in mine[len(mine) // 2 :]])
+            minutes = sum(s for s, _ in mine) / 60
+            rows.append(
+                {
+                    "method": method,
+                    "minutes": f"{minutes:.2f}",
+                    "seconds_per_epoch": f"{late:.4g}",
+                }
+            )
+        return rows
+
+    def against(
+        self, base: Mapping[str, Any], measure: str
+    ) -> Iterator[tuple[Setting, np.ndarray]]:
+        """Differences (R,) to a base, of the repeats that both have.
+
+        Args:
+          base: columns that make any setting its base, such as {"method": "ce"}.
+          measure: what is compared.
+
+        Yields:
+          Every other setting that has a base, and the differences.
+        """
+        for setting in self.settings:
+            wanted = {**setting.columns, **base}
+            other = self.one(**wanted)
+            if other is None or other is setting or measure not in setting.values:
+                continue
+            both = [r for r in setting.repeats if r in other.repeats]
+            mine, its = (
+                s.values[measure][[s.repeats.index(r) for r in both]]
+                for s in (setting, other)
+            )
+            yield setting, mine - its
+
+    def text(
+        self,
+        measure: str,
+        rows: str,
+        columns: str | None = None,
+        *,
+        title: str | None = None,
+        most: int = 9,
+        **where: Any,
+    ) -> str:
+        """A measure as text: mean and deviation, a column's values against another's.
+
+        Args:
+          measure: its key.
+          rows: the column whose values are rows.
+          columns: the column whose values are columns; None for a single one.
+          title: of the table; by default that of the measure.
+          most: columns at most, the first and the last included.
+          **where: only settings with these values.
+        """
+        of = self.measures[measure]
+        found = [s for s in self.where(**where) if measure in s.values]
+        across = (
+            list(dict.fromkeys(s.columns[columns] for s in found)) if columns else []
+        )
+        if across and all(isinstance(x, (int, float)) for x in across):
+            across.sort()
+        chosen = shown(across, most)
+        by_row: dict[Any, dict[Any, str]] = {}
+        for setting in found:
+            place = setting.columns[columns] if columns else None
+            mine = by_row.setdefault(setting.columns[rows], {})
+            mine[place] = in_cell(setting.values[measure], of)
+        header = (
+            [title or of.title, *(_head(x) for x in chosen)]
+            if columns
+            else [
+                rows,
+                title or of.title,
+            ]
+        )
+        lines = [
+            [str(row), *(cells.get(x, "") for x in (chosen if columns else [None]))]
+            for row, cells in by_row.items()
+        ]
+        return text_table(header, lines)
+
+    def overview(self, rows: str) -> str:
+        """All measures of the summary as text, a row per value of a column."""
+        keys = [
+            key
+            for key in dict.fromkeys(k for s in self.settings for k in s.values)
+            if self._measure(key).in_summary
+        ]
+        header = [rows, *(self._measure(key).title for key in keys)]
+        lines = [
+            [
+                str(setting.columns[rows]),
+                *(
+                    in_cell(setting.values[key], self._measure(key))
+                    if key in setting.values
+                    else ""
+                    for key in keys
+                ),
+            ]
+            for setting in self.settings
+        ]
+        return text_table(header, lines)
+
+    def write_files(self) -> None:
+        """Writes `summary.csv`, `repeats.csv`, and `examples.csv` if any were kept.
+
+        Means and sample deviations over repeats, shares in percent. Only `speed.csv`
+        holds times, so that a run that was killed and resumed gives the same bytes.
+        """
+        rows, each = [], []
+        for setting in self.settings:
+            row: dict[str, Any] = {**setting.columns, **setting.constants}
+            for key, values in setting.values.items():
+                measure = self._measure(key)
+                scaled = measure.scale * values
+                if measure.in_summary:
+                    row[f"{key}_mean"] = in_file(measure.scale * mean(values))
+                    row[f"{key}_std"] = in_file(measure.scale * deviation(values))
+                each += [
+                    {
+                        **setting.columns,
+                        "repeat": repeat,
+                        "measure": key,
+                        "value": f"{value:.8g}",
+                    }
+                    for repeat, value in zip(setting.repeats, scaled.tolist())
+                    if math.isfinite(value)
+                ]
+            row["repeats"] = len(setting.repeats)
+            rows.append(row)
+        # Before the first result there is nothing to say; an old file would lie.
+        write_csv(self.folder / "summary.csv", rows)
+        write_csv(self.folder / "repeats.csv", each)
+        examples = self._examples()
+        if examples:
+            write_csv(self.folder / "examples.csv", examples)
+        speeds = self.speeds()
+        if speeds:
+            write_csv(self.folder / "speed.csv", speeds)
+
+    def _measure(self, key: str) -> Measure:
+        """A measure; those that the study does not list are told by their prefix."""
+        if key in self.measures:
+            return self.measures[key]
+        for prefix, measure in self.measures.items():
+            if prefix.endswith("*") and key.startswith(prefix[:-1]):
+                return dataclasses.replace(measure, key=key)
+        raise KeyError(key)
+
+    def examples(self) -> Iterator[tuple[str, dict[str, Any], dict[str, np.ndarray]]]:
+        """What was kept of examples: (label, keys, arrays with "ids")."""
+        return kept_examples(self.folder, self._cells)
+
+    def _examples(self) -> list[dict[str, Any]]:
+        rows: dict[tuple[Any, ...], dict[str, Any]] = {}
+        for label, keys, arrays in self.examples():
+            ids = arrays.pop("ids").tolist()
+            prefix = f"{label}." if label else ""
+            texts = {f"{prefix}{name}": _texts(array) for name, array in arrays.items()}
+            place = tuple(keys.items())
+            for number, name in enumerate(ids):
+                row = rows.setdefault((*place, name), {**keys, "id": name})
+                for column, cells in texts.items():
+                    row[column] = cells[number]
+        return list(rows.values())
+
+
+def _head(value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return str(value)
+    return f"{value:,}" if isinstance(value, int) else f"{value:g}"
+
+
+def _texts(array: np.ndarray) -> list[str]:
+    if array.dtype.kind == "f":
+        return ["" if not math.isfinite(x) else f"{x:.6g}" for x in array.tolist()]
+    return [str(x) for x in array.tolist()]
+
+
+def _join(cells: Mapping[str, Sequence[Record]]) -> Iterator[Setting]:
+    """Settings from results, of which each may hold some of the repeats."""
+    parts: dict[str, list[Record]] = {}
+    for records in cells.values():
+        for record in records:
+            if record["event"] == RESULT:
+                key = repr(list(record["columns"].items()))
+                parts.setdefault(key, []).append(record)
+    for records in parts.values():
+        repeats = [r for record in records for r in record["repeats"]]
+        if len(set(repeats)) < len(repeats):
+            raise ValueError(f"results: {records[0]['columns']} has a repeat twice")
+        order = np.argsort(repeats, kind="stable")
+        keys = dict.fromkeys(key for record in records for key in record["values"])
+        values = {}
+        for key in keys:
+            each = [
+                value
+                for record in records
+                for value in record["values"].get(key, [None] * len(record["repeats"]))
+            ]
+            found = [math.nan if value is None else value for value in each]
+            values[key] = np.array(found, np.float64)[order]
+        yield Setting(
+            records[0]["columns"],
+            values,
+            tuple(sorted(repeats)),
+            records[0]["constants"],
+        )
