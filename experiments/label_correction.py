@@ -10,81 +10,26 @@ A run that was killed continues where it was when the same command is given agai
 
 from __future__ import annotations
 
-import dataclasses
-import os
-
-import numpy as np
 from absl import flags
 
-from experiments.common import config_flags, run_folder
+from experiments.common.config_flags import define_flags, given_flags
 from experiments.common.launch import launch
-from experiments.studies.label_correction import report, setup
 from experiments.studies.label_correction.config import PRESETS, CorrectionConfig
-from experiments.studies.label_correction.runner import Watcher, make_runs, run_arm
-from robustjax import checks, methods
-from robustjax.methods.label_correction import describe_arm
-from robustjax.training import MetricLog, StopRequest
+from experiments.studies.label_correction.study import STUDY
+from experiments.study.run import Request, run_study
+from robustjax.training import StopRequest
 
 _PRESET = flags.DEFINE_string("preset", None, f"One of {', '.join(PRESETS)}.")
 _RUNS = flags.DEFINE_string("run_dir", "runs", "Where run folders go.")
 _NAME = flags.DEFINE_string("name", None, "Name of the run; made up by default.")
-config_flags.define_flags(CorrectionConfig)
-
-
-def _spell_out(config: CorrectionConfig) -> CorrectionConfig:
-    """Replaces "all" by the names of all arms, and checks the names."""
-    names = methods.ARM_NAMES if config.methods == ("all",) else config.methods
-    if not names:
-        raise ValueError("methods: got none, expected at least one")
-    for name in names:
-        checks.one_of("methods", name, methods.ARM_NAMES)
-    if len(set(names)) < len(names):
-        raise ValueError(f"methods: got {','.join(names)}, expected each name once")
-    return dataclasses.replace(config, methods=tuple(names))
+define_flags(CorrectionConfig)
 
 
 def main(stop: StopRequest) -> None:
-    """Loads, corrupts, runs every arm, and reports."""
-    config = _spell_out(
-        config_flags.read_config(CorrectionConfig, PRESETS, _PRESET.value, flags.FLAGS)
-    )
-    if _PRESET.value:
-        print(f"preset {_PRESET.value}: {PRESETS[_PRESET.value]}")
-    where = (
-        os.path.join(_RUNS.value, "label_correction"),
-        _NAME.value or setup.default_name(config, _PRESET.value),
-        config,
-    )
-    run_folder.check_run_folder(*where)
-    study = setup.prepare(config)
-    train, task = study.train, study.task
-    watcher = Watcher()
-    trainer = setup.make_trainer(study, on_epoch=watcher, stop=stop)
-    arms = [methods.make_arm(name, study.options) for name in config.methods]
-    runs = make_runs(arms, study, trainer)
-
-    folder = run_folder.open_run_folder(*where)
-    print(f"{train.name}: {len(train):,} examples, {train.num_classes} classes")
-    print(f"{task.description}\nrun folder {folder}")
-    print(f"epochs as a {trainer.execution.loop}: {trainer.execution.reason}")
-    np.save(folder / "ids.npy", train.ids)
-    log = MetricLog(folder)
-    results = {
-        run.arm.name: run_arm(run, study, folder, log, watcher, stop) for run in runs
-    }
-    log.close()
-
-    budget = study.budget
-    report.write_summary(folder, results, budget)
-    report.plot(folder, results, budget, study.title)
-    print(f"\n{report.accuracy_table(results, budget)}")
-    print(f"\n{report.selection_table(results, budget)}\n")
-    for name in results:
-        print(f"  {name}: {describe_arm(name)}")
-    text = report.meaning(results, budget, float(task.is_noisy.mean()))
-    if text:
-        print(f"\n{text}")
-    print(f"\nplot: {folder / 'accuracy.png'}   table: {folder / 'summary.csv'}")
+    """Runs the study that the flags describe."""
+    given = given_flags(CorrectionConfig, flags.FLAGS)
+    request = Request((), _PRESET.value, given, run_dir=_RUNS.value, name=_NAME.value)
+    run_study(STUDY, request, stop)
 
 
 if __name__ == "__main__":

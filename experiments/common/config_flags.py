@@ -79,10 +79,21 @@ def read_config(
     Raises:
       ValueError: an unknown preset, with the list of known ones.
     """
+    given = given_flags(config_class, flag_values)
+    return preset_config(config_class, presets, preset, given)
+
+
+def preset_config(
+    config_class: type[Config],
+    presets: Mapping[str, Mapping[str, Any]],
+    preset: str | None,
+    given: Mapping[str, Any],
+) -> Config:
+    """The same from fields that were given."""
     if preset is not None:
         checks.one_of("preset", preset, presets)
     fields = presets[preset] if preset else {}
-    return config_class(**{**fields, **given_flags(config_class, flag_values)})
+    return config_class(**{**fields, **given})
 
 
 def given_flags(

@@ -251,6 +251,7 @@ class Cell:
         label: str,
         ids: np.ndarray,
         keys: Mapping[str, Any],
+        /,
         **columns: np.ndarray,
     ) -> None:
         """Keeps what was decided about examples, for `examples.csv`.

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from experiments.study.numbers import deviation, mean
+from experiments.study.table import Table
 
 BINS = 40
 
@@ -133,6 +134,35 @@ def draw_histograms(
         axes.set_title(histogram.title, fontsize=9)
         axes.legend(fontsize=7)
     _save(figure, path, title)
+
+
+def draw_label_histograms(table: Table, names: Sequence[str] = ()) -> None:
+    """Draws `examples.png`: what methods think of right and of wrong labels.
+
+    A panel per method and number that it keeps of an example, of the first repeat.
+    Nothing is drawn where no label is wrong.
+
+    Args:
+      table: of the run; its cells keep "given" and "true" labels.
+      names: of the numbers; by default all.
+    """
+    labels: dict[str, np.ndarray] = {}
+    panels = []
+    for label, keys, arrays in table.examples():
+        if keys.get("repeat") != 0:
+            continue
+        if not label:
+            labels = arrays
+            continue
+        wrong = labels["given"] != labels["true"]
+        if not wrong.any():
+            continue
+        for name, values in arrays.items():
+            if name in names or (not names and name not in ("ids", "predicted")):
+                words = name.replace("_", " ")
+                panels.append(Histogram(label, values[~wrong], values[wrong], words))
+    if panels:
+        draw_histograms(table.folder / "examples.png", panels, table.title)
 
 
 def _draw_line(axes: Any, panel: Panel, line: Line, style: dict[str, Any]) -> None:

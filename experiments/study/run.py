@@ -70,6 +70,7 @@ class Ready(Generic[Parts]):
       data: arrays that the results depend on; their digests are the run's, too.
       lines: what to tell people before it begins.
       parts: what the study goes on with.
+      facts: what the report must know besides, JSON-serialisable.
     """
 
     title: str
@@ -77,6 +78,7 @@ class Ready(Generic[Parts]):
     data: Mapping[str, np.ndarray | None]
     lines: Sequence[str]
     parts: Parts
+    facts: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,6 +134,7 @@ def run_study(
         "config": plan.config,
         "data": data_digests(ready.data),
         "cells": list(ready.cells),
+        "facts": dict(ready.facts),
         "measures": [dataclasses.asdict(measure) for measure in study.measures],
     }
     with open_run_folder(folder, record):

@@ -1,60 +1,72 @@
-"""Runs one arm of a label-correction study: log, progress, exact resume."""
+"""Runs one method of a label-correction study: records, progress, exact resume."""
 
 from __future__ import annotations
 
-import pathlib
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments.studies.label_correction.report import ArmResult
-from experiments.studies.label_correction.setup import Study
+from experiments.studies.label_correction.setup import Data
+from experiments.study.journal import EPOCH, Cell
 from robustjax import methods
 from robustjax.methods.label_correction import Arm
-from robustjax.training import (
-    CheckpointFolder,
-    MetricLog,
-    StopRequest,
-    advance,
-    progress_bar,
-)
+from robustjax.training import StopRequest, advance, progress_bar
+
+ROUND = "round"
+
+
+class Outcome(NamedTuple):
+    """What a method achieved in all repeats.
+
+    Attributes:
+      accuracy: (R, rounds + 1) test accuracy in [0, 1].
+      selection: (R, rounds) share of wrong labels among the queried.
+      picks: (R, G) queried examples, in order.
+    """
+
+    accuracy: np.ndarray
+    selection: np.ndarray
+    picks: np.ndarray
+
+
+Rows = Callable[[Outcome], Sequence[tuple[Mapping[str, Any], Mapping[str, np.ndarray]]]]
+"""From an outcome to the rows of the summary: columns, and measures (R,) each."""
 
 
 class Watcher:
-    """Turns epochs into metrics and a progress bar.
+    """Turns epochs into records and a progress bar.
 
     Attributes:
-      log: gets a record per epoch; to be set before anything trains.
+      cell: gets a record per epoch; to be set before anything trains.
       bar: is moved by every epoch.
-      method: the arm at work.
-      round_number: its round.
-      epochs: that the arm has trained in all its rounds.
+      round_number: that is trained for.
+      epochs: that the method has trained in all its rounds.
     """
 
     def __init__(self) -> None:
         """Watches nothing yet."""
-        self.log: MetricLog | None = None
+        self.cell: Cell | None = None
         self.bar: Any = None
-        self.method = ""
         self.round_number = 0
         self.epochs = 0
 
     def __call__(self, kind: str, epoch: int, metrics: dict[str, np.ndarray]) -> None:
         """Notes an epoch's metrics, means over repeats."""
-        assert self.log is not None
+        assert self.cell is not None
         self.epochs += 1
-        means = {name: float(values.mean()) for name, values in metrics.items()}
-        record = {
-            "event": "epoch",
-            "method": self.method,
-            "round": self.round_number,
-            "training": kind,
-            "epoch": epoch,
+        means: dict[str, Any] = {n: float(v.mean()) for n, v in metrics.items()}
+        self.cell.write(
+            EPOCH,
+            step=self.epochs,
+            group="epochs",
+            method=self.cell.name,
+            round=self.round_number,
+            training=kind,
+            epoch=epoch,
             **means,
-        }
-        self.log.write(record, step=self.epochs, group=f"{self.method}/epochs")
+        )
         if self.bar is not None:
             self.bar.set_postfix(
                 round=self.round_number, loss=f"{means['loss']:.3f}", refresh=False
@@ -63,12 +75,12 @@ class Watcher:
 
 
 def make_runs(
-    arms: Sequence[Arm], study: Study, trainer: methods.RoundTrainer
+    arms: Sequence[Arm], study: Data, trainer: methods.RoundTrainer
 ) -> list[methods.CorrectionRun]:
-    """The runs of all arms, none of them begun.
+    """The runs of all methods, none of them begun.
 
     Raises:
-      ValueError: an arm whose settings do not fit the data.
+      ValueError: a method whose settings do not fit the data.
     """
     runs = [
         methods.CorrectionRun(
@@ -82,75 +94,101 @@ def make_runs(
         for arm in arms
     ]
     for run in runs:
-        # The last arm must not fail after hours of the first one's training.
+        # The last method must not fail after hours of the first one's training.
         run.start(study.task.labels)
     return runs
 
 
-def run_arm(
+def run_method(
     run: methods.CorrectionRun,
-    study: Study,
-    folder: pathlib.Path,
-    log: MetricLog,
+    study: Data,
+    cell: Cell,
+    rows: Rows,
     watcher: Watcher,
     stop: StopRequest,
-) -> ArmResult:
-    """Runs (or continues) one arm to its end.
+) -> None:
+    """Runs (or continues) one method to its end.
 
     Args:
       run: of `make_runs`.
       study: data, labels and budget.
-      folder: of the study; the arm keeps its checkpoints and picks in one of its own.
-      log: gets a record per epoch and round.
+      cell: of the method.
+      rows: what the summary says of the outcome.
       watcher: of the trainer.
       stop: checked after every round.
     """
-    name, budget = run.arm.name, run.budget
-    (folder / name).mkdir(exist_ok=True)
-    task, oracle = study.task, methods.simulated_oracle(study.train.labels)
-    checkpoints = CheckpointFolder(folder / name / "checkpoints")
+    if cell.finished:
+        return
+    budget, task = run.budget, study.task
+    oracle = methods.simulated_oracle(study.train.labels)
     state, done = run.start(task.labels), 0
-    found = checkpoints.restore_latest(state, report=print)
+    found = cell.checkpoints.restore_latest(state)
     if found is not None:
         done, state, _ = found
-    # The last checkpoint, of the final training, counts as a round of its own.
+    weights: np.ndarray | None = None
+    # The training after the last answers counts as a round of its own.
     total = budget.rounds + 1
-    log.rewind(lambda record: record["method"] != name or record["round"] < done)
     epochs = run.trainer.settings.epochs
-    watcher.log, watcher.method = log, name
-    watcher.epochs = sum(
-        record["event"] == "epoch" and record["method"] == name
-        for record in log.records
-    )
+    watcher.cell = cell
+    watcher.epochs = sum(record["event"] == EPOCH for record in cell.records)
     with progress_bar(
-        total * epochs, f"{name:>12}", unit="epoch", done=done * epochs
+        total * epochs, f"{cell.name:>12}", unit="epoch", done=done * epochs
     ) as bar:
         watcher.bar = bar
         for number in range(done, total):
             watcher.round_number = number
             started = time.monotonic()
-            record = {"event": "round", "method": name, "round": number}
+            record: dict[str, Any] = {"method": cell.name, "round": number}
             if number < budget.rounds:
                 state, picks, _ = run.propose(state, number)
                 state = run.receive(state, number, oracle(picks))
                 noisy = np.take_along_axis(task.is_noisy, picks, axis=1)
                 record["selection_accuracy"] = float(noisy.mean())
             else:
-                _, state = run.finish(state)
+                model, state = run.finish(state)
+                weights = None if model.weights is None else np.asarray(model.weights)
             each = np.asarray(state.accuracy[:, number])
-            record |= {
-                "labels": budget.asked(number),
-                "accuracy": float(each.mean()),
-                "accuracy_of_repeats": [round(float(a), 6) for a in each],
-                "seconds": round(time.monotonic() - started, 3),
-            }
-            log.write(record, step=budget.asked(number), group=f"{name}/labels")
-            checkpoints.save(number + 1, state)
-            stop.check()
+            cell.write(
+                ROUND,
+                step=budget.asked(number),
+                group="labels",
+                **record,
+                labels=budget.asked(number),
+                accuracy=float(each.mean()),
+                accuracy_of_repeats=[round(float(a), 6) for a in each],
+                seconds=round(time.monotonic() - started, 3),
+            )
+            if number < budget.rounds:
+                cell.checkpoints.save(number + 1, state)
+                stop.check()
     picks = np.asarray(state.picks)
-    np.save(folder / name / "indices.npy", picks)
-    return ArmResult(
-        accuracy=np.asarray(state.accuracy),
-        selection=methods.selection_accuracy(picks, task.is_noisy, budget),
-        picks=picks,
+    outcome = Outcome(
+        np.asarray(state.accuracy),
+        methods.selection_accuracy(picks, task.is_noisy, budget),
+        picks,
     )
+    repeats = range(len(picks))
+    for columns, values in rows(outcome):
+        cell.result(columns, values, repeats=repeats)
+    _keep_examples(cell, study, np.asarray(state.labels), picks, weights)
+    cell.finish()
+
+
+def _keep_examples(
+    cell: Cell,
+    study: Data,
+    labels: np.ndarray,
+    picks: np.ndarray,
+    weights: np.ndarray | None,
+) -> None:
+    """What became of every label, whose was asked when, and what it weighs."""
+    ids, count = study.train.ids, len(study.train)
+    for repeat, asked in enumerate(picks):
+        keys = {"repeat": repeat}
+        cell.keep(
+            "", ids, keys, given=study.task.labels[repeat], true=study.train.labels
+        )
+        order = np.full(count, np.nan)
+        order[asked] = np.arange(len(asked))
+        more = {} if weights is None else {"weight": weights[repeat, :count]}
+        cell.keep(cell.name, ids, keys, current=labels[repeat], asked=order, **more)

@@ -7,6 +7,7 @@ import pathlib
 from typing import NamedTuple
 
 import jax
+import numpy as np
 
 from experiments.common import noise
 from experiments.common.config_flags import errors_name_flags
@@ -22,13 +23,13 @@ from robustjax.methods.label_correction import EpochReport
 from robustjax.training import StopRequest, data_mesh
 
 
-class Study(NamedTuple):
-    """What all arms of a study share.
+class Data(NamedTuple):
+    """What all methods of a study share.
 
     Attributes:
       config: the flags.
       settings: of the classifier.
-      options: of the arms.
+      options: of the methods.
       train: with the true labels.
       test: to measure accuracy on.
       task: the given labels of every repeat.
@@ -53,7 +54,7 @@ class Study(NamedTuple):
         )
 
 
-def prepare(config: CorrectionConfig) -> Study:
+def prepare(config: CorrectionConfig) -> Data:
     """Checks the flags, loads the data and corrupts the labels.
 
     Raises:
@@ -97,7 +98,18 @@ def prepare(config: CorrectionConfig) -> Study:
     train, test = to_features((train, test), features)
     if config.standardize:
         train, test = data.standardize(train, test)
-    return Study(config, settings, options, train, test, task, budget, run_keys)
+    return Data(config, settings, options, train, test, task, budget, run_keys)
+
+
+def digested(study: Data) -> dict[str, np.ndarray]:
+    """The arrays that the results depend on."""
+    return {
+        "training inputs": study.train.inputs,
+        "training labels": study.train.labels,
+        "given labels": study.task.labels,
+        "test inputs": study.test.inputs,
+        "test labels": study.test.labels,
+    }
 
 
 def default_name(config: CorrectionConfig, preset: str | None) -> str:
@@ -107,7 +119,7 @@ def default_name(config: CorrectionConfig, preset: str | None) -> str:
 
 
 def make_trainer(
-    study: Study,
+    study: Data,
     *,
     on_epoch: EpochReport | None = None,
     stop: StopRequest | None = None,

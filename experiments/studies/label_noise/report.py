@@ -5,13 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from experiments.study.numbers import Measure, deviation
-from experiments.study.plot import (
-    Histogram,
-    Line,
-    Panel,
-    draw,
-    draw_histograms,
-)
+from experiments.study.plot import Line, Panel, draw, draw_label_histograms
 from experiments.study.table import Table
 
 MEASURES = (
@@ -33,7 +27,7 @@ def report(table: Table) -> str:
     """Draws `accuracy.png`, `memorisation.png` and `examples.png`; the text."""
     _draw_accuracy(table)
     _draw_memorisation(table)
-    draw_examples(table)
+    draw_label_histograms(table)
     text = meaning(table)
     return f"{table.overview('method')}\n" + (f"\n{text}" if text else "")
 
@@ -95,27 +89,3 @@ def _draw_memorisation(table: Table) -> None:
             panels.append(Panel(lines, "epoch", "training examples (%)", method))
     if panels:
         draw(table.folder / "memorisation.png", panels, table.title)
-
-
-def draw_examples(table: Table) -> None:
-    """Draws `examples.png`: what a method thinks of right and of wrong labels.
-
-    A panel per method and number that it keeps of an example, first repeat.
-    """
-    labels: dict[str, np.ndarray] = {}
-    panels = []
-    for label, keys, arrays in table.examples():
-        if keys.get("repeat") != 0:
-            continue
-        if not label:
-            labels = arrays
-            continue
-        wrong = labels["given"] != labels["true"]
-        if not wrong.any():
-            continue
-        for name, values in arrays.items():
-            if name not in ("ids", "predicted"):
-                words = name.replace("_", " ")
-                panels.append(Histogram(label, values[~wrong], values[wrong], words))
-    if panels:
-        draw_histograms(table.folder / "examples.png", panels, table.title)

@@ -1,0 +1,132 @@
+"""When does entropy diffusion pay? Everything equal but how a batch is picked."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from experiments.common.config_flags import option, preset_config
+from experiments.studies.label_correction import diffusion_report as report
+from experiments.studies.label_correction import setup
+from experiments.studies.label_correction.config import PRESETS, CorrectionConfig
+from experiments.studies.label_correction.runner import (
+    Outcome,
+    Watcher,
+    make_runs,
+    run_method,
+)
+from experiments.study.journal import Journal
+from experiments.study.run import Plan, Ready, Request, Study
+from robustjax import checks, graph, methods
+from robustjax.methods.label_correction import GRAPH_SPACES
+from robustjax.selection import MODES
+from robustjax.training import StopRequest
+
+Variants = dict[str, tuple[report.Variant, methods.ActiveLabelCorrection]]
+
+
+@dataclasses.dataclass(frozen=True)
+class DiffusionConfig(CorrectionConfig):
+    """The flags of a label-correction study, and what is swept."""
+
+    modes: tuple[str, ...] = option(("none", *MODES), "Readings of the diffusion.")
+    spaces: tuple[str, ...] = option(GRAPH_SPACES, "Where the graph lives.")
+    sizes: tuple[float, ...] = option((2.0, 5.0, 10.0, 0.0), "|C| / Q; 0 is everyone.")
+
+
+class Parts(NamedTuple):
+    """What is trained.
+
+    Attributes:
+      data: that all variants share.
+      variants: by name.
+      runs: of all variants, none of them begun.
+      trainer: that they share.
+      watcher: of the trainer.
+    """
+
+    data: setup.Data
+    variants: Variants
+    runs: list[methods.CorrectionRun]
+    trainer: methods.RoundTrainer
+    watcher: Watcher
+
+
+def variants_of(
+    base: methods.ActiveLabelCorrection, config: DiffusionConfig
+) -> Variants:
+    """The variants of the sweep by name."""
+    for mode in config.modes:
+        checks.one_of("modes", mode, ("none", *MODES))
+    for space in config.spaces:
+        checks.one_of("spaces", space, GRAPH_SPACES)
+    assert base.propagation is not None
+    found = {}
+    sweep = itertools.product(config.sizes, config.modes, config.spaces)
+    for size, mode, space in sweep:
+        # Without diffusion there is no graph, and nothing to vary about it.
+        if mode == "none" and space != config.spaces[0]:
+            continue
+        where = "" if mode == "none" else space
+        shown = f"{size:g}Q" if size else "all"
+        name = "-".join(part for part in (mode, where, shown) if part)
+        propagation = None
+        if mode != "none":
+            propagation = dataclasses.replace(base.propagation, mode=mode, space=space)
+        method = dataclasses.replace(
+            base,
+            name=name,
+            propagation=propagation,
+            candidates_per_query=size or None,
+        )
+        found[name] = (report.Variant(mode, where, shown), method)
+    return found
+
+
+def _plan(request: Request) -> Plan[DiffusionConfig]:
+    config = preset_config(DiffusionConfig, PRESETS, request.preset, request.given)
+    # The sweep takes the place of the preset's methods.
+    config = dataclasses.replace(config, methods=())
+    return Plan(
+        dataclasses.asdict(config), setup.default_name(config, request.preset), config
+    )
+
+
+def _prepare(plan: Plan[DiffusionConfig], stop: StopRequest) -> Ready[Parts]:
+    data = setup.prepare(plan.settings)
+    variants = variants_of(data.options.alc, plan.settings)
+    watcher = Watcher()
+    trainer = setup.make_trainer(data, on_epoch=watcher, stop=stop)
+    runs = make_runs([method for _, method in variants.values()], data, trainer)
+    return Ready(
+        data.title,
+        list(variants),
+        setup.digested(data),
+        (data.title,),
+        Parts(data, variants, runs, trainer, watcher),
+        {"neighbors": plan.settings.neighbors},
+    )
+
+
+def _rows(
+    outcome: Outcome, variant: report.Variant, data: setup.Data, neighbors: np.ndarray
+) -> Sequence[tuple[Mapping[str, Any], Mapping[str, np.ndarray]]]:
+    return list(report.measure(variant, outcome, data, neighbors))
+
+
+def _run(ready: Ready[Parts], journal: Journal, stop: StopRequest) -> None:
+    data, variants, runs, trainer, watcher = ready.parts
+    nearest, _ = graph.nearest_neighbors(trainer.points(), ready.facts["neighbors"])
+    for (variant, _), run in zip(variants.values(), runs, strict=True):
+        rows = functools.partial(
+            _rows, variant=variant, data=data, neighbors=np.asarray(nearest)
+        )
+        run_method(run, data, journal.cell(run.arm.name), rows, watcher, stop)
+
+
+STUDY = Study("diffusion_study", report.MEASURES, _plan, _prepare, _run, report.report)
