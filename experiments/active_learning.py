@@ -18,7 +18,8 @@ from absl import flags
 from experiments.common.config_flags import define_flags, given_flags
 from experiments.common.launch import launch
 from experiments.studies.active_learning.config import PRESETS, OpenSetConfig
-from experiments.studies.active_learning.study import run_study
+from experiments.studies.active_learning.study import STUDY
+from experiments.study.run import Request, run_study
 from robustjax.methods.active_learning import STRATEGIES
 from robustjax.training import StopRequest
 
@@ -35,14 +36,11 @@ define_flags(OpenSetConfig)
 
 def main(stop: StopRequest) -> None:
     """Runs the study that the flags describe."""
-    run_study(
-        _STRATEGIES.value,
-        _PRESET.value,
-        given_flags(OpenSetConfig, flags.FLAGS),
-        run_dir=_RUNS.value,
-        name=_NAME.value,
-        stop=stop,
+    given = given_flags(OpenSetConfig, flags.FLAGS)
+    request = Request(
+        _STRATEGIES.value, _PRESET.value, given, run_dir=_RUNS.value, name=_NAME.value
     )
+    run_study(STUDY, request, stop)
 
 
 if __name__ == "__main__":

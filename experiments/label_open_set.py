@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+from collections.abc import Mapping
 
 import jax
 import numpy as np
@@ -28,7 +29,9 @@ from experiments.studies.active_learning.config import PRESETS, OpenSetConfig
 from experiments.studies.active_learning.networks import (
     Classifiers,
     kind_of,
-    load_embeddings,
+    needs_embeddings,
+    read_embeddings,
+    train_embeddings,
 )
 from experiments.studies.active_learning.own_pool import (
     LabelOpenSetConfig,
@@ -38,11 +41,13 @@ from experiments.studies.active_learning.own_pool import (
     strategy_of,
 )
 from robustjax import checks
+from robustjax.files import write_atomically
 from robustjax.methods._exchange_folder import check_folder
 from robustjax.methods.active_learning import (
     OOD_NAME,
     SKIPPED,
     OpenSetExchange,
+    QueryStrategy,
     check_batch,
     check_class_names,
     exchange_purpose,
@@ -55,6 +60,29 @@ _NEEDED = ("dataset", "folder", "classes")
 
 # Rounds derive their keys from the same seed, and none has this number.
 _EMBEDDINGS = 2**31 - 1
+
+
+def _embeddings(
+    config: LabelOpenSetConfig,
+    training: OpenSetConfig,
+    inputs: np.ndarray,
+    strategy: QueryStrategy,
+    stop: StopRequest,
+) -> Mapping[str, jax.Array]:
+    """Of the pool: trained once, and read from a file ever after."""
+    folder = pathlib.Path(f"{config.folder}_embeddings")
+    folder.mkdir(parents=True, exist_ok=True)
+    name = embeddings_name(training, inputs, strategy)
+    path = folder / f"{name}.npz"
+    if not path.exists():
+        key = jax.random.fold_in(jax.random.key(config.seed), _EMBEDDINGS)
+        write_atomically(
+            path,
+            train_embeddings(
+                training, key, inputs, strategy.wants, folder / name, stop
+            ),
+        )
+    return read_embeddings(path.read_bytes())
 
 
 def main(stop: StopRequest) -> None:
@@ -106,15 +134,9 @@ def main(stop: StopRequest) -> None:
         )
         check_folder(pathlib.Path(config.folder), purpose)
     with errors_name_flags(strategies="strategy"):
-        embeddings = load_embeddings(
-            training,
-            jax.random.fold_in(jax.random.key(config.seed), _EMBEDDINGS),
-            inputs,
-            strategy.wants,
-            pathlib.Path(f"{config.folder}_embeddings"),
-            embeddings_name(training, inputs, strategy),
-            stop,
-        )
+        embeddings: Mapping[str, jax.Array] = {}
+        if needs_embeddings(strategy.wants):
+            embeddings = _embeddings(config, training, inputs, strategy, stop)
     with errors_name_flags(known_labels="known", strategy="options"):
         exchange = OpenSetExchange(
             config.folder,

@@ -273,17 +273,29 @@ class Cell:
                 )
         kept: dict[str, Any] = {k: np.asarray(v) for k, v in arrays.items()}
         np.savez_compressed(content, **kept)
-        name, raw = f"examples_{number}.npz", content.getvalue()
-        self.file(name, raw)
-        self.write(KEPT, label=label, keys=keys, file=name, sha256=_sha256(raw))
+        name = f"examples_{number}.npz"
+        self.attach(KEPT, name, content.getvalue(), label=label, keys=keys)
 
-    def file(self, name: str, content: bytes) -> pathlib.Path:
-        """Writes a file of the cell, whole or not at all; returns its path."""
-        path = self.folder / name
+    def attach(self, event: str, name: str, content: bytes, **values: Any) -> None:
+        """Writes a file of the cell, whole or not at all, and a record of it.
+
+        Args:
+          event: the record's kind.
+          name: of the file, in the cell's folder.
+          content: of the file. Where it is missing or altered when the run goes on,
+            the record and those after it do not count.
+          **values: of the record.
+        """
         if jax.process_index() == 0:
             self.folder.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, content)
-        return path
+            write_atomically(self.folder / name, content)
+        self.write(event, **values, file=name, sha256=_sha256(content))
+
+    def attached(self, event: str) -> Iterator[tuple[Record, bytes]]:
+        """The records of a kind with the contents of their files."""
+        for record in self._records:
+            if record["event"] == event:
+                yield record, (self.folder / record["file"]).read_bytes()
 
     def finish(self) -> None:
         """Says that nothing is left to do."""
@@ -301,7 +313,7 @@ class Cell:
 
     def _drop_from_damaged_files(self) -> None:
         for number, record in enumerate(self._records):
-            if record["event"] != KEPT:
+            if "sha256" not in record:
                 continue
             path = self.folder / record["file"]
             raw = path.read_bytes() if path.is_file() else b""
@@ -345,28 +357,29 @@ class CellCheckpoints(CheckpointFolder):
         return count if self._cell.holds(count, head) else -1
 
 
-def kept_examples(
-    folder: pathlib.Path, cells: Mapping[str, Sequence[Record]]
-) -> Iterator[tuple[str, dict[str, Any], dict[str, np.ndarray]]]:
-    """(label, keys, arrays with "ids") of everything that cells have kept.
+def attached_files(
+    folder: pathlib.Path, cells: Mapping[str, Sequence[Record]], event: str
+) -> Iterator[tuple[Record, dict[str, np.ndarray]]]:
+    """The arrays of all files that cells have attached to records of a kind.
 
     Args:
       folder: of the run.
       cells: of `read_cells`.
+      event: the kind.
 
     Raises:
       ValueError: a file that was altered since.
     """
     for cell, records in cells.items():
         for record in records:
-            if record["event"] != KEPT:
+            if record["event"] != event:
                 continue
             path = folder / cell / record["file"]
             raw = path.read_bytes() if path.is_file() else b""
             if _sha256(raw) != record["sha256"]:
-                raise ValueError(f"examples: {str(path)!r} is missing or was altered")
+                raise ValueError(f"run_dir: {str(path)!r} is missing or was altered")
             with np.load(io.BytesIO(raw)) as arrays:
-                yield record["label"], record["keys"], dict(arrays)
+                yield record, dict(arrays)
 
 
 def _sha256(raw: bytes) -> str:

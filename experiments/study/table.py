@@ -10,7 +10,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments.study.journal import EPOCH, RESULT, kept_examples, read_cells
+from experiments.study.journal import (
+    EPOCH,
+    KEPT,
+    RESULT,
+    attached_files,
+    read_cells,
+)
 from experiments.study.numbers import (
     Measure,
     deviation,
@@ -162,12 +168,16 @@ class Table:
         return Curve(np.array(epochs), np.concatenate(values))
 
     def speeds(self) -> list[dict[str, Any]]:
-        """Minutes of training per method, and the seconds of a late epoch."""
+        """Minutes of work per method, and the seconds of a late epoch or round.
+
+        Of one repeat, where several train together.
+        """
         seconds: dict[str, list[tuple[float, int]]] = {}
-        for record in self.records(EPOCH):
-            if "seconds" in record:
-                mine = seconds.setdefault(record.get("method", ""), [])
-                mine.append((record["seconds"], record.get("repeats", 1)))
+        for cell in self._cells.values():
+            for record in cell:
+                if "seconds" in record:
+                    mine = seconds.setdefault(record.get("method", ""), [])
+                    mine.append((record["seconds"], record.get("repeats", 1)))
         rows = []
         for method, mine in seconds.items():
             late = np.median([s / count for s, count in mine[len(mine) // 2 :]])
@@ -176,7 +186,7 @@ class Table:
                 {
                     "method": method,
                     "minutes": f"{minutes:.2f}",
-                    "seconds_per_epoch": f"{late:.4g}",
+                    "seconds_late": f"{late:.4g}",
                 }
             )
         return rows
@@ -322,7 +332,12 @@ class Table:
 
     def examples(self) -> Iterator[tuple[str, dict[str, Any], dict[str, np.ndarray]]]:
         """What was kept of examples: (label, keys, arrays with "ids")."""
-        return kept_examples(self.folder, self._cells)
+        for record, arrays in self.attached(KEPT):
+            yield record["label"], record["keys"], arrays
+
+    def attached(self, event: str) -> Iterator[tuple[Record, dict[str, np.ndarray]]]:
+        """The records of a kind with the arrays of their files."""
+        return attached_files(self.folder, self._cells, event)
 
     def _examples(self) -> list[dict[str, Any]]:
         rows: dict[tuple[Any, ...], dict[str, Any]] = {}

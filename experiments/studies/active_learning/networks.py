@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import pathlib
 import shutil
 from collections.abc import Collection, Mapping
@@ -21,15 +22,12 @@ from experiments.common.optimizer import OptimizerOptions, make_optimizer
 from experiments.studies.active_learning.config import OpenSetConfig
 from experiments.studies.active_learning.setup import VARIANTS
 from robustjax import data
-from robustjax.data import read_arrays
-from robustjax.files import atomic_file
 from robustjax.methods.active_learning import (
     NetworkPoolClassifier,
     Observation,
     csi_optimizer,
     pool_embeddings,
 )
-from robustjax.output_paths import check_output_folder
 from robustjax.training import (
     Preprocess,
     StopRequest,
@@ -187,45 +185,48 @@ class FirstFitKept:
         return self._classifier.predict(fitted, inputs)
 
 
-def load_embeddings(
+def needs_embeddings(wants: Collection[str]) -> bool:
+    """Whether strategies want to know something of a pool before the first round."""
+    return "rotations" in wants or "projections" in wants
+
+
+def train_embeddings(
     config: OpenSetConfig,
     key: jax.Array,
     inputs: np.ndarray,
     wants: Collection[str],
-    folder: pathlib.Path,
-    name: str,
+    progress: pathlib.Path,
     stop: StopRequest,
-) -> Mapping[str, jax.Array]:
-    """What strategies want to know of a pool before the first round.
-
-    Trained once, kept in a file, and read from there ever after.
+) -> bytes:
+    """Trains what strategies want to know of a pool before the first round.
 
     Args:
       config: the flags.
       key: PRNG key.
       inputs: (N, ...) of the pool.
       wants: of all strategies together.
-      folder: for the file, and for checkpoints meanwhile.
-      name: of the file.
+      progress: folder for checkpoints meanwhile; removed in the end.
       stop: checked after every epoch, which is saved.
+
+    Returns:
+      The embeddings as an `.npz` file; see `read_embeddings`.
 
     Raises:
       ValueError: inputs that are no square images, or bad flags.
     """
     rotations = "rotations" in wants
-    if not rotations and "projections" not in wants:
-        return {}
-    check_output_folder("folder", folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    path, progress = folder / f"{name}.npz", folder / name
-    if not path.exists():
-        found = _train_embeddings(config, key, inputs, rotations, progress, stop)
-        trained: dict[str, Any] = {part: np.asarray(x) for part, x in found.items()}
-        with atomic_file(path) as file:
-            np.savez(file, **trained)
+    found = _train_embeddings(config, key, inputs, rotations, progress, stop)
+    trained: dict[str, Any] = {part: np.asarray(x) for part, x in found.items()}
+    content = io.BytesIO()
+    np.savez(content, **trained)
     shutil.rmtree(progress, ignore_errors=True)
-    arrays = read_arrays(path, "embeddings", kind=".npz")
-    return {part: jnp.asarray(array) for part, array in arrays.items()}
+    return content.getvalue()
+
+
+def read_embeddings(content: bytes) -> Mapping[str, jax.Array]:
+    """What `train_embeddings` has returned, on the device."""
+    with np.load(io.BytesIO(content)) as arrays:
+        return {part: jnp.asarray(arrays[part]) for part in arrays}
 
 
 def _train_embeddings(

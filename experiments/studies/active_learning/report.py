@@ -1,207 +1,89 @@
-"""Tables, plots and the summary of an open-set study."""
+"""Tables, plots and words on an open-set study, from its table alone."""
 
 from __future__ import annotations
 
-import pathlib
-import warnings
-from collections.abc import Mapping, Sequence
-
 import numpy as np
 
-from experiments.common.repeat_values import Setting, write_repeats
-from experiments.common.tables import deviation, percent, text_table
-from robustjax.training import Record, write_csv
-
-Results = Mapping[tuple[float, str], Mapping[str, np.ndarray]]
-"""(noise ratio, strategy) -> measure -> (R, rounds), NaN where not measured."""
+from experiments.studies.active_learning.surfaces import plot_surfaces
+from experiments.study.numbers import Measure, deviation, mean
+from experiments.study.plot import Line, Panel, draw
+from experiments.study.table import Table
 
 MEASURES = (
-    "labels",
-    "labeled_in",
-    "spent",
-    "accuracy",
-    "strict_accuracy",
-    "purity",
-    "auroc",
+    Measure("labels", "labels", is_share=False),
+    Measure("labeled_in", "labelled IN", is_share=False),
+    Measure("spent", "cost of all labels", is_share=False),
+    Measure("accuracy", "accuracy %"),
+    Measure("strict_accuracy", "strict accuracy %"),
+    Measure("purity", "IN % of queries"),
+    Measure("auroc", "AUROC % of purity"),
 )
-_SHARES = ("accuracy", "strict_accuracy", "purity", "auroc")
 
 
-def read_results(
-    records: Sequence[Record],
-    noise_ratios: Sequence[float],
-    strategies: Sequence[str],
-    repeats: int,
-    trainings: int,
-) -> dict[tuple[float, str], dict[str, np.ndarray]]:
-    """The results of a finished study from its log."""
-    results = {
-        (ratio, strategy): {
-            name: np.full((repeats, trainings), np.nan) for name in MEASURES
-        }
-        for ratio in noise_ratios
-        for strategy in strategies
-    }
-    for record in records:
-        found = results[record["noise_ratio"], record["strategy"]]
-        for name in MEASURES:
-            # NaN is null in the log, and the last training has no queries.
-            value = record.get(name)
-            if value is not None:
-                found[name][record["repeat"], record["round"] - 1] = value
-    return results
-
-
-def _mean(values: np.ndarray) -> np.ndarray:
-    """Over repeats, those that were not measured left out."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # Nothing was measured.
-        return np.nanmean(values, axis=0)
-
-
-def write_summary(folder: pathlib.Path, results: Results) -> None:
-    """Writes `summary.csv`, a row per noise ratio, strategy and round; `repeats.csv`.
-
-    Means and sample standard deviations over repeats, shares in percent. Labels and
-    costs are those before the round's queries, purity is the share of IN among its
-    queries. They hold no times, so that a run that was killed and resumed gives the
-    same bytes.
-    """
-    rows, settings = [], []
-    for (ratio, strategy), found in results.items():
-        repeats, rounds = found["accuracy"].shape
-        for number in range(rounds):
-            row: dict[str, object] = {
-                "noise_ratio": f"{ratio:g}",
-                "strategy": strategy,
-                "round": number + 1,
-            }
-            each = {
-                name: found[name][:, number] * (100 if name in _SHARES else 1)
-                for name in MEASURES
-            }
-            settings.append(Setting(dict(row), each))
-            for name in MEASURES:
-                values = each[name][:, None]
-                mean, spread = _mean(values)[0], deviation(values)[0]
-                for suffix, value in (("mean", mean), ("std", spread)):
-                    shown = f"{value:.4f}" if np.isfinite(value) else ""
-                    row[f"{name}_{suffix}"] = shown
-            row["repeats"] = repeats
-            rows.append(row)
-    write_csv(folder / "summary.csv", rows)
-    write_repeats(folder, settings)
-
-
-def _shown(total: int, most: int = 8) -> list[int]:
-    """At most `most` column numbers out of `total`, first and last included."""
-    if total <= most:
-        return list(range(total))
-    return sorted({round(i * (total - 1) / (most - 1)) for i in range(most)})
-
-
-def _cell(values: np.ndarray) -> str:
-    values = values[np.isfinite(values)]
-    return percent(values) if values.size else "-"
-
-
-def tables(results: Results) -> str:
-    """Accuracy and purity by round, a table per noise ratio."""
-    parts = []
-    for name, words in (
-        ("accuracy", "accuracy %"),
-        ("purity", "IN % of queries"),
-        ("auroc", "AUROC % of purity"),
-    ):
-        for ratio in dict.fromkeys(ratio for ratio, _ in results):
-            mine = {s: found[name] for (r, s), found in results.items() if r == ratio}
-            mine = {s: v for s, v in mine.items() if np.isfinite(v).any()}
-            if not mine:
-                continue
-            rounds = next(iter(mine.values())).shape[1]
-            measured = [
-                c for c in range(rounds)
-                if any(np.isfinite(v[:, c]).any() for v in mine.values())
-            ]  # fmt: skip
-            columns = [measured[i] for i in _shown(len(measured))]
-            header = [
-                f"noise {ratio:g}, {words}, round",
-                *(str(c + 1) for c in columns),
-                "mean",
-            ]
-            rows = [
-                [
-                    strategy,
-                    *(_cell(values[:, c]) for c in columns),
-                    f"{100 * np.nanmean(values):.1f}",
-                ]
-                for strategy, values in mine.items()
-            ]
-            parts.append(text_table(header, rows))
-    return "\n\n".join(parts)
-
-
-def plot(
-    folder: pathlib.Path, results: Results, name: str, words: str, title: str
-) -> None:
-    """Draws a measure into `<name>.png`: a panel per noise ratio.
+def report(table: Table) -> str:
+    """Draws `accuracy.png`, `purity.png` and, of MQNet, `surface.png`; the text.
 
     Accuracy is drawn against what all labels before the training have cost, purity
-    against the round. Bands are sample deviations over repeats.
+    against the round.
     """
-    from matplotlib import colormaps
-    from matplotlib.figure import Figure
-
-    ratios = list(dict.fromkeys(ratio for ratio, _ in results))
-    strategies = list(dict.fromkeys(strategy for _, strategy in results))
-    figure = Figure(figsize=(5 * len(ratios) + 1.5, 4.2), layout="constrained")
-    panels = figure.subplots(1, len(ratios), squeeze=False)[0]
-    colors = colormaps["tab20"]
-    for ratio, axes in zip(ratios, panels):
-        for number, strategy in enumerate(strategies):
-            found = results[ratio, strategy]
-            mean, spread = 100 * _mean(found[name]), 100 * deviation(found[name])
-            x = np.arange(1, len(mean) + 1)
-            if name == "accuracy":
-                x = _mean(found["spent"])
-            color = colors((2 * number) % 20 + number // 10)
-            wide = 2.5 if strategy.startswith("mqnet") else 1.2
-            axes.plot(x, mean, marker="o", ms=3, lw=wide, color=color, label=strategy)
-            band = mean - spread, mean + spread
-            axes.fill_between(x, *band, color=color, alpha=0.1, lw=0)
-        axes.set(
-            title=f"noise ratio {ratio:g}",
-            xlabel="cost of all labels" if name == "accuracy" else "round",
+    for key, words in (
+        ("accuracy", "IN test accuracy (%)"),
+        ("purity", "IN examples in the query (%)"),
+    ):
+        panels = [_panel(table, ratio, key, words) for ratio in _ratios(table)]
+        draw(table.folder / f"{key}.png", panels, table.title)
+    if table.record["facts"]["mqnet"]:
+        plot_surfaces(table, table.record["facts"]["mqnet"])
+    parts = [
+        table.text(
+            key,
+            "method",
+            "round",
+            title=f"noise {ratio:g}, {table.measures[key].title}, round",
+            most=8,
+            noise_ratio=ratio,
         )
-        axes.grid(alpha=0.3)
-    panels[0].set_ylabel(words)
-    handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside right center", fontsize=8)
-    figure.suptitle(title, fontsize=9)
-    figure.savefig(folder / f"{name}.png", dpi=120)
+        for key in ("accuracy", "purity", "auroc")
+        for ratio in _ratios(table)
+        if any(np.isfinite(s.values[key]).any() for s in table.where(noise_ratio=ratio))
+    ]
+    return "\n\n".join(part for part in (*parts, meaning(table)) if part)
 
 
-def meaning(results: Results, base: str = "random") -> str:
-    """How every strategy's last accuracy compares with one's, paired by repeat."""
+def _ratios(table: Table) -> list[float]:
+    return table.column("noise_ratio")
+
+
+def _panel(table: Table, ratio: float, key: str, words: str) -> Panel:
     lines = []
-    for ratio in dict.fromkeys(ratio for ratio, _ in results):
-        if (ratio, base) not in results:
+    for method in table.column("method"):
+        where = {"noise_ratio": ratio, "method": method}
+        x, values = table.line(key, "round", **where)
+        if key == "accuracy":
+            x = mean(table.line("spent", "round", **where)[1])
+        style = {"lw": 2.5} if method.startswith("mqnet") else {}
+        lines.append(Line(method, x, 100 * values, style))
+    xlabel = "cost of all labels" if key == "accuracy" else "round"
+    return Panel(lines, xlabel, words, f"noise ratio {ratio:g}")
+
+
+def meaning(table: Table, base: str = "random") -> str:
+    """How every strategy's last accuracy compares with one's, paired by repeat."""
+    found: dict[float, list[str]] = {}
+    last = max(table.column("round"), default=0)
+    for setting, differences in table.against({"method": base}, "accuracy"):
+        if setting.columns["round"] != last:
             continue
-        reference = 100 * results[ratio, base]["accuracy"]
-        parts = []
-        for (r, strategy), found in results.items():
-            if r != ratio or strategy == base:
-                continue
-            # The repeats of both begin with the same pool, labels and network.
-            difference = (100 * found["accuracy"] - reference)[:, -1]
-            error = ""
-            if len(difference) > 1:
-                error = f" ±{deviation(difference) / len(difference) ** 0.5:.1f}"
-            parts.append(f"{strategy} {difference.mean():+.1f}{error}")
-        if parts:
-            lines.append(
-                f"noise {ratio:g}, last accuracy against {base} (points"
-                + (", ± standard error" if "±" in parts[0] else "")
-                + f"): {', '.join(parts)}"
-            )
-    return "\n".join(lines)
+        # The repeats of both begin with the same pool, labels and network.
+        points = 100 * differences
+        error = ""
+        if len(points) > 1:
+            error = f" ±{deviation(points) / len(points) ** 0.5:.1f}"
+        text = f"{setting.columns['method']} {points.mean():+.1f}{error}"
+        found.setdefault(setting.columns["noise_ratio"], []).append(text)
+    return "\n".join(
+        f"noise {ratio:g}, last accuracy against {base} (points"
+        + (", ± standard error" if "±" in parts[0] else "")
+        + f"): {', '.join(parts)}"
+        for ratio, parts in found.items()
+    )

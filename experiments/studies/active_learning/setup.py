@@ -24,7 +24,7 @@ VARIANTS = {
 _CLASSES, _POOL, _INITIAL, _RUN, _TEST, _EMBEDDINGS = range(6)
 
 
-class Study(NamedTuple):
+class Data(NamedTuple):
     """What all runs share.
 
     Attributes:
@@ -58,8 +58,8 @@ class Study(NamedTuple):
         )
 
 
-class Task(NamedTuple):
-    """What all strategies share in one repeat at one noise ratio.
+class Pool(NamedTuple):
+    """What all strategies share in one repeat at one noise ratio: a pool.
 
     Attributes:
       noise_ratio: of the pool.
@@ -88,10 +88,10 @@ class Task(NamedTuple):
     @property
     def name(self) -> str:
         """Of its files."""
-        return task_name(self.noise_ratio, self.repeat)
+        return pool_name(self.noise_ratio, self.repeat)
 
 
-def task_name(noise_ratio: float, repeat: int) -> str:
+def pool_name(noise_ratio: float, repeat: int) -> str:
     """The name of a repeat at a noise ratio, on disk."""
     return f"noise_{noise_ratio:g}_repeat_{repeat}"
 
@@ -133,7 +133,7 @@ def check(config: OpenSetConfig) -> OpenSetBudget:
     )
 
 
-def prepare(config: OpenSetConfig) -> Study:
+def prepare(config: OpenSetConfig) -> Data:
     """Loads the data and settles which classes are IN.
 
     Raises:
@@ -154,7 +154,7 @@ def prepare(config: OpenSetConfig) -> Study:
         raise ValueError(
             f"in_classes: got {len(classes[0])} class(es), expected at least 2"
         )
-    return Study(config, train, test, _load_ood(config, train), budget, classes)
+    return Data(config, train, test, _load_ood(config, train), budget, classes)
 
 
 def _key(config: OpenSetConfig, repeat: int, purpose: int) -> jax.Array:
@@ -225,7 +225,7 @@ def _load_ood(config: OpenSetConfig, train: data.Dataset) -> tuple[np.ndarray, .
     return tuple(found)
 
 
-def make_task(study: Study, noise_ratio: float, repeat: int) -> Task:
+def make_pool(study: Data, noise_ratio: float, repeat: int) -> Pool:
     """Draws a pool and its initial set; the same for all strategies.
 
     Raises:
@@ -272,7 +272,7 @@ def make_task(study: Study, noise_ratio: float, repeat: int) -> Task:
             )
         order = jax.random.permutation(_key(config, repeat, _TEST), len(test_rows))
         test_rows = test_rows[np.sort(np.asarray(order)[: config.test_count])]
-    return Task(
+    return Pool(
         noise_ratio=noise_ratio,
         repeat=repeat,
         inputs=inputs,
@@ -286,7 +286,7 @@ def make_task(study: Study, noise_ratio: float, repeat: int) -> Task:
     )
 
 
-def _gather(study: Study, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _gather(study: Data, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Inputs and ids of rows that count through all data sets."""
     train = study.train
     if not study.ood_images:

@@ -1,194 +1,191 @@
-"""One open-set active-learning study from its flags to its report."""
+"""Open-set active learning, strategy against strategy."""
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
-import os
 import pathlib
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from experiments.common import run_folder
 from experiments.studies.active_learning import report, setup
 from experiments.studies.active_learning.config import PRESETS, OpenSetConfig
 from experiments.studies.active_learning.networks import (
     Classifiers,
     kind_of,
-    load_embeddings,
+    needs_embeddings,
+    read_embeddings,
+    train_embeddings,
 )
-from experiments.studies.active_learning.runner import (
-    run_folder_of,
-    run_strategy,
-    trainings,
-    trainings_done,
-)
+from experiments.studies.active_learning.runner import cell_of, run_strategy, trainings
 from experiments.studies.active_learning.strategies import (
     make_strategies,
     preset_options,
     resolve_strategies,
 )
-from experiments.studies.active_learning.surfaces import plot_surfaces
+from experiments.study.journal import Journal
+from experiments.study.run import Plan, Ready, Request, Study
 from robustjax import checks
 from robustjax.methods.active_learning import OpenSetRun, QueryStrategy
-from robustjax.training import MetricLog, StopRequest, progress_bar
+from robustjax.training import StopRequest, progress_bar
 
 
-@dataclasses.dataclass(frozen=True)
-class Record:
-    """What `config.json` holds: the strategies and every flag."""
+class Settings(NamedTuple):
+    """What was asked for.
 
-    strategies: Mapping[str, str]
-    config: OpenSetConfig
-
-
-def run_study(
-    entries: Sequence[str],
-    preset: str | None,
-    given: Mapping[str, Any],
-    *,
-    run_dir: str,
-    name: str | None,
-    stop: StopRequest,
-) -> pathlib.Path:
-    """Draws pools, runs every strategy on each of them, and reports.
-
-    Args:
-      entries: see `resolve_strategies`.
-      preset: its name, or None for the defaults.
-      given: the fields of `OpenSetConfig` that were given.
-      run_dir: where run folders go.
-      name: of the run; None makes one up.
-      stop: checked after every round.
-
-    Returns:
-      The run folder.
-
-    Raises:
-      ValueError: a bad flag, before anything is trained.
+    Attributes:
+      labels: label -> strategy.
+      config: every flag.
+      strategies: label -> strategy with its options.
+      preset: its name, or None.
     """
+
+    labels: Mapping[str, str]
+    config: OpenSetConfig
+    strategies: Mapping[str, QueryStrategy]
+    preset: str | None
+
+
+class Parts(NamedTuple):
+    """What is trained.
+
+    Attributes:
+      data: that all runs share.
+      strategies: by label.
+      classifiers: that they share.
+    """
+
+    data: setup.Data
+    strategies: Mapping[str, QueryStrategy]
+    classifiers: Classifiers
+
+
+def _plan(request: Request) -> Plan[Settings]:
+    preset, given = request.preset, request.given
     if preset is not None:
         checks.one_of("preset", preset, PRESETS)
-    labels = resolve_strategies(entries)
-    fields = {**PRESETS.get(preset or "", {}), **given}
-    options = preset_options(labels, PRESETS.get(preset or "", {}).get("options", ()))
-    fields["options"] = (*options, *given.get("options", ()))
+    labels = resolve_strategies(request.methods)
+    base = PRESETS.get(preset or "", {})
+    options = preset_options(labels, base.get("options", ()))
+    fields = {**base, **given, "options": (*options, *given.get("options", ()))}
     config = OpenSetConfig(**fields)
     strategies = make_strategies(labels, config.options)
     setup.check(config)
-    where = (
-        os.path.join(run_dir, "active_learning"),
-        name or preset or pathlib.Path(config.dataset).stem,
-        Record(labels, config),
+    return Plan(
+        {"methods": dict(labels), **dataclasses.asdict(config)},
+        preset or pathlib.Path(config.dataset).stem,
+        Settings(labels, config, strategies, preset),
     )
-    run_folder.check_run_folder(*where)
-    study = setup.prepare(config)
-    classifiers = Classifiers(config, study.num_classes, study.train.inputs, stop)
+
+
+def _prepare(plan: Plan[Settings], stop: StopRequest) -> Ready[Parts]:
+    labels, config, strategies, preset = plan.settings
+    data = setup.prepare(config)
+    classifiers = Classifiers(config, data.num_classes, data.train.inputs, stop)
     # The last pool must not fail after hours of the first one's trainings.
     for ratio in config.noise_ratio:
-        task = setup.make_task(study, ratio, config.repeats - 1)
-        inputs = jnp.asarray(task.inputs)
+        pool = setup.make_pool(data, ratio, config.repeats - 1)
+        inputs = jnp.asarray(pool.inputs)
         for strategy in strategies.values():
             classifiers.of(inputs, kind_of(strategy.wants))
-    del inputs
-
-    folder = run_folder.open_run_folder(*where)
-    print(f"preset: {preset or 'none'}\n{study.title}\nrun folder {folder}")
-    log = MetricLog(folder)
-    done = sum(
-        trainings_done(study, folder, label, ratio, repeat)
-        for label in labels
-        for ratio in config.noise_ratio
-        for repeat in range(config.repeats)
+    return Ready(
+        data.title,
+        [
+            cell_of(label, ratio, repeat)
+            for ratio in config.noise_ratio
+            for label in labels
+            for repeat in range(config.repeats)
+        ],
+        {
+            "training inputs": data.train.inputs,
+            "training labels": data.train.labels,
+            "test inputs": data.test.inputs,
+            "test labels": data.test.labels,
+            **{f"ood images {n}": x for n, x in enumerate(data.ood_images)},
+        },
+        (f"preset: {preset or 'none'}", data.title),
+        Parts(data, strategies, classifiers),
+        {"mqnet": next((x for x, name in labels.items() if name == "mqnet"), None)},
     )
-    total = len(labels) * len(config.noise_ratio) * config.repeats * trainings(study)
+
+
+def _run(ready: Ready[Parts], journal: Journal, stop: StopRequest) -> None:
+    data, strategies, classifiers = ready.parts
+    config = data.config
+    done = 0
+    for name in ready.cells:
+        cell = journal.cell(name)
+        steps = cell.checkpoints.steps()
+        done += trainings(data) if cell.finished else max(steps, default=0)
+    total = len(ready.cells) * trainings(data)
     with progress_bar(total, "all strategies", unit="training", done=done) as bar:
         for ratio, repeat in itertools.product(
             config.noise_ratio, range(config.repeats)
         ):
-            task = setup.make_task(study, ratio, repeat)
-            _run_task(study, task, strategies, classifiers, folder, log, bar, stop)
-    log.close()
-    _report(study, labels, folder, log)
-    return folder
+            cells = [cell_of(label, ratio, repeat) for label in strategies]
+            if not all(journal.finished(name) for name in cells):
+                pool = setup.make_pool(data, ratio, repeat)
+                _run_pool(data, pool, strategies, classifiers, journal, bar, stop)
 
 
-def _run_task(
-    study: setup.Study,
-    task: setup.Task,
+def _run_pool(
+    data: setup.Data,
+    pool: setup.Pool,
     strategies: Mapping[str, QueryStrategy],
     classifiers: Classifiers,
-    folder: pathlib.Path,
-    log: MetricLog,
+    journal: Journal,
     bar: Any,
     stop: StopRequest,
 ) -> None:
     """Runs all strategies on one pool."""
     wants = frozenset[str]().union(*(s.wants for s in strategies.values()))
-    embeddings = load_embeddings(
-        study.config,
-        task.embedding_key,
-        task.inputs,
-        wants,
-        folder / "embeddings",
-        task.name,
-        stop,
-    )
+    embeddings: Mapping[str, jax.Array] = {}
+    if needs_embeddings(wants):
+        embeddings = _embeddings(data, pool, wants, journal, stop)
     kinds = {kind_of(strategy.wants) for strategy in strategies.values()}
-    inputs = jnp.asarray(task.inputs)
-    of_task = {kind: classifiers.of(inputs, kind, task.initial) for kind in kinds}
+    inputs = jnp.asarray(pool.inputs)
+    of_pool = {kind: classifiers.of(inputs, kind, pool.initial) for kind in kinds}
     for label, strategy in strategies.items():
         run = OpenSetRun(
             strategy,
-            of_task[kind_of(strategy.wants)],
-            study.budget,
-            task.key,
-            num_examples=len(task.inputs),
-            num_classes=study.num_classes,
+            of_pool[kind_of(strategy.wants)],
+            data.budget,
+            pool.key,
+            num_examples=len(pool.inputs),
+            num_classes=data.num_classes,
             embeddings=embeddings,
-            test_inputs=task.test_inputs,
-            test_labels=task.test_labels,
+            test_inputs=pool.test_inputs,
+            test_labels=pool.test_labels,
         )
-        run_strategy(label, run, study, task, folder, log, bar, stop)
-    if study.budget.cost_in != study.budget.cost_ood:
+        cell = journal.cell(cell_of(label, pool.noise_ratio, pool.repeat))
+        run_strategy(label, run, data, pool, cell, bar, stop)
+    if data.budget.cost_in != data.budget.cost_ood:
         # Rounds then answer for different numbers of examples, and what is compiled
         # for one number, such as the fit of MQNet, hardly ever serves again: kept, it
-        # would fill the host's memory. The classifiers are compiled once more per task.
+        # would fill the host's memory. The classifiers are compiled once more per pool.
         jax.clear_caches()
 
 
-def _report(
-    study: setup.Study,
-    labels: Mapping[str, str],
-    folder: pathlib.Path,
-    log: MetricLog,
-) -> None:
-    config = study.config
-    results = report.read_results(
-        log.records, config.noise_ratio, tuple(labels), config.repeats, trainings(study)
-    )
-    report.write_summary(folder, results)
-    report.plot(folder, results, "accuracy", "IN test accuracy (%)", study.title)
-    report.plot(folder, results, "purity", "IN examples in the query (%)", study.title)
-    files = ["summary.csv", "accuracy.png", "purity.png"]
-    meta = [label for label, name in labels.items() if name == "mqnet"]
-    if meta:
-        runs = {
-            ratio: run_folder_of(folder, meta[0], ratio, 0)
-            for ratio in config.noise_ratio
-        }
-        title = f"{meta[0]}, {study.title}, first repeat"
-        if plot_surfaces(folder, runs, config.rounds, title):
-            files.append("surface.png")
-    print(f"\n{report.tables(results)}\n")
-    text = report.meaning(results)
-    if text:
-        print(text)
-    seconds = [record["seconds"] for record in log.records]
-    print(
-        f"{len(seconds)} trainings with their queries took {sum(seconds) / 60:.1f} "
-        f"minutes\nwritten to {folder}: {', '.join(files)}"
-    )
+def _embeddings(
+    data: setup.Data,
+    pool: setup.Pool,
+    wants: frozenset[str],
+    journal: Journal,
+    stop: StopRequest,
+) -> Mapping[str, jax.Array]:
+    """Of a pool: trained once, and read from the journal ever after."""
+    cell = journal.cell(f"embeddings/{pool.name}")
+    if not cell.finished:
+        cell.rewind(0)
+        key, progress = pool.embedding_key, cell.folder / "training"
+        content = train_embeddings(data.config, key, pool.inputs, wants, progress, stop)
+        cell.attach("embeddings", "embeddings.npz", content)
+        cell.finish()
+    ((_, content),) = cell.attached("embeddings")
+    return read_embeddings(content)
+
+
+STUDY = Study("active_learning", report.MEASURES, _plan, _prepare, _run, report.report)

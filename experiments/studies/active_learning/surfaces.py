@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import io
-import pathlib
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
-from robustjax.files import write_atomically
+from experiments.study.table import Table
 from robustjax.methods.active_learning import (
     RANKED_BY,
     MQNetNotes,
@@ -20,34 +19,31 @@ from robustjax.methods.active_learning import (
     score_surface,
 )
 
+SURFACE = "surface"
 _GRID = 60
 _POINTS = 1000
 
 
-def write_surface(
-    folder: pathlib.Path,
-    number: int,
-    strategy: QueryStrategy,
-    proposal: Proposal,
-    memory: Any,
-    answered: np.ndarray,
-) -> None:
-    """Keeps the surface by which a round was ranked, where MQNet ranked it.
+def surface_of(
+    strategy: QueryStrategy, proposal: Proposal, memory: Any, answered: np.ndarray
+) -> bytes | None:
+    """The surface by which a round was ranked, as an `.npz` file.
 
     Args:
-      folder: of the run; gets `surfaces/round_<number>.npz`, counted from 1.
-      number: of the round, from 0.
       strategy: that asked.
       proposal: of the round.
       memory: of the strategy, as it was when it asked.
       answered: (Q,) rows that were paid for, in the order they were asked; where costs
         differ, fewer than were proposed.
+
+    Returns:
+      The file's content; None where MQNet did not rank the round.
     """
     notes = proposal.query.notes
     if not isinstance(notes, MQNetNotes) or not isinstance(strategy, MQNetQuery):
-        return
+        return None
     if RANKED_BY[int(notes.ranked_by)] != "mqnet" or not len(answered):
-        return
+        return None
     converted = np.asarray(notes.converted)
     purity, informativeness = (
         np.linspace(converted[:, axis].min(), converted[:, axis].max(), _GRID)
@@ -76,41 +72,31 @@ def write_surface(
         asked=converted[is_asked],
         others=others[:: max(1, len(others) // _POINTS)],
     )
-    (folder / "surfaces").mkdir(exist_ok=True)
-    write_atomically(
-        folder / "surfaces" / f"round_{number + 1:02d}.npz", content.getvalue()
-    )
+    return content.getvalue()
 
 
-def plot_surfaces(
-    folder: pathlib.Path, runs: dict[float, pathlib.Path], rounds: int, title: str
-) -> bool:
+def plot_surfaces(table: Table, label: str) -> None:
     """Writes `surface.png`: a row per noise ratio, a panel per round.
 
     After Figure 4.5 of the thesis: scores as colours, those asked for as dots, and
-    the line of equal scores through the last of them by its slope.
+    the line of equal scores through the last of them by its slope. Of the first
+    repeat; nothing where nothing was ranked by a score that was learned.
 
     Args:
-      folder: of the study.
-      runs: noise ratio -> folder of a run of MQNet.
-      rounds: of the study.
-      title: of the picture.
-
-    Returns:
-      Whether there was anything to show.
+      table: of the run.
+      label: of the strategy, an MQNet.
     """
     from matplotlib.figure import Figure
 
     found = {
-        (ratio, number): path
-        for ratio, run in runs.items()
-        for number in range(1, rounds + 1)
-        if (path := run / "surfaces" / f"round_{number:02d}.npz").exists()
+        (record["noise_ratio"], record["round"]): arrays
+        for record, arrays in table.attached(SURFACE)
+        if record["method"] == label
     }
     if not found:
-        return False
+        return
     columns = sorted({number for _, number in found})
-    rows = [ratio for ratio in runs if any(key[0] == ratio for key in found)]
+    rows = list(dict.fromkeys(ratio for ratio, _ in found))
     figure = Figure(
         figsize=(2.6 * len(columns), 2.6 * len(rows) + 0.4), layout="constrained"
     )
@@ -120,14 +106,12 @@ def plot_surfaces(
             if (ratio, number) not in found:
                 axes.axis("off")
                 continue
-            with np.load(found[ratio, number]) as file:
-                _draw(axes, file, f"noise {ratio:g}, round {number}")
+            _draw(axes, found[ratio, number], f"noise {ratio:g}, round {number}")
         line[0].set_ylabel("purity")
     for axes in panels[-1]:
         axes.set_xlabel("informativeness")
-    figure.suptitle(title, fontsize=9)
-    figure.savefig(folder / "surface.png", dpi=120)
-    return True
+    figure.suptitle(f"{label}, {table.title}, first repeat", fontsize=9)
+    figure.savefig(table.folder / "surface.png", dpi=120)
 
 
 def _draw(axes: Any, file: Any, title: str) -> None:
