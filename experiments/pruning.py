@@ -17,7 +17,8 @@ from absl import flags
 from experiments.common.config_flags import define_flags, given_flags
 from experiments.common.launch import launch
 from experiments.studies.pruning.config import PRESETS, DataPruningConfig
-from experiments.studies.pruning.study import run_study
+from experiments.studies.pruning.study import STUDY
+from experiments.study.run import Request, run_study
 from robustjax.training import StopRequest
 
 _PRESET = flags.DEFINE_string("preset", None, f"One of {', '.join(PRESETS)}.")
@@ -28,13 +29,9 @@ define_flags(DataPruningConfig)
 
 def main(stop: StopRequest) -> None:
     """Runs the study that the flags describe."""
-    run_study(
-        _PRESET.value,
-        given_flags(DataPruningConfig, flags.FLAGS),
-        run_dir=_RUNS.value,
-        name=_NAME.value,
-        stop=stop,
-    )
+    given = given_flags(DataPruningConfig, flags.FLAGS)
+    request = Request((), _PRESET.value, given, run_dir=_RUNS.value, name=_NAME.value)
+    run_study(STUDY, request, stop)
 
 
 if __name__ == "__main__":

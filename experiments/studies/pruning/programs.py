@@ -18,7 +18,7 @@ from experiments.common.channel_statistics import channel_statistics
 from experiments.common.config_flags import errors_name_flags
 from experiments.common.optimizer import OptimizerOptions, make_optimizer
 from experiments.studies.label_noise import methods as robust_methods
-from experiments.studies.pruning.setup import Task
+from experiments.studies.pruning.setup import Data
 from robustjax import data, methods, transforms
 from robustjax.training import (
     Augment,
@@ -62,7 +62,7 @@ class Programs(NamedTuple):
     strong: Augment | None
 
 
-def hyperparameters_of(task: Task) -> dict[str, Any]:
+def hyperparameters_of(task: Data) -> dict[str, Any]:
     """Those of the re-labelling model that are set.
 
     Raises:
@@ -74,7 +74,7 @@ def hyperparameters_of(task: Task) -> dict[str, Any]:
     )
 
 
-def build(task: Task) -> Programs:
+def build(task: Data) -> Programs:
     """Prepares (but does not yet compile) all programs.
 
     Raises:
@@ -171,7 +171,7 @@ def _predictor(predict: Any) -> Any:
     return call
 
 
-def _embedder(task: Task, preprocess: Preprocess) -> Any:
+def _embedder(task: Data, preprocess: Preprocess) -> Any:
     @jax.jit
     def embed(
         params: Any, model_state: Any, inputs: jax.Array

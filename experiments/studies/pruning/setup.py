@@ -24,7 +24,7 @@ VIEWS = ("plain", "strong")
 SECOND_VIEWS = ("strong", "weak")
 
 
-class Task(NamedTuple):
+class Data(NamedTuple):
     """What all subsets of a study share.
 
     Attributes:
@@ -65,6 +65,17 @@ class Task(NamedTuple):
             f"{self.train.name}, {self.description}\nre-labelling by "
             f"{self.config.relabeler}, {self.config.repeats} repeat(s)"
         )
+
+    def digested(self) -> dict[str, np.ndarray | None]:
+        """The arrays that the results depend on."""
+        return {
+            "training inputs": self.train.inputs,
+            "training labels": self.train.labels,
+            "given labels": self.given,
+            "test inputs": self.test.inputs,
+            "test labels": self.test.labels,
+            "ssp_features": self.ssp_features,
+        }
 
     def subsets(self) -> list[tuple[str, float]]:
         """All (method, fraction)."""
@@ -119,7 +130,7 @@ def check(config: DataPruningConfig) -> None:
     checks.in_range("warmup_epochs", config.warmup_epochs, 1, config.epochs)
 
 
-def prepare(config: DataPruningConfig) -> Task:
+def prepare(config: DataPruningConfig) -> Data:
     """Loads the data, corrupts the labels and makes the network.
 
     Raises:
@@ -133,7 +144,7 @@ def prepare(config: DataPruningConfig) -> Task:
     if subset_methods.FULL in config.methods:
         fractions.append(1.0)
     size = len(study.train)
-    task = Task(
+    task = Data(
         config=config,
         train=study.train,
         test=study.test,

@@ -1,21 +1,45 @@
-"""One pruning study from its flags to its report."""
+"""Data pruning under label noise, subset against subset."""
 
 from __future__ import annotations
 
-import os
+import dataclasses
 import pathlib
-from collections.abc import Mapping
-from typing import Any
+from typing import NamedTuple
 
-from experiments.common import run_folder
 from experiments.studies.pruning import programs as program_lib
 from experiments.studies.pruning import report, setup
 from experiments.studies.pruning.config import DataPruningConfig
-from experiments.studies.pruning.retrain import Trainer
+from experiments.studies.pruning.retrain import Trainer, Training
 from experiments.studies.pruning.subset_methods import SUBSET_METHODS
 from experiments.studies.pruning.subsets import SubsetStore, choose_subsets
 from experiments.studies.pruning.warmup import warm_up
-from robustjax.training import MetricLog, StopRequest
+from experiments.study.journal import Journal
+from experiments.study.run import Plan, Ready, Request, Study
+from robustjax.training import StopRequest
+
+
+class Settings(NamedTuple):
+    """What was asked for.
+
+    Attributes:
+      config: every flag.
+      preset: its name, or None.
+    """
+
+    config: DataPruningConfig
+    preset: str | None
+
+
+class Parts(NamedTuple):
+    """What is trained.
+
+    Attributes:
+      data: that all subsets share.
+      programs: that they are trained by.
+    """
+
+    data: setup.Data
+    programs: program_lib.Programs
 
 
 def _default_name(config: DataPruningConfig, preset: str | None) -> str:
@@ -29,67 +53,59 @@ def _default_name(config: DataPruningConfig, preset: str | None) -> str:
     return f"{scope}{kind}-{config.relabeler}"
 
 
-def run_study(
-    preset: str | None,
-    given: Mapping[str, Any],
-    *,
-    run_dir: str,
-    name: str | None,
-    stop: StopRequest,
-) -> pathlib.Path:
-    """Warms up, chooses all subsets, trains on each, and reports.
-
-    Args:
-      preset: as given, or None for that of the data set's name.
-      given: the fields of `DataPruningConfig` that were given.
-      run_dir: where run folders go.
-      name: of the run; None makes one up.
-      stop: checked after every epoch.
-
-    Returns:
-      The run folder.
-
-    Raises:
-      ValueError: a bad flag, before anything is trained.
-    """
-    preset, config = setup.resolve(preset, given)
+def _plan(request: Request) -> Plan[Settings]:
+    preset, config = setup.resolve(request.preset, request.given)
     setup.check(config)
-    where = (
-        os.path.join(run_dir, "pruning"),
-        name or _default_name(config, preset),
-        config,
+    return Plan(
+        dataclasses.asdict(config),
+        _default_name(config, preset),
+        Settings(config, preset),
     )
-    run_folder.check_run_folder(*where)
-    task = setup.prepare(config)
+
+
+def _prepare(plan: Plan[Settings], stop: StopRequest) -> Ready[Parts]:
+    del stop
+    config, preset = plan.settings
+    data = setup.prepare(config)
     # Everything is built before anything trains.
-    programs = program_lib.build(task)
-
-    folder = run_folder.open_run_folder(*where)
-    values = program_lib.hyperparameters_of(task)
+    programs = program_lib.build(data)
+    values = program_lib.hyperparameters_of(data)
     shown = " ".join(f"{key}={value}" for key, value in values.items()) or "defaults"
-    train = task.train
-    print(f"preset: {preset or 'none'}\n{train.name}: {len(train):,} examples")
-    print(f"{task.description}\nrun folder {folder}")
-    print(f"re-labelling by {config.relabeler} ({shown})")
-    print(f"epochs as a {task.execution.loop}: {task.execution.reason}")
-    for method in config.methods:
-        print(f"  {method}: {SUBSET_METHODS[method].description}")
+    repeats = range(config.repeats)
+    return Ready(
+        data.title,
+        [
+            *(f"subsets/repeat_{repeat}" for repeat in repeats),
+            *(Training(*s, repeat).cell for s in data.subsets() for repeat in repeats),
+        ],
+        data.digested(),
+        (
+            f"preset: {preset or 'none'}",
+            f"{data.train.name}: {len(data.train):,} examples",
+            data.description,
+            f"re-labelling by {config.relabeler} ({shown})",
+            f"epochs as a {data.execution.loop}: {data.execution.reason}",
+            *(
+                f"  {name}: {SUBSET_METHODS[name].description}"
+                for name in config.methods
+            ),
+        ),
+        Parts(data, programs),
+    )
 
-    log = MetricLog(folder, tensorboard=False)
-    store = SubsetStore(folder)
-    for repeat in range(config.repeats):
-        if not all(store.has(repeat, *subset) for subset in task.subsets()):
-            evaluation = warm_up(task, programs, repeat, folder, log, stop)
-            choose_subsets(task, repeat, evaluation, store, stop)
-    results = Trainer(task, programs, store, folder, log, stop).run()
-    log.close()
 
-    cells = report.collect(results)
-    report.write_summary(folder, cells)
-    report.plot_accuracy(folder, cells, task.title)
-    report.plot_bins(folder, cells, task.title)
-    print(f"\n{report.tables(cells)}\n\n{report.meaning(cells)}\n")
-    minutes = sum(float(cell["seconds"].sum()) for cell in cells.values()) / 60
-    print(f"{len(results)} trainings in {minutes:.1f} minutes")
-    print(f"written to {folder}: accuracy.png, bins.png, summary.csv, bins.csv")
-    return folder
+def _run(ready: Ready[Parts], journal: Journal, stop: StopRequest) -> None:
+    data, programs = ready.parts
+    stores = {}
+    for repeat in range(data.config.repeats):
+        store = SubsetStore(journal.cell(f"subsets/repeat_{repeat}"))
+        if not store.finished:
+            cell = journal.cell(f"warmup/repeat_{repeat}")
+            evaluation = warm_up(data, programs, repeat, cell, stop)
+            choose_subsets(data, repeat, evaluation, store, stop)
+            store.keep_examples(data, repeat, evaluation)
+        stores[repeat] = store
+    Trainer(data, programs, stores, journal, stop).run()
+
+
+STUDY = Study("pruning", report.MEASURES, _plan, _prepare, _run, report.report)

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import io
-import pathlib
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
 
-from experiments.studies.pruning.setup import Task
+from experiments.studies.pruning.setup import Data
 from experiments.studies.pruning.subset_methods import (
     SUBSET_METHODS,
     is_nested,
     sees_views,
 )
 from experiments.studies.pruning.warmup import Evaluation
+from experiments.study.journal import Cell
 from robustjax import selection
-from robustjax.files import write_atomically
 from robustjax.selection import selection as make_selection
-from robustjax.training import StopRequest, progress_bar, write_csv
+from robustjax.training import StopRequest, progress_bar
+
+SUBSET = "subset"
 
 
 class Subset(NamedTuple):
@@ -36,57 +37,72 @@ class Subset(NamedTuple):
 
 
 class SubsetStore:
-    """The subsets of a study: `subsets/repeat_<number>/<method>_<fraction>.*`.
+    """The subsets of a repeat, in a cell of the journal."""
 
-    `.npy` holds the indices in order of selection, `.csv` the same with gains, ids and
-    labels, `_neighborhood.npy` what the subset gives to every example.
-    """
+    def __init__(self, cell: Cell):
+        """Reads which are there already."""
+        self._cell = cell
+        self._found = {
+            (record["method"], record["fraction"]): raw
+            for record, raw in cell.attached(SUBSET)
+        }
 
-    def __init__(self, folder: pathlib.Path):
-        """Opens the store of a run folder."""
-        self._folder = folder / "subsets"
+    @property
+    def finished(self) -> bool:
+        """Whether all are there, and `examples.csv` knows of them."""
+        return self._cell.finished
 
-    def path(self, repeat: int, method: str, fraction: float) -> pathlib.Path:
-        """The file of indices."""
-        return self._folder / f"repeat_{repeat}" / f"{method}_{fraction:g}.npy"
-
-    def has(self, repeat: int, method: str, fraction: float) -> bool:
-        """Whether it is there; the indices are written last."""
-        return self.path(repeat, method, fraction).exists()
+    def has(self, method: str, fraction: float) -> bool:
+        """Whether a subset is there."""
+        return (method, fraction) in self._found
 
     def write(
-        self,
-        repeat: int,
-        method: str,
-        fraction: float,
-        subset: Subset,
-        rows: list[dict[str, Any]],
+        self, method: str, fraction: float, subset: Subset, gains: np.ndarray
     ) -> None:
-        """Writes all three files."""
-        path = self.path(repeat, method, fraction)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_csv(path.with_suffix(".csv"), rows)
-        _save(_neighborhood_path(path), subset.neighborhood)
-        _save(path, subset.indices)
+        """Keeps a subset, and what every pick has gained, (M,)."""
+        content = io.BytesIO()
+        np.savez(
+            content,
+            indices=subset.indices,
+            neighborhood=subset.neighborhood,
+            gains=gains,
+        )
+        raw = content.getvalue()
+        name = f"{method}_{fraction:g}.npz"
+        self._cell.attach(SUBSET, name, raw, method=method, fraction=fraction)
+        self._found[method, fraction] = raw
 
-    def read(self, repeat: int, method: str, fraction: float) -> Subset:
+    def read(self, method: str, fraction: float) -> Subset:
         """Reads a subset."""
-        path = self.path(repeat, method, fraction)
-        return Subset(np.load(path), np.load(_neighborhood_path(path)))
+        with np.load(io.BytesIO(self._found[method, fraction])) as arrays:
+            return Subset(arrays["indices"], arrays["neighborhood"])
 
-
-def _neighborhood_path(path: pathlib.Path) -> pathlib.Path:
-    return path.with_name(f"{path.stem}_neighborhood.npy")
-
-
-def _save(path: pathlib.Path, array: np.ndarray) -> None:
-    content = io.BytesIO()
-    np.save(content, array, allow_pickle=False)
-    write_atomically(path, content.getvalue())
+    def keep_examples(self, task: Data, repeat: int, evaluation: Evaluation) -> None:
+        """Says of every example by what it was judged and who kept it when."""
+        if self._cell.finished:
+            return
+        cell, ids, keys = self._cell, task.train.ids, {"repeat": repeat}
+        cell.keep("", ids, keys, given=task.given[repeat], true=task.train.labels)
+        cell.keep(
+            "warmup",
+            ids,
+            keys,
+            loss=evaluation.losses,
+            margin=evaluation.margin,
+            forgetting=evaluation.forgetting,
+        )
+        for (method, fraction), raw in self._found.items():
+            with np.load(io.BytesIO(raw)) as arrays:
+                order = np.full(len(ids), np.nan)
+                gain = order.copy()
+                order[arrays["indices"]] = np.arange(len(arrays["indices"]))
+                gain[arrays["indices"]] = arrays["gains"]
+            cell.keep(f"{method}_{fraction:g}", ids, keys, order=order, gain=gain)
+        cell.finish()
 
 
 def choose_subsets(
-    task: Task,
+    task: Data,
     repeat: int,
     evaluation: Evaluation,
     store: SubsetStore,
@@ -103,7 +119,7 @@ def choose_subsets(
     """
     missing: dict[str, list[float]] = {}
     for method, fraction in task.subsets():
-        if not store.has(repeat, method, fraction):
+        if not store.has(method, fraction):
             missing.setdefault(method, []).append(fraction)
     name = f"subsets {repeat + 1}/{task.config.repeats}"
     with progress_bar(len(missing), name, unit="method") as bar:
@@ -115,7 +131,7 @@ def choose_subsets(
 
 
 def _choose(
-    task: Task,
+    task: Data,
     repeat: int,
     evaluation: Evaluation,
     store: SubsetStore,
@@ -139,7 +155,6 @@ def _choose(
     confidence = selection.confidence_of(
         evaluation.view_probabilities, task.config.confidence
     )
-    given = task.given[repeat]
     for fraction, (indices, gains) in chosen.items():
         neighborhood = selection.neighborhood_confidence(
             evaluation.view_features,
@@ -147,22 +162,12 @@ def _choose(
             indices,
             threshold=task.config.threshold,
         )
-        rows = [
-            {
-                "order": place,
-                "index": index,
-                "id": task.train.ids[index],
-                "gain": f"{gains[place]:.9g}",
-                "label": given[index],
-            }
-            for place, index in enumerate(indices.tolist())
-        ]
         subset = Subset(indices, np.asarray(neighborhood))
-        store.write(repeat, method, fraction, subset, rows)
+        store.write(method, fraction, subset, np.asarray(gains))
 
 
 def select(
-    task: Task,
+    task: Data,
     repeat: int,
     evaluation: Evaluation,
     method: str,

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import pathlib
-import shutil
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -12,20 +10,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.common.array_files import read_arrays
 from experiments.studies.pruning.programs import Programs
-from experiments.studies.pruning.setup import Task
+from experiments.studies.pruning.setup import Data
+from experiments.study.journal import Cell
+from experiments.study.output import say
 from robustjax import losses
-from robustjax.files import write_atomically
 from robustjax.training import (
-    CheckpointFolder,
-    MetricLog,
     StopRequest,
     fit,
     progress_bar,
 )
 from robustjax.transforms import read_learning_record
 
+EVALUATION = "evaluation"
 _BLOCK = 1000
 # Stands for a row of zeros, which has no direction; float16 can hold it.
 _NO_DIRECTION = 1e-3
@@ -61,12 +58,7 @@ _VIEWS = {"view_features": "features", "view_probabilities": "probabilities"}
 
 
 def warm_up(
-    task: Task,
-    programs: Programs,
-    repeat: int,
-    folder: pathlib.Path,
-    log: MetricLog,
-    stop: StopRequest,
+    task: Data, programs: Programs, repeat: int, cell: Cell, stop: StopRequest
 ) -> Evaluation:
     """Trains on everything and evaluates, or reads what an earlier run has stored.
 
@@ -74,52 +66,41 @@ def warm_up(
       task: data and labels.
       programs: of the study.
       repeat: its number.
-      folder: of the study; what is found goes to `warmup/repeat_<number>.npz`.
-      log: gets a record per epoch.
+      cell: gets a record per epoch, and what is found.
       stop: checked after every epoch.
     """
-    path = folder / "warmup" / f"repeat_{repeat}.npz"
-    if not path.exists():
-        found = _run(task, programs, repeat, path.with_suffix(""), log, stop)
+    if not cell.finished:
+        found = _run(task, programs, repeat, cell, stop)
         content = io.BytesIO()
         np.savez(content, allow_pickle=False, **found)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, content.getvalue())
-        shutil.rmtree(path.with_suffix(""), ignore_errors=True)
-    arrays = read_arrays(path, "warmup")
+        cell.attach(EVALUATION, "evaluation.npz", content.getvalue())
+        cell.finish()
+    ((_, raw),) = cell.attached(EVALUATION)
+    with np.load(io.BytesIO(raw)) as file:
+        arrays: dict[str, np.ndarray] = dict(file)
     half = task.config.half_precision
     for view, plain in _VIEWS.items():
-        array = arrays.get(view, arrays[plain])
+        array = arrays[view if view in arrays else plain]
         # Rounded, and from then on computed with as the rest is.
         arrays[view] = array.astype(np.float16).astype(np.float32) if half else array
     return Evaluation(**arrays)
 
 
 def _run(
-    task: Task,
-    programs: Programs,
-    repeat: int,
-    checkpoints: pathlib.Path,
-    log: MetricLog,
-    stop: StopRequest,
+    task: Data, programs: Programs, repeat: int, cell: Cell, stop: StopRequest
 ) -> Mapping[str, np.ndarray]:
     config = task.config
     name = f"warm-up {repeat + 1}/{config.repeats}"
     inputs, test = jnp.asarray(task.train.inputs), jnp.asarray(task.test.inputs)
     key = task.repeat_keys[repeat]
     every = config.checkpoint_every_epochs
+    if not every:
+        cell.rewind(0)
     with progress_bar(config.warmup_epochs, name, unit="epoch") as bar:
 
         def report(epoch: int, metrics: dict[str, np.ndarray]) -> None:
-            log.rewind(
-                lambda r: (
-                    (r["event"], r["repeat"]) != ("warmup", repeat)
-                    or r["epoch"] < epoch
-                )
-            )
-            means = {key: float(value.mean()) for key, value in metrics.items()}
-            record = {"event": "warmup", "repeat": repeat, "epoch": epoch, **means}
-            log.write(record, step=epoch)
+            means: dict[str, Any] = {k: float(v.mean()) for k, v in metrics.items()}
+            cell.write("warmup", step=epoch, repeat=repeat, epoch=epoch, **means)
             bar.update(epoch + 1 - bar.n)
 
         state = fit(
@@ -129,11 +110,11 @@ def _run(
             epochs=config.warmup_epochs,
             report=report,
             stop=stop,
-            checkpoints=CheckpointFolder(checkpoints) if every else None,
+            checkpoints=cell.checkpoints if every else None,
             checkpoint_every_epochs=every or config.warmup_epochs,
         )
     accuracy = (programs.predict_warmup(state, test) == task.test.labels).mean()
-    print(f"{name}: test accuracy {100 * accuracy:.1f} %")
+    say(f"{name}: test accuracy {100 * accuracy:.1f} %")
     rows = jax.tree.map(lambda leaf: leaf[0], state.loss_state.rows[-1])
     record = read_learning_record(rows, len(task.train))
     features, probabilities = _embed(task, programs, state, None)
@@ -156,7 +137,7 @@ def _run(
 
 
 def _embed(
-    task: Task, programs: Programs, state: Any, key: jax.Array | None
+    task: Data, programs: Programs, state: Any, key: jax.Array | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Features and probabilities of all images, of strong views if there is a key."""
     inputs, size = task.train.inputs, len(task.train)
@@ -174,6 +155,6 @@ def _embed(
     features, probabilities = (np.concatenate(each) for each in zip(*parts))
     empty = ~features.any(axis=1)
     if empty.any():
-        print(f"{empty.sum()} example(s) have features of zeros only")
+        say(f"{empty.sum()} example(s) have features of zeros only")
         features[empty] = _NO_DIRECTION
     return features, probabilities

@@ -1,0 +1,278 @@
+"""A small run of every launcher, and processes that run it."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import multiprocessing
+import os
+import pathlib
+import runpy
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+_PRELOAD = [
+    f"experiments.studies.{area}.study"
+    for area in (
+        "label_noise",
+        "label_correction",
+        "pruning",
+        "active_learning",
+        "features",
+    )
+]
+
+
+@dataclasses.dataclass(frozen=True)
+class Small:
+    """A run of seconds.
+
+    Attributes:
+      launcher: the module under `experiments`.
+      dataset: name of the data file.
+      flags: all others.
+    """
+
+    launcher: str
+    dataset: str
+    flags: tuple[str, ...]
+
+
+RUNS = (
+    Small(
+        "label_noise",
+        "points",
+        (
+            "--methods=ce,elr,divide_mix",
+            "--options=divide_mix.warmup_epochs=1,divide_mix.num_views=1",
+            "--noise=symmetric",
+            "--noise_rate=0.4",
+            "--network=mlp",
+            "--hidden=8",
+            "--epochs=4",
+            "--batch_size=16",
+            "--repeats=2",
+            "--parallel_repeats=1",
+            "--checkpoint_every_epochs=1",
+        ),
+    ),
+    Small(
+        "label_correction",
+        "points",
+        (
+            "--methods=random,alc",
+            "--noise_rate=0.5",
+            "--budget=20",
+            "--batch=10",
+            "--repeats=2",
+            "--hidden=8,8",
+            "--epochs=2",
+            "--batch_size=16",
+            "--neighbors=5",
+        ),
+    ),
+    Small(
+        "diffusion_study",
+        "points",
+        (
+            "--noise_rate=0.5",
+            "--budget=20",
+            "--batch=10",
+            "--repeats=2",
+            "--hidden=8,8",
+            "--epochs=2",
+            "--batch_size=16",
+            "--neighbors=5",
+            "--modes=none,delta",
+            "--spaces=input",
+            "--sizes=2",
+        ),
+    ),
+    Small(
+        "pruning",
+        "points",
+        (
+            "--methods=uniform,full,prune4rel_balanced",
+            "--fractions=0.5",
+            "--relabeler=ce",
+            "--hidden=8",
+            "--epochs=3",
+            "--warmup_epochs=2",
+            "--batch_size=16",
+            "--repeats=2",
+            "--threshold=0.8",
+            "--checkpoint_every_epochs=1",
+        ),
+    ),
+    Small(
+        "active_learning",
+        "images",
+        (
+            "--methods=random,mqnet",
+            "--num_in_classes=3",
+            "--noise_ratio=0.4",
+            "--pool_in=42",
+            "--test_count=20",
+            "--per_round=8",
+            "--rounds=2",
+            "--network=mlp",
+            "--hidden=8",
+            "--epochs=2",
+            "--steps_per_epoch=3",
+            "--batch_size=8",
+            "--embedding_network=mlp",
+            "--embedding_hidden=6",
+            "--embedding_epochs=1",
+            "--embedding_batch_size=35",
+            "--embedding_optimizer=adam",
+            "--embedding_projection=5,4",
+            "--repeats=2",
+        ),
+    ),
+    Small(
+        "features",
+        "images",
+        (
+            "--methods=standard,taufe",
+            "--ood=textures",
+            "--network=mlp",
+            "--hidden=8",
+            "--epochs=3",
+            "--batch_size=16",
+            "--num_examples=16",
+            "--repeats=2",
+            "--parallel_repeats=1",
+            "--watch_every_epochs=1",
+            "--checkpoint_every_epochs=1",
+            "--ood_count=40",
+            "--ood_test_count=12",
+        ),
+    ),
+)
+
+
+def write_data(folder: pathlib.Path, *, seed: int = 0) -> dict[str, pathlib.Path]:
+    """Writes the data files that the runs read; returns their paths by name."""
+    from robustjax import data
+
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(seed)
+    points, images = {}, {}
+    for split, count in (("train", 96), ("test", 48)):
+        labels = np.arange(count) % 3
+        inputs = rng.normal(size=(count, 6)).astype(np.float32)
+        inputs[:, :3] += 2 * np.eye(3, dtype=np.float32)[labels]
+        points[split] = data.make_dataset(inputs, labels)
+        labels = np.arange(120) % 6
+        pixels = rng.integers(0, 80, (120, 8, 8, 3), np.uint8)
+        pixels[np.arange(120), labels] += 150
+        images[split] = data.make_dataset(pixels, labels)
+    paths = {name: folder / f"{name}.npz" for name in ("points", "images")}
+    data.save_npz(paths["points"], **points)
+    data.save_npz(paths["images"], **images)
+    return paths
+
+
+def arguments(
+    small: Small, paths: dict[str, pathlib.Path], run_dir: pathlib.Path
+) -> list[str]:
+    """The command line of a run, without the program's name."""
+    return [
+        f"--dataset={paths[small.dataset]}",
+        *small.flags,
+        f"--run_dir={run_dir}",
+        "--name=run",
+    ]
+
+
+def run_folder(small: Small, run_dir: pathlib.Path) -> pathlib.Path:
+    """Where it leaves everything."""
+    return run_dir / small.launcher / "run"
+
+
+class Launch:
+    """A launcher in a process of its own, forked where JAX is imported already."""
+
+    def __init__(
+        self,
+        small: Small,
+        paths: dict[str, pathlib.Path],
+        run_dir: pathlib.Path,
+        fault: Callable[..., None] | None = None,
+        **options: Any,
+    ):
+        """Starts the process.
+
+        Args:
+          small: what is run.
+          paths: of `write_data`.
+          run_dir: for its folder, and its output as `<launcher>.out` and `.err`.
+          fault: called with `options` in the process before the launcher runs.
+          **options: of the fault.
+        """
+        run_dir.mkdir(parents=True, exist_ok=True)
+        self._output = run_dir / f"{small.launcher}.out"
+        self._errors = run_dir / f"{small.launcher}.err"
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload([*_PRELOAD, __name__])
+        arguments_ = (
+            small.launcher,
+            arguments(small, paths, run_dir),
+            str(self._output),
+            str(self._errors),
+            fault,
+            options,
+        )
+        self.process = context.Process(target=_main, args=arguments_)
+        self.process.start()
+
+    def wait(self, seconds: float | None = None) -> int | None:
+        """The exit status, negative for a signal; None if it is still running."""
+        self.process.join(seconds)
+        return self.process.exitcode
+
+    def send(self, number: signal.Signals) -> None:
+        """Sends a signal, if it is still running."""
+        with contextlib.suppress(ProcessLookupError):
+            if self.process.pid is not None and self.process.is_alive():
+                os.kill(self.process.pid, number)
+
+    @property
+    def errors(self) -> list[str]:
+        """The lines on standard error but those of progress bars and warnings."""
+        text = self._errors.read_text(errors="replace").replace("\r", "\n")
+        return [
+            line
+            for line in text.splitlines()
+            if line.startswith(("error:", "Traceback", "stopped"))
+        ]
+
+
+def _main(
+    launcher: str,
+    arguments: list[str],
+    output: str,
+    errors: str,
+    fault: Callable[..., None] | None,
+    options: dict[str, Any],
+) -> None:
+    for number, path in ((1, output), (2, errors)):
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+        os.dup2(handle, number)
+        os.close(handle)
+    if fault is not None:
+        fault(**options)
+    sys.argv = [f"experiments.{launcher}", *arguments]
+    runpy.run_module(f"experiments.{launcher}", run_name="__main__", alter_sys=True)
+
+
+def results(folder: pathlib.Path) -> dict[str, bytes]:
+    """What must be the same whatever has happened to a run."""
+    names = ("summary.csv", "repeats.csv", "examples.csv")
+    return {
+        name: (folder / name).read_bytes() for name in names if (folder / name).exists()
+    }
