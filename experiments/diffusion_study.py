@@ -17,24 +17,25 @@ import dataclasses
 import itertools
 import os
 
-from absl import flags
-
-from experiments.common import config_flags, run_folder
-from experiments.common.config_flags import option
-from experiments.common.launch import launch
+from experiments.common import run_folder
 from experiments.common.repeat_values import Setting
 from experiments.studies.label_correction import diffusion_report as report
 from experiments.studies.label_correction import setup
-from experiments.studies.label_correction.config import PRESETS, CorrectionConfig
+from experiments.studies.label_correction.config import CorrectionConfig
+from experiments.studies.label_correction.presets import PRESETS
 from experiments.studies.label_correction.runner import Watcher, make_runs, run_arm
+from experiments.study.flags import (
+    define_flags,
+    define_run_flags,
+    option,
+    read_given,
+    resolve,
+)
+from experiments.study.launch import launch
 from robustjax import checks, graph, methods
 from robustjax.methods.label_correction import GRAPH_SPACES
 from robustjax.selection import MODES
 from robustjax.training import MetricLog, StopRequest
-
-_PRESET = flags.DEFINE_string("preset", None, f"One of {', '.join(PRESETS)}.")
-_RUNS = flags.DEFINE_string("run_dir", "runs", "Where run folders go.")
-_NAME = flags.DEFINE_string("name", None, "Name of the run; made up by default.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +47,8 @@ class StudyConfig(CorrectionConfig):
     sizes: tuple[float, ...] = option((2.0, 5.0, 10.0, 0.0), "|C| / Q; 0 is everyone.")
 
 
-config_flags.define_flags(StudyConfig)
+define_run_flags(PRESETS)
+define_flags(StudyConfig)
 
 
 def _variants(
@@ -82,12 +84,13 @@ def _variants(
 
 def main(stop: StopRequest) -> None:
     """Runs every variant and reports."""
-    config = config_flags.read_config(StudyConfig, PRESETS, _PRESET.value, flags.FLAGS)
+    given = read_given(StudyConfig)
+    preset, config = resolve(StudyConfig, PRESETS, given.preset, given.fields)
     # The sweep takes the place of the preset's methods.
     config = dataclasses.replace(config, methods=())
     where = (
-        os.path.join(_RUNS.value, "diffusion_study"),
-        _NAME.value or setup.default_name(config, _PRESET.value),
+        os.path.join(given.run_dir, "diffusion_study"),
+        given.name or setup.default_name(config, preset),
         config,
     )
     run_folder.check_run_folder(*where)
@@ -112,4 +115,4 @@ def main(stop: StopRequest) -> None:
 
 
 if __name__ == "__main__":
-    launch(main)
+    launch(main, StudyConfig, PRESETS)

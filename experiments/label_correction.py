@@ -14,21 +14,20 @@ import dataclasses
 import os
 
 import numpy as np
-from absl import flags
 
-from experiments.common import config_flags, run_folder
-from experiments.common.launch import launch
+from experiments.common import run_folder
 from experiments.studies.label_correction import report, setup
-from experiments.studies.label_correction.config import PRESETS, CorrectionConfig
+from experiments.studies.label_correction.config import CorrectionConfig
+from experiments.studies.label_correction.presets import PRESETS
 from experiments.studies.label_correction.runner import Watcher, make_runs, run_arm
+from experiments.study.flags import define_flags, define_run_flags, read_given, resolve
+from experiments.study.launch import launch
 from robustjax import checks, methods
 from robustjax.methods.label_correction import describe_arm
 from robustjax.training import MetricLog, StopRequest
 
-_PRESET = flags.DEFINE_string("preset", None, f"One of {', '.join(PRESETS)}.")
-_RUNS = flags.DEFINE_string("run_dir", "runs", "Where run folders go.")
-_NAME = flags.DEFINE_string("name", None, "Name of the run; made up by default.")
-config_flags.define_flags(CorrectionConfig)
+define_run_flags(PRESETS)
+define_flags(CorrectionConfig)
 
 
 def _spell_out(config: CorrectionConfig) -> CorrectionConfig:
@@ -45,14 +44,12 @@ def _spell_out(config: CorrectionConfig) -> CorrectionConfig:
 
 def main(stop: StopRequest) -> None:
     """Loads, corrupts, runs every arm, and reports."""
-    config = _spell_out(
-        config_flags.read_config(CorrectionConfig, PRESETS, _PRESET.value, flags.FLAGS)
-    )
-    if _PRESET.value:
-        print(f"preset {_PRESET.value}: {PRESETS[_PRESET.value]}")
+    given = read_given(CorrectionConfig)
+    preset, config = resolve(CorrectionConfig, PRESETS, given.preset, given.fields)
+    config = _spell_out(config)
     where = (
-        os.path.join(_RUNS.value, "label_correction"),
-        _NAME.value or setup.default_name(config, _PRESET.value),
+        os.path.join(given.run_dir, "label_correction"),
+        given.name or setup.default_name(config, preset),
         config,
     )
     run_folder.check_run_folder(*where)
@@ -64,6 +61,7 @@ def main(stop: StopRequest) -> None:
     runs = make_runs(arms, study, trainer)
 
     folder = run_folder.open_run_folder(*where)
+    print(f"preset: {preset or 'none'}")
     print(f"{train.name}: {len(train):,} examples, {train.num_classes} classes")
     print(f"{task.description}\nrun folder {folder}")
     print(f"epochs as a {trainer.execution.loop}: {trainer.execution.reason}")
@@ -88,4 +86,4 @@ def main(stop: StopRequest) -> None:
 
 
 if __name__ == "__main__":
-    launch(main)
+    launch(main, CorrectionConfig, PRESETS)

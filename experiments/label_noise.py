@@ -12,33 +12,33 @@ from __future__ import annotations
 
 from absl import flags
 
-from experiments.common.config_flags import define_flags, given_flags
-from experiments.common.launch import launch
-from experiments.studies.label_noise.config import PRESETS, NoisyLabelsConfig
+from experiments.studies.label_noise.config import NoisyLabelsConfig
 from experiments.studies.label_noise.methods import METHODS
+from experiments.studies.label_noise.presets import PRESETS
 from experiments.studies.label_noise.study import run_study
+from experiments.study.flags import define_flags, define_run_flags, read_given
+from experiments.study.launch import launch
 from robustjax.training import StopRequest
 
-_PRESET = flags.DEFINE_string("preset", None, f"One of {', '.join(PRESETS)}.")
 _METHOD = flags.DEFINE_list(
     "method", ["ce"], f"One or several, or all: {', '.join(METHODS)}."
 )
-_RUNS = flags.DEFINE_string("run_dir", "runs", "Where run folders go.")
-_NAME = flags.DEFINE_string("name", None, "Name of the run; made up by default.")
+define_run_flags(PRESETS)
 define_flags(NoisyLabelsConfig)
 
 
 def main(stop: StopRequest) -> None:
     """Runs the study that the flags describe."""
+    given = read_given(NoisyLabelsConfig)
     run_study(
         _METHOD.value,
-        _PRESET.value,
-        given_flags(NoisyLabelsConfig, flags.FLAGS),
-        run_dir=_RUNS.value,
-        name=_NAME.value,
+        given.preset,
+        given.fields,
+        run_dir=given.run_dir,
+        name=given.name,
         stop=stop,
     )
 
 
 if __name__ == "__main__":
-    launch(main)
+    launch(main, NoisyLabelsConfig, PRESETS)

@@ -18,13 +18,9 @@ import pathlib
 
 import jax
 import numpy as np
-from absl import flags
 
-from experiments.common import config_flags
-from experiments.common.config_flags import errors_name_flags
-from experiments.common.launch import launch
 from experiments.studies.active_learning import setup
-from experiments.studies.active_learning.config import PRESETS, OpenSetConfig
+from experiments.studies.active_learning.config import OpenSetConfig
 from experiments.studies.active_learning.networks import (
     Classifiers,
     kind_of,
@@ -37,6 +33,9 @@ from experiments.studies.active_learning.own_pool import (
     load_pool,
     strategy_of,
 )
+from experiments.studies.active_learning.presets import PRESETS
+from experiments.study.flags import define_flags, errors_name_flags, read_config
+from experiments.study.launch import launch
 from robustjax import checks
 from robustjax.methods._exchange_folder import check_folder
 from robustjax.methods.active_learning import (
@@ -50,7 +49,7 @@ from robustjax.methods.active_learning import (
 from robustjax.output_paths import check_output_folder
 from robustjax.training import StopRequest
 
-config_flags.define_flags(LabelOpenSetConfig)
+define_flags(LabelOpenSetConfig)
 _NEEDED = ("dataset", "folder", "classes")
 
 # Rounds derive their keys from the same seed, and none has this number.
@@ -59,7 +58,7 @@ _EMBEDDINGS = 2**31 - 1
 
 def main(stop: StopRequest) -> None:
     """Takes in what was answered, and asks on."""
-    config = config_flags.read_config(LabelOpenSetConfig, {}, None, flags.FLAGS)
+    config = read_config(LabelOpenSetConfig)
     for name in _NEEDED:
         if not getattr(config, name):
             raise ValueError(f"{name}: got nothing, expected --{name}=…")
@@ -73,7 +72,7 @@ def main(stop: StopRequest) -> None:
         for field in dataclasses.fields(OpenSetConfig)
         if hasattr(config, field.name) and field.name != "dataset"
     }
-    training = OpenSetConfig(**{**PRESETS[config.preset], **shared})
+    training = OpenSetConfig(**{**PRESETS[config.preset].fields, **shared})
     setup.check(training)
     strategy = strategy_of(config)
     assert config.folder is not None
@@ -150,4 +149,4 @@ def main(stop: StopRequest) -> None:
 
 
 if __name__ == "__main__":
-    launch(main)
+    launch(main, LabelOpenSetConfig)

@@ -24,12 +24,11 @@ from typing import Any
 
 import jax
 import numpy as np
-from absl import flags
 
-from experiments.common import config_flags
 from experiments.common.array_files import read_array
-from experiments.common.config_flags import option
-from experiments.common.launch import launch
+from experiments.study.flag_groups import SeedFlags
+from experiments.study.flags import define_flags, errors_name_flags, option, read_config
+from experiments.study.launch import launch
 from robustjax import checks, scores, selection
 from robustjax.data import check_text
 from robustjax.output_paths import check_output_file
@@ -61,7 +60,7 @@ _OPTIONS = (
 
 
 @dataclasses.dataclass(frozen=True)
-class PruneConfig:
+class PruneConfig(SeedFlags):
     """The flags. Those of one method alone are None unless given."""
 
     features: str | None = option(None, "File of features (N, d).")
@@ -95,10 +94,15 @@ class PruneConfig:
     never_learned: str | None = option(
         None, "forgetting: never-learned examples count as most or least forgotten."
     )
-    seed: int = option(0, "Of random draws, and of the order among equal scores.")
+    seed: int = option(
+        0,
+        "Of random draws, and of the order among equal scores.",
+        low=0,
+        high=2**32 - 1,
+    )
 
 
-config_flags.define_flags(PruneConfig)
+define_flags(PruneConfig)
 
 
 def _check(config: PruneConfig) -> tuple[str, dict[str, Any]]:
@@ -111,7 +115,7 @@ def _check(config: PruneConfig) -> tuple[str, dict[str, Any]]:
     given = {name: getattr(config, name) for name in _OPTIONS}
     options = {name: value for name, value in given.items() if value is not None}
     shares = {None: None, True: "even", False: "none"}
-    with config_flags.errors_name_flags(balance="balanced"):
+    with errors_name_flags(balance="balanced"):
         balance = selection.check_pruning(
             config.method, balance=shares[config.balanced], options=options
         )
@@ -207,7 +211,7 @@ def _rows(
 
 def main(stop: StopRequest) -> None:
     """Selects, and writes the table."""
-    config = config_flags.read_config(PruneConfig, {}, None, flags.FLAGS)
+    config = read_config(PruneConfig)
     balance, options = _check(config)
     arrays, ids = _read(config)
     _report_estimate(config, arrays, options)
@@ -233,4 +237,4 @@ def main(stop: StopRequest) -> None:
 
 
 if __name__ == "__main__":
-    launch(main)
+    launch(main, PruneConfig)

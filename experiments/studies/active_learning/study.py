@@ -14,12 +14,13 @@ import jax.numpy as jnp
 
 from experiments.common import run_folder
 from experiments.studies.active_learning import report, setup
-from experiments.studies.active_learning.config import PRESETS, OpenSetConfig
+from experiments.studies.active_learning.config import OpenSetConfig
 from experiments.studies.active_learning.networks import (
     Classifiers,
     kind_of,
     load_embeddings,
 )
+from experiments.studies.active_learning.presets import PRESETS
 from experiments.studies.active_learning.runner import (
     run_folder_of,
     run_strategy,
@@ -32,7 +33,7 @@ from experiments.studies.active_learning.strategies import (
     resolve_strategies,
 )
 from experiments.studies.active_learning.surfaces import plot_surfaces
-from robustjax import checks
+from experiments.study.presets import preset_of
 from robustjax.methods.active_learning import OpenSetRun, QueryStrategy
 from robustjax.training import MetricLog, StopRequest, progress_bar
 
@@ -70,12 +71,11 @@ def run_study(
     Raises:
       ValueError: a bad flag, before anything is trained.
     """
-    if preset is not None:
-        checks.one_of("preset", preset, PRESETS)
     labels = resolve_strategies(entries)
-    fields = {**PRESETS.get(preset or "", {}), **given}
-    options = preset_options(labels, PRESETS.get(preset or "", {}).get("options", ()))
-    fields["options"] = (*options, *given.get("options", ()))
+    dataset = given.get("dataset", OpenSetConfig.dataset)
+    preset, base = preset_of(PRESETS, preset, dataset)
+    options = preset_options(labels, base.get("options", ()))
+    fields = {**base, **given, "options": (*options, *given.get("options", ()))}
     config = OpenSetConfig(**fields)
     strategies = make_strategies(labels, config.options)
     setup.check(config)
