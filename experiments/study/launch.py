@@ -15,7 +15,7 @@ from experiments.study.compilation_cache import enable_compilation_cache
 from experiments.study.help import asks_for_help, help_text
 from experiments.study.output import say, surviving_streams
 from experiments.study.presets import Preset
-from experiments.study.processes import define_process_flags, start_processes
+from experiments.study.processes import start_processes
 from robustjax.training import (
     CheckpointError,
     InterruptedRunError,
@@ -53,7 +53,6 @@ def launch(
       config_class: the dataclass whose fields are flags, for `--help`.
       presets: by name, for `--help`.
     """
-    define_process_flags()
 
     def parse(arguments: list[str]) -> list[str]:
         if asks_for_help(arguments[1:]):

@@ -8,24 +8,17 @@ import re
 import jax
 from absl import flags
 
-_NAMES = ("coordinator", "num_processes", "process_id")
-
-
-def define_process_flags() -> None:
-    """Defines the flags of every launcher."""
-    flags.DEFINE_string(
-        "jax_platforms",
-        None,
-        "Where to compute: cpu, cuda or tpu; by default the best.",
-    )
-    flags.DEFINE_bool(
-        "distributed", False, "One of several processes, told by the cluster which."
-    )
-    flags.DEFINE_string(
-        "coordinator", None, "One of several processes: host:port of the first."
-    )
-    flags.DEFINE_string("num_processes", None, "How many there are.")
-    flags.DEFINE_string("process_id", None, "Which this is, from 0.")
+_PLATFORMS = flags.DEFINE_string(
+    "jax_platforms", None, "Where to compute: cpu, cuda or tpu; by default the best."
+)
+_DETECT = flags.DEFINE_bool(
+    "distributed", False, "One of several processes, told by the cluster which."
+)
+_ADDRESS = flags.DEFINE_string(
+    "coordinator", None, "One of several processes: host:port of the first."
+)
+_COUNT = flags.DEFINE_string("num_processes", None, "How many there are.")
+_INDEX = flags.DEFINE_string("process_id", None, "Which this is, from 0.")
 
 
 def start_processes() -> None:
@@ -35,11 +28,10 @@ def start_processes() -> None:
       ValueError: a flag that is out of range or missing, or a platform that is not
         here, naming the flag or the environment variable.
     """
-    values = flags.FLAGS
-    platforms = values["jax_platforms"].value
+    platforms = _PLATFORMS.value
     if platforms is not None:
         jax.config.update("jax_platforms", platforms)
-    _join(bool(values["distributed"].value), {n: values[n].value for n in _NAMES})
+    _join(bool(_DETECT.value), {f.name: f.value for f in (_ADDRESS, _COUNT, _INDEX)})
     name = "JAX_PLATFORMS" if platforms is None else "jax_platforms"
     wanted = platforms or os.environ.get("JAX_PLATFORMS")
     try:

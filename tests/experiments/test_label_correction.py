@@ -76,7 +76,7 @@ def finished(tmp_path_factory):
         ({"noise": "uniforme"}, "noise: unknown 'uniforme' .*did you mean 'uniform'"),
         ({"noise_rate": 1.5}, r"noise_rate: got 1.5, expected a number in \[0, 1\]"),
         ({"noise": "file"}, "noisy_labels: got None"),
-        ({"noise": "key"}, "noisy_label_key: got None"),
+        ({"noise": "key"}, "label_set: got None"),
         ({"budget": 5000}, "budget: got 5000, expected at most the pool of 1437"),
         ({"batch": 21}, "batch: got 21, expected at most the budget, 20"),
         ({"batch": 0}, "batch: got 0, expected an integer >= 1"),
