@@ -25,6 +25,7 @@ from experiments.study.flag_groups import (
 )
 from experiments.study.flags import define_flags, option, read_config
 from experiments.study.launch import launch
+from experiments.study.output import say
 from robustjax import checks, data, methods
 from robustjax.methods.label_correction import Arm
 from robustjax.output_paths import check_output_folder
@@ -113,15 +114,15 @@ def main(stop: StopRequest) -> None:
         if bar is not None:
             bar.close()
     changed = int(np.sum(exchange.labels != dataset.labels))
-    print(f"{len(dataset):,} examples, {changed:,} labels changed so far")
+    say(f"{len(dataset):,} examples, {changed:,} labels changed so far")
     if pending is None:
         skipped = int(np.sum(exchange.status == "skipped"))
-        print(
+        say(
             f"every example has been asked about ({skipped:,} were left blank); the "
             f"labels are in {exchange.folder / 'labels.csv'}"
         )
         return
-    print(
+    say(
         f"round {pending.round_number}: fill the column new_label of {pending.asked} "
         f"({pending.questions} questions), save it as {pending.answers}, and run the "
         "same command again"

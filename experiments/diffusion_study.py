@@ -32,6 +32,7 @@ from experiments.study.flags import (
     resolve,
 )
 from experiments.study.launch import launch
+from experiments.study.output import say
 from robustjax import checks, graph, methods
 from robustjax.methods.label_correction import GRAPH_SPACES
 from robustjax.selection import MODES
@@ -100,7 +101,7 @@ def main(stop: StopRequest) -> None:
     trainer = setup.make_trainer(study, on_epoch=watcher, stop=stop)
     runs = make_runs([arm for _, arm in variants.values()], study, trainer)
     folder = run_folder.open_run_folder(*where)
-    print(f"{study.title}\nrun folder {folder}")
+    say(f"{study.title}\nrun folder {folder}")
     log = MetricLog(folder)
     neighbors, _ = graph.nearest_neighbors(trainer.points(), config.neighbors)
     settings: list[Setting] = []
@@ -110,8 +111,8 @@ def main(stop: StopRequest) -> None:
         # The variants so far can be looked at while the others run.
         report.write(folder, settings, study.title)
     log.close()
-    print(f"\n{report.table(report.summarize(settings))}")
-    print(f"\nplot: {folder / 'study.png'}   table: {folder / 'study.csv'}")
+    say(f"\n{report.table(report.summarize(settings))}")
+    say(f"\nplot: {folder / 'study.png'}   table: {folder / 'study.csv'}")
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from experiments.studies.label_correction.presets import PRESETS
 from experiments.studies.label_correction.runner import Watcher, make_runs, run_arm
 from experiments.study.flags import define_flags, define_run_flags, read_given, resolve
 from experiments.study.launch import launch
+from experiments.study.output import say
 from robustjax import checks, methods
 from robustjax.methods.label_correction import describe_arm
 from robustjax.training import MetricLog, StopRequest
@@ -61,10 +62,10 @@ def main(stop: StopRequest) -> None:
     runs = make_runs(arms, study, trainer)
 
     folder = run_folder.open_run_folder(*where)
-    print(f"preset: {preset or 'none'}")
-    print(f"{train.name}: {len(train):,} examples, {train.num_classes} classes")
-    print(f"{task.description}\nrun folder {folder}")
-    print(f"epochs as a {trainer.execution.loop}: {trainer.execution.reason}")
+    say(f"preset: {preset or 'none'}")
+    say(f"{train.name}: {len(train):,} examples, {train.num_classes} classes")
+    say(f"{task.description}\nrun folder {folder}")
+    say(f"epochs as a {trainer.execution.loop}: {trainer.execution.reason}")
     np.save(folder / "ids.npy", train.ids)
     log = MetricLog(folder)
     results = {
@@ -75,14 +76,14 @@ def main(stop: StopRequest) -> None:
     budget = study.budget
     report.write_summary(folder, results, budget)
     report.plot(folder, results, budget, study.title)
-    print(f"\n{report.accuracy_table(results, budget)}")
-    print(f"\n{report.selection_table(results, budget)}\n")
+    say(f"\n{report.accuracy_table(results, budget)}")
+    say(f"\n{report.selection_table(results, budget)}\n")
     for name in results:
-        print(f"  {name}: {describe_arm(name)}")
+        say(f"  {name}: {describe_arm(name)}")
     text = report.meaning(results, budget, float(task.is_noisy.mean()))
     if text:
-        print(f"\n{text}")
-    print(f"\nplot: {folder / 'accuracy.png'}   table: {folder / 'summary.csv'}")
+        say(f"\n{text}")
+    say(f"\nplot: {folder / 'accuracy.png'}   table: {folder / 'summary.csv'}")
 
 
 if __name__ == "__main__":

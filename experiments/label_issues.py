@@ -29,6 +29,7 @@ from experiments.study.flag_groups import (
 )
 from experiments.study.flags import define_flags, option, read_config
 from experiments.study.launch import launch
+from experiments.study.output import say
 from robustjax import checks, data, methods, scores
 from robustjax.files import atomic_file
 from robustjax.methods.label_correction import cross_validated_probabilities
@@ -209,7 +210,7 @@ def main(stop: StopRequest) -> None:
         ),
     )
     share = f"{issues.sum():,} ({issues.mean():.1%})"
-    print(
+    say(
         f"{share} of {len(dataset):,} labels are likely wrong; {config.out} lists all, "
         "the least trusted first"
     )

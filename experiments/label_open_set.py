@@ -36,6 +36,7 @@ from experiments.studies.active_learning.own_pool import (
 from experiments.studies.active_learning.presets import PRESETS
 from experiments.study.flags import define_flags, errors_name_flags, read_config
 from experiments.study.launch import launch
+from experiments.study.output import say
 from robustjax import checks
 from robustjax.methods._exchange_folder import check_folder
 from robustjax.methods.active_learning import (
@@ -130,18 +131,18 @@ def main(stop: StopRequest) -> None:
         )
     pending = exchange.advance()
     found = exchange.labels
-    print(
+    say(
         f"{len(found):,} examples: {int(np.sum((found >= 0) & (found < k))):,} with a "
         f"class, {int(np.sum(found == k)):,} {OOD_NAME}, "
         f"{int(np.sum(found == SKIPPED)):,} left blank"
     )
     if pending is None:
-        print(
+        say(
             "every example has been asked about; the labels are in "
             f"{exchange.folder / 'labels.csv'}"
         )
         return
-    print(
+    say(
         f"round {pending.round_number}: fill the column new_label of {pending.asked} "
         f"({pending.questions} questions) with {', '.join(config.classes)} or "
         f"{OOD_NAME}, save it as {pending.answers}, and run the same command again"

@@ -28,6 +28,7 @@ from experiments.common.networks import DTYPES
 from experiments.study.flag_groups import DataFlags, SeedFlags, TrainingFlags
 from experiments.study.flags import define_flags, define_run_flags, option, read_given
 from experiments.study.launch import launch
+from experiments.study.output import say
 from robustjax import checks, data, methods
 from robustjax.models import SmallCNN
 from robustjax.training import (
@@ -107,8 +108,8 @@ def main(stop: StopRequest) -> None:
         augment=data.simclr_augmentation(flip=config.flip),
     )
     folder = run_folder.open_run_folder(*where)
-    print(f"{train.name}: {len(train):,} images\nrun folder {folder}")
-    print(f"epochs as a {execution.loop}: {execution.reason}")
+    say(f"{train.name}: {len(train):,} images\nrun folder {folder}")
+    say(f"epochs as a {execution.loop}: {execution.reason}")
     log = MetricLog(folder)
 
     checkpoints = CheckpointFolder(folder / "checkpoints")
@@ -150,11 +151,11 @@ def main(stop: StopRequest) -> None:
         jax.random.key(config.seed)[None], jnp.asarray(train.inputs)
     )
     accuracy = {"learned": _probe(*learned), "untrained": _probe(*encode(untrained))}
-    print(
+    say(
         f"linear classifier on the features: {accuracy['learned']:.1%} test accuracy "
         f"({accuracy['untrained']:.1%} on those of the untrained network)"
     )
-    print(f"features: {path}")
+    say(f"features: {path}")
 
 
 if __name__ == "__main__":

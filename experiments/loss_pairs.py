@@ -35,6 +35,7 @@ from experiments.studies.label_noise.pairs import (
     write_rows,
 )
 from experiments.study.launch import launch
+from experiments.study.output import say
 from robustjax import checks, corruption
 from robustjax.output_paths import check_output_folder
 from robustjax.training import StopRequest
@@ -118,9 +119,9 @@ def main(stop: StopRequest) -> None:
                 memorised.append(share)
             line = [partner, head, *cells, " ".join(classes), " ".join(memorised)]
             table.append(line)
-            print("  ".join(line), flush=True)
+            say("  ".join(line))
         write_rows(out / f"{partner}.csv", rows)
-    print(f"\n{text_table(header, table)}")
+    say(f"\n{text_table(header, table)}")
 
 
 if __name__ == "__main__":

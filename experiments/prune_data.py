@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -29,6 +28,7 @@ from experiments.common.array_files import read_array
 from experiments.study.flag_groups import SeedFlags
 from experiments.study.flags import define_flags, errors_name_flags, option, read_config
 from experiments.study.launch import launch
+from experiments.study.output import say
 from robustjax import checks, scores, selection
 from robustjax.data import check_text
 from robustjax.output_paths import check_output_file
@@ -166,10 +166,10 @@ def _report_estimate(
         budget,
         **{key: options[key] for key in ("threshold", "temperature") if key in options},
     )
-    print(
+    say(
         f"{config.method}: {budget:,} of {size:,} examples, about "
         f"{_duration(estimate.seconds)} and {estimate.bytes / 2**30:.2f} GiB",
-        file=sys.stderr,
+        error=True,
     )
 
 
@@ -230,7 +230,7 @@ def main(stop: StopRequest) -> None:
         )
     write_csv(config.out, _rows(chosen, arrays.get("labels"), ids))
     kept, size = len(chosen.indices), len(next(iter(arrays.values())))
-    print(
+    say(
         f"kept {kept:,} of {size:,} examples ({kept / size:.1%}); {config.out} lists "
         "them in order of selection"
     )

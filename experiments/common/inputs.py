@@ -7,6 +7,7 @@ import os
 import pathlib
 
 from experiments.study.flags import errors_name_flags
+from experiments.study.output import say
 from robustjax import checks, data, models
 from robustjax.output_paths import check_output_folder
 from robustjax.training import choose_execution, progress_bar
@@ -172,7 +173,7 @@ def to_features(
                     fingerprint=fingerprint,
                     batch_size=options.batch_size,
                     progress=advance,
-                    report=print,
+                    report=say,
                 )
             )
     return tuple(found)

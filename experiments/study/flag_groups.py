@@ -79,9 +79,7 @@ class NoiseFlags:
         "none, symmetric (or uniform), asymmetric, pairflip, instance, class_flip, "
         "file or key.",
     )
-    noise_rate: float = option(
-        0.5, "Share of labels that are redrawn.", low=0.0, high=1.0
-    )
+    noise_rate: float = option(0.5, "Share of labels that are redrawn.")
     noise_include_true: bool = option(
         False, "Whether a symmetric redraw may give the true class."
     )

@@ -236,22 +236,29 @@ def _parse(flag: Flag, text: Any, given: Any) -> Any:
     """One value of a flag."""
     if flag.kind not in (int, float):
         return text
-    shown = ",".join(given) if flag.is_list else given
-    kind = "integer" if flag.kind is int else "number"
     try:
         number = flag.kind(text)
     except ValueError:
-        wanted = f"a comma-separated list of {kind}s" if flag.is_list else f"an {kind}"
-        wanted = wanted.replace("an number", "a number")
-        raise ValueError(f"{flag.name}: got {shown}, expected {wanted}") from None
+        raise _error(flag, given, "") from None
     if not math.isfinite(number):
-        raise ValueError(f"{flag.name}: got {shown}, expected finite numbers")
+        raise _error(flag, given, "finite ")
     low, high = flag.low, flag.high
     if flag.kind is int:
         low = -_LARGEST if low is None else low
         high = _LARGEST if high is None else high
     if low is not None and number < low:
-        raise ValueError(f"{flag.name}: got {shown}, expected {kind}s >= {low:,.10g}")
+        raise _error(flag, given, "", f" >= {low:.10g}")
     if high is not None and number > high:
-        raise ValueError(f"{flag.name}: got {shown}, expected {kind}s <= {high:,.10g}")
+        raise _error(flag, given, "", f" <= {high:.10g}")
     return number
+
+
+def _error(flag: Flag, given: Any, adjective: str, limit: str = "") -> ValueError:
+    shown = ",".join(map(str, given)) if flag.is_list else given
+    noun = "integer" if flag.kind is int else "number"
+    if flag.is_list:
+        wanted = f"a comma-separated list of {adjective}{noun}s{limit}"
+    else:
+        wanted = f"{'an' if noun == 'integer' and not adjective else 'a'} "
+        wanted += f"{adjective}{noun}{limit}"
+    return ValueError(f"{flag.name}: got {shown}, expected {wanted}")

@@ -74,7 +74,7 @@ def _groups(config_class: type[Any] | None) -> dict[str, list[str]]:
 def _lines(name: str, text: str, default: Any, kind: str | None) -> list[str]:
     start = f"  --[no]{name}" if kind == "bool" else f"  --{name}"
     if default is not None and default != ():
-        value = ",".join(map(str, default)) if _is_list(default) else str(default)
+        value = ", ".join(map(str, default)) if _is_list(default) else str(default)
         text = f"{text} Default: {value}."
     body = textwrap.wrap(" ".join(text.split()), 56)
     first, *rest = body or [""]

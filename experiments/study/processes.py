@@ -36,10 +36,11 @@ def start_processes() -> None:
     wanted = platforms or os.environ.get("JAX_PLATFORMS")
     try:
         jax.devices()
-    except RuntimeError as error:
+    # Of a platform that it left out, JAX itself says nothing but an assertion.
+    except (RuntimeError, AssertionError) as error:
         if not wanted:
             raise
-        reason = str(error).splitlines()[0]
+        reason = (str(error).splitlines() or ["it is not here"])[0]
         raise ValueError(
             f"{name}: got {wanted}, expected a platform of this machine: {reason}"
         ) from None

@@ -13,6 +13,7 @@ import time
 
 import numpy as np
 import pytest
+from absl import flags
 from absl.testing import flagsaver
 
 from experiments import label_correction as launcher
@@ -42,15 +43,15 @@ def _launch(tmp_path, **changes):
 
 @pytest.fixture(autouse=True)
 def _parsed_flags():
-    if not launcher.flags.FLAGS.is_parsed():
-        launcher.flags.FLAGS.mark_as_parsed()
+    if not flags.FLAGS.is_parsed():
+        flags.FLAGS.mark_as_parsed()
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """The folder of a finished small run."""
-    if not launcher.flags.FLAGS.is_parsed():
-        launcher.flags.FLAGS.mark_as_parsed()
+    if not flags.FLAGS.is_parsed():
+        flags.FLAGS.mark_as_parsed()
     return _launch(tmp_path_factory.mktemp("runs"))
 
 

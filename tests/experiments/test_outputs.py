@@ -167,6 +167,7 @@ def test_files_that_fail_later_end_in_one_line(tmp_path, monkeypatch, capsys):
 
     monkeypatch.setattr(launch.app, "run", lambda run, flags_parser: run(["launcher"]))
     monkeypatch.setattr(launch, "enable_compilation_cache", lambda: None)
+    monkeypatch.setattr(launch, "start_processes", lambda: None)
     with pytest.raises(SystemExit) as end:
         launch.launch(fails)
     assert end.value.code == 1
