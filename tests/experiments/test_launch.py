@@ -152,7 +152,8 @@ def test_signals_bad_platforms_and_closed_pipes():
         assert line.startswith(start), line
     out, errors = helps.communicate(timeout=60)
     assert (helps.returncode, errors) == (0, "")
-    assert "--coordinator" in out and "began" not in out
+    assert "--coordinator" in out
+    assert "began" not in out
     assert closed.wait(timeout=60) == 0
     assert closed.stderr.read() == "results written\n"
     ends = [process.communicate(timeout=120) for process in joined]
@@ -179,7 +180,8 @@ def test_no_cache_that_others_can_write_to(tmp_path, monkeypatch):
     assert folder.stat().st_mode & 0o77 == 0
     folder.chmod(0o777)
     warning = compilation_cache.enable_compilation_cache()
-    assert "can be written to by everyone" in warning and "\n" not in warning
+    assert "can be written to by everyone" in warning
+    assert "\n" not in warning
     assert updates["jax_enable_compilation_cache"] is False
     folder.chmod(0o700)
     monkeypatch.setattr(os, "getuid", lambda: folder.stat().st_uid + 1)
@@ -206,8 +208,8 @@ def test_files_that_lie_or_wait_are_refused_at_once(tmp_path):
         assert "\n" not in str(error.value)
     with pytest.raises(ValueError, match=r"labels\.csv': it is no ordinary file"):
         data.read_csv(tmp_path / "labels.csv", name="labels")
+    os.mkfifo(tmp_path / "pipe")
     with pytest.raises(ValueError, match="pipe.* is neither an .npz file nor a folder"):
-        os.mkfifo(tmp_path / "pipe")
         data.load(str(tmp_path / "pipe"), "train")
 
 
