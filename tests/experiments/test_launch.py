@@ -128,7 +128,7 @@ def test_signals_bad_platforms_and_closed_pipes():
     ):
         assert process.stdout.readline() == "ready\n"
         process.send_signal(number)
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=240)
         name = number.name
         want = f"stopped by {name}; run the same command again to continue\n"
         assert (process.returncode, errors) == (status, want)
@@ -137,7 +137,7 @@ def test_signals_bad_platforms_and_closed_pipes():
     time.sleep(0.3)
     assert impatient.poll() is None
     impatient.send_signal(signal.SIGINT)
-    impatient.communicate(timeout=60)
+    impatient.communicate(timeout=240)
     assert impatient.returncode == -signal.SIGINT
     for process, start in (
         (no_gpu, "error: JAX_PLATFORMS: got cuda, expected a platform of this machine"),
@@ -145,18 +145,19 @@ def test_signals_bad_platforms_and_closed_pipes():
         (unknown, "error: Unknown command line flag 'sede'"),
         (alone, "error: coordinator: got nothing beside --num_processes"),
     ):
-        out, errors = process.communicate(timeout=120)
+        out, errors = process.communicate(timeout=240)
         assert process.returncode == 2, errors
         assert out == ""
         (line,) = errors.splitlines()
         assert line.startswith(start), line
-    out, errors = helps.communicate(timeout=60)
+    out, errors = helps.communicate(timeout=240)
     assert (helps.returncode, errors) == (0, "")
     assert "--coordinator" in out
     assert "began" not in out
-    assert closed.wait(timeout=60) == 0
-    assert closed.stderr.read() == "results written\n"
-    ends = [process.communicate(timeout=120) for process in joined]
+    assert closed.wait(timeout=240) == 0
+    with closed.stderr as errors:
+        assert errors.read() == "results written\n"
+    ends = [process.communicate(timeout=240) for process in joined]
     assert [process.returncode for process in joined] == [0, 0], ends
     assert [out for out, _ in ends] == ["2 processes\n", ""]
 
