@@ -41,11 +41,10 @@ def is_system_entry(name: str) -> bool:
 def check_readable(path: str | os.PathLike[str]) -> None:
     """Raises `OSError` for what is no file: a pipe would make its reader wait forever.
 
-    A file that is missing is left to whoever opens it.
+    A folder, and a file that is missing, are left to whoever opens them.
     """
-    if os.path.exists(path) and not os.path.isfile(path):
-        kind = "a folder" if os.path.isdir(path) else "no ordinary file"
-        raise OSError(errno.EINVAL, f"it is {kind}", os.fspath(path))
+    if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
+        raise OSError(errno.EINVAL, "it is no ordinary file", os.fspath(path))
 
 
 @contextlib.contextmanager

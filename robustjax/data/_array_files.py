@@ -45,10 +45,10 @@ def read_arrays(
             if isinstance(loaded, np.ndarray):
                 return {name: _plain(loaded, "its array")}
             with loaded:
-                _check_room(loaded, wanted)
                 (key, count), *_ = Counter(loaded.files).most_common(1) or [("", 0)]
                 if count > 1:
                     raise ValueError(f"it holds {count} arrays called {key!r}")
+                _check_room(loaded, wanted)
                 return {
                     key: _plain(_member(loaded, key), repr(key))
                     for key in loaded.files
