@@ -15,33 +15,29 @@ from __future__ import annotations
 
 from absl import flags
 
-from experiments.common.config_flags import define_flags, given_flags
-from experiments.common.launch import launch
-from experiments.studies.active_learning.config import PRESETS, OpenSetConfig
+from experiments.studies.active_learning.config import OpenSetConfig
+from experiments.studies.active_learning.presets import PRESETS
 from experiments.studies.active_learning.study import STUDY
+from experiments.study.flags import define_flags, define_run_flags, read_given
+from experiments.study.launch import launch
 from experiments.study.run import Request, run_study
 from robustjax.methods.active_learning import STRATEGIES
 from robustjax.training import StopRequest
 
-_PRESET = flags.DEFINE_string("preset", "mnist_small", f"One of {', '.join(PRESETS)}.")
 _STRATEGIES = flags.DEFINE_list(
     "strategies",
     ["all"],
     f"all, or of {', '.join(STRATEGIES)}; label=strategy gives one another name.",
 )
-_RUNS = flags.DEFINE_string("run_dir", "runs", "Where run folders go.")
-_NAME = flags.DEFINE_string("name", None, "Name of the run; the preset's by default.")
+define_run_flags(PRESETS)
 define_flags(OpenSetConfig)
 
 
 def main(stop: StopRequest) -> None:
     """Runs the study that the flags describe."""
-    given = given_flags(OpenSetConfig, flags.FLAGS)
-    request = Request(
-        _STRATEGIES.value, _PRESET.value, given, run_dir=_RUNS.value, name=_NAME.value
-    )
+    request = Request.of(read_given(OpenSetConfig), _STRATEGIES.value)
     run_study(STUDY, request, stop)
 
 
 if __name__ == "__main__":
-    launch(main)
+    launch(main, OpenSetConfig, PRESETS)

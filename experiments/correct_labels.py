@@ -15,12 +15,17 @@ import dataclasses
 from typing import Any
 
 import numpy as np
-from absl import flags
 
-from experiments.common import config_flags
-from experiments.common.config_flags import option
 from experiments.common.inputs import load_labelled
-from experiments.common.launch import launch
+from experiments.study.flag_groups import (
+    MlpFlags,
+    OwnLabelFlags,
+    SeedFlags,
+    TrainingFlags,
+)
+from experiments.study.flags import define_flags, option, read_config
+from experiments.study.launch import launch
+from experiments.study.output import say
 from robustjax import checks, data, methods
 from robustjax.methods.label_correction import Arm
 from robustjax.output_paths import check_output_folder
@@ -28,33 +33,21 @@ from robustjax.training import StopRequest, advance, progress_bar
 
 
 @dataclasses.dataclass(frozen=True)
-class CurationConfig:
+class CurationConfig(SeedFlags, TrainingFlags, MlpFlags, OwnLabelFlags):
     """The flags."""
 
-    dataset: str | None = option(
-        None, "An .npz file of inputs or features, an image folder, or a tfds name."
-    )
-    split: str = option("train", "Its split.")
-    data_dir: str | None = option(None, "tfds folder; $ROBUSTJAX_DATA/tfds if set.")
-    image_size: int | None = option(None, "Resize images of a folder to this size.")
-    labels: str | None = option(
-        None, "CSV with columns id and label: the labels to correct, if elsewhere."
-    )
-    standardize: bool = option(False, "Give inputs zero mean and unit deviation.")
+    hidden: tuple[int, ...] = (256, 256, 256)
+    epochs: int = 20
+    learning_rate: float = 0.01
     folder: str | None = option(None, "Where questions, answers and labels live.")
     batch: int = option(100, "Questions at a time, at most all.")
     method: str = option("alc", "Which examples to ask about.")
     noise_rate: float | None = option(
         None, "The known or estimated share of wrong labels; only o2u_net needs it."
     )
-    hidden: tuple[int, ...] = option((256, 256, 256), "Widths of the hidden layers.")
-    epochs: int = option(20, "Epochs per round.")
-    batch_size: int = option(128, "Examples per training step.")
-    learning_rate: float = option(0.01, "Initial learning rate.")
-    seed: int = option(0, "Of everything.")
 
 
-config_flags.define_flags(CurationConfig)
+define_flags(CurationConfig)
 
 
 def _make_arm(config: CurationConfig) -> Arm | None:
@@ -72,7 +65,7 @@ def _make_arm(config: CurationConfig) -> Arm | None:
 
 def main(stop: StopRequest) -> None:
     """Takes in what was answered, and asks on."""
-    config = config_flags.read_config(CurationConfig, {}, None, flags.FLAGS)
+    config = read_config(CurationConfig)
     for name in ("dataset", "folder"):
         if getattr(config, name) is None:
             raise ValueError(f"{name}: got nothing, expected --{name}=…")
@@ -110,6 +103,7 @@ def main(stop: StopRequest) -> None:
             epochs=config.epochs,
             batch_size=min(config.batch_size, len(dataset)),
             learning_rate=config.learning_rate,
+            dtype=config.dtype,
         ),
         seed=config.seed,
         on_epoch=on_epoch,
@@ -120,15 +114,15 @@ def main(stop: StopRequest) -> None:
         if bar is not None:
             bar.close()
     changed = int(np.sum(exchange.labels != dataset.labels))
-    print(f"{len(dataset):,} examples, {changed:,} labels changed so far")
+    say(f"{len(dataset):,} examples, {changed:,} labels changed so far")
     if pending is None:
         skipped = int(np.sum(exchange.status == "skipped"))
-        print(
+        say(
             f"every example has been asked about ({skipped:,} were left blank); the "
             f"labels are in {exchange.folder / 'labels.csv'}"
         )
         return
-    print(
+    say(
         f"round {pending.round_number}: fill the column new_label of {pending.asked} "
         f"({pending.questions} questions), save it as {pending.answers}, and run the "
         "same command again"
@@ -136,4 +130,4 @@ def main(stop: StopRequest) -> None:
 
 
 if __name__ == "__main__":
-    launch(main)
+    launch(main, CurationConfig)

@@ -16,35 +16,35 @@ from __future__ import annotations
 
 from absl import flags
 
-from experiments.common.config_flags import define_flags, given_flags
-from experiments.common.launch import launch
-from experiments.studies.features.config import PRESETS, FeatureDebiasingConfig
+from experiments.studies.features.config import FeatureDebiasingConfig
+from experiments.studies.features.presets import PRESETS
 from experiments.studies.features.study import run_study
+from experiments.study.flags import define_flags, define_run_flags, read_given
+from experiments.study.launch import launch
 from robustjax.training import StopRequest
 
-_PRESET = flags.DEFINE_string("preset", None, f"One of {', '.join(PRESETS)}.")
 _METHODS = flags.DEFINE_list(
     "methods",
     None,
     "Of standard, oat, taufe, and joint with training=pretrained; by default all that "
     "the task and the training allow.",
 )
-_RUNS = flags.DEFINE_string("run_dir", "runs", "Where run folders go.")
-_NAME = flags.DEFINE_string("name", None, "Name of the run; made up by default.")
+define_run_flags(PRESETS)
 define_flags(FeatureDebiasingConfig)
 
 
 def main(stop: StopRequest) -> None:
     """Runs the study that the flags describe."""
+    given = read_given(FeatureDebiasingConfig)
     run_study(
         _METHODS.value,
-        _PRESET.value,
-        given_flags(FeatureDebiasingConfig, flags.FLAGS),
-        run_dir=_RUNS.value,
-        name=_NAME.value,
+        given.preset,
+        given.fields,
+        run_dir=given.run_dir,
+        name=given.name,
         stop=stop,
     )
 
 
 if __name__ == "__main__":
-    launch(main)
+    launch(main, FeatureDebiasingConfig, PRESETS)

@@ -18,13 +18,18 @@ from typing import Any
 
 import jax
 import numpy as np
-from absl import flags
 
-from experiments.common import config_flags
 from experiments.common.array_files import lacks, read_arrays
-from experiments.common.config_flags import option
 from experiments.common.inputs import load_labelled
-from experiments.common.launch import launch
+from experiments.study.flag_groups import (
+    MlpFlags,
+    OwnLabelFlags,
+    SeedFlags,
+    TrainingFlags,
+)
+from experiments.study.flags import define_flags, option, read_config
+from experiments.study.launch import launch
+from experiments.study.output import say
 from robustjax import checks, data, methods, scores
 from robustjax.files import atomic_file
 from robustjax.methods.label_correction import cross_validated_probabilities
@@ -33,18 +38,12 @@ from robustjax.training import StopRequest, advance, progress_bar, write_csv
 
 
 @dataclasses.dataclass(frozen=True)
-class IssuesConfig:
+class IssuesConfig(SeedFlags, TrainingFlags, MlpFlags, OwnLabelFlags):
     """The flags."""
 
-    dataset: str | None = option(
-        None, "An .npz file of inputs or features, an image folder, or a tfds name."
-    )
-    split: str = option("train", "Its split.")
-    data_dir: str | None = option(None, "tfds folder; $ROBUSTJAX_DATA/tfds if set.")
-    image_size: int | None = option(None, "Resize images of a folder to this size.")
-    labels: str | None = option(
-        None, "CSV with columns id and label: the labels to judge, if elsewhere."
-    )
+    hidden: tuple[int, ...] = (256, 256, 256)
+    epochs: int = 20
+    learning_rate: float = 0.01
     pred_probs: str | None = option(
         None, ".npy or .npz file of out-of-sample probabilities; trains if not given."
     )
@@ -59,18 +58,12 @@ class IssuesConfig:
     frac_noise: float = option(1.0, "Share of the expected issues to flag.")
     min_examples_per_class: int = option(1, "Leave every class this many.")
     folds: int = option(5, "Networks to train, each without a part of the data.")
-    standardize: bool = option(False, "Give inputs zero mean and unit deviation.")
-    hidden: tuple[int, ...] = option((256, 256, 256), "Widths of the hidden layers.")
-    epochs: int = option(20, "Epochs of every network.")
-    batch_size: int = option(128, "Examples per training step.")
-    learning_rate: float = option(0.01, "Initial learning rate.")
-    seed: int = option(0, "Of everything.")
     save_pred_probs: str | None = option(
         None, "An .npz file to keep the probabilities in, for --pred_probs."
     )
 
 
-config_flags.define_flags(IssuesConfig)
+define_flags(IssuesConfig)
 
 
 def _check(config: IssuesConfig) -> None:
@@ -169,6 +162,7 @@ def _train(
                 epochs=config.epochs,
                 batch_size=max(1, min(config.batch_size, smallest)),
                 learning_rate=config.learning_rate,
+                dtype=config.dtype,
             ),
             on_epoch=on_epoch,
             stop=stop,
@@ -180,7 +174,7 @@ def _train(
 
 def main(stop: StopRequest) -> None:
     """Judges every label and writes the table."""
-    config = config_flags.read_config(IssuesConfig, {}, None, flags.FLAGS)
+    config = read_config(IssuesConfig)
     _check(config)
     assert config.dataset is not None
     assert config.out is not None
@@ -216,11 +210,11 @@ def main(stop: StopRequest) -> None:
         ),
     )
     share = f"{issues.sum():,} ({issues.mean():.1%})"
-    print(
+    say(
         f"{share} of {len(dataset):,} labels are likely wrong; {config.out} lists all, "
         "the least trusted first"
     )
 
 
 if __name__ == "__main__":
-    launch(main)
+    launch(main, IssuesConfig)

@@ -19,13 +19,9 @@ from collections.abc import Mapping
 
 import jax
 import numpy as np
-from absl import flags
 
-from experiments.common import config_flags
-from experiments.common.config_flags import errors_name_flags
-from experiments.common.launch import launch
 from experiments.studies.active_learning import setup
-from experiments.studies.active_learning.config import PRESETS, OpenSetConfig
+from experiments.studies.active_learning.config import OpenSetConfig
 from experiments.studies.active_learning.networks import (
     Classifiers,
     kind_of,
@@ -40,6 +36,10 @@ from experiments.studies.active_learning.own_pool import (
     load_pool,
     strategy_of,
 )
+from experiments.studies.active_learning.presets import PRESETS
+from experiments.study.flags import define_flags, errors_name_flags, read_config
+from experiments.study.launch import launch
+from experiments.study.output import say
 from robustjax import checks
 from robustjax.files import write_atomically
 from robustjax.methods._exchange_folder import check_folder
@@ -55,7 +55,7 @@ from robustjax.methods.active_learning import (
 from robustjax.output_paths import check_output_folder
 from robustjax.training import StopRequest
 
-config_flags.define_flags(LabelOpenSetConfig)
+define_flags(LabelOpenSetConfig)
 _NEEDED = ("dataset", "folder", "classes")
 
 # Rounds derive their keys from the same seed, and none has this number.
@@ -87,7 +87,7 @@ def _embeddings(
 
 def main(stop: StopRequest) -> None:
     """Takes in what was answered, and asks on."""
-    config = config_flags.read_config(LabelOpenSetConfig, {}, None, flags.FLAGS)
+    config = read_config(LabelOpenSetConfig)
     for name in _NEEDED:
         if not getattr(config, name):
             raise ValueError(f"{name}: got nothing, expected --{name}=…")
@@ -101,7 +101,7 @@ def main(stop: StopRequest) -> None:
         for field in dataclasses.fields(OpenSetConfig)
         if hasattr(config, field.name) and field.name != "dataset"
     }
-    training = OpenSetConfig(**{**PRESETS[config.preset], **shared})
+    training = OpenSetConfig(**{**PRESETS[config.preset].fields, **shared})
     setup.check(training)
     strategy = strategy_of(config)
     assert config.folder is not None
@@ -153,18 +153,18 @@ def main(stop: StopRequest) -> None:
         )
     pending = exchange.advance()
     found = exchange.labels
-    print(
+    say(
         f"{len(found):,} examples: {int(np.sum((found >= 0) & (found < k))):,} with a "
         f"class, {int(np.sum(found == k)):,} {OOD_NAME}, "
         f"{int(np.sum(found == SKIPPED)):,} left blank"
     )
     if pending is None:
-        print(
+        say(
             "every example has been asked about; the labels are in "
             f"{exchange.folder / 'labels.csv'}"
         )
         return
-    print(
+    say(
         f"round {pending.round_number}: fill the column new_label of {pending.asked} "
         f"({pending.questions} questions) with {', '.join(config.classes)} or "
         f"{OOD_NAME}, save it as {pending.answers}, and run the same command again"
@@ -172,4 +172,4 @@ def main(stop: StopRequest) -> None:
 
 
 if __name__ == "__main__":
-    launch(main)
+    launch(main, LabelOpenSetConfig)

@@ -20,13 +20,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from absl import flags
 from sklearn import linear_model
 
-from experiments.common import config_flags, run_folder
-from experiments.common.config_flags import option
+from experiments.common import run_folder
 from experiments.common.inputs import load_splits
-from experiments.common.launch import launch
+from experiments.common.networks import DTYPES
+from experiments.study.flag_groups import DataFlags, SeedFlags, TrainingFlags
+from experiments.study.flags import define_flags, define_run_flags, option, read_given
+from experiments.study.launch import launch
+from experiments.study.output import say
 from robustjax import checks, data, methods
 from robustjax.models import SmallCNN
 from robustjax.training import (
@@ -38,30 +40,28 @@ from robustjax.training import (
     progress_bar,
 )
 
-_RUNS = flags.DEFINE_string("run_dir", "runs", "Where run folders go.")
-_NAME = flags.DEFINE_string("name", None, "Name of the run; made up by default.")
-
 
 @dataclasses.dataclass(frozen=True)
-class FeatureConfig:
+class FeatureConfig(SeedFlags, TrainingFlags, DataFlags):
     """The flags."""
 
-    dataset: str = option("cifar10", "A tfds name, an .npz file, or an image folder.")
-    train_split: str = option("train", "Training split; tfds slices allowed.")
-    test_split: str = option("test", "Split whose features are written too.")
-    data_dir: str | None = option(None, "tfds folder; $ROBUSTJAX_DATA/tfds if set.")
-    image_size: int | None = option(None, "Resize images of a folder to this size.")
-    channels: tuple[int, ...] = option((32, 64, 128), "Of a convolution and pool each.")
-    projection: tuple[int, ...] = option((128, 64), "Widths of the projection head.")
+    dataset: str = "cifar10"
+    epochs: int = 20
+    batch_size: int = option(256, "Images per step, two views of each.", low=1)
+    learning_rate: float = option(1e-3, "Peak of Adam's cosine schedule.")
+    channels: tuple[int, ...] = option(
+        (32, 64, 128), "Of a convolution and pool each.", low=1
+    )
+    dtype: str = option("float32", "What networks compute in: float32 or bfloat16.")
+    projection: tuple[int, ...] = option(
+        (128, 64), "Widths of the projection head.", low=1
+    )
     temperature: float = option(0.5, "Of the loss.")
     flip: bool = option(True, "Whether mirrored images mean the same.")
-    epochs: int = option(20, "Of contrastive training.")
-    batch_size: int = option(256, "Images per step, two views of each.")
-    learning_rate: float = option(1e-3, "Peak of Adam's cosine schedule.")
-    seed: int = option(0, "Of everything.")
 
 
-config_flags.define_flags(FeatureConfig)
+define_run_flags()
+define_flags(FeatureConfig)
 
 
 def _probe(train: data.Dataset, test: data.Dataset) -> float:
@@ -75,11 +75,12 @@ def _probe(train: data.Dataset, test: data.Dataset) -> float:
 
 def main(stop: StopRequest) -> None:
     """Trains, writes the features, and says what they are worth."""
-    config = config_flags.read_config(FeatureConfig, {}, None, flags.FLAGS)
-    checks.at_least("epochs", config.epochs, 1)
+    given = read_given(FeatureConfig)
+    config = FeatureConfig(**given.fields)
+    checks.one_of("dtype", config.dtype, DTYPES)
     where = (
-        os.path.join(_RUNS.value, "learn_features"),
-        _NAME.value or pathlib.Path(config.dataset).stem,
+        os.path.join(given.run_dir, "learn_features"),
+        given.name or pathlib.Path(config.dataset).stem,
         config,
     )
     run_folder.check_run_folder(*where)
@@ -96,6 +97,7 @@ def main(stop: StopRequest) -> None:
         blocks=tuple((width,) for width in config.channels),
         hidden=(),
         convolution=execution.convolution,
+        dtype=DTYPES[config.dtype],
     )
     steps = -(-len(train) // config.batch_size) * config.epochs
     algorithm = methods.simclr(
@@ -106,8 +108,8 @@ def main(stop: StopRequest) -> None:
         augment=data.simclr_augmentation(flip=config.flip),
     )
     folder = run_folder.open_run_folder(*where)
-    print(f"{train.name}: {len(train):,} images\nrun folder {folder}")
-    print(f"epochs as a {execution.loop}: {execution.reason}")
+    say(f"{train.name}: {len(train):,} images\nrun folder {folder}")
+    say(f"epochs as a {execution.loop}: {execution.reason}")
     log = MetricLog(folder)
 
     checkpoints = CheckpointFolder(folder / "checkpoints")
@@ -149,12 +151,12 @@ def main(stop: StopRequest) -> None:
         jax.random.key(config.seed)[None], jnp.asarray(train.inputs)
     )
     accuracy = {"learned": _probe(*learned), "untrained": _probe(*encode(untrained))}
-    print(
+    say(
         f"linear classifier on the features: {accuracy['learned']:.1%} test accuracy "
         f"({accuracy['untrained']:.1%} on those of the untrained network)"
     )
-    print(f"features: {path}")
+    say(f"features: {path}")
 
 
 if __name__ == "__main__":
-    launch(main)
+    launch(main, FeatureConfig)

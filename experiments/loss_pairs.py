@@ -24,7 +24,6 @@ import numpy as np
 from absl import flags
 
 from experiments.common.inputs import load_splits
-from experiments.common.launch import launch
 from experiments.common.tables import percent, text_table
 from experiments.studies.label_noise.pairs import (
     HEADS,
@@ -35,6 +34,8 @@ from experiments.studies.label_noise.pairs import (
     train_pair,
     write_rows,
 )
+from experiments.study.launch import launch
+from experiments.study.output import say
 from robustjax import checks, corruption
 from robustjax.output_paths import check_output_folder
 from robustjax.training import StopRequest
@@ -66,7 +67,7 @@ def main(stop: StopRequest) -> None:
         f"train[:{_EXAMPLES.value}]",
         "test",
         data_dir=None,
-        image_size=None,
+        image_size=0,
     )
     noise_key, run_key = jax.random.split(jax.random.key(_SEED.value))
     drawn = [
@@ -118,9 +119,9 @@ def main(stop: StopRequest) -> None:
                 memorised.append(share)
             line = [partner, head, *cells, " ".join(classes), " ".join(memorised)]
             table.append(line)
-            print("  ".join(line), flush=True)
+            say("  ".join(line))
         write_rows(out / f"{partner}.csv", rows)
-    print(f"\n{text_table(header, table)}")
+    say(f"\n{text_table(header, table)}")
 
 
 if __name__ == "__main__":

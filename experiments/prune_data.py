@@ -18,18 +18,17 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
 import numpy as np
-from absl import flags
 
-from experiments.common import config_flags
 from experiments.common.array_files import read_array
-from experiments.common.config_flags import option
-from experiments.common.launch import launch
+from experiments.study.flag_groups import SeedFlags
+from experiments.study.flags import define_flags, errors_name_flags, option, read_config
+from experiments.study.launch import launch
+from experiments.study.output import say
 from robustjax import checks, scores, selection
 from robustjax.data import check_text
 from robustjax.output_paths import check_output_file
@@ -61,7 +60,7 @@ _OPTIONS = (
 
 
 @dataclasses.dataclass(frozen=True)
-class PruneConfig:
+class PruneConfig(SeedFlags):
     """The flags. Those of one method alone are None unless given."""
 
     features: str | None = option(None, "File of features (N, d).")
@@ -95,10 +94,15 @@ class PruneConfig:
     never_learned: str | None = option(
         None, "forgetting: never-learned examples count as most or least forgotten."
     )
-    seed: int = option(0, "Of random draws, and of the order among equal scores.")
+    seed: int = option(
+        0,
+        "Of random draws, and of the order among equal scores.",
+        low=0,
+        high=2**32 - 1,
+    )
 
 
-config_flags.define_flags(PruneConfig)
+define_flags(PruneConfig)
 
 
 def _check(config: PruneConfig) -> tuple[str, dict[str, Any]]:
@@ -111,7 +115,7 @@ def _check(config: PruneConfig) -> tuple[str, dict[str, Any]]:
     given = {name: getattr(config, name) for name in _OPTIONS}
     options = {name: value for name, value in given.items() if value is not None}
     shares = {None: None, True: "even", False: "none"}
-    with config_flags.errors_name_flags(balance="balanced"):
+    with errors_name_flags(balance="balanced"):
         balance = selection.check_pruning(
             config.method, balance=shares[config.balanced], options=options
         )
@@ -162,10 +166,10 @@ def _report_estimate(
         budget,
         **{key: options[key] for key in ("threshold", "temperature") if key in options},
     )
-    print(
+    say(
         f"{config.method}: {budget:,} of {size:,} examples, about "
         f"{_duration(estimate.seconds)} and {estimate.bytes / 2**30:.2f} GiB",
-        file=sys.stderr,
+        error=True,
     )
 
 
@@ -207,7 +211,7 @@ def _rows(
 
 def main(stop: StopRequest) -> None:
     """Selects, and writes the table."""
-    config = config_flags.read_config(PruneConfig, {}, None, flags.FLAGS)
+    config = read_config(PruneConfig)
     balance, options = _check(config)
     arrays, ids = _read(config)
     _report_estimate(config, arrays, options)
@@ -226,11 +230,11 @@ def main(stop: StopRequest) -> None:
         )
     write_csv(config.out, _rows(chosen, arrays.get("labels"), ids))
     kept, size = len(chosen.indices), len(next(iter(arrays.values())))
-    print(
+    say(
         f"kept {kept:,} of {size:,} examples ({kept / size:.1%}); {config.out} lists "
         "them in order of selection"
     )
 
 
 if __name__ == "__main__":
-    launch(main)
+    launch(main, PruneConfig)

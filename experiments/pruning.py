@@ -12,27 +12,23 @@ continues where it was when the same command is given again.
 
 from __future__ import annotations
 
-from absl import flags
-
-from experiments.common.config_flags import define_flags, given_flags
-from experiments.common.launch import launch
-from experiments.studies.pruning.config import PRESETS, DataPruningConfig
+from experiments.studies.pruning.config import DataPruningConfig
+from experiments.studies.pruning.presets import PRESETS
 from experiments.studies.pruning.study import STUDY
+from experiments.study.flags import define_flags, define_run_flags, read_given
+from experiments.study.launch import launch
 from experiments.study.run import Request, run_study
 from robustjax.training import StopRequest
 
-_PRESET = flags.DEFINE_string("preset", None, f"One of {', '.join(PRESETS)}.")
-_RUNS = flags.DEFINE_string("run_dir", "runs", "Where run folders go.")
-_NAME = flags.DEFINE_string("name", None, "Name of the run; made up by default.")
+define_run_flags(PRESETS)
 define_flags(DataPruningConfig)
 
 
 def main(stop: StopRequest) -> None:
     """Runs the study that the flags describe."""
-    given = given_flags(DataPruningConfig, flags.FLAGS)
-    request = Request((), _PRESET.value, given, run_dir=_RUNS.value, name=_NAME.value)
+    request = Request.of(read_given(DataPruningConfig))
     run_study(STUDY, request, stop)
 
 
 if __name__ == "__main__":
-    launch(main)
+    launch(main, DataPruningConfig, PRESETS)

@@ -18,8 +18,9 @@ import pathlib
 import numpy as np
 from absl import flags
 
-from experiments.common.launch import launch
 from experiments.common.tables import text_table
+from experiments.study.launch import launch
+from experiments.study.output import say
 from robustjax import scores
 from robustjax.output_paths import check_output_file
 from robustjax.training import StopRequest, write_csv
@@ -74,9 +75,9 @@ def main(stop: StopRequest) -> None:
         labels = np.load(folder / f"{name}_test_set_original_labels.npy").astype(int)
         errors = verified_errors(folder / f"{name}_mturk.json")
         rows = count_found(labels, probabilities, errors, _TOP.value)
-        print(f"\n{name}: {len(errors)} verified errors among {len(labels):,} labels")
+        say(f"\n{name}: {len(errors)} verified errors among {len(labels):,} labels")
         header = ["rule", "named", "verified"]
-        print(text_table(header, [[r, str(n), str(v)] for r, n, v in rows]))
+        say(text_table(header, [[r, str(n), str(v)] for r, n, v in rows]))
         counts += [
             {
                 "dataset": name,

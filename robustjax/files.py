@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import pathlib
 import uuid
 from collections.abc import Iterator
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
 _CHUNK_ROWS = 4096
+
+# What spreadsheets take as the beginning of something to compute.
+_FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r")
 
 # What file managers, notebooks and servers leave in folders, in lower case.
 _SYSTEM_NAMES = frozenset(
@@ -32,6 +36,15 @@ def is_system_entry(name: str) -> bool:
     """Whether a file or folder is one that a system puts beside people's own."""
     name = name.lower()
     return name in _SYSTEM_NAMES or name.startswith(_SYSTEM_PREFIXES)
+
+
+def check_readable(path: str | os.PathLike[str]) -> None:
+    """Raises `OSError` for what is no file: a pipe would make its reader wait forever.
+
+    A folder, and a file that is missing, are left to whoever opens them.
+    """
+    if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
+        raise OSError(errno.EINVAL, "it is no ordinary file", os.fspath(path))
 
 
 @contextlib.contextmanager
@@ -75,6 +88,35 @@ def write_atomically(path: str | os.PathLike[str], content: str | bytes) -> None
     raw = content.encode("utf-8") if isinstance(content, str) else content
     with atomic_file(path) as file:
         file.write(raw)
+
+
+def safe_cell(value: Any) -> Any:
+    """A cell of a CSV file that no spreadsheet takes for a formula.
+
+    Text that begins as formulas do and is no number gets an apostrophe in front; so
+    does text that begins with apostrophes before such a sign, to be told apart when
+    it is read (`original_cell`).
+    """
+    if isinstance(value, str) and _looks_like_formula(value.lstrip("'")):
+        return f"'{value}"
+    return value
+
+
+def original_cell(text: str) -> str:
+    """What `safe_cell` was given; other text as it is."""
+    if text.startswith("'") and _looks_like_formula(text.lstrip("'")):
+        return text[1:]
+    return text
+
+
+def _looks_like_formula(text: str) -> bool:
+    if not text.startswith(_FORMULA_SIGNS):
+        return False
+    try:
+        float(text)
+    except ValueError:
+        return True
+    return False
 
 
 def digest_of(*arrays: np.ndarray) -> str:

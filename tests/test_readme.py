@@ -272,7 +272,7 @@ def _sources(path: pathlib.Path) -> str:
     """A launcher with the modules of its study and presets."""
     text = path.read_text()
     parts = re.findall(r"from (experiments\.[\w.]+) import", text)
-    files = {path, ROOT / "experiments/common/launch.py"}
+    files = {path, ROOT / "experiments/study/flag_groups.py"}
     for part in parts:
         files.add(ROOT / (part.replace(".", "/") + ".py"))
     return "\n".join(file.read_text() for file in files if file.exists())

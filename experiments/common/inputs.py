@@ -6,6 +6,8 @@ import dataclasses
 import os
 import pathlib
 
+from experiments.study.flags import errors_name_flags
+from experiments.study.output import say
 from robustjax import checks, data, models
 from robustjax.output_paths import check_output_folder
 from robustjax.training import choose_execution, progress_bar
@@ -25,15 +27,27 @@ def load_splits(
     test_split: str,
     *,
     data_dir: str | None,
-    image_size: int | None,
+    image_size: int,
 ) -> tuple[data.Dataset, data.Dataset]:
     """Training and test set.
+
+    Args:
+      name: see `data.load`.
+      train_split: the first.
+      test_split: the second.
+      data_dir: the tfds folder, see `data_folder`.
+      image_size: that images of a folder are resized to; 0 keeps theirs.
 
     Raises:
       ValueError: a source that cannot be read, or splits with different classes.
     """
     train, test = (
-        data.load(name, split, data_dir=data_folder(data_dir), image_size=image_size)
+        data.load(
+            name,
+            split,
+            data_dir=data_folder(data_dir),
+            image_size=image_size or None,
+        )
         for split in (train_split, test_split)
     )
     if train.class_names != test.class_names:
@@ -43,12 +57,40 @@ def load_splits(
     return train, test
 
 
+def load_human_labels(
+    noise: str, label_set: str | None, name: str, split: str, *, data_dir: str | None
+) -> data.Dataset | None:
+    """The training set with the human labels that flags name; None without noise=key.
+
+    Args:
+      noise: its model.
+      label_set: such as "worse", for the tfds feature `worse_label`.
+      name: of the data set.
+      split: for training.
+      data_dir: the tfds folder, see `data_folder`.
+
+    Raises:
+      ValueError: no label set, or one that the data set lacks.
+    """
+    if noise != "key":
+        return None
+    if label_set is None:
+        raise ValueError("label_set: got None, expected one, such as worse (noise=key)")
+    with errors_name_flags(label_key="label_set"):
+        return data.load(
+            name,
+            split,
+            data_dir=data_folder(data_dir),
+            label_key=f"{label_set.removesuffix('_label')}_label",
+        )
+
+
 def load_labelled(
     name: str,
     split: str,
     *,
     data_dir: str | None,
-    image_size: int | None,
+    image_size: int,
     label_file: str | None,
 ) -> data.Dataset:
     """A data set of one's own, its labels from a file if they are elsewhere.
@@ -57,7 +99,7 @@ def load_labelled(
       ValueError: a source that cannot be read, or labels that do not join.
     """
     dataset = data.load(
-        name, split, data_dir=data_folder(data_dir), image_size=image_size
+        name, split, data_dir=data_folder(data_dir), image_size=image_size or None
     )
     if label_file is None:
         return dataset
@@ -131,7 +173,7 @@ def to_features(
                     fingerprint=fingerprint,
                     batch_size=options.batch_size,
                     progress=advance,
-                    report=print,
+                    report=say,
                 )
             )
     return tuple(found)

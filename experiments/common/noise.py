@@ -155,7 +155,9 @@ def make_noise(
         nominal = f"labels of {label_file}"
     elif model == "key":
         if noisy is None:
-            raise ValueError("noisy_label_key: got None, expected a tfds feature")
+            raise ValueError(
+                "label_set: got None, expected one, such as worse (noise=key)"
+            )
         labels = np.tile(data.join(dataset, noisy.ids, noisy.labels), (repeats, 1))
         nominal = f"labels of {noisy.name}"
     else:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import jax
 import optax
 
+from experiments.study.flag_groups import OptimizerFlags
 from robustjax import checks, methods
 
 OPTIMIZERS = ("sgd", "adam", "co_teaching")
@@ -53,25 +55,21 @@ class OptimizerOptions:
     final_factor: float
     clip_norm: float
     restart_epochs: int
-    decay_from_epoch: int = 0
+    decay_from_epoch: int
 
     @classmethod
-    def of(cls, config: Any, **changes: Any) -> OptimizerOptions:
+    def of(cls, config: OptimizerFlags) -> OptimizerOptions:
         """The optimiser's part of a launcher's flags.
 
-        Args:
-          config: a configuration with `optimizer` and the fields of this class; those
-            with a default may be missing.
-          **changes: fields that it has otherwise, or under another name.
+        Raises:
+          ValueError: drops that are neither shares nor epochs.
         """
-        names = {field.name for field in dataclasses.fields(cls)} - {"name", *changes}
-        optional = {"decay_from_epoch"}
+        names = {field.name for field in dataclasses.fields(cls)}
         values = {
-            name: getattr(config, name)
-            for name in names
-            if name not in optional or hasattr(config, name)
+            name: getattr(config, name) for name in names - {"name", "drop_epochs"}
         }
-        return cls(name=config.optimizer, **values, **changes)
+        drops = drop_epochs(config.drop_at, config.epochs)
+        return cls(name=config.optimizer, drop_epochs=drops, **values)
 
     def check(self) -> None:
         """Raises `ValueError` naming the flag that is out of range."""
@@ -83,8 +81,6 @@ class OptimizerOptions:
         checks.in_range("drop_factor", self.drop_factor, 0, 1, low_open=True)
         checks.in_range("final_factor", self.final_factor, 0, 1)
         checks.in_range("clip_norm", self.clip_norm, 0)
-        for epoch in self.drop_epochs:
-            checks.at_least("drop_epochs", epoch, 1)
         checks.at_least("restart_epochs", self.restart_epochs, 1)
         checks.at_least("decay_from_epoch", self.decay_from_epoch, 0)
         if self.name == "co_teaching":
@@ -113,6 +109,27 @@ class OptimizerOptions:
         if self.final_factor and "cosine" in schedule:
             schedule += f" down to {self.final_factor * self.learning_rate:g}"
         return f"{self.name} {self.learning_rate:g} {schedule}"
+
+
+def drop_epochs(drop_at: Sequence[float], epochs: int) -> tuple[int, ...]:
+    """The epochs at which the rate drops.
+
+    Args:
+      drop_at: shares of the epochs, which are below 1, or whole epochs.
+      epochs: in all.
+
+    Raises:
+      ValueError: a number that is neither.
+    """
+    found = []
+    for number in drop_at:
+        if not 0 < number < math.inf or (number >= 1 and number != int(number)):
+            raise ValueError(
+                f"drop_at: got {number:g}, expected shares in (0, 1), or whole epochs"
+            )
+        share = max(1, round(number * epochs))
+        found.append(share if number < 1 else int(number))
+    return tuple(found)
 
 
 def decay_from_epoch(options: OptimizerOptions, epochs: int) -> int:

@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 import jax
 import numpy as np
 
+from experiments.study.flags import Given
 from experiments.study.journal import Journal
 from experiments.study.numbers import Measure
 from experiments.study.output import say
@@ -43,6 +44,11 @@ class Request:
     given: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     run_dir: str = "runs"
     name: str | None = None
+
+    @classmethod
+    def of(cls, given: Given, methods: Sequence[str] = ()) -> Request:
+        """From what was given as flags."""
+        return cls(methods, given.preset, given.fields, given.run_dir, given.name)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -10,7 +11,7 @@ import numpy as np
 
 from robustjax.data._dataset import Dataset, make_dataset
 from robustjax.data._names import check_class_names, printable
-from robustjax.files import atomic_file
+from robustjax.files import atomic_file, check_readable
 
 _REQUIRED = ("inputs", "labels")
 _OPTIONAL = ("ids", "class_names")
@@ -38,6 +39,7 @@ def read_arrays(
         records, two arrays of one name, or a member that is no array.
     """
     try:
+        check_readable(path)
         with open(path, "rb") as raw:
             loaded = np.load(raw, allow_pickle=False)
             if isinstance(loaded, np.ndarray):
@@ -46,6 +48,7 @@ def read_arrays(
                 (key, count), *_ = Counter(loaded.files).most_common(1) or [("", 0)]
                 if count > 1:
                     raise ValueError(f"it holds {count} arrays called {key!r}")
+                _check_room(loaded, wanted)
                 return {
                     key: _plain(_member(loaded, key), repr(key))
                     for key in loaded.files
@@ -55,6 +58,19 @@ def read_arrays(
         raise ValueError(
             f"{name}: cannot read {str(path)!r} as {kind}: {_reason(error)}"
         ) from None
+
+
+def _check_room(file: np.lib.npyio.NpzFile, wanted: Callable[[str], bool]) -> None:
+    """Arrays of zeros take a thousandth of their size in a compressed file."""
+    assert file.zip is not None
+    sizes = {info.filename: info.file_size for info in file.zip.infolist()}
+    size = sum(sizes.get(f"{key}.npy", 0) for key in file.files if wanted(key))
+    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if size > there:
+        raise ValueError(
+            f"it holds {size / 2**30:,.0f} GiB of arrays, more than this machine's "
+            f"memory of {there / 2**30:,.0f} GiB"
+        )
 
 
 def _member(file: Mapping[str, object], key: str) -> object:

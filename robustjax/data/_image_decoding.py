@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from robustjax.files import check_readable
+
 if TYPE_CHECKING:
     from PIL import Image
 
@@ -71,6 +73,7 @@ def read_size(path: str | os.PathLike[str]) -> tuple[int, int]:
         with warnings.catch_warnings():
             # They name no file, and tell of notes or of sizes that are still well.
             warnings.simplefilter("ignore")
+            check_readable(path)
             with Image.open(path, formats=_formats()) as image:
                 return image.height, image.width
     except Exception as error:  # Damage shows in many ways inside Pillow.
@@ -99,6 +102,7 @@ def read_rgb(path: str | os.PathLike[str]) -> DecodedImage:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            check_readable(path)
             with Image.open(path, formats=_formats()) as image:
                 # The other pictures of a camera's file are previews.
                 several = image.format != "MPO" and getattr(image, "is_animated", False)

@@ -10,6 +10,7 @@ import numpy as np
 
 from robustjax.data._dataset import Dataset, rows_of
 from robustjax.data._names import check_class_names, plain_name
+from robustjax.files import check_readable, original_cell
 
 
 def read_csv(path: str | pathlib.Path, *, name: str) -> list[dict[str, str]]:
@@ -28,6 +29,7 @@ def read_csv(path: str | pathlib.Path, *, name: str) -> list[dict[str, str]]:
         more cells than columns.
     """
     try:
+        check_readable(path)
         with open(path, newline="", encoding="utf-8-sig") as file:
             # Strict: a quote left open would take the rest of the file into one cell.
             reader = csv.DictReader(file, restval="", strict=True)
@@ -51,7 +53,7 @@ def _rows(
                     f"{name}: line {reader.line_num} of {str(path)!r} has more cells "
                     "than the header has columns"
                 )
-            rows.append(row)
+            rows.append({key: original_cell(cell) for key, cell in row.items()})
             line = reader.line_num + 1
     except csv.Error as error:
         raise ValueError(

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from robustjax import checks
+from robustjax.files import check_readable
 
 StateDict = dict[str, np.ndarray]
 
@@ -42,6 +43,7 @@ def read_state_dict(path: str | os.PathLike[str]) -> StateDict:
     file = pathlib.Path(path)
     checks.one_of("path", file.suffix, _READERS)
     try:
+        check_readable(file)
         content = _READERS[file.suffix](file)
     except ImportError:
         if file.exists():
@@ -71,6 +73,7 @@ def file_digest(path: str | os.PathLike[str]) -> str:
       ValueError: a file that cannot be read.
     """
     try:
+        check_readable(path)
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:

@@ -10,7 +10,7 @@ import pathlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from robustjax.files import write_atomically
+from robustjax.files import safe_cell, write_atomically
 
 Record = dict[str, Any]
 
@@ -36,14 +36,23 @@ def read_jsonl(path: str | pathlib.Path) -> list[Record]:
 
 
 def write_csv(path: str | pathlib.Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Writes rows as CSV; columns are all keys in order of first appearance."""
+    """Writes rows as CSV; columns are all keys in order of first appearance.
+
+    Text that a spreadsheet would compute is written as `files.safe_cell` says, which
+    `data.read_csv` undoes.
+    """
     rows = list(rows)
     columns = list(dict.fromkeys(key for row in rows for key in row))
     text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_atomically(path, text.getvalue())
+    # Only what is part of its line end makes a writer quote a cell.
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\r\n")
+    lines = []
+    for row in ({column: column for column in columns}, *rows):
+        writer.writerow({key: safe_cell(value) for key, value in row.items()})
+        lines.append(text.getvalue().removesuffix("\r\n"))
+        text.seek(0)
+        text.truncate()
+    write_atomically(path, "".join(f"{line}\n" for line in lines))
 
 
 class MetricLog:

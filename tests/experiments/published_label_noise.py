@@ -59,7 +59,7 @@ def stepped(epochs, rate, decay, drops, factor=0.1, **more):
         "learning_rate": rate,
         "weight_decay": decay,
         "schedule": "steps",
-        "drop_epochs": drops,
+        "drop_at": drops,
         "drop_factor": factor,
         "clip_norm": 0.0,
         "augment": "crop_flip",

@@ -21,7 +21,8 @@ from experiments.studies.active_learning import (
     surfaces,
 )
 from experiments.studies.active_learning.class_splits import CLASS_SPLITS
-from experiments.studies.active_learning.config import PRESETS, OpenSetConfig
+from experiments.studies.active_learning.config import OpenSetConfig
+from experiments.studies.active_learning.presets import PRESETS
 from experiments.studies.active_learning.strategies import (
     make_strategies,
     preset_options,
@@ -373,8 +374,8 @@ def test_bad_flags(tmp_path, sets, given, message):
 
 
 def test_presets():
-    for name, fields in PRESETS.items():
-        config = OpenSetConfig(**fields)
+    for name, preset in PRESETS.items():
+        config = OpenSetConfig(**preset.fields)
         setup.check(config)
         assert config.network, name
     for count, splits in CLASS_SPLITS.values():

@@ -12,12 +12,9 @@ import pytest
 
 from experiments.studies.features import combinations, setup
 from experiments.studies.features.adversarial import AdversarialClassification
-from experiments.studies.features.config import (
-    PRESETS,
-    TRAINING_PRESETS,
-    FeatureDebiasingConfig,
-)
+from experiments.studies.features.config import FeatureDebiasingConfig
 from experiments.studies.features.normalized import frozen, normalized
+from experiments.studies.features.presets import PRESETS, TRAINING_PRESETS, resolve
 from experiments.studies.features.pretraining import (
     Pretraining,
     build_fine_tuning,
@@ -25,7 +22,7 @@ from experiments.studies.features.pretraining import (
 )
 from experiments.studies.features.programs import build_network, build_training
 from experiments.studies.features.semi_supervised import _optimizer, build_mix_match
-from experiments.studies.features.study import resolve, run_study
+from experiments.studies.features.study import run_study
 from robustjax import data, models
 from robustjax.data import make_dataset, save_npz
 from robustjax.training import (

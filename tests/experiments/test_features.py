@@ -15,17 +15,14 @@ import numpy as np
 import pytest
 
 from experiments.studies.features import setup
-from experiments.studies.features.config import (
-    PRESETS,
-    TASK_PRESETS,
-    FeatureDebiasingConfig,
-)
+from experiments.studies.features.config import FeatureDebiasingConfig
 from experiments.studies.features.observation import Observer
+from experiments.studies.features.presets import PRESETS, TASK_PRESETS, resolve
 from experiments.studies.features.programs import build_network, make_loss
 from experiments.studies.features.report import meaning
 from experiments.studies.features.roles import draw_roles
 from experiments.studies.features.runner import make_measure
-from experiments.studies.features.study import resolve, run_study
+from experiments.studies.features.study import run_study
 from experiments.studies.features.targets import load_target
 from robustjax import data, losses, scores
 from robustjax.methods.features import OOD, TARGET, UNUSED
@@ -538,7 +535,8 @@ def test_presets():
         setup.check(config)
         assert config.task in TASK_PRESETS
     assert resolve(None, {"task": "boxes"})[0] == "composed_boxes"
-    assert resolve(None, {"dataset": "cifar10"})[0] is None
+    assert resolve(None, {"dataset": "cifar10"})[0] == "cifar10"
+    assert resolve(None, {"dataset": "mnist"})[0] is None
     assert resolve("cub200", {"task": "localization"})[1].task == "localization"
     with pytest.raises(
         ValueError, match="preset: unknown 'cub' .*did you mean 'cub200'"

@@ -13,6 +13,7 @@ import time
 
 import numpy as np
 import pytest
+from absl import flags
 from absl.testing import flagsaver
 
 from experiments import label_correction as launcher
@@ -42,15 +43,15 @@ def _launch(tmp_path, **changes):
 
 @pytest.fixture(autouse=True)
 def _parsed_flags():
-    if not launcher.flags.FLAGS.is_parsed():
-        launcher.flags.FLAGS.mark_as_parsed()
+    if not flags.FLAGS.is_parsed():
+        flags.FLAGS.mark_as_parsed()
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """The folder of a finished small run."""
-    if not launcher.flags.FLAGS.is_parsed():
-        launcher.flags.FLAGS.mark_as_parsed()
+    if not flags.FLAGS.is_parsed():
+        flags.FLAGS.mark_as_parsed()
     return _launch(tmp_path_factory.mktemp("runs"))
 
 
@@ -76,7 +77,7 @@ def finished(tmp_path_factory):
         ({"noise": "uniforme"}, "noise: unknown 'uniforme' .*did you mean 'uniform'"),
         ({"noise_rate": 1.5}, r"noise_rate: got 1.5, expected a number in \[0, 1\]"),
         ({"noise": "file"}, "noisy_labels: got None"),
-        ({"noise": "key"}, "noisy_label_key: got None"),
+        ({"noise": "key"}, "label_set: got None"),
         ({"budget": 5000}, "budget: got 5000, expected at most the pool of 1437"),
         ({"batch": 21}, "batch: got 21, expected at most the budget, 20"),
         ({"batch": 0}, "batch: got 0, expected an integer >= 1"),

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 from experiments.studies.label_noise import configs
-from experiments.studies.label_noise.config import PRESETS, PUBLISHED
 from experiments.studies.label_noise.method_presets import METHOD_PRESETS
 from experiments.studies.label_noise.methods import METHODS
+from experiments.studies.label_noise.presets import PRESETS, PUBLISHED
 from experiments.studies.label_noise.study import run_study
 from robustjax import data
 from robustjax.training import StopRequest
@@ -187,7 +187,7 @@ def test_every_method_preset_of_ours_is_reached_by_its_name():
         if scope in PUBLISHED:
             continue
         noise = kind[0].partition("-") if kind else ("", "", "")
-        fields = {"dataset": PRESETS[scope]["dataset"]}
+        fields = {"dataset": PRESETS[scope].fields["dataset"]}
         if noise[0] in ("symmetric", "asymmetric", "pairflip"):
             fields["noise"] = noise[0]
         elif kind:

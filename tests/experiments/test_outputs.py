@@ -15,8 +15,9 @@ import sys
 import numpy as np
 import pytest
 
-from experiments.common import launch, run_folder
+from experiments.common import run_folder
 from experiments.common.array_files import read_array, read_arrays
+from experiments.study import launch
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -164,8 +165,9 @@ def test_files_that_fail_later_end_in_one_line(tmp_path, monkeypatch, capsys):
     def fails(stop):
         (tmp_path / "absent" / "summary.csv").write_text("x")
 
-    monkeypatch.setattr(launch.app, "run", lambda run: run(["launcher"]))
+    monkeypatch.setattr(launch.app, "run", lambda run, flags_parser: run(["launcher"]))
     monkeypatch.setattr(launch, "enable_compilation_cache", lambda: None)
+    monkeypatch.setattr(launch, "start_processes", lambda: None)
     with pytest.raises(SystemExit) as end:
         launch.launch(fails)
     assert end.value.code == 1

@@ -6,7 +6,8 @@ import jax
 import numpy as np
 
 from experiments.studies.pruning import programs, setup, subset_methods
-from experiments.studies.pruning.config import PRESETS, DataPruningConfig
+from experiments.studies.pruning.config import DataPruningConfig
+from experiments.studies.pruning.presets import PRESETS
 from experiments.studies.pruning.subsets import select
 from experiments.studies.pruning.warmup import Evaluation
 from robustjax import selection

@@ -11,10 +11,11 @@ import pytest
 from experiments.common.noise import make_noise
 from experiments.common.optimizer import decay_from_epoch, make_schedule
 from experiments.studies.label_noise import methods, setup
-from experiments.studies.label_noise.config import PUBLISHED, NoisyLabelsConfig
+from experiments.studies.label_noise.config import NoisyLabelsConfig
 from experiments.studies.label_noise.configs import resolve
 from experiments.studies.label_noise.method_presets import DIFFERENCES, METHOD_PRESETS
 from experiments.studies.label_noise.methods import METHODS
+from experiments.studies.label_noise.presets import PUBLISHED
 from robustjax import data
 from tests.experiments.published_label_noise import ROWS, Row
 
@@ -202,7 +203,12 @@ def test_images_enter_as_they_are_where_they_did(monkeypatch):
     task = setup.prepare(NoisyLabelsConfig(dataset="digits", repeats=1))
     assert task.train.inputs.ndim == 4
     for normalize in (True, False):
-        given = {"normalize": normalize, "hidden": (8,), "epochs": 1}
+        given = {
+            "normalize": normalize,
+            "standardize": False,
+            "hidden": (8,),
+            "epochs": 1,
+        }
         with pytest.raises(StopError):
             resolve(("ce",), None, given)["ce"].build(task)
         unchanged = np.allclose(seen["ce"], 0.25)

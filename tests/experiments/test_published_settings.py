@@ -7,6 +7,7 @@ import dataclasses
 import pytest
 
 from experiments.studies.active_learning import config as active_learning
+from experiments.studies.active_learning import presets as active_learning_presets
 from experiments.studies.active_learning.networks import (
     optimizer_options as open_set_options,
 )
@@ -15,12 +16,12 @@ from experiments.studies.active_learning.strategies import (
     preset_options,
     resolve_strategies,
 )
-from experiments.studies.features import config as features
-from experiments.studies.features import study as feature_study
+from experiments.studies.features import presets as features
 from experiments.studies.features.setup import optimizer_options as feature_options
-from experiments.studies.label_correction import config as label_correction
+from experiments.studies.label_correction import presets as label_correction
+from experiments.studies.label_correction.config import CorrectionConfig
 from experiments.studies.label_noise.methods import METHODS, hyperparameters_of
-from experiments.studies.pruning import config as pruning
+from experiments.studies.pruning import presets as pruning
 from experiments.studies.pruning import setup as pruning_setup
 from experiments.studies.pruning.programs import _ON_SUBSETS
 from robustjax.transforms import TAUFE_SETTINGS
@@ -45,7 +46,7 @@ KIM = {
     "learning_rate": 0.01,
     "momentum": 0.9,
     "weight_decay": 1e-4,
-    "drop_every_epochs": 10,
+    "drop_at": tuple(range(10, 101, 10)),
     "drop_factor": 0.1,
     "weight_step": 0.1,
     "neighbors": 10,
@@ -61,8 +62,8 @@ KIM = {
 
 @pytest.mark.parametrize("name", ["cifar10", "cifar100", "fashion_mnist", "caltech256"])
 def test_active_label_correction(name):
-    fields = label_correction.PRESETS[name]
-    config = label_correction.CorrectionConfig(**fields)
+    fields = label_correction.PRESETS[name].fields
+    config = CorrectionConfig(**fields)
     assert_holds(config, {**KIM, "dataset": name}, "Kim (2022)")
     assert len(config.hidden) == 3, "four fully connected layers"
     arms = {"random", "entropy", "loss_ent", "corr_active", "dalc", "alc"}
@@ -107,13 +108,13 @@ PARK_ROWS = {
     ),
     "mini_webvision": (
         {"epochs": 100, "batch_size": 32, "learning_rate": 0.02, "schedule": "steps",
-         "drop_epochs": (50,), "drop_factor": 0.1, "weight_decay": 5e-4,
+         "drop_at": (50,), "drop_factor": 0.1, "weight_decay": 5e-4,
          "warmup_epochs": 10, "threshold": 0.95, "fractions": (0.2, 0.4, 0.6, 0.8)},
         {"consistency": 0.1, "balance": 0, "lr_u": 0.1, "lr_v": 1},
     ),
     "clothing1m": (
         {"network": "resnet50", "epochs": 10, "batch_size": 32, "learning_rate": 0.002,
-         "schedule": "steps", "drop_epochs": (5,), "drop_factor": 0.1,
+         "schedule": "steps", "drop_at": (5,), "drop_factor": 0.1,
          "weight_decay": 1e-3, "warmup_epochs": 1, "threshold": 0.8,
          "fractions": (0.01, 0.05, 0.1, 0.2), "relabeler": "divide_mix"},
         {"lambda_u": 0.1, "threshold": 0.5, "temperature": 0.5, "alpha": 0.5,
@@ -202,7 +203,7 @@ MQNET_ROWS = {
 @pytest.mark.parametrize("name", MQNET_ROWS)
 def test_open_set_active_learning(name):
     budget, steps, repeats, network, updates = MQNET_ROWS[name]
-    fields = active_learning.PRESETS[name]
+    fields = active_learning_presets.PRESETS[name].fields
     config = active_learning.OpenSetConfig(**fields)
     published = {"per_round": budget, "repeats": repeats, "network": network}
     assert_holds(config, {**MQNET_ALL, **published}, MQNET)
@@ -235,7 +236,7 @@ def test_open_set_active_learning(name):
 
 def test_every_preset_of_open_set_learning_is_ours_or_in_the_table():
     ours = {"mnist_small", "cifar10_small"}
-    assert set(active_learning.PRESETS) - ours == set(MQNET_ROWS)
+    assert set(active_learning_presets.PRESETS) - ours == set(MQNET_ROWS)
 
 
 # Park et al. (NeurIPS 2021), thesis chapter 3; kaist-dmlab/TAUFE. MixMatch: Berthelot
@@ -294,7 +295,7 @@ TAUFE_ROWS = {
 
 @pytest.mark.parametrize("name", TAUFE_ROWS)
 def test_feature_debiasing(name):
-    _, config = feature_study.resolve(name, {})
+    _, config = features.resolve(name, {})
     assert_holds(config, TAUFE_ROWS[name], TAUFE)
     if config.schedule == "steps":
         half, late = config.epochs // 2, 3 * config.epochs // 4
@@ -314,7 +315,7 @@ def test_weights_of_taufe():
 
 def test_mix_match_takes_a_million_steps():
     """1024 epochs of 1024 steps, in passes over 50,000 images by 128."""
-    _, config = feature_study.resolve("cifar10_mix_match", {})
+    _, config = features.resolve("cifar10_mix_match", {})
     steps = config.epochs * -(-50_000 // config.batch_size)
     assert steps == pytest.approx(1024 * 1024, rel=1e-3)
 

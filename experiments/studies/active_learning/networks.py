@@ -16,11 +16,11 @@ import optax
 
 from experiments.common.augmentations import weak_augmentation
 from experiments.common.channel_statistics import channel_statistics
-from experiments.common.config_flags import errors_name_flags
 from experiments.common.networks import make_network
 from experiments.common.optimizer import OptimizerOptions, make_optimizer
 from experiments.studies.active_learning.config import OpenSetConfig
 from experiments.studies.active_learning.setup import VARIANTS
+from experiments.study.flags import errors_name_flags
 from robustjax import data
 from robustjax.methods.active_learning import (
     NetworkPoolClassifier,
@@ -48,8 +48,7 @@ def kind_of(wants: Collection[str]) -> Kind:
 
 def optimizer_options(config: OpenSetConfig) -> OptimizerOptions:
     """The optimiser's part of the flags."""
-    drops = (max(1, round(share * config.epochs)) for share in config.drop_at)
-    return OptimizerOptions.of(config, drop_epochs=tuple(drops))
+    return OptimizerOptions.of(config)
 
 
 class Classifiers:

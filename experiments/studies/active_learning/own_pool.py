@@ -9,14 +9,21 @@ from collections.abc import Callable
 
 import numpy as np
 
-from experiments.common.config_flags import errors_name_flags, option
 from experiments.common.inputs import data_folder
-from experiments.studies.active_learning.config import PRESETS, OpenSetConfig
+from experiments.studies.active_learning.config import OpenSetConfig
+from experiments.studies.active_learning.presets import PRESETS
 from experiments.studies.active_learning.strategies import (
     make_strategies,
     preset_options,
     resolve_strategies,
 )
+from experiments.study.flag_groups import (
+    NetworkFlags,
+    OwnDataFlags,
+    SeedFlags,
+    TrainingFlags,
+)
+from experiments.study.flags import errors_name_flags, option
 from robustjax import data
 from robustjax.data import array_names, read_arrays, without_prefix
 from robustjax.files import digest_of
@@ -24,7 +31,7 @@ from robustjax.methods.active_learning import OOD_NAME, UNASKED, QueryStrategy
 
 
 @dataclasses.dataclass(frozen=True)
-class LabelOpenSetConfig:
+class LabelOpenSetConfig(SeedFlags, TrainingFlags, NetworkFlags, OwnDataFlags):
     """The flags."""
 
     dataset: str | None = option(
@@ -32,29 +39,27 @@ class LabelOpenSetConfig:
         "An .npz file with the array inputs (and ids, if there are), or an image "
         "folder or tfds name whose own labels are not looked at.",
     )
-    split: str = option("train", "Split of an image folder or tfds set.")
-    data_dir: str | None = option(None, "tfds folder; $ROBUSTJAX_DATA/tfds if set.")
-    image_size: int = option(0, "Resize images of a folder to this size; 0: do not.")
     classes: tuple[str, ...] = option((), "The classes you want, at least two.")
     known: str | None = option(
         None, "CSV with columns id and label: what is labelled already."
     )
     folder: str | None = option(None, "Where questions, answers and labels live.")
-    batch: int = option(50, "Questions at a time.")
+    batch: int = option(50, "Questions at a time.", low=1)
     strategy: str = option("mqnet", "Which examples to ask about.")
     options: tuple[str, ...] = option((), "Of the strategy, such as mqnet.margin=0.1.")
     preset: str = option(
         "cifar10_small", "Whose settings of contrastive networks and strategies."
     )
-    network: str = option("mlp", "A name of experiments.common.networks.")
-    channels: tuple[int, ...] = option((16, 32, 64), "Of small_cnn's blocks.")
-    hidden: tuple[int, ...] = option((256, 128), "Dense layers of the mlp.")
-    augment: str = option("none", "Of images: none, flip, crop or crop_flip.")
-    epochs: int = option(10, "Epochs per training; schedules count them.")
-    steps_per_epoch: int = option(40, "Steps per epoch, however much is labelled.")
-    batch_size: int = option(32, "Examples per step.")
-    learning_rate: float = option(1e-3, "Initial learning rate.")
-    seed: int = option(0, "Of everything.")
+    channels: tuple[int, ...] = (16, 32, 64)
+    hidden: tuple[int, ...] = (256, 128)
+    downsampling: str = "stride"
+    pooling: str = "average"
+    epochs: int = 10
+    steps_per_epoch: int = option(
+        40, "Steps per epoch, however much is labelled.", low=1
+    )
+    batch_size: int = 32
+    learning_rate: float = 1e-3
 
 
 def load_pool(config: LabelOpenSetConfig) -> tuple[np.ndarray, np.ndarray]:
@@ -114,7 +119,7 @@ def strategy_of(config: LabelOpenSetConfig) -> QueryStrategy:
         labels = resolve_strategies([config.strategy])
     if len(labels) > 1:
         raise ValueError(f"strategy: got {config.strategy}, expected a single one")
-    options = preset_options(labels, PRESETS[config.preset].get("options", ()))
+    options = preset_options(labels, PRESETS[config.preset].fields.get("options", ()))
     (strategy,) = make_strategies(labels, (*options, *config.options)).values()
     return strategy
 

@@ -8,10 +8,10 @@ import jax
 import numpy as np
 
 from experiments.common.augmentations import WEAK_AUGMENTATIONS
-from experiments.common.config_flags import errors_name_flags
 from experiments.common.inputs import data_folder, load_splits
 from experiments.studies.active_learning.class_splits import CLASS_SPLITS
 from experiments.studies.active_learning.config import OpenSetConfig
+from experiments.study.flags import errors_name_flags
 from robustjax import checks, corruption, data
 from robustjax.methods.active_learning import OpenSetBudget
 
@@ -145,7 +145,7 @@ def prepare(config: OpenSetConfig) -> Data:
         config.train_split,
         config.test_split,
         data_dir=config.data_dir,
-        image_size=config.image_size or None,
+        image_size=config.image_size,
     )
     classes = tuple(
         _in_classes(config, train, repeat) for repeat in range(config.repeats)
@@ -210,7 +210,7 @@ def _load_ood(config: OpenSetConfig, train: data.Dataset) -> tuple[np.ndarray, .
                 name,
                 config.ood_split,
                 data_dir=data_folder(config.data_dir),
-                image_size=config.image_size or None,
+                image_size=config.image_size,
             )
             if not config.allow_overlap:
                 with errors_name_flags(ood_names=f"ood ({name}, --allow_overlap)"):

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from experiments.studies.active_learning import report, setup
-from experiments.studies.active_learning.config import PRESETS, OpenSetConfig
+from experiments.studies.active_learning.config import OpenSetConfig
 from experiments.studies.active_learning.networks import (
     Classifiers,
     kind_of,
@@ -20,6 +20,7 @@ from experiments.studies.active_learning.networks import (
     read_embeddings,
     train_embeddings,
 )
+from experiments.studies.active_learning.presets import PRESETS
 from experiments.studies.active_learning.runner import cell_of, run_strategy, trainings
 from experiments.studies.active_learning.strategies import (
     make_strategies,
@@ -27,8 +28,8 @@ from experiments.studies.active_learning.strategies import (
     resolve_strategies,
 )
 from experiments.study.journal import Journal
+from experiments.study.presets import preset_of
 from experiments.study.run import Plan, Ready, Request, Study
-from robustjax import checks
 from robustjax.methods.active_learning import OpenSetRun, QueryStrategy
 from robustjax.training import StopRequest, progress_bar
 
@@ -65,10 +66,9 @@ class Parts(NamedTuple):
 
 def _plan(request: Request) -> Plan[Settings]:
     preset, given = request.preset, request.given
-    if preset is not None:
-        checks.one_of("preset", preset, PRESETS)
     labels = resolve_strategies(request.methods)
-    base = PRESETS.get(preset or "", {})
+    dataset = given.get("dataset", OpenSetConfig.dataset)
+    preset, base = preset_of(PRESETS, preset, dataset)
     options = preset_options(labels, base.get("options", ()))
     fields = {**base, **given, "options": (*options, *given.get("options", ()))}
     config = OpenSetConfig(**fields)

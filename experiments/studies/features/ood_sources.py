@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from experiments.common.config_flags import errors_name_flags
 from experiments.common.inputs import data_folder
 from experiments.studies.features.config import FeatureDebiasingConfig
 from experiments.studies.features.targets import OWN_SOURCES, Target
+from experiments.study.flags import errors_name_flags
 from robustjax import data
 
 TEXTURES = {"textures": "magnify", "mirrored_textures": "mirror"}

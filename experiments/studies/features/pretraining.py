@@ -16,11 +16,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from experiments.common.config_flags import errors_name_flags
 from experiments.studies.features.config import FeatureDebiasingConfig
 from experiments.studies.features.normalized import Normalized, frozen
 from experiments.studies.features.programs import Network, Training, build_training
 from experiments.studies.features.setup import Study
+from experiments.study.flags import errors_name_flags
 from robustjax import data
 from robustjax.methods.features import (
     HEAD,

@@ -11,7 +11,6 @@ import jax.numpy as jnp
 import optax
 
 from experiments.common.channel_statistics import channel_statistics
-from experiments.common.config_flags import errors_name_flags
 from experiments.common.networks import make_network
 from experiments.common.optimizer import make_optimizer
 from experiments.studies.features.augmentations import (
@@ -22,6 +21,7 @@ from experiments.studies.features.combinations import WITH_OOD
 from experiments.studies.features.config import FeatureDebiasingConfig
 from experiments.studies.features.normalized import normalized
 from experiments.studies.features.setup import Study, optimizer_options
+from experiments.study.flags import errors_name_flags
 from robustjax import data, models, transforms
 from robustjax.methods.features import Attack, feature_debiasing, with_roles
 from robustjax.training import (

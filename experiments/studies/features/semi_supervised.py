@@ -14,7 +14,6 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from experiments.common.config_flags import errors_name_flags
 from experiments.common.optimizer import make_optimizer, make_schedule
 from experiments.studies.features.config import FeatureDebiasingConfig
 from experiments.studies.features.programs import (
@@ -25,6 +24,7 @@ from experiments.studies.features.programs import (
     make_penalty,
 )
 from experiments.studies.features.setup import Study, optimizer_options
+from experiments.study.flags import errors_name_flags
 from robustjax.methods import mix_match
 from robustjax.methods.features import TARGET
 from robustjax.training import TrainState

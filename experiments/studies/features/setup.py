@@ -103,8 +103,6 @@ def check(config: FeatureDebiasingConfig) -> None:
     if config.weight is not None:
         checks.in_range("weight", config.weight, 0, high_open=True)
     checks.in_range("oat_weight", config.oat_weight, 0, high_open=True)
-    for share in config.drop_at:
-        checks.in_range("drop_at", share, 0, 1)
     combinations.check(config)
     augmentations.check(
         config.augment, config.ood_augment, boxes=config.task == "boxes"
@@ -125,8 +123,7 @@ def _check_counts(counts: tuple[int, ...]) -> None:
 
 def optimizer_options(config: FeatureDebiasingConfig) -> OptimizerOptions:
     """The optimiser's part of the flags."""
-    drops = (max(1, round(share * config.epochs)) for share in config.drop_at)
-    return OptimizerOptions.of(config, drop_epochs=tuple(drops))
+    return OptimizerOptions.of(config)
 
 
 def prepare(config: FeatureDebiasingConfig) -> Study:

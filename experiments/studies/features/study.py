@@ -13,13 +13,9 @@ import jax.numpy as jnp
 from experiments.common import run_folder
 from experiments.studies.features import combinations, report, setup
 from experiments.studies.features.adversarial import build_adversarial
-from experiments.studies.features.config import (
-    PRESETS,
-    TASK_PRESETS,
-    TRAINING_PRESETS,
-    FeatureDebiasingConfig,
-)
+from experiments.studies.features.config import FeatureDebiasingConfig
 from experiments.studies.features.pictures import plot_activations
+from experiments.studies.features.presets import TASK_PRESETS, resolve
 from experiments.studies.features.pretraining import Pretraining, build_fine_tuning
 from experiments.studies.features.programs import (
     Training,
@@ -29,7 +25,6 @@ from experiments.studies.features.programs import (
 )
 from experiments.studies.features.runner import make_measure, run_method
 from experiments.studies.features.semi_supervised import build_mix_match
-from robustjax import checks
 from robustjax.training import MetricLog, StopRequest
 
 
@@ -39,34 +34,6 @@ class Record:
 
     methods: tuple[str, ...]
     config: FeatureDebiasingConfig
-
-
-def resolve(
-    preset: str | None, given: Mapping[str, Any]
-) -> tuple[str | None, FeatureDebiasingConfig]:
-    """The preset's name and the settings.
-
-    Args:
-      preset: as given, or None for that of the task and the training if no data set
-        is given.
-      given: the fields that were given as flags.
-
-    Raises:
-      ValueError: an unknown preset, task or training, or a flag of another training.
-    """
-    if preset is None and "dataset" not in given:
-        task = given.get("task", FeatureDebiasingConfig.task)
-        training = given.get("training", FeatureDebiasingConfig.training)
-        checks.one_of("task", task, TASK_PRESETS)
-        checks.one_of("training", training, combinations.TRAININGS)
-        preset = TASK_PRESETS[task]
-        if task == "classification":
-            preset = TRAINING_PRESETS.get(training, preset)
-    if preset is not None:
-        checks.one_of("preset", preset, PRESETS)
-    config = FeatureDebiasingConfig(**{**PRESETS.get(preset or "", {}), **given})
-    combinations.check_given(given, config.training)
-    return preset, config
 
 
 def _default_name(config: FeatureDebiasingConfig, preset: str | None) -> str:

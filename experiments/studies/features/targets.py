@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments.common.config_flags import errors_name_flags
 from experiments.common.inputs import data_folder, load_splits
 from experiments.studies.features.config import FeatureDebiasingConfig
+from experiments.study.flags import errors_name_flags
 from robustjax import data
 from robustjax.data import Dataset, LocatedDataset
 
@@ -71,7 +71,7 @@ def _load_images(config: FeatureDebiasingConfig) -> Target:
         config.train_split,
         config.test_split,
         data_dir=config.data_dir,
-        image_size=config.image_size or None,
+        image_size=config.image_size,
     )
     if config.train_image_size and config.train_image_size != config.image_size:
         train = data.load(
@@ -120,7 +120,7 @@ def _load_composed(config: FeatureDebiasingConfig) -> Target:
             config.train_split,
             config.test_split,
             data_dir=config.data_dir,
-            image_size=None,
+            image_size=0,
         )
         for name in (config.digits, config.backgrounds)
     )

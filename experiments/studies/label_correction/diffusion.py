@@ -10,16 +10,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments.common.config_flags import option, preset_config
 from experiments.studies.label_correction import diffusion_report as report
 from experiments.studies.label_correction import setup
-from experiments.studies.label_correction.config import PRESETS, CorrectionConfig
+from experiments.studies.label_correction.config import CorrectionConfig
+from experiments.studies.label_correction.presets import PRESETS
 from experiments.studies.label_correction.runner import (
     Outcome,
     Watcher,
     make_runs,
     run_method,
 )
+from experiments.study.flags import option, resolve
 from experiments.study.journal import Journal
 from experiments.study.run import Plan, Ready, Request, Study
 from robustjax import checks, graph, methods
@@ -89,12 +90,10 @@ def variants_of(
 
 
 def _plan(request: Request) -> Plan[DiffusionConfig]:
-    config = preset_config(DiffusionConfig, PRESETS, request.preset, request.given)
+    preset, config = resolve(DiffusionConfig, PRESETS, request.preset, request.given)
     # The sweep takes the place of the preset's methods.
     config = dataclasses.replace(config, methods=())
-    return Plan(
-        dataclasses.asdict(config), setup.default_name(config, request.preset), config
-    )
+    return Plan(dataclasses.asdict(config), setup.default_name(config, preset), config)
 
 
 def _prepare(plan: Plan[DiffusionConfig], stop: StopRequest) -> Ready[Parts]:

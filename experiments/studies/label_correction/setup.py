@@ -10,14 +10,15 @@ import jax
 import numpy as np
 
 from experiments.common import noise
-from experiments.common.config_flags import errors_name_flags
 from experiments.common.inputs import (
     FeatureOptions,
-    data_folder,
+    load_human_labels,
     load_splits,
     to_features,
 )
+from experiments.common.optimizer import drop_epochs
 from experiments.studies.label_correction.config import CorrectionConfig
+from experiments.study.flags import errors_name_flags
 from robustjax import checks, data, methods
 from robustjax.methods.label_correction import EpochReport
 from robustjax.training import StopRequest, data_mesh
@@ -91,7 +92,14 @@ def prepare(config: CorrectionConfig) -> Data:
         include_true=config.noise_include_true,
         scope=config.noise_scope,
         label_file=config.noisy_labels,
-        noisy=_with_noisy_key(config),
+        count=config.noise_count,
+        noisy=load_human_labels(
+            config.noise,
+            config.label_set,
+            config.dataset,
+            config.train_split,
+            data_dir=config.data_dir,
+        ),
     )
     options = dataclasses.replace(options, noise_rate=float(task.is_noisy.mean()))
     # Last, for extracting features can take hours.
@@ -144,8 +152,9 @@ def classifier_settings(config: CorrectionConfig) -> methods.ClassifierSettings:
         learning_rate=config.learning_rate,
         momentum=config.momentum,
         weight_decay=config.weight_decay,
-        drop_every_epochs=config.drop_every_epochs,
+        drop_epochs=drop_epochs(config.drop_at, config.epochs),
         drop_factor=config.drop_factor,
+        dtype=config.dtype,
     )
 
 
@@ -206,14 +215,3 @@ def _feature_options(config: CorrectionConfig) -> FeatureOptions:
     )
     options.check()
     return options
-
-
-def _with_noisy_key(config: CorrectionConfig) -> data.Dataset | None:
-    if config.noisy_label_key is None:
-        return None
-    return data.load(
-        config.dataset,
-        config.train_split,
-        data_dir=data_folder(config.data_dir),
-        label_key=config.noisy_label_key,
-    )

@@ -8,15 +8,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from experiments.common.config_flags import preset_config
 from experiments.studies.label_correction import report, setup
-from experiments.studies.label_correction.config import PRESETS, CorrectionConfig
+from experiments.studies.label_correction.config import CorrectionConfig
+from experiments.studies.label_correction.presets import PRESETS
 from experiments.studies.label_correction.runner import (
     Outcome,
     Watcher,
     make_runs,
     run_method,
 )
+from experiments.study.flags import resolve
 from experiments.study.journal import Journal
 from experiments.study.output import say
 from experiments.study.run import Plan, Ready, Request, Study
@@ -52,12 +53,9 @@ def _spell_out(config: CorrectionConfig) -> CorrectionConfig:
 
 
 def _plan(request: Request) -> Plan[CorrectionConfig]:
-    config = _spell_out(
-        preset_config(CorrectionConfig, PRESETS, request.preset, request.given)
-    )
-    return Plan(
-        dataclasses.asdict(config), setup.default_name(config, request.preset), config
-    )
+    preset, config = resolve(CorrectionConfig, PRESETS, request.preset, request.given)
+    config = _spell_out(config)
+    return Plan(dataclasses.asdict(config), setup.default_name(config, preset), config)
 
 
 def _prepare(plan: Plan[CorrectionConfig], stop: StopRequest) -> Ready[Parts]:

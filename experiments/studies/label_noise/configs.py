@@ -10,21 +10,18 @@ import jax
 
 from experiments.common.augmentations import weak_augmentation
 from experiments.common.channel_statistics import channel_statistics
-from experiments.common.config_flags import errors_name_flags
 from experiments.common.optimizer import make_optimizer
 from experiments.studies.label_noise import methods, setup
-from experiments.studies.label_noise.config import (
-    PRESETS,
-    PUBLISHED,
-    SHARED_FIELDS,
-    NoisyLabelsConfig,
-)
+from experiments.studies.label_noise.config import SHARED_FIELDS, NoisyLabelsConfig
 from experiments.studies.label_noise.method_presets import (
     DIFFERENCES,
     METHOD_PRESETS,
     NOISE_FIELDS,
 )
-from robustjax import checks, data
+from experiments.studies.label_noise.presets import PRESETS, PUBLISHED
+from experiments.study.flags import errors_name_flags
+from experiments.study.presets import preset_of
+from robustjax import data
 from robustjax.training import Execution, RecipeProgram, as_float, data_mesh
 from robustjax.transforms import ExampleSpec
 
@@ -149,11 +146,9 @@ def resolve(
       ValueError: an unknown preset, bad hyper-parameters, or methods that were
         published with symmetric noise of different kinds, unless flags say which.
     """
-    if preset is not None:
-        checks.one_of("preset", preset, PRESETS)
-    elif given.get("dataset") in PRESETS:
-        preset = given["dataset"]
-    base = PRESETS.get(preset or "", {})
+    dataset = given.get("dataset", NoisyLabelsConfig.dataset)
+    preset, fields = preset_of(PRESETS, preset, dataset)
+    base = dict(fields)
     shared = NoisyLabelsConfig(**{**base, **given})
     method_presets = {
         name: _method_preset(name, preset or shared.dataset, shared) for name in names

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from experiments.studies.label_noise.config import PUBLISHED
+from experiments.studies.label_noise.presets import PUBLISHED
 
 NOISE_FIELDS = ("noise_include_true", "noise_count")
 """Of a method preset, but of one value for all methods of a study."""
@@ -28,7 +28,7 @@ _PER_CLASS_OTHER = {"noise_include_true": False, "noise_count": "exact_per_class
 _PER_CLASS = {"noise_count": "exact_per_class"}
 _DRAWN = {"noise_count": "bernoulli"}
 
-_DIVIDE_MIX = {"schedule": "steps", "drop_epochs": (150,), **_EXACT_ANY}
+_DIVIDE_MIX = {"schedule": "steps", "drop_at": (150,), **_EXACT_ANY}
 
 # Epochs 1 to 199 of a fall that would reach zero at epoch 200.
 _CO_TEACHING = {
@@ -50,7 +50,7 @@ _CIFAR_CE = {
     "epochs": 100,
     "learning_rate": 0.1,
     "schedule": "steps",
-    "drop_epochs": (60,),
+    "drop_at": (60,),
 }
 
 _GCE = {
@@ -58,11 +58,11 @@ _GCE = {
     "epochs": 120,
     "learning_rate": 0.01,
     "schedule": "steps",
-    "drop_epochs": (40, 80),
+    "drop_at": (40, 80),
     "weight_decay": 1e-4,
     **_DRAWN_OTHER,
 }
-_GCE_100 = {**_GCE, "epochs": 150, "drop_epochs": (80, 120)}
+_GCE_100 = {**_GCE, "epochs": 150, "drop_at": (80, 120)}
 
 _APL = {
     "network": "nine_layer_cnn",
@@ -90,15 +90,15 @@ _ELR_RESTARTED = {
     "final_factor": 0.05,
 }
 _ELR_DROPS = {**_ELR, "schedule": "steps", "drop_factor": 0.01}
-_ELR_ASYMMETRIC = {**_ELR_DROPS, "epochs": 120, "drop_epochs": (40, 80), **_PER_CLASS}
-_ELR_100 = {**_ELR_DROPS, "epochs": 150, "drop_epochs": (80, 120)}
+_ELR_ASYMMETRIC = {**_ELR_DROPS, "epochs": 120, "drop_at": (40, 80), **_PER_CLASS}
+_ELR_100 = {**_ELR_DROPS, "epochs": 150, "drop_at": (80, 120)}
 _ELR_PLUS = {
     "epochs": 200,
     "schedule": "steps",
-    "drop_epochs": (150,),
+    "drop_at": (150,),
     **_EXACT_ANY,
 }
-_ELR_PLUS_100 = {**_ELR_PLUS, "epochs": 250, "drop_epochs": (200,)}
+_ELR_PLUS_100 = {**_ELR_PLUS, "epochs": 250, "drop_at": (200,)}
 
 _SOP = {"network": "resnet34", **_EXACT_ANY}
 # Down to 2e-4.

@@ -10,7 +10,7 @@ import numpy as np
 
 from experiments.common import noise
 from experiments.common.augmentations import WEAK_AUGMENTATIONS
-from experiments.common.inputs import data_folder, load_splits
+from experiments.common.inputs import load_human_labels, load_splits
 from experiments.common.networks import make_network
 from experiments.common.optimizer import OptimizerOptions
 from experiments.studies.label_noise.config import NoisyLabelsConfig
@@ -93,10 +93,16 @@ def prepare(config: NoisyLabelsConfig) -> Study:
         jax.random.split(noise_key, config.repeats),
         rate=config.noise_rate,
         include_true=config.noise_include_true,
-        scope="chosen",
+        scope=config.noise_scope,
         count=config.noise_count,
         label_file=config.noisy_labels,
-        noisy=_noisy_key(config),
+        noisy=load_human_labels(
+            config.noise,
+            config.label_set,
+            config.dataset,
+            config.train_split,
+            data_dir=config.data_dir,
+        ),
     )
     if config.standardize:
         train, test = data.standardize(train, test)
@@ -113,19 +119,6 @@ def prepare(config: NoisyLabelsConfig) -> Study:
         description=task.description,
         noise_rate=float(task.is_noisy[:, inside].mean()),
         repeat_keys=jax.random.split(run_key, config.repeats),
-    )
-
-
-def _noisy_key(config: NoisyLabelsConfig) -> data.Dataset | None:
-    if config.noise != "key":
-        return None
-    if config.label_set is None:
-        raise ValueError("label_set: got None, expected one, such as worse (noise=key)")
-    return data.load(
-        config.dataset,
-        config.train_split,
-        data_dir=data_folder(config.data_dir),
-        label_key=f"{config.label_set}_label",
     )
 
 
@@ -150,6 +143,7 @@ def network_of(
         channels=config.channels,
         hidden=config.hidden,
         downsampling=config.downsampling,
+        pooling=config.pooling,
         dtype=config.dtype,
         convolution=execution.convolution,
     )

@@ -15,10 +15,10 @@ import numpy as np
 
 from experiments.common.augmentations import weak_augmentation
 from experiments.common.channel_statistics import channel_statistics
-from experiments.common.config_flags import errors_name_flags
 from experiments.common.optimizer import OptimizerOptions, make_optimizer
 from experiments.studies.label_noise import methods as robust_methods
 from experiments.studies.pruning.setup import Data
+from experiments.study.flags import errors_name_flags
 from robustjax import data, methods, transforms
 from robustjax.training import (
     Augment,

@@ -14,7 +14,9 @@ from experiments.common.array_files import read_array
 from experiments.studies.label_noise import setup as robust_setup
 from experiments.studies.label_noise.config import NoisyLabelsConfig
 from experiments.studies.pruning import subset_methods
-from experiments.studies.pruning.config import PRESETS, DataPruningConfig
+from experiments.studies.pruning.config import DataPruningConfig
+from experiments.studies.pruning.presets import PRESETS
+from experiments.study.presets import preset_of
 from robustjax import checks, data, selection
 from robustjax.selection import check_features
 from robustjax.training import Execution
@@ -98,12 +100,8 @@ def resolve(
     Raises:
       ValueError: an unknown preset.
     """
-    if preset is None:
-        dataset = given.get("dataset", DataPruningConfig.dataset)
-        preset = dataset if dataset in PRESETS else None
-    else:
-        checks.one_of("preset", preset, PRESETS)
-    base = PRESETS[preset] if preset else {}
+    dataset = given.get("dataset", DataPruningConfig.dataset)
+    preset, base = preset_of(PRESETS, preset, dataset)
     entries = (*base.get("hyperparameters", ()), *given.get("hyperparameters", ()))
     fields = {**base, **given, "hyperparameters": entries}
     return preset, DataPruningConfig(**fields)

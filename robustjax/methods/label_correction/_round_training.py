@@ -46,8 +46,10 @@ class ClassifierSettings:
       learning_rate: initial.
       momentum: of SGD.
       weight_decay: coupled, as in PyTorch's SGD.
-      drop_every_epochs: the learning rate is multiplied by `drop_factor` this often.
-      drop_factor: see `drop_every_epochs`.
+      drop_epochs: when the learning rate is multiplied by `drop_factor`; by default
+        every tenth epoch, up to the hundredth, when nothing is left of it.
+      drop_factor: see `drop_epochs`.
+      dtype: of the arithmetic, "float32" or "bfloat16".
     """
 
     hidden: tuple[int, ...] = (1024, 512, 256)
@@ -56,13 +58,16 @@ class ClassifierSettings:
     learning_rate: float = 0.01
     momentum: float = 0.9
     weight_decay: float = 1e-4
-    drop_every_epochs: int = 10
+    drop_epochs: tuple[int, ...] = tuple(range(10, 101, 10))
     drop_factor: float = 0.1
+    dtype: str = "float32"
 
     def __post_init__(self) -> None:
         checks.at_least("epochs", self.epochs, 1)
         checks.at_least("batch_size", self.batch_size, 1)
-        checks.at_least("drop_every_epochs", self.drop_every_epochs, 1)
+        for epoch in self.drop_epochs:
+            checks.at_least("drop_epochs", epoch, 1)
+        checks.one_of("dtype", self.dtype, ("float32", "bfloat16"))
         checks.in_range("learning_rate", self.learning_rate, 0, low_open=True)
         checks.in_range("momentum", self.momentum, 0, 1, high_open=True)
         checks.in_range("weight_decay", self.weight_decay, 0)
@@ -74,7 +79,7 @@ class ClassifierSettings:
 
     def schedule(self, steps_per_epoch: int) -> optax.Schedule:
         """The step-wise learning rate."""
-        drops = range(self.drop_every_epochs, self.epochs, self.drop_every_epochs)
+        drops = [epoch for epoch in self.drop_epochs if epoch < self.epochs]
         return optax.piecewise_constant_schedule(
             self.learning_rate,
             {epoch * steps_per_epoch: self.drop_factor for epoch in drops},
@@ -188,7 +193,9 @@ class RoundTrainer:
         )
         self.settings = settings
         self.inputs = jnp.asarray(inputs)
-        self.model = model or MLP(num_classes, settings.hidden)
+        self.model = model or MLP(
+            num_classes, settings.hidden, dtype=jnp.dtype(settings.dtype)
+        )
         images = self.inputs.ndim == 4
         self.execution = execution or choose_execution(
             convolutional=model is not None and images

@@ -30,7 +30,7 @@ class Normalised(nn.Module):
 def settings(**changes):
     """Of small networks that memorise what they are shown."""
     kept = {"hidden": (64,), "epochs": 60, "batch_size": 16, "learning_rate": 0.05}
-    return methods.ClassifierSettings(**(kept | {"drop_every_epochs": 50} | changes))
+    return methods.ClassifierSettings(**(kept | {"drop_epochs": ()} | changes))
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,189 @@
+"""Flags mean the same everywhere, and no bad value passes."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import re
+
+import pytest
+from absl import flags
+
+from experiments.common.optimizer import drop_epochs
+from experiments.study import flag_groups
+from experiments.study.flags import (
+    OWN_GROUP,
+    Flag,
+    flags_of,
+    given_flags,
+    option,
+    resolve,
+)
+from experiments.study.help import help_text
+from experiments.study.presets import Preset
+
+STUDIES = {
+    "label_noise": "NoisyLabelsConfig",
+    "label_correction": "CorrectionConfig",
+    "active_learning": "OpenSetConfig",
+    "features": "FeatureDebiasingConfig",
+    "pruning": "DataPruningConfig",
+}
+
+
+def config_of(study):
+    module = importlib.import_module(f"experiments.studies.{study}.config")
+    return getattr(module, STUDIES[study])
+
+
+def presets_of(study):
+    module = importlib.import_module(f"experiments.studies.{study}.presets")
+    return module.PRESETS
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(flag_groups.RunFlags, flag_groups.SgdFlags, flag_groups.MlpFlags):
+    hidden: tuple[int, ...] = (7,)
+    own: int | None = option(None, "A number.")
+    repeats: int = option(4, "As often.", low=2)
+
+
+def test_a_field_is_told_where_it_is_first_defined():
+    found = {flag.name: flag for flag in flags_of(Config)}
+    text = "Widths of the dense layers of mlp and small_cnn."
+    assert found["hidden"] == Flag("hidden", int, True, (7,), text, 1, None, "Network")
+    assert found["own"].group == OWN_GROUP
+    assert (found["own"].kind, found["own"].is_list) == (int, False)
+    assert found["repeats"][3:6] == (4, "As often.", 2)
+    assert found["repeats"].group == "Run"
+    assert found["seed"].high == 2**32 - 1
+
+
+@pytest.fixture
+def parsed(monkeypatch):
+    """A function from a command line to the fields that it gives."""
+
+    def parse(*arguments):
+        values = flags.FlagValues()
+        for flag in flags_of(Config):
+            define = flags.DEFINE_list if flag.is_list else flags.DEFINE_string
+            define(flag.name, None, "", flag_values=values)
+        values(["launcher", *arguments])
+        monkeypatch.setattr(flags, "FLAGS", values)
+        return given_flags(Config)
+
+    return parse
+
+
+def test_given_fields(parsed):
+    assert parsed() == {}
+    got = parsed("--hidden=8,16", "--drop_at=0.5,20", "--learning_rate=1e-3", "--own=3")
+    want = {"hidden": (8, 16), "drop_at": (0.5, 20.0), "learning_rate": 1e-3, "own": 3}
+    assert got == want
+    assert parsed("--hidden=") == {"hidden": ()}
+    assert parsed(f"--seed={2**32 - 1}") == {"seed": 2**32 - 1}
+
+
+@pytest.mark.parametrize(
+    ("argument", "expected"),
+    [
+        ("--seed=-1", "an integer >= 0"),
+        (f"--seed={2**32}", "an integer <= 4294967295"),
+        (f"--seed={10**30}", "an integer <= 4294967295"),
+        (f"--own={2**31}", "an integer <= 2147483647"),
+        ("--own=1.5", "an integer"),
+        ("--hidden=0", "a comma-separated list of integers >= 1"),
+        ("--hidden=8,x", "a comma-separated list of integers"),
+        ("--learning_rate=nan", "a finite number"),
+        ("--momentum=inf", "a finite number"),
+        ("--drop_at=0.5,-inf", "a comma-separated list of finite numbers"),
+        ("--learning_rate=fast", "a number"),
+        ("--repeats=1", "an integer >= 2"),
+    ],
+)
+def test_bad_values_name_their_flag(parsed, argument, expected):
+    name, _, value = argument.removeprefix("--").partition("=")
+    with pytest.raises(ValueError, match=f"^{name}: got ") as error:
+        parsed(argument)
+    assert str(error.value) == f"{name}: got {value}, expected {expected}"
+
+
+def test_no_preset_is_taken_for_another_data_set():
+    presets = {"a": Preset({"dataset": "a", "epochs": 3}, "", "")}
+
+    @dataclasses.dataclass(frozen=True)
+    class WithData(flag_groups.TrainingFlags, flag_groups.DataFlags):
+        dataset: str = "b"
+
+    def take(preset, **given):
+        found, config = resolve(WithData, presets, preset, given)
+        return found, config.dataset, config.epochs
+
+    assert take(None) == (None, "b", 30)
+    assert take(None, dataset="a") == ("a", "a", 3)
+    assert take(None, dataset="c") == (None, "c", 30)
+    assert take("a", dataset="c", epochs=2) == ("a", "c", 2)
+    with pytest.raises(ValueError, match="preset: unknown 'A'"):
+        take("A")
+
+
+def test_active_learning_has_no_preset_of_another_data_set():
+    config, presets = config_of("active_learning"), presets_of("active_learning")
+    assert resolve(config, presets, None, {"dataset": "svhn"})[0] is None
+    assert resolve(config, presets, None, {"dataset": "cifar10"})[0] == "cifar10"
+
+
+def test_drops_are_shares_or_epochs():
+    assert drop_epochs((0.5, 0.75), 200) == (100, 150)
+    assert drop_epochs((40, 80.0), 120) == (40, 80)
+    assert drop_epochs((0.001,), 10) == (1,)
+    for bad in (0, -1, 1.5, float("inf")):
+        with pytest.raises(ValueError, match="drop_at: got"):
+            drop_epochs((bad,), 10)
+
+
+def test_shared_flags_are_defined_once():
+    """The same name is the same flag in every study, but for its default."""
+    seen: dict[str, set[tuple]] = {}
+    total = 0
+    for study in STUDIES:
+        for flag in flags_of(config_of(study)):
+            total += 1
+            seen.setdefault(flag.name, set()).add((flag.kind, flag.is_list))
+    assert {name for name, kinds in seen.items() if len(kinds) > 1} == set()
+    assert total > 1.5 * len(seen)
+    for common in ("seed", "repeats", "dtype", "dataset", "drop_at", "batch_size"):
+        for study in STUDIES:
+            assert common in {flag.name for flag in flags_of(config_of(study))}, study
+    for study in ("label_noise", "label_correction", "pruning"):
+        assert "label_set" in {flag.name for flag in flags_of(config_of(study))}
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_presets_say_what_they_are_and_their_commands_parse(study):
+    known = {flag.name for flag in flags_of(config_of(study))}
+    known |= {"method", "methods", "strategies", "weights", "preset"}
+    for name, preset in presets_of(study).items():
+        assert set(preset.fields) <= known, name
+        assert preset.about, name
+        measured = re.search(r"\d", preset.expect)
+        assert measured or preset.expect.startswith(("not run here", "not measured"))
+        used = re.findall(r"--(\w+)", preset.command(f"experiments.{study}", name))
+        assert set(used) <= known, name
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_help_shows_every_flag_and_preset(study):
+    presets = presets_of(study)
+    text = help_text("About.", f"experiments.{study}", config_of(study), presets)
+    for flag in flags_of(config_of(study)):
+        start = "--[no]" if flag.kind is bool else "--"
+        assert re.search(rf"^  {re.escape(start)}{flag.name}\b", text, re.M), flag.name
+    titles = re.findall(r"^(\S.*):$", text, re.M)
+    have = [title for title in flag_groups.GROUPS if title in titles]
+    assert [title for title in titles if title in flag_groups.GROUPS] == have
+    assert {"Data", "Network", "Optimizer", "Run", OWN_GROUP} <= set(titles)
+    for name, preset in presets.items():
+        assert f"  {name}: {preset.about}" in text
+    # Values are for copying, and never broken.
+    assert all(len(line) <= 110 or " " not in line.strip() for line in text.split("\n"))
