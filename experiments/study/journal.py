@@ -29,7 +29,7 @@ FINISHED = "finished"
 RESULT = "result"
 EPOCH = "epoch"
 KEPT = "kept"
-_OWN = ("cell", "n", "sum")
+ATTACHED = "attached"
 
 
 def _sum(before: str, record: Mapping[str, Any]) -> str:
@@ -272,9 +272,23 @@ class Cell:
                 )
         kept: dict[str, Any] = {k: np.asarray(v) for k, v in arrays.items()}
         np.savez_compressed(content, **kept)
-        name, raw = f"examples_{number}.npz", content.getvalue()
-        self.file(name, raw)
-        self.write(KEPT, label=label, keys=keys, file=name, sha256=_sha256(raw))
+        self._attach(
+            KEPT, f"examples_{number}.npz", content.getvalue(), label=label, keys=keys
+        )
+
+    def attach(self, name: str, content: bytes, **fields: Any) -> None:
+        """Writes a file that a record answers for: damaged, it is made anew.
+
+        Args:
+          name: of the file, in the cell's folder.
+          content: of the file.
+          **fields: of the record, such as {"method": "ce"}; see `Table.attached`.
+        """
+        self._attach(ATTACHED, name, content, **fields)
+
+    def _attach(self, event: str, name: str, content: bytes, **fields: Any) -> None:
+        self.file(name, content)
+        self.write(event, **fields, file=name, sha256=_sha256(content))
 
     def file(self, name: str, content: bytes) -> pathlib.Path:
         """Writes a file of the cell, whole or not at all; returns its path."""
@@ -300,7 +314,7 @@ class Cell:
 
     def _drop_from_damaged_files(self) -> None:
         for number, record in enumerate(self._records):
-            if record["event"] != KEPT:
+            if "sha256" not in record:
                 continue
             path = self.folder / record["file"]
             raw = path.read_bytes() if path.is_file() else b""
@@ -356,16 +370,27 @@ def kept_examples(
     Raises:
       ValueError: a file that was altered since.
     """
+    for record, raw in files_of(folder, cells, KEPT):
+        with np.load(io.BytesIO(raw)) as arrays:
+            yield record["label"], record["keys"], dict(arrays)
+
+
+def files_of(
+    folder: pathlib.Path, cells: Mapping[str, Sequence[Record]], event: str
+) -> Iterator[tuple[Record, bytes]]:
+    """The records of a kind that answer for files, and what these hold.
+
+    Raises `ValueError` for a file that was altered since.
+    """
     for cell, records in cells.items():
         for record in records:
-            if record["event"] != KEPT:
+            if record["event"] != event:
                 continue
             path = folder / cell / record["file"]
             raw = path.read_bytes() if path.is_file() else b""
             if _sha256(raw) != record["sha256"]:
-                raise ValueError(f"examples: {str(path)!r} is missing or was altered")
-            with np.load(io.BytesIO(raw)) as arrays:
-                yield record["label"], record["keys"], dict(arrays)
+                raise ValueError(f"run_dir: {str(path)!r} is missing or was altered")
+            yield record, raw
 
 
 def _sha256(raw: bytes) -> str:

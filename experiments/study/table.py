@@ -10,7 +10,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments.study.journal import EPOCH, RESULT, kept_examples, read_cells
+from experiments.study.journal import (
+    ATTACHED,
+    EPOCH,
+    RESULT,
+    files_of,
+    kept_examples,
+    read_cells,
+)
 from experiments.study.numbers import (
     Measure,
     deviation,
@@ -162,19 +169,22 @@ class Table:
         return Curve(np.array(epochs), np.concatenate(values))
 
     def speeds(self) -> list[dict[str, Any]]:
-        """Minutes of training per method, and the seconds of a late epoch."""
-        seconds: dict[str, list[tuple[float, int]]] = {}
+        """Minutes of training per method and setting, and seconds of a late epoch."""
+        columns = (name for s in self.settings for name in s.columns)
+        names = dict.fromkeys(["method", *columns])
+        seconds: dict[tuple[Any, ...], list[tuple[float, int]]] = {}
         for record in self.records(EPOCH):
             if "seconds" in record:
-                mine = seconds.setdefault(record.get("method", ""), [])
+                key = tuple((n, record[n]) for n in names if n in record)
+                mine = seconds.setdefault(key, [])
                 mine.append((record["seconds"], record.get("repeats", 1)))
         rows = []
-        for method, mine in seconds.items():
+        for key, mine in seconds.items():
             late = np.median([s / count for s, count in mine[len(mine) // 2 :]])
             minutes = sum(s for s, _ in mine) / 60
             rows.append(
                 {
-                    "method": method,
+                    **dict(key),
                     "minutes": f"{minutes:.2f}",
                     "seconds_per_epoch": f"{late:.4g}",
                 }
@@ -323,6 +333,12 @@ class Table:
     def examples(self) -> Iterator[tuple[str, dict[str, Any], dict[str, np.ndarray]]]:
         """What was kept of examples: (label, keys, arrays with "ids")."""
         return kept_examples(self.folder, self._cells)
+
+    def attached(self, name: str) -> Iterator[tuple[Record, bytes]]:
+        """The files of this name that cells have attached, and their records."""
+        for record, content in files_of(self.folder, self._cells, ATTACHED):
+            if record["file"] == name:
+                yield record, content
 
     def _examples(self) -> list[dict[str, Any]]:
         rows: dict[tuple[Any, ...], dict[str, Any]] = {}
