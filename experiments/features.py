@@ -19,15 +19,16 @@ from absl import flags
 from experiments.common.config_flags import define_flags, given_flags
 from experiments.common.launch import launch
 from experiments.studies.features.config import PRESETS, FeatureDebiasingConfig
-from experiments.studies.features.study import run_study
+from experiments.studies.features.study import STUDY
+from experiments.study.run import Request, run_study
 from robustjax.training import StopRequest
 
 _PRESET = flags.DEFINE_string("preset", None, f"One of {', '.join(PRESETS)}.")
 _METHODS = flags.DEFINE_list(
     "methods",
-    None,
-    "Of standard, oat, taufe, and joint with training=pretrained; by default all that "
-    "the task and the training allow.",
+    ["all"],
+    "Of standard, oat, taufe, and joint with training=pretrained; or all that the task "
+    "and the training allow.",
 )
 _RUNS = flags.DEFINE_string("run_dir", "runs", "Where run folders go.")
 _NAME = flags.DEFINE_string("name", None, "Name of the run; made up by default.")
@@ -36,14 +37,11 @@ define_flags(FeatureDebiasingConfig)
 
 def main(stop: StopRequest) -> None:
     """Runs the study that the flags describe."""
-    run_study(
-        _METHODS.value,
-        _PRESET.value,
-        given_flags(FeatureDebiasingConfig, flags.FLAGS),
-        run_dir=_RUNS.value,
-        name=_NAME.value,
-        stop=stop,
+    given = given_flags(FeatureDebiasingConfig, flags.FLAGS)
+    request = Request(
+        _METHODS.value, _PRESET.value, given, run_dir=_RUNS.value, name=_NAME.value
     )
+    run_study(STUDY, request, stop)
 
 
 if __name__ == "__main__":
