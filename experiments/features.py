@@ -18,16 +18,17 @@ from absl import flags
 
 from experiments.studies.features.config import FeatureDebiasingConfig
 from experiments.studies.features.presets import PRESETS
-from experiments.studies.features.study import run_study
+from experiments.studies.features.study import STUDY
 from experiments.study.flags import define_flags, define_run_flags, read_given
 from experiments.study.launch import launch
+from experiments.study.run import Request, run_study
 from robustjax.training import StopRequest
 
 _METHODS = flags.DEFINE_list(
     "methods",
-    None,
-    "Of standard, oat, taufe, and joint with training=pretrained; by default all that "
-    "the task and the training allow.",
+    ["all"],
+    "Of standard, oat, taufe, and joint with training=pretrained; or all that the task "
+    "and the training allow.",
 )
 define_run_flags(PRESETS)
 define_flags(FeatureDebiasingConfig)
@@ -35,15 +36,8 @@ define_flags(FeatureDebiasingConfig)
 
 def main(stop: StopRequest) -> None:
     """Runs the study that the flags describe."""
-    given = read_given(FeatureDebiasingConfig)
-    run_study(
-        _METHODS.value,
-        given.preset,
-        given.fields,
-        run_dir=given.run_dir,
-        name=given.name,
-        stop=stop,
-    )
+    request = Request.of(read_given(FeatureDebiasingConfig), _METHODS.value)
+    run_study(STUDY, request, stop)
 
 
 if __name__ == "__main__":

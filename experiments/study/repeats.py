@@ -125,7 +125,7 @@ def run_repeats(
             bar.update(max(cell.checkpoints.steps(), default=0))
             prepared = prepare(group)
             watch = _every(watch_every_epochs, epochs, prepared.watch)
-            epochs_of = _Epochs(cell, {**fields, "group": group.start}, bar, shown)
+            epochs_of = EpochRecords(cell, {**fields, "group": group.start}, bar, shown)
             state = fit(
                 program,
                 prepared.state,
@@ -151,15 +151,24 @@ def _every(interval: int, epochs: int, watch: Evaluation) -> Evaluation:
     return due
 
 
-class _Epochs:
+class EpochRecords:
     """Writes down one group's epochs, and how long they took."""
 
     def __init__(
         self, cell: Cell, fields: Mapping[str, Any], bar: Any, shown: Sequence[str]
     ):
+        """Starts the clock.
+
+        Args:
+          cell: gets the records.
+          fields: of every record.
+          bar: of progress, a step per epoch.
+          shown: metrics beside it.
+        """
         self._cell, self._fields, self._bar, self._shown = cell, fields, bar, shown
         self._watched: list[str] = []
-        self._started, self._trained = time.monotonic(), 0.0
+        self._started = time.monotonic()
+        self._trained: float | None = None
 
     def watched_by(self, watch: Evaluation) -> Evaluation:
         """Measures what is watched, off the clock."""
@@ -174,6 +183,9 @@ class _Epochs:
 
     def report(self, epoch: int, metrics: dict[str, np.ndarray]) -> None:
         """Logs an epoch and moves the progress bar."""
+        seconds = self._trained
+        if seconds is None:
+            seconds = time.monotonic() - self._started
         means: dict[str, Any] = {
             key: float(values.mean()) for key, values in metrics.items()
         }
@@ -187,7 +199,7 @@ class _Epochs:
             of_repeats={
                 key: [round(float(v), 6) for v in metrics[key]] for key in self._watched
             },
-            seconds=round(self._trained, 3),
+            seconds=round(seconds, 3),
         )
         postfix = {key: f"{means[key]:.3f}" for key in self._shown if key in means}
         self._bar.set_postfix(postfix, refresh=False)

@@ -168,23 +168,25 @@ class Table:
         return Curve(np.array(epochs), np.concatenate(values))
 
     def speeds(self) -> list[dict[str, Any]]:
-        """Minutes of work per method, and the seconds of a late epoch or round.
+        """Minutes of work per method and setting; seconds of a late epoch or round.
 
-        Of one repeat, where several train together.
+        The latter of one repeat, where several train together.
         """
-        seconds: dict[str, list[tuple[float, int]]] = {}
+        settings = dict.fromkeys(n for s in self.settings for n in s.columns)
+        names = [n for n in ("method", *settings) if n != "round"]
+        seconds: dict[tuple[Any, ...], list[tuple[float, int]]] = {}
         for cell in self._cells.values():
-            for record in cell:
-                if "seconds" in record:
-                    mine = seconds.setdefault(record.get("method", ""), [])
-                    mine.append((record["seconds"], record.get("repeats", 1)))
+            for record in (r for r in cell if "seconds" in r):
+                key = tuple((n, record[n]) for n in dict.fromkeys(names) if n in record)
+                mine = seconds.setdefault(key, [])
+                mine.append((record["seconds"], record.get("repeats", 1)))
         rows = []
-        for method, mine in seconds.items():
+        for key, mine in seconds.items():
             late = np.median([s / count for s, count in mine[len(mine) // 2 :]])
             minutes = sum(s for s, _ in mine) / 60
             rows.append(
                 {
-                    "method": method,
+                    **dict(key),
                     "minutes": f"{minutes:.2f}",
                     "seconds_late": f"{late:.4g}",
                 }

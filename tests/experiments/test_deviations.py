@@ -12,7 +12,6 @@ import pytest
 from experiments.common.repeats import Curves
 from experiments.common.tables import deviation, deviation_text, percent
 from experiments.studies.active_learning import report as open_set_report
-from experiments.studies.features import report as feature_report
 from experiments.studies.label_correction import report as correction_report
 from experiments.studies.label_noise import report as robust_report
 from experiments.studies.pruning import report as pruning_report
@@ -69,12 +68,6 @@ def draw_robust(folder, repeats):
     robust_report.plot_accuracy(folder, results, "")
 
 
-def draw_features(folder, repeats):
-    values = np.stack([TWO[:repeats]] * 2, axis=1)
-    results = {("standard", 100): curves(values)}
-    feature_report.plot_curves(folder, results, "test_accuracy", "")
-
-
 def draw_correction(folder, repeats):
     accuracy = np.stack([TWO[:repeats]] * 3, axis=1)
     picks = np.zeros((repeats, 4), int)
@@ -95,7 +88,6 @@ def draw_pruning(folder, repeats):
 
 DRAWN = {
     "robust": draw_robust,
-    "features": draw_features,
     "correction": draw_correction,
     "open_set": draw_open_set,
     "pruning": draw_pruning,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 
 import chex
 import jax
@@ -22,16 +23,13 @@ from experiments.studies.features.pretraining import (
 )
 from experiments.studies.features.programs import build_network, build_training
 from experiments.studies.features.semi_supervised import _optimizer, build_mix_match
-from experiments.studies.features.study import run_study
+from experiments.studies.features.study import STUDY
+from experiments.study.journal import Journal, read_cells
+from experiments.study.run import Request, run_study
+from experiments.study.table import Table
 from robustjax import data, models
 from robustjax.data import make_dataset, save_npz
-from robustjax.training import (
-    InterruptedRunError,
-    MetricLog,
-    StopRequest,
-    init_variables,
-)
-from robustjax.training._metrics import read_jsonl
+from robustjax.training import InterruptedRunError, StopRequest, init_variables
 
 FLAGS = {
     "network": "mlp",
@@ -92,11 +90,11 @@ class Stop(StopRequest):
         super().check()
 
 
-def run(folder, sets, methods=None, stop=None, **given):
+def run(folder, sets, methods=(), stop=None, **given):
     methods = given.pop("methods", methods)
     fields = fields_of(sets, given)
-    stop = stop or Stop()
-    return run_study(methods, None, fields, run_dir=str(folder), name="run", stop=stop)
+    request = Request(methods, None, fields, run_dir=str(folder), name="run")
+    return run_study(STUDY, request, stop or Stop())
 
 
 def study_of(sets, **given):
@@ -185,45 +183,62 @@ def test_an_attack_needs_pixels(tmp_path, sets):
     assert not (tmp_path / "runs").exists()
 
 
-@pytest.mark.parametrize("training", [ATTACK, MIX, SIMCLR], ids=lambda t: t["training"])
-def test_killed_runs_continue_to_the_same_results(tmp_path, sets, capsys, training):
-    methods = ("standard", "joint") if training is SIMCLR else ("standard", "taufe")
-    given = {**training, "checkpoint_every_epochs": 2}
-    epochs = 5 if training is SIMCLR else 3
+def test_mix_match_compares_methods(tmp_path, sets, capsys):
+    folder = run(tmp_path, sets, ("standard", "taufe"), **MIX)
+    rows = read_rows(folder / "summary.csv")
+    assert [row["method"] for row in rows] == ["standard", "taufe"]
+    printed = capsys.readouterr().out
+    assert "test accuracy (%), N =" in printed
+    assert "taufe against standard, test accuracy" in printed
+    examples = read_rows(folder / "examples.csv")
+    mine = [row for row in examples if row["repeat"] == "0"]
+    roles = [row["role"] for row in mine]
+    # All 48 target images are trained on, and all 24 OOD images are drawn from.
+    assert {role: roles.count(role) for role in roles} == {
+        "target": 16,
+        "unlabeled": 32,
+        "ood": 24,
+    }
+    for row in mine:
+        assert bool(row["given"]) == (row["role"] == "target")
+        assert bool(row["taufe.predicted"]) == (row["role"] != "ood")
+
+
+def test_killed_pretraining_continues_to_the_same_results(tmp_path, sets):
+    given = {**SIMCLR, "checkpoint_every_epochs": 2, "parallel_repeats": 1}
+    methods = ("standard", "joint")
     whole = run(tmp_path / "whole", sets, methods, **given)
     stopped = 0
     while True:
         try:
-            folder = run(tmp_path / "killed", sets, methods, stop=Stop(epochs), **given)
+            # In the fine-tuning, in the pre-training of joint, in its fine-tuning.
+            folder = run(tmp_path / "killed", sets, methods, stop=Stop(5), **given)
             break
         except InterruptedRunError:
             stopped += 1
-    assert stopped
-    want = (whole / "summary.csv").read_bytes()
-    assert (folder / "summary.csv").read_bytes() == want
-    records = [read_jsonl(each / "metrics.jsonl") for each in (whole, folder)]
-    timeless = [[{**r, "seconds": 0} for r in each] for each in records]
+            lost = tmp_path / "killed" / "features" / "run" / "pretraining_target"
+            shutil.rmtree(lost / "repeats_1-1" / "checkpoints", ignore_errors=True)
+    assert stopped == 4
+    for name in ("summary.csv", "repeats.csv", "examples.csv"):
+        assert (folder / name).read_bytes() == (whole / name).read_bytes()
+    records = [Table.read(each).records("epoch") for each in (whole, folder)]
+    timeless = [[{**r, "seconds": 0, "sum": ""} for r in each] for each in records]
     assert timeless[0] == timeless[1]
-    rows = read_rows(folder / "summary.csv")
-    assert [row["method"] for row in rows] == list(methods)
-    assert all(row["repeats"] == "2" for row in rows)
-    printed = capsys.readouterr().out
-    assert "test accuracy (%), N =" in printed
-    assert f"{methods[1]} against standard, test accuracy" in printed
-    if training is ATTACK:
-        assert "accuracy under attack (%), N =" in printed
-        assert f"{methods[1]} against standard, accuracy under attack" in printed
-        assert 0 <= float(rows[0]["adversarial_accuracy_mean"]) <= 100
+    assert len(records[0]) == 2 * 2 * (2 + 2)
 
 
-def test_an_attack_is_measured_after_the_last_epoch_alone(tmp_path, sets):
-    folder = run(tmp_path, sets, ("standard",), **ATTACK, attack_radius=255.0)
-    first, last = read_jsonl(folder / "metrics.jsonl")
+def test_an_attack_is_measured_after_the_last_epoch_alone(tmp_path, sets, capsys):
+    methods = ("standard", "taufe")
+    folder = run(tmp_path, sets, methods, **ATTACK, attack_radius=255.0)
+    first, last, *_ = Table.read(folder).records("epoch")
     assert "adversarial_accuracy" not in first["of_repeats"]
     assert len(last["of_repeats"]["adversarial_accuracy"]) == 2
-    (row,) = read_rows(folder / "summary.csv")
+    row = read_rows(folder / "summary.csv")[0]
     found = 100 * np.array(last["of_repeats"]["adversarial_accuracy"])
     assert float(row["adversarial_accuracy_mean"]) == pytest.approx(found.mean())
+    printed = capsys.readouterr().out
+    assert "accuracy under attack (%), N =" in printed
+    assert "taufe against standard, accuracy under attack" in printed
 
 
 def test_accuracy_under_an_attack(sets):
@@ -315,14 +330,12 @@ def test_a_normalized_network_has_the_same_variables(kind):
 
 def test_mix_match_has_labels_of_its_repeat_alone(sets):
     study, network = study_of(sets, **MIX, average_decay=0.5)
-    for method, share in (("standard", 2), ("oat", 3), ("taufe", 3)):
+    for method in ("standard", "oat", "taufe"):
         training = build_mix_match(study, network, method, 16)
         state = begun(training, study, slice(1, 2))
         rows = state.loss_state.rows
         np.testing.assert_array_equal(rows["labelled"][0, :72], study.roles[16][1] == 0)
         np.testing.assert_array_equal(rows["ood"][0, :72], np.arange(72) >= 48)
-        # Three steps go once through 48 target images.
-        assert training.images == 3 * 8 * share
         params, model_state = training.variables(state.params, state.model_state)
         chex.assert_trees_all_equal(params, state.params)
         assert model_state == {}
@@ -374,28 +387,28 @@ def test_lars_leaves_biases_to_sgd():
 def pretrained(sets, tmp_path_factory):
     """A study, its networks before fine-tuning, and what was logged."""
     study, network = study_of(sets, **SIMCLR, pretraining_flip=False)
+    pretraining, states = Pretraining(study, network), {}
     folder = tmp_path_factory.mktemp("pretrained")
-    log, pretraining = MetricLog(folder, tensorboard=False), Pretraining(study, network)
-    states = {}
-    for method in ("standard", "joint", "oat"):
-        training = build_fine_tuning(study, network, method, 16)
-        training = pretraining.before(training, method, folder, log, Stop())
-        labels = np.broadcast_to(study.labels, (2, len(study.labels)))
-        inputs = training.program.make_data(study.pool, labels)
-        state = begun(training, study, slice(0, 2))
-        first = jax.device_get(state.params)
-        state, _ = training.program.at(0).epoch(state, inputs)
-        states[method] = first, jax.device_get(state.params)
-    return states, read_jsonl(folder / "metrics.jsonl")
+    with Journal(folder, tensorboard=False) as journal:
+        for method in ("standard", "joint", "oat"):
+            training = build_fine_tuning(study, network, method, 16)
+            training = pretraining.before(training, method, journal, Stop())
+            labels = np.broadcast_to(study.labels, (2, len(study.labels)))
+            inputs = training.program.make_data(study.pool, labels)
+            state = begun(training, study, slice(0, 2))
+            first = jax.device_get(state.params)
+            state, _ = training.program.at(0).epoch(state, inputs)
+            states[method] = first, jax.device_get(state.params)
+    return states, [r for cell in read_cells(folder).values() for r in cell]
 
 
 def test_pretraining_is_shared_and_only_the_head_moves(pretrained):
     states, records = pretrained
-    assert [(r["method"], r["group"], r["epoch"]) for r in records] == [
-        (f"pretraining_{images}", repeat, epoch)
+    assert [(r["cell"], r["event"], r.get("epoch")) for r in records] == [
+        (f"pretraining_{images}/repeats_{repeat}-{repeat}", event, epoch)
         for images in ("target", "joint")
         for repeat in (0, 1)
-        for epoch in (0, 1)
+        for event, epoch in (("epoch", 0), ("epoch", 1), ("finished", None))
     ]
     for before, after in states.values():
         kernel = before["hidden0"]["kernel"]
@@ -433,11 +446,11 @@ def test_a_frozen_network_keeps_its_running_statistics():
 def test_the_whole_network_can_be_tuned(tmp_path, sets):
     given = {**SIMCLR, "fine_tune": "all", "repeats": 1, "epochs": 1}
     folder = run(tmp_path, sets, ("joint", "taufe"), **given)
-    records = read_jsonl(folder / "metrics.jsonl")
+    records = Table.read(folder).records("epoch")
     assert [r["method"] for r in records] == [
         *["pretraining_joint"] * 2,
-        "joint_16",
-        "taufe_16",
+        "joint",
+        "taufe",
     ]
     assert "ood_norm" in records[3]
     assert "ood_norm" not in records[2]
@@ -452,7 +465,7 @@ def test_presets_of_combinations():
             found, config = resolve(preset, {})
             setup.check(config)
             assert (found, config.training) == (preset, training)
-            assert combinations.check_methods(None, config)
+            assert combinations.check_methods((), config)
         # What belongs to the preset's training is no error without it.
         assert resolve(name, {"training": "plain"})[1].training == "plain"
     others = set(PRESETS) - {

@@ -1,13 +1,11 @@
-"""The feature-debiasing study: bad flags, what it leaves behind, and continuing."""
+"""The study of features: bad flags, measures, draws, and what it leaves behind."""
 
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
-import os
 import pathlib
-import subprocess
-import sys
 
 import jax
 import jax.numpy as jnp
@@ -15,21 +13,24 @@ import numpy as np
 import pytest
 
 from experiments.studies.features import setup
+from experiments.studies.features.classification import DETECTION_SCORES
 from experiments.studies.features.config import FeatureDebiasingConfig
 from experiments.studies.features.observation import Observer
 from experiments.studies.features.presets import PRESETS, TASK_PRESETS, resolve
 from experiments.studies.features.programs import build_network, make_loss
-from experiments.studies.features.report import meaning
+from experiments.studies.features.report import MEASURES, meaning
 from experiments.studies.features.roles import draw_roles
 from experiments.studies.features.runner import make_measure
-from experiments.studies.features.study import run_study
+from experiments.studies.features.study import STUDY
 from experiments.studies.features.targets import load_target
+from experiments.study.journal import Journal
+from experiments.study.run import Request, run_study
+from experiments.study.run_folder import open_run_folder
+from experiments.study.table import Table
 from robustjax import data, losses, scores
 from robustjax.methods.features import OOD, TARGET, UNUSED
-from robustjax.training import InterruptedRunError, StopRequest, init_variables
-from robustjax.training._metrics import read_jsonl
+from robustjax.training import StopRequest, init_variables
 
-ROOT = pathlib.Path(__file__).parents[2]
 RUN = {
     "epochs": 2,
     "repeats": 2,
@@ -90,29 +91,10 @@ def sets(tmp_path_factory):
     }
 
 
-def run(tmp_path, sets, methods=None, name="run", stop=None, **given):
+def run(tmp_path, sets, methods=(), name="run", **given):
     fields = {"dataset": sets["target"], "ood": (sets["other"],), **MLP, **given}
-    return run_study(
-        methods, None, fields, run_dir=str(tmp_path), name=name, stop=stop or Never()
-    )
-
-
-class Never(StopRequest):
-    """Is never asked to stop."""
-
-
-class AfterEpochs(StopRequest):
-    """Ends the run once so many epochs are over, whether they are saved or not."""
-
-    def __init__(self, epochs):
-        super().__init__()
-        self._left = epochs
-
-    def check(self):
-        self._left -= 1
-        if self._left == 0:
-            self.signal_name = "SIGTERM"
-        super().check()
+    request = Request(methods, None, fields, run_dir=str(tmp_path), name=name)
+    return run_study(STUDY, request, StopRequest())
 
 
 def composed(sets, task, **given):
@@ -153,7 +135,6 @@ def finished(tmp_path_factory, sets):
     [
         ({"task": "clasification"}, "task: unknown 'clasification' .*classification"),
         ({"methods": ("oat", "taufee")}, "methods: unknown 'taufee' .*mean 'taufe'"),
-        ({"methods": ()}, "methods: got none"),
         ({"methods": ("oat", "oat")}, "methods: got oat,oat, expected each name once"),
         (
             {"task": "boxes", "methods": ("standard", "oat")},
@@ -257,51 +238,96 @@ def test_ood_sets_must_fit_the_target(tmp_path, sets):
 def test_classification_leaves_what_people_look_at(finished):
     record = json.loads((finished / "config.json").read_text())["config"]
     assert record["methods"] == ["standard", "oat", "taufe"]
-    assert record["config"]["num_examples"] == [16, 24]
+    assert record["num_examples"] == [16, 24]
     rows = read_rows(finished / "summary.csv")
     assert [(row["method"], int(row["num_examples"])) for row in rows] == [
         (method, n) for n in (16, 24) for method in ("standard", "oat", "taufe")
     ]
-    records = read_jsonl(finished / "metrics.jsonl")
+    records = Table.read(finished).records("epoch")
     for row in rows:
-        name = f"{row['method']}_{row['num_examples']}"
-        mine = [r for r in records if r["method"] == name]
+        mine = [
+            r
+            for r in records
+            if r["method"] == row["method"]
+            and str(r["num_examples"]) == row["num_examples"]
+        ]
         assert [r["epoch"] for r in mine] == [0, 1]
         for key, scale in (("test_accuracy", 100), ("heldout_ood_square", 1)):
             last = scale * np.array(mine[-1]["of_repeats"][key])
-            assert float(row[f"{key}_mean"]) == pytest.approx(last.mean(), rel=1e-4)
-            assert float(row[f"{key}_std"]) == pytest.approx(
-                last.std(ddof=1), rel=1e-4, abs=1e-4
-            )
+            assert float(row[f"{key}_mean"]) == pytest.approx(last.mean(), abs=1e-4)
+            assert float(row[f"{key}_std"]) == pytest.approx(last.std(ddof=1), abs=1e-4)
         assert ("ood_norm" in mine[0]) == (row["method"] != "standard")
-        assert row["repeats"] == "2"
-    detection = read_rows(finished / "detection.csv")
-    assert len(detection) == 12
-    assert {row["score"] for row in detection} == {"msp", "energy"}
-    assert 0 <= float(detection[0]["auroc_mean"]) <= 100
-    assert "fpr95_in_pos_std" in detection[0]
+        assert (row["repeats"], row["epochs"]) == ("2", "2")
     assert not any("auroc" in key for key in rows[0])
-    for name in ("curves.png", "activations.png", "speed.csv"):
+    speeds = read_rows(finished / "speed.csv")
+    assert [(row["method"], row["num_examples"]) for row in speeds] == [
+        (row["method"], row["num_examples"]) for row in rows
+    ]
+    for name in ("curves.png", "activations.png"):
         assert (finished / name).stat().st_size > 0
 
 
+def test_detection_has_a_row_per_score(finished):
+    detection = read_rows(finished / "detection.csv")
+    assert len(detection) == 12
+    assert {row["score"] for row in detection} == {"msp", "energy"}
+    assert set(DETECTION_SCORES) == {"msp", "energy"}
+    table = Table.read(finished)
+    for row in detection:
+        where = {"method": row["method"], "num_examples": int(row["num_examples"])}
+        values = table.one(**where).values[f"{row['score']}_fpr95_in_pos"]
+        mean = float(row["fpr95_in_pos_mean"])
+        assert mean == pytest.approx(100 * values.mean(), abs=1e-4)
+        assert float(row["fpr95_in_pos_std"]) == pytest.approx(
+            100 * values.std(ddof=1), abs=1e-4
+        )
+
+
+def test_examples_are_those_that_were_drawn(finished, sets):
+    rows = read_rows(finished / "examples.csv")
+    whole = data.load(sets["target"], "train")
+    labels = dict(zip(whole.ids.astype(str), whole.labels, strict=True))
+    places = {}
+    for row in rows:
+        place = int(row["num_examples"]), int(row["repeat"])
+        places.setdefault(place, {}).setdefault(row["role"], set()).add(row["id"])
+        if row["role"] == "ood":
+            assert row["id"].startswith("ood-")
+            assert row["given"] == row["taufe.predicted"] == ""
+            continue
+        assert int(row["given"]) == labels[row["id"]]
+        for method in ("standard", "oat", "taufe"):
+            probability = float(row[f"{method}.given_probability"])
+            assert 0 <= probability <= 1
+            if probability > 0.5:
+                assert row[f"{method}.predicted"] == row["given"]
+    assert set(places) == {(n, r) for n in (16, 24) for r in (0, 1)}
+    for (count, repeat), roles in places.items():
+        assert {name: len(ids) for name, ids in roles.items()} == {
+            "target": count,
+            "ood": count,
+        }
+        # Draws are nested, and those of repeats differ.
+        for name, ids in roles.items():
+            assert ids <= places[24, repeat][name]
+            assert ids != places[count, 1 - repeat][name]
+
+
 def test_repeats_differ_and_methods_share_their_draws(finished):
-    records = read_jsonl(finished / "metrics.jsonl")
+    records = Table.read(finished).records("epoch")
     values = np.array([r["of_repeats"]["heldout_ood_norm"] for r in records])
     assert (values[:, 0] != values[:, 1]).all()
 
 
-def test_a_finished_run_is_not_trained_again(finished, sets):
-    kept = ("metrics.jsonl", "summary.csv", "detection.csv")
-    before = [(finished / name).read_bytes() for name in kept]
-    again = run(
-        finished.parents[1],
-        sets,
-        detection_ood=("textures", sets["rocks"]),
-        picture_examples=24,
-    )
-    assert again == finished
-    assert [(finished / name).read_bytes() for name in kept] == before
+def test_damaged_activations_are_made_anew(tmp_path, sets):
+    given = {"num_examples": (16,), "epochs": 1, "picture_examples": 12}
+    folder = run(tmp_path, sets, ("standard",), **given)
+    path = folder / "standard_16" / "repeats_0-1" / "activations.npz"
+    files = [path, folder / "metrics.jsonl", folder / "summary.csv"]
+    before = [file.read_bytes() for file in files]
+    path.write_bytes(before[0][:-40])
+    run(tmp_path, sets, ("standard",), **given)
+    assert [file.read_bytes() for file in files] == before
 
 
 def test_boxes(tmp_path, sets, capsys):
@@ -326,35 +352,6 @@ def test_localization(tmp_path, sets):
         best, fixed = row["max_box_accuracy_mean"], row["fixed_box_accuracy_mean"]
         assert 0 <= float(fixed) <= float(best) <= 100
         assert row["test_accuracy_mean"]
-
-
-def test_killed_runs_continue_to_the_same_summary(tmp_path, sets):
-    given = {
-        "methods": ("standard", "taufe"),
-        "num_examples": (16,),
-        "epochs": 3,
-        "parallel_repeats": 1,
-        "checkpoint_every_epochs": 2,
-    }
-    whole = run(tmp_path / "whole", sets, **given)
-    stopped = 0
-    while True:
-        try:
-            # Two epochs at a time, of which some were logged but not saved.
-            folder = run(tmp_path / "killed", sets, stop=AfterEpochs(2), **given)
-            break
-        except InterruptedRunError:
-            stopped += 1
-    assert stopped >= 3
-    want = (whole / "summary.csv").read_bytes()
-    assert (folder / "summary.csv").read_bytes() == want
-    records = read_jsonl(folder / "metrics.jsonl")
-    assert [(r["method"], r["group"], r["epoch"]) for r in records] == [
-        (method, group, epoch)
-        for method in ("standard_16", "taufe_16")
-        for group in (0, 1)
-        for epoch in range(3)
-    ]
 
 
 def study_of(sets, **given):
@@ -544,36 +541,20 @@ def test_presets():
         resolve("cub", {})
 
 
-def test_meaning_pairs_repeats():
-    from experiments.common.repeats import Curves
-
-    def curves(*last):
-        values = {"test_accuracy": np.array(last)[:, None] / 100}
-        return Curves(np.array([1]), values, 0.0, 0.0)
-
-    results = {
-        ("standard", 5): curves(40.0, 60.0),
-        ("taufe", 5): curves(43.0, 62.0),
-    }
-    text = meaning(results, "test_accuracy")
+def test_meaning_pairs_repeats(tmp_path):
+    record = {"title": "", "config": {}, "data": {}}
+    record |= {"measures": [dataclasses.asdict(measure) for measure in MEASURES]}
+    record |= {"cells": ["standard", "taufe"]}
+    with (
+        open_run_folder(tmp_path / "run", record) as folder,
+        Journal(folder) as journal,
+    ):
+        for method, values in (("standard", [0.4, 0.6]), ("taufe", [0.62, 0.43])):
+            journal.cell(method).result(
+                {"method": method, "num_examples": 5},
+                {"test_accuracy": np.array(values)},
+                repeats=(0, 1) if method == "standard" else (1, 0),
+            )
+    table = Table.read(folder)
+    text = meaning(table, table.measures["test_accuracy"])
     assert "+2.5 ±0.5 (N = 5; paired by repeat" in text
-
-
-def test_bad_flags_end_in_one_line_and_status_2(tmp_path):
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "experiments.features",
-            "--task=boxes",
-            "--methods=oat",
-            f"--run_dir={tmp_path}",
-        ],
-        cwd=ROOT,
-        env={**os.environ, "JAX_PLATFORMS": "cpu"},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 2
-    assert done.stderr.startswith("error: methods: got oat with task=boxes, expected")
-    assert done.stderr.count("\n") == 1

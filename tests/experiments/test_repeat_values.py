@@ -8,7 +8,6 @@ import pytest
 from experiments.common.repeat_values import Setting, write_repeats
 from experiments.common.repeats import Curves
 from experiments.studies.active_learning import report as open_set_report
-from experiments.studies.features import report as feature_report
 from experiments.studies.label_correction import diffusion_report
 from experiments.studies.label_correction import report as correction_report
 from experiments.studies.label_noise import report as training_report
@@ -63,13 +62,6 @@ def training(folder, rng):
     return ("method",)
 
 
-def features(folder, rng):
-    names = ("test_accuracy", "heldout_ood_norm")
-    results = {(m, 500): curves(rng, *names) for m in ("standard", "taufe")}
-    feature_report.write_summary(folder, results)
-    return ("method", "num_examples")
-
-
 def correction(folder, rng):
     results = {
         method: correction_report.ArmResult(
@@ -119,9 +111,7 @@ def diffusion(folder, rng):
     return ("mode", "labels")
 
 
-@pytest.mark.parametrize(
-    "write", [training, features, correction, open_set, pruning, diffusion]
-)
+@pytest.mark.parametrize("write", [training, correction, open_set, pruning, diffusion])
 def test_the_summary_follows_from_the_repeats(write, tmp_path, rng):
     keys = write(tmp_path, rng)
     values = {}

@@ -42,12 +42,6 @@ class AdversarialClassification(Classification):
     all methods and repeats, as are the attack's random starts.
     """
 
-    headline: tuple[str, ...] = (
-        "test_accuracy",
-        "adversarial_accuracy",
-        *Classification.headline[1:],
-    )
-
     def __init__(self, study: Study, network: Network):
         """Takes what all methods share.
 
@@ -85,6 +79,6 @@ class AdversarialClassification(Classification):
         self._accuracy = jax.jit(accuracy)
 
     def at_end(self, params: Any, model_state: Any) -> dict[str, float]:
-        """What is measured of one repeat after the last epoch alone."""
+        """The accuracy under the attack."""
         found = self._accuracy(params, model_state, *self._attacked)
         return {"adversarial_accuracy": float(found)}

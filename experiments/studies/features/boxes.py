@@ -7,6 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from experiments.studies.features.observation import (
+    Measurement,
     Observer,
     norm_measures,
     squares,
@@ -16,10 +17,8 @@ from experiments.studies.features.setup import Study
 from robustjax import losses
 
 
-class Boxes:
+class Boxes(Measurement):
     """Mean intersection over union on the test set, and sizes of features."""
-
-    headline: tuple[str, ...] = ("test_iou", "heldout_ood_norm", "test_norm")
 
     def __init__(self, study: Study, network: Network):
         """Takes what all methods share."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import pathlib
+import io
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from experiments.studies.features.observation import (
+    Measurement,
     Observer,
     norm_measures,
     squares,
@@ -23,20 +25,13 @@ DETECTION_SCORES = {
 }
 
 
-class Classification:
+class Classification(Measurement):
     """Accuracy, sizes and angles of activations, and OOD detection.
 
     "class_cosine" is the mean cosine of the activations of test examples with
     different labels (Table 3.1 of the thesis); "msp_..." and "energy_..." are the
     `scores.DetectionMetrics` of the images to detect against all test images.
     """
-
-    headline: tuple[str, ...] = (
-        "test_accuracy",
-        "heldout_ood_norm",
-        "test_norm",
-        "class_cosine",
-    )
 
     def __init__(self, study: Study, network: Network):
         """Takes what all methods share."""
@@ -74,13 +69,23 @@ class Classification:
                     measures[f"{name}_{key}"] = value
         return measures
 
-    def save_activations(
-        self, params: Any, model_state: Any, path: pathlib.Path
-    ) -> None:
-        """Writes what a picture shows: activations of test and of OOD images.
+    def decided(
+        self, params: Any, model_state: Any, images: np.ndarray, labels: np.ndarray
+    ) -> dict[str, np.ndarray]:
+        """The predicted class, and the probability of the label (of the middle part).
 
-        Classes are labels; OOD images have the label -1.
+        See `Measurement.decided`.
         """
+        height, width = self._study.target.test.inputs.shape[1:3]
+        top, left = (images.shape[1] - height) // 2, (images.shape[2] - width) // 2
+        images = images[:, top : top + height, left : left + width]
+        logits = self._observe(params, model_state, images)["outputs"]
+        shares = np.asarray(jax.nn.softmax(logits.astype(np.float32), axis=-1))
+        own = np.take_along_axis(shares, labels[:, None], axis=1)[:, 0]
+        return {"predicted": shares.argmax(axis=1), "given_probability": own}
+
+    def activations(self, params: Any, model_state: Any) -> bytes:
+        """Activations of test and of OOD images, see `pictures.ACTIVATIONS`."""
         config, test = self._study.config, self._study.target.test
         rng = np.random.default_rng([config.seed, 40])
         count = min(config.picture_examples, len(test))
@@ -88,11 +93,11 @@ class Classification:
         ood = self._study.ood.test[: max(1, count // 4)]
         inside = self._observe(params, model_state, test.inputs[rows])["features"]
         outside = self._observe(params, model_state, ood)["features"]
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial.npz")
+        content = io.BytesIO()
         np.savez(
-            partial,
+            content,
             features=np.concatenate([inside, outside]),
             labels=np.concatenate([test.labels[rows], np.full(len(ood), -1)]),
+            class_names=np.array(test.class_names),
         )
-        partial.replace(path)
+        return content.getvalue()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from experiments.studies.features.config import FeatureDebiasingConfig
@@ -74,19 +74,17 @@ def methods_of(config: FeatureDebiasingConfig) -> tuple[str, ...]:
 
 
 def check_methods(
-    names: tuple[str, ...] | None, config: FeatureDebiasingConfig
+    names: Sequence[str], config: FeatureDebiasingConfig
 ) -> tuple[str, ...]:
-    """The methods to train, by default all that task and training allow.
+    """The methods to train; of none or "all", all that task and training allow.
 
     Raises:
-      ValueError: none, an unknown or a repeated method, or one that the task or the
+      ValueError: an unknown or a repeated method, or one that the task or the
         training does not allow.
     """
     allowed = methods_of(config)
-    if names is None:
+    if not names or tuple(names) == ("all",):
         return allowed
-    if not names:
-        raise ValueError("methods: got none, expected at least one")
     known = (*_METHODS, "joint") if config.training == "pretrained" else _METHODS
     for name in names:
         checks.one_of("methods", name, known)

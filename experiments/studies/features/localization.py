@@ -10,6 +10,7 @@ import numpy as np
 
 from experiments.studies.features.observation import (
     Found,
+    Measurement,
     Observer,
     norm_measures,
     squares,
@@ -21,19 +22,12 @@ from robustjax import scores
 FIXED_THRESHOLD = 0.2
 
 
-class Localization:
+class Localization(Measurement):
     """GT-known Loc of a classifier's activation maps, and its accuracy.
 
     "max_box_accuracy" is at the threshold that is best on the test set,
     "fixed_box_accuracy" at `FIXED_THRESHOLD` of the maximum.
     """
-
-    headline: tuple[str, ...] = (
-        "max_box_accuracy",
-        "fixed_box_accuracy",
-        "test_accuracy",
-        "heldout_ood_norm",
-    )
 
     def __init__(self, study: Study, network: Network):
         """Takes what all methods share."""

@@ -19,6 +19,38 @@ Look = Callable[[Any, Found, jax.Array], Found]
 CHUNK = 500
 
 
+class Measurement:
+    """What a task measures of one repeat's network."""
+
+    def __call__(self, params: Any, model_state: Any) -> dict[str, float]:
+        """Measures by name, all defined."""
+        raise NotImplementedError
+
+    def at_end(self, params: Any, model_state: Any) -> dict[str, float]:
+        """What is measured after the last epoch alone."""
+        del params, model_state
+        return {}
+
+    def decided(
+        self, params: Any, model_state: Any, images: np.ndarray, labels: np.ndarray
+    ) -> dict[str, np.ndarray]:
+        """What the network says of training examples: name -> (N,).
+
+        Args:
+          params: of one repeat.
+          model_state: of one repeat.
+          images: (N, H, W, C), of the size of test images or larger.
+          labels: (N,) integers.
+        """
+        del params, model_state, images, labels
+        return {}
+
+    def activations(self, params: Any, model_state: Any) -> bytes:
+        """An `.npz` file of what a picture shows; empty where there is none."""
+        del params, model_state
+        return b""
+
+
 class Observer:
     """A network in prediction mode, of one repeat, over any number of images.
 

@@ -2,51 +2,36 @@
 
 from __future__ import annotations
 
-import pathlib
-from collections.abc import Sequence
-
 import numpy as np
 
-from experiments.studies.features.runner import activations_path
+from experiments.study.table import Table
+
+ACTIVATIONS = "activations.npz"
+"""What a cell attaches: "features" (M, d), "labels" (M,; -1: OOD), "class_names"."""
 
 
-def plot_activations(
-    folder: pathlib.Path,
-    methods: Sequence[str],
-    count: int,
-    class_names: Sequence[str],
-    title: str,
-) -> bool:
-    """Writes `activations.png` from what training has left in the run folder.
+def draw_activations(table: Table) -> None:
+    """Draws `activations.png`, if activations were kept, for the largest N.
 
     Each panel has a t-SNE of its own (van der Maaten and Hinton, JMLR 2008, by
     scikit-learn) of the first repeat's activations, OOD images in black. Distances
     within a panel mean something, those between panels do not.
-
-    Args:
-      folder: of the study.
-      methods: in order.
-      count: number of examples that they were trained on.
-      class_names: of the target.
-      title: of the picture.
-
-    Returns:
-      Whether there was anything to show.
     """
     from matplotlib.figure import Figure
 
+    count = max(table.column("num_examples"))
     found = {
-        method: path
-        for method in methods
-        if (path := activations_path(folder, method, count)).exists()
+        record["method"]: arrays
+        for record, arrays in table.attached("activations")
+        if record["num_examples"] == count
     }
     if not found:
-        return False
+        return
     figure = Figure(figsize=(4 * len(found), 4), layout="constrained")
     panels = figure.subplots(1, len(found), squeeze=False)[0]
-    for axes, (method, path) in zip(panels, found.items()):
-        with np.load(path) as file:
-            features, labels = file["features"], file["labels"]
+    for axes, (method, arrays) in zip(panels, found.items()):
+        features, labels = arrays["features"], arrays["labels"]
+        class_names = arrays["class_names"].tolist()
         places = _t_sne(features)
         # OOD images first, so that they do not cover the others.
         for label in (-1, *range(len(class_names))):
@@ -58,9 +43,8 @@ def plot_activations(
     if len(class_names) <= 20:
         handles, names = panels[0].get_legend_handles_labels()
         figure.legend(handles, names, loc="outside right center", fontsize=7)
-    figure.suptitle(f"{title}, N = {count:,}, first repeat", fontsize=9)
-    figure.savefig(folder / "activations.png", dpi=120)
-    return True
+    figure.suptitle(f"{table.title}, N = {count:,}, first repeat", fontsize=9)
+    figure.savefig(table.folder / "activations.png", dpi=120)
 
 
 def _t_sne(features: np.ndarray) -> np.ndarray:

@@ -7,8 +7,6 @@ images, too.
 
 from __future__ import annotations
 
-import pathlib
-import time
 from typing import Any
 
 import jax
@@ -21,6 +19,8 @@ from experiments.studies.features.normalized import Normalized, frozen
 from experiments.studies.features.programs import Network, Training, build_training
 from experiments.studies.features.setup import Study
 from experiments.study.flags import errors_name_flags
+from experiments.study.journal import Journal
+from experiments.study.repeats import EpochRecords, cell_name
 from robustjax import data
 from robustjax.methods.features import (
     HEAD,
@@ -30,8 +30,6 @@ from robustjax.methods.features import (
     with_pretrained,
 )
 from robustjax.training import (
-    CheckpointFolder,
-    MetricLog,
     StopRequest,
     TrainState,
     check_batch_size,
@@ -120,27 +118,28 @@ class Pretraining:
             jax.eval_shape(self._augment, jax.random.key(0), study.pool[:1])
         self._found: dict[str, Variables] = {}
 
+    def cells(self, method: str) -> list[str]:
+        """The names of the cells of what a method pre-trains, a repeat each."""
+        return [
+            cell_name(_name(method), range(repeat, repeat + 1))
+            for repeat in range(self._study.config.repeats)
+        ]
+
     def before(
-        self,
-        training: Training,
-        method: str,
-        folder: pathlib.Path,
-        log: MetricLog,
-        stop: StopRequest,
+        self, training: Training, method: str, journal: Journal, stop: StopRequest
     ) -> Training:
         """The same training, from the networks that its method pre-trains.
 
         Args:
           training: from `build_fine_tuning`.
           method: its name.
-          folder: of the study; checkpoints get folders of their own.
-          log: gets a record per epoch and repeat.
+          journal: gets a cell per repeat.
           stop: checked after every epoch.
         """
-        images = "target" if method == "standard" else "joint"
-        if images not in self._found:
-            self._found[images] = self._all(images, folder, log, stop)
-        found = self._found[images]
+        name = _name(method)
+        if name not in self._found:
+            self._found[name] = self._all(method, journal, stop)
+        found = self._found[name]
 
         def begin(state: TrainState, repeats: slice) -> TrainState:
             own = jax.tree.map(lambda leaf: leaf[repeats], found)
@@ -148,12 +147,10 @@ class Pretraining:
 
         return training._replace(begin=begin)
 
-    def _all(
-        self, images: str, folder: pathlib.Path, log: MetricLog, stop: StopRequest
-    ) -> Variables:
+    def _all(self, method: str, journal: Journal, stop: StopRequest) -> Variables:
         """The networks of all repeats, leaves (R, ...), trained or read."""
         config, study = self._study.config, self._study
-        rows = len(study.target.train) if images == "target" else len(study.pool)
+        rows = len(study.target.train) if method == "standard" else len(study.pool)
         pixels = jnp.asarray(study.pool[:rows])
         algorithm = simclr(
             self._network.model,
@@ -164,12 +161,12 @@ class Pretraining:
             projection=config.projection,
             augment=self._augment,
         )
-        name = f"pretraining_{images}"
+        name = _name(method)
         epochs, found = config.pretraining_epochs, []
         with progress_bar(config.repeats * epochs, f"{name:>14}", unit="epoch") as bar:
-            for repeat in range(config.repeats):
-                checkpoints = CheckpointFolder(folder / name / f"repeat_{repeat}")
-                bar.update(max(checkpoints.steps(), default=0))
+            for repeat, cell in enumerate(map(journal.cell, self.cells(method))):
+                bar.update(max(cell.checkpoints.steps(), default=0))
+                fields = {"method": name, "group": repeat}
                 _, state = train_simclr(
                     algorithm,
                     pixels,
@@ -177,45 +174,15 @@ class Pretraining:
                     epochs=epochs,
                     batch_size=config.pretraining_batch_size,
                     execution=self._network.execution,
-                    report=_Journal(name, repeat, log, bar).report,
+                    report=EpochRecords(cell, fields, bar, ("loss",)).report,
                     stop=stop,
-                    checkpoints=checkpoints,
+                    checkpoints=cell.checkpoints,
                 )
+                cell.finish()
                 found.append(jax.device_get(encoder_variables(state)))
         return jax.tree.map(lambda *leaves: np.stack(leaves), *found)
 
 
-class _Journal:
-    """Writes down the epochs of one repeat."""
-
-    def __init__(self, name: str, repeat: int, log: MetricLog, bar: Any):
-        self._name, self._repeat, self._log, self._bar = name, repeat, log, bar
-        self._started, self._rewound = time.monotonic(), False
-
-    def report(self, epoch: int, metrics: dict[str, np.ndarray]) -> None:
-        """Logs an epoch and moves the progress bar."""
-        mine = (self._name, self._repeat)
-        if not self._rewound:
-            # A run that was killed may have logged epochs after its last checkpoint.
-            self._log.rewind(
-                lambda record: (
-                    (record["method"], record["group"]) != mine
-                    or record["epoch"] < epoch
-                )
-            )
-        self._rewound = True
-        loss = float(metrics["loss"].mean())
-        record = {
-            "event": "epoch",
-            "method": self._name,
-            "group": self._repeat,
-            "repeats": 1,
-            "epoch": epoch,
-            "loss": loss,
-            "of_repeats": {},
-            "seconds": round(time.monotonic() - self._started, 3),
-        }
-        self._log.write(record, step=epoch, group=f"{self._name}/{self._repeat}")
-        self._bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
-        self._bar.update(1)
-        self._started = time.monotonic()
+def _name(method: str) -> str:
+    """Of what a method pre-trains; those of the same name share it."""
+    return f"pretraining_{'target' if method == 'standard' else 'joint'}"

@@ -60,14 +60,12 @@ class Training(NamedTuple):
       program: what is run.
       begin: `(state, repeats) -> state` before the first step, leaves (R, ...): gives
         these repeats what is their own, such as the examples they train on.
-      images: that an epoch trains on, for the speed.
       variables: `(params, model_state) -> (params, model_state)` of the network that
         is measured.
     """
 
     program: RecipeProgram
     begin: Callable[[TrainState, slice], TrainState]
-    images: int
     variables: Callable[[Any, Any], tuple[Any, Any]] = lambda params, state: (
         params,
         state,
@@ -261,5 +259,4 @@ def build_training(
     return Training(
         program=compiled(recipe, study, network, batch_size),
         begin=lambda state, repeats: with_roles(state, study.roles[count][repeats]),
-        images=steps * batch_size,
     )

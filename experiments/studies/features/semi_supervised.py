@@ -92,12 +92,10 @@ def build_mix_match(
             return params, model_state
         return model_state["average"], model_state["network"]
 
-    halves = 2 if penalty is None else 3
     return Training(
         program=compiled(recipe, study, network, config.batch_size),
         begin=begin,
         variables=variables,
-        images=steps * (config.batch_size // 2) * halves,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import jax
@@ -48,6 +48,26 @@ class Study(NamedTuple):
     repeat_keys: jax.Array
 
     @property
+    def ids(self) -> np.ndarray:
+        """(P,) texts that name the images of the pool."""
+        outside = [f"ood-{number}" for number in range(len(self.ood.train))]
+        return np.concatenate([self.target.train.ids.astype(str), outside])
+
+    @property
+    def data(self) -> dict[str, np.ndarray | None]:
+        """Everything that the results depend on."""
+        return {
+            "training and OOD images": self.pool,
+            "training labels": self.labels,
+            "training boxes": self.boxes,
+            "test images": self.target.test.inputs,
+            "test labels": self.target.test.labels,
+            "test boxes": self.target.test_boxes,
+            "held-out OOD images": self.ood.test,
+            "OOD images to detect": self.ood.detection,
+        }
+
+    @property
     def title(self) -> str:
         """For people and plots."""
         config = self.config
@@ -61,13 +81,13 @@ class Study(NamedTuple):
 
 
 def check_methods(
-    names: tuple[str, ...] | None, config: FeatureDebiasingConfig
+    names: Sequence[str], config: FeatureDebiasingConfig
 ) -> tuple[str, ...]:
-    """The methods to train, by default all that the task and the training allow.
+    """The methods to train; of none or "all", all that task and training allow.
 
     Raises:
-      ValueError: an unknown task or training; none, an unknown or a repeated method;
-        one that does not fit the task or the training.
+      ValueError: an unknown task or training; an unknown or a repeated method; one
+        that does not fit the task or the training.
     """
     checks.one_of("task", config.task, TASKS)
     checks.one_of("training", config.training, combinations.TRAININGS)

@@ -1,20 +1,17 @@
-"""One feature-debiasing study from its flags to its report."""
+"""Training that unlearns the features of out-of-distribution images."""
 
 from __future__ import annotations
 
 import dataclasses
-import os
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable
+from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from experiments.common import run_folder
 from experiments.studies.features import combinations, report, setup
 from experiments.studies.features.adversarial import build_adversarial
 from experiments.studies.features.config import FeatureDebiasingConfig
-from experiments.studies.features.pictures import plot_activations
 from experiments.studies.features.presets import TASK_PRESETS, resolve
 from experiments.studies.features.pretraining import Pretraining, build_fine_tuning
 from experiments.studies.features.programs import (
@@ -23,17 +20,26 @@ from experiments.studies.features.programs import (
     build_training,
     taufe_setting,
 )
-from experiments.studies.features.runner import make_measure, run_method
+from experiments.studies.features.runner import Parts, make_measure, run_method
 from experiments.studies.features.semi_supervised import build_mix_match
-from robustjax.training import MetricLog, StopRequest
+from experiments.study.journal import Journal
+from experiments.study.repeats import group_size, groups_of
+from experiments.study.run import Plan, Ready, Request, Study
+from robustjax.training import StopRequest
 
 
-@dataclasses.dataclass(frozen=True)
-class Record:
-    """What `config.json` holds: the methods and every flag."""
+class Settings(NamedTuple):
+    """What was asked for.
+
+    Attributes:
+      methods: in order.
+      config: every flag.
+      preset: its name, or None.
+    """
 
     methods: tuple[str, ...]
     config: FeatureDebiasingConfig
+    preset: str | None
 
 
 def _default_name(config: FeatureDebiasingConfig, preset: str | None) -> str:
@@ -78,91 +84,64 @@ def _describe(method: str, config: FeatureDebiasingConfig) -> str:
     )
 
 
-def run_study(
-    method_names: Sequence[str] | None,
-    preset: str | None,
-    given: Mapping[str, Any],
-    *,
-    run_dir: str,
-    name: str | None,
-    stop: StopRequest,
-) -> pathlib.Path:
-    """Loads, draws, trains every method on every number of examples, and reports.
-
-    Args:
-      method_names: of the methods, or None for all that the task allows.
-      preset: as given, or None.
-      given: the fields of `FeatureDebiasingConfig` that were given.
-      run_dir: where run folders go.
-      name: of the run; None makes one up.
-      stop: checked after every epoch.
-
-    Returns:
-      The run folder.
-
-    Raises:
-      ValueError: a bad flag, before anything is trained.
-    """
-    preset, config = resolve(preset, given)
-    names = None if method_names is None else tuple(method_names)
-    methods = setup.check_methods(names, config)
+def _plan(request: Request) -> Plan[Settings]:
+    preset, config = resolve(request.preset, request.given)
+    methods = setup.check_methods(request.methods, config)
     setup.check(config)
-    where = (
-        os.path.join(run_dir, "features"),
-        name or _default_name(config, preset),
-        Record(methods, config),
+    return Plan(
+        {"methods": methods, **dataclasses.asdict(config)},
+        _default_name(config, preset),
+        Settings(methods, config, preset),
     )
-    run_folder.check_run_folder(*where)
+
+
+def _prepare(plan: Plan[Settings], stop: StopRequest) -> Ready[Parts]:
+    del stop
+    methods, config, preset = plan.settings
     study = setup.prepare(config)
     # Everything is built before anything trains.
     network = build_network(study)
     build = _BUILDERS[config.training]
-    trainings = {
-        (method, count): build(study, network, method, count)
-        for count in study.roles
-        for method in methods
-    }
-    measure = make_measure(study, network)
+    execution = network.execution
+    size = group_size(config.parallel_repeats, config.repeats, execution)
     pretrained = config.training == "pretrained"
-    pretraining = Pretraining(study, network) if pretrained else None
-
-    folder = run_folder.open_run_folder(*where)
-    num_targets = len(study.target.train)
-    print(f"preset: {preset or 'none'}\n{study.title}")
-    print(
-        f"draws from {num_targets:,} target and {len(study.ood.train):,} OOD images; "
-        f"measured on {len(study.target.test):,} and {len(study.ood.test):,}"
+    parts = Parts(
+        study,
+        network,
+        make_measure(study, network),
+        {
+            (method, count): build(study, network, method, count)
+            for count in study.roles
+            for method in methods
+        },
+        Pretraining(study, network) if pretrained else None,
+        groups_of(config.repeats, size),
     )
-    print(f"epochs as a {network.execution.loop}: {network.execution.reason}")
-    print(f"run folder {folder}")
-    for method in methods:
-        print(f"{method}: {_describe(method, config)}")
-    log = MetricLog(folder)
-    pool = jnp.asarray(study.pool)
-    results = {}
-    for (method, count), training in trainings.items():
-        if pretraining is not None:
-            training = pretraining.before(training, method, folder, log, stop)
-        results[method, count] = run_method(
-            method, count, training, study, network, measure, pool, folder, log, stop
-        )
-    log.close()
+    target, ood = study.target, study.ood
+    return Ready(
+        study.title,
+        list(
+            dict.fromkeys(
+                name for each in parts.trainings for name in parts.cells(*each)
+            )
+        ),
+        study.data,
+        (
+            f"preset: {preset or 'none'}",
+            study.title,
+            f"draws from {len(target.train):,} target and {len(ood.train):,} OOD "
+            f"images; measured on {len(target.test):,} and {len(ood.test):,}",
+            f"epochs as a {execution.loop}: {execution.reason}",
+            *(f"{method}: {_describe(method, config)}" for method in methods),
+        ),
+        parts,
+    )
 
-    main = measure.headline[0]
-    report.write_summary(folder, results)
-    detects = report.write_detection(folder, results)
-    report.plot_curves(folder, results, main, study.title)
-    print(f"\n{report.tables(results, measure.headline)}\n")
-    if detects:
-        print(f"{report.detection_table(results)}\n")
-    for name in (main, "adversarial_accuracy"):
-        text = report.meaning(results, name) if name in measure.headline else ""
-        if text:
-            print(text)
-    files = ["curves.png", "summary.csv"] + ["detection.csv"] * detects
-    names_of_classes = study.target.train.class_names
-    largest = max(study.roles)
-    if plot_activations(folder, methods, largest, names_of_classes, study.title):
-        files.append("activations.png")
-    print(f"written to {folder}: {', '.join(files)}")
-    return folder
+
+def _run(ready: Ready[Parts], journal: Journal, stop: StopRequest) -> None:
+    pool = jnp.asarray(ready.parts.study.pool)
+    for method, count in ready.parts.trainings:
+        run_method(method, count, ready.parts, pool, journal, stop)
+
+
+STUDY = Study("features", report.MEASURES, _plan, _prepare, _run, report.report)
