@@ -22,7 +22,7 @@ from experiments.common.config_flags import option
 from experiments.common.inputs import load_labelled
 from experiments.common.launch import launch
 from robustjax import checks, data, methods
-from robustjax.methods.label_correction import Arm
+from robustjax.methods.label_correction import CorrectionMethod
 from robustjax.output_paths import check_output_folder
 from robustjax.training import StopRequest, advance, progress_bar
 
@@ -57,17 +57,18 @@ class CurationConfig:
 config_flags.define_flags(CurationConfig)
 
 
-def _make_arm(config: CurationConfig) -> Arm | None:
+def _make_method(config: CurationConfig) -> CorrectionMethod | None:
     """The method, or None for the default one."""
-    checks.one_of("method", config.method, methods.ARM_NAMES)
+    known = [entry.name for entry in methods.entries("label_correction")]
+    checks.one_of("method", config.method, known)
     if config.noise_rate is not None:
         checks.in_range(
             "noise_rate", config.noise_rate, 0, 1, low_open=True, high_open=True
         )
     if config.method == "alc":
         return None
-    options = methods.ArmOptions(noise_rate=config.noise_rate)
-    return methods.make_arm(config.method, options)
+    options = methods.CorrectionOptions(noise_rate=config.noise_rate)
+    return methods.make_correction_method(config.method, options)
 
 
 def main(stop: StopRequest) -> None:
@@ -78,7 +79,7 @@ def main(stop: StopRequest) -> None:
             raise ValueError(f"{name}: got nothing, expected --{name}=…")
     assert config.dataset is not None
     assert config.folder is not None
-    arm = _make_arm(config)
+    method = _make_method(config)
     check_output_folder("folder", config.folder)
     dataset = load_labelled(
         config.dataset,
@@ -104,7 +105,7 @@ def main(stop: StopRequest) -> None:
         config.folder,
         dataset,
         batch=min(config.batch, len(dataset)),
-        arm=arm,
+        method=method,
         settings=methods.ClassifierSettings(
             hidden=config.hidden,
             epochs=config.epochs,

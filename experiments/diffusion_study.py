@@ -26,7 +26,7 @@ from experiments.common.repeat_values import Setting
 from experiments.studies.label_correction import diffusion_report as report
 from experiments.studies.label_correction import setup
 from experiments.studies.label_correction.config import PRESETS, CorrectionConfig
-from experiments.studies.label_correction.runner import Watcher, make_runs, run_arm
+from experiments.studies.label_correction.runner import Watcher, make_runs, run_method
 from robustjax import checks, graph, methods
 from robustjax.methods.label_correction import GRAPH_SPACES
 from robustjax.selection import MODES
@@ -52,7 +52,7 @@ config_flags.define_flags(StudyConfig)
 def _variants(
     base: methods.ActiveLabelCorrection, config: StudyConfig
 ) -> dict[str, tuple[report.Variant, methods.ActiveLabelCorrection]]:
-    """The arms of the sweep by name."""
+    """The methods of the sweep by name."""
     for mode in config.modes:
         checks.one_of("modes", mode, ("none", *MODES))
     for space in config.spaces:
@@ -70,13 +70,13 @@ def _variants(
         propagation = None
         if mode != "none":
             propagation = dataclasses.replace(base.propagation, mode=mode, space=space)
-        arm = dataclasses.replace(
+        method = dataclasses.replace(
             base,
             name=name,
             propagation=propagation,
             candidates_per_query=size or None,
         )
-        found[name] = (report.Variant(mode, where, shown), arm)
+        found[name] = (report.Variant(mode, where, shown), method)
     return found
 
 
@@ -95,14 +95,14 @@ def main(stop: StopRequest) -> None:
     variants = _variants(study.options.alc, config)
     watcher = Watcher()
     trainer = setup.make_trainer(study, on_epoch=watcher, stop=stop)
-    runs = make_runs([arm for _, arm in variants.values()], study, trainer)
+    runs = make_runs([method for _, method in variants.values()], study, trainer)
     folder = run_folder.open_run_folder(*where)
     print(f"{study.title}\nrun folder {folder}")
     log = MetricLog(folder)
     neighbors, _ = graph.nearest_neighbors(trainer.points(), config.neighbors)
     settings: list[Setting] = []
     for (variant, _), run in zip(variants.values(), runs, strict=True):
-        result = run_arm(run, study, folder, log, watcher, stop)
+        result = run_method(run, study, folder, log, watcher, stop)
         settings += report.measure(variant, result, study, neighbors)
         # The variants so far can be looked at while the others run.
         report.write(folder, settings, study.title)

@@ -20,9 +20,9 @@ from experiments.common import config_flags, run_folder
 from experiments.common.launch import launch
 from experiments.studies.label_correction import report, setup
 from experiments.studies.label_correction.config import PRESETS, CorrectionConfig
-from experiments.studies.label_correction.runner import Watcher, make_runs, run_arm
-from robustjax import checks, methods
-from robustjax.methods.label_correction import describe_arm
+from experiments.studies.label_correction.runner import Watcher, make_runs, run_method
+from experiments.study.options import choose_methods
+from robustjax.methods import entries
 from robustjax.training import MetricLog, StopRequest
 
 _PRESET = flags.DEFINE_string("preset", None, f"One of {', '.join(PRESETS)}.")
@@ -31,23 +31,14 @@ _NAME = flags.DEFINE_string("name", None, "Name of the run; made up by default."
 config_flags.define_flags(CorrectionConfig)
 
 
-def _spell_out(config: CorrectionConfig) -> CorrectionConfig:
-    """Replaces "all" by the names of all arms, and checks the names."""
-    names = methods.ARM_NAMES if config.methods == ("all",) else config.methods
-    if not names:
-        raise ValueError("methods: got none, expected at least one")
-    for name in names:
-        checks.one_of("methods", name, methods.ARM_NAMES)
-    if len(set(names)) < len(names):
-        raise ValueError(f"methods: got {','.join(names)}, expected each name once")
-    return dataclasses.replace(config, methods=tuple(names))
-
-
 def main(stop: StopRequest) -> None:
-    """Loads, corrupts, runs every arm, and reports."""
-    config = _spell_out(
-        config_flags.read_config(CorrectionConfig, PRESETS, _PRESET.value, flags.FLAGS)
+    """Loads, corrupts, runs every method, and reports."""
+    config = config_flags.read_config(
+        CorrectionConfig, PRESETS, _PRESET.value, flags.FLAGS
     )
+    known = entries("label_correction")
+    chosen = choose_methods(config.methods, known, relabel=False)
+    config = dataclasses.replace(config, methods=tuple(chosen))
     if _PRESET.value:
         print(f"preset {_PRESET.value}: {PRESETS[_PRESET.value]}")
     where = (
@@ -60,8 +51,8 @@ def main(stop: StopRequest) -> None:
     train, task = study.train, study.task
     watcher = Watcher()
     trainer = setup.make_trainer(study, on_epoch=watcher, stop=stop)
-    arms = [methods.make_arm(name, study.options) for name in config.methods]
-    runs = make_runs(arms, study, trainer)
+    made = [entry.make(study.options) for entry in chosen.values()]
+    runs = make_runs(made, study, trainer)
 
     folder = run_folder.open_run_folder(*where)
     print(f"{train.name}: {len(train):,} examples, {train.num_classes} classes")
@@ -70,7 +61,8 @@ def main(stop: StopRequest) -> None:
     np.save(folder / "ids.npy", train.ids)
     log = MetricLog(folder)
     results = {
-        run.arm.name: run_arm(run, study, folder, log, watcher, stop) for run in runs
+        run.method.name: run_method(run, study, folder, log, watcher, stop)
+        for run in runs
     }
     log.close()
 
@@ -80,7 +72,7 @@ def main(stop: StopRequest) -> None:
     print(f"\n{report.accuracy_table(results, budget)}")
     print(f"\n{report.selection_table(results, budget)}\n")
     for name in results:
-        print(f"  {name}: {describe_arm(name)}")
+        print(f"  {name}: {chosen[name].description}")
     text = report.meaning(results, budget, float(task.is_noisy.mean()))
     if text:
         print(f"\n{text}")

@@ -105,7 +105,7 @@ def main(stop: StopRequest) -> None:
             seed=config.seed,
         )
         check_folder(pathlib.Path(config.folder), purpose)
-    with errors_name_flags(strategies="strategy"):
+    with errors_name_flags(methods="method"):
         embeddings = load_embeddings(
             training,
             jax.random.fold_in(jax.random.key(config.seed), _EMBEDDINGS),

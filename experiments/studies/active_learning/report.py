@@ -13,7 +13,7 @@ from experiments.common.tables import deviation, percent, text_table
 from robustjax.training import Record, write_csv
 
 Results = Mapping[tuple[float, str], Mapping[str, np.ndarray]]
-"""(noise ratio, strategy) -> measure -> (R, rounds), NaN where not measured."""
+"""(noise ratio, method) -> measure -> (R, rounds), NaN where not measured."""
 
 MEASURES = (
     "labels",
@@ -30,20 +30,20 @@ _SHARES = ("accuracy", "strict_accuracy", "purity", "auroc")
 def read_results(
     records: Sequence[Record],
     noise_ratios: Sequence[float],
-    strategies: Sequence[str],
+    methods: Sequence[str],
     repeats: int,
     trainings: int,
 ) -> dict[tuple[float, str], dict[str, np.ndarray]]:
     """The results of a finished study from its log."""
     results = {
-        (ratio, strategy): {
+        (ratio, method): {
             name: np.full((repeats, trainings), np.nan) for name in MEASURES
         }
         for ratio in noise_ratios
-        for strategy in strategies
+        for method in methods
     }
     for record in records:
-        found = results[record["noise_ratio"], record["strategy"]]
+        found = results[record["noise_ratio"], record["method"]]
         for name in MEASURES:
             # NaN is null in the log, and the last training has no queries.
             value = record.get(name)
@@ -60,7 +60,7 @@ def _mean(values: np.ndarray) -> np.ndarray:
 
 
 def write_summary(folder: pathlib.Path, results: Results) -> None:
-    """Writes `summary.csv`, a row per noise ratio, strategy and round; `repeats.csv`.
+    """Writes `summary.csv`, a row per noise ratio, method and round; `repeats.csv`.
 
     Means and sample standard deviations over repeats, shares in percent. Labels and
     costs are those before the round's queries, purity is the share of IN among its
@@ -68,12 +68,12 @@ def write_summary(folder: pathlib.Path, results: Results) -> None:
     same bytes.
     """
     rows, settings = [], []
-    for (ratio, strategy), found in results.items():
+    for (ratio, method), found in results.items():
         repeats, rounds = found["accuracy"].shape
         for number in range(rounds):
             row: dict[str, object] = {
                 "noise_ratio": f"{ratio:g}",
-                "strategy": strategy,
+                "method": method,
                 "round": number + 1,
             }
             each = {
@@ -131,11 +131,11 @@ def tables(results: Results) -> str:
             ]
             rows = [
                 [
-                    strategy,
+                    method,
                     *(_cell(values[:, c]) for c in columns),
                     f"{100 * np.nanmean(values):.1f}",
                 ]
-                for strategy, values in mine.items()
+                for method, values in mine.items()
             ]
             parts.append(text_table(header, rows))
     return "\n\n".join(parts)
@@ -153,20 +153,20 @@ def plot(
     from matplotlib.figure import Figure
 
     ratios = list(dict.fromkeys(ratio for ratio, _ in results))
-    strategies = list(dict.fromkeys(strategy for _, strategy in results))
+    methods = list(dict.fromkeys(method for _, method in results))
     figure = Figure(figsize=(5 * len(ratios) + 1.5, 4.2), layout="constrained")
     panels = figure.subplots(1, len(ratios), squeeze=False)[0]
     colors = colormaps["tab20"]
     for ratio, axes in zip(ratios, panels):
-        for number, strategy in enumerate(strategies):
-            found = results[ratio, strategy]
+        for number, method in enumerate(methods):
+            found = results[ratio, method]
             mean, spread = 100 * _mean(found[name]), 100 * deviation(found[name])
             x = np.arange(1, len(mean) + 1)
             if name == "accuracy":
                 x = _mean(found["spent"])
             color = colors((2 * number) % 20 + number // 10)
-            wide = 2.5 if strategy.startswith("mqnet") else 1.2
-            axes.plot(x, mean, marker="o", ms=3, lw=wide, color=color, label=strategy)
+            wide = 2.5 if method.startswith("mqnet") else 1.2
+            axes.plot(x, mean, marker="o", ms=3, lw=wide, color=color, label=method)
             band = mean - spread, mean + spread
             axes.fill_between(x, *band, color=color, alpha=0.1, lw=0)
         axes.set(
@@ -182,22 +182,22 @@ def plot(
 
 
 def meaning(results: Results, base: str = "random") -> str:
-    """How every strategy's last accuracy compares with one's, paired by repeat."""
+    """How every method's last accuracy compares with one's, paired by repeat."""
     lines = []
     for ratio in dict.fromkeys(ratio for ratio, _ in results):
         if (ratio, base) not in results:
             continue
         reference = 100 * results[ratio, base]["accuracy"]
         parts = []
-        for (r, strategy), found in results.items():
-            if r != ratio or strategy == base:
+        for (r, method), found in results.items():
+            if r != ratio or method == base:
                 continue
             # The repeats of both begin with the same pool, labels and network.
             difference = (100 * found["accuracy"] - reference)[:, -1]
             error = ""
             if len(difference) > 1:
                 error = f" ±{deviation(difference) / len(difference) ** 0.5:.1f}"
-            parts.append(f"{strategy} {difference.mean():+.1f}{error}")
+            parts.append(f"{method} {difference.mean():+.1f}{error}")
         if parts:
             lines.append(
                 f"noise {ratio:g}, last accuracy against {base} (points"

@@ -1,4 +1,4 @@
-"""Runs one strategy on one pool: log, progress, exact resume."""
+"""Runs one method on one pool: log, progress, exact resume."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from robustjax.training import CheckpointFolder, MetricLog, Record, StopRequest,
 
 
 def run_folder_of(
-    folder: pathlib.Path, strategy: str, noise_ratio: float, repeat: int
+    folder: pathlib.Path, method: str, noise_ratio: float, repeat: int
 ) -> pathlib.Path:
     """Where a run keeps its checkpoints, queries and surfaces."""
-    return folder / strategy / task_name(noise_ratio, repeat)
+    return folder / method / task_name(noise_ratio, repeat)
 
 
 def trainings(study: Study) -> int:
@@ -35,14 +35,14 @@ def trainings(study: Study) -> int:
 
 
 def trainings_done(
-    study: Study, folder: pathlib.Path, strategy: str, noise_ratio: float, repeat: int
+    study: Study, folder: pathlib.Path, method: str, noise_ratio: float, repeat: int
 ) -> int:
     """Those that have a checkpoint."""
-    mine = run_folder_of(folder, strategy, noise_ratio, repeat) / "checkpoints"
+    mine = run_folder_of(folder, method, noise_ratio, repeat) / "checkpoints"
     return max(CheckpointFolder(mine).steps(), default=0)
 
 
-def run_strategy(
+def run_method(
     label: str,
     run: OpenSetRun,
     study: Study,
@@ -52,10 +52,10 @@ def run_strategy(
     bar: Any,
     stop: StopRequest,
 ) -> None:
-    """Runs (or continues) one strategy on one task to its end.
+    """Runs (or continues) one method on one task to its end.
 
     Args:
-      label: of the strategy.
+      label: of the method.
       run: of the task.
       study: of the task.
       task: the pool and its initial set.
@@ -74,7 +74,7 @@ def run_strategy(
     # A round is logged before it is saved: what was not saved is taken back.
     log.rewind(
         lambda record: (
-            (record["strategy"], record["noise_ratio"], record["repeat"])
+            (record["method"], record["noise_ratio"], record["repeat"])
             != (label, task.noise_ratio, task.repeat)
             or record["round"] <= done
         )
@@ -96,7 +96,7 @@ def run_strategy(
             state, _ = run.finish(state)
         record = {
             "event": "round",
-            "strategy": label,
+            "method": label,
             "noise_ratio": task.noise_ratio,
             "repeat": task.repeat,
             "round": number + 1,
@@ -110,7 +110,7 @@ def run_strategy(
         log.write(record, step=number + 1, group=group)
         checkpoints.save(number + 1, state)
         bar.set_postfix(
-            strategy=label, task=task.name, accuracy=f"{record['accuracy']:.3f}",
+            method=label, task=task.name, accuracy=f"{record['accuracy']:.3f}",
             refresh=False,
         )  # fmt: skip
         advance(bar)

@@ -22,31 +22,29 @@ from experiments.studies.active_learning.networks import (
 )
 from experiments.studies.active_learning.runner import (
     run_folder_of,
-    run_strategy,
+    run_method,
     trainings,
     trainings_done,
 )
-from experiments.studies.active_learning.strategies import (
-    make_strategies,
-    preset_options,
-    resolve_strategies,
-)
+from experiments.studies.active_learning.strategies import make_strategies
 from experiments.studies.active_learning.surfaces import plot_surfaces
+from experiments.study.options import choose_methods, preset_options
 from robustjax import checks
+from robustjax.methods import entries
 from robustjax.methods.active_learning import OpenSetRun, QueryStrategy
 from robustjax.training import MetricLog, StopRequest, progress_bar
 
 
 @dataclasses.dataclass(frozen=True)
 class Record:
-    """What `config.json` holds: the strategies and every flag."""
+    """What `config.json` holds: the methods and every flag."""
 
-    strategies: Mapping[str, str]
+    methods: Mapping[str, str]
     config: OpenSetConfig
 
 
 def run_study(
-    entries: Sequence[str],
+    method_names: Sequence[str],
     preset: str | None,
     given: Mapping[str, Any],
     *,
@@ -57,7 +55,7 @@ def run_study(
     """Draws pools, runs every strategy on each of them, and reports.
 
     Args:
-      entries: see `resolve_strategies`.
+      method_names: see `choose_methods`.
       preset: its name, or None for the defaults.
       given: the fields of `OpenSetConfig` that were given.
       run_dir: where run folders go.
@@ -72,12 +70,13 @@ def run_study(
     """
     if preset is not None:
         checks.one_of("preset", preset, PRESETS)
-    labels = resolve_strategies(entries)
+    chosen = choose_methods(method_names, entries("active_learning"))
+    labels = {label: entry.name for label, entry in chosen.items()}
     fields = {**PRESETS.get(preset or "", {}), **given}
-    options = preset_options(labels, PRESETS.get(preset or "", {}).get("options", ()))
+    options = preset_options(chosen, PRESETS.get(preset or "", {}).get("options", ()))
     fields["options"] = (*options, *given.get("options", ()))
     config = OpenSetConfig(**fields)
-    strategies = make_strategies(labels, config.options)
+    strategies = make_strategies(chosen, config.options)
     setup.check(config)
     where = (
         os.path.join(run_dir, "active_learning"),
@@ -105,7 +104,7 @@ def run_study(
         for repeat in range(config.repeats)
     )
     total = len(labels) * len(config.noise_ratio) * config.repeats * trainings(study)
-    with progress_bar(total, "all strategies", unit="training", done=done) as bar:
+    with progress_bar(total, "all methods", unit="training", done=done) as bar:
         for ratio, repeat in itertools.product(
             config.noise_ratio, range(config.repeats)
         ):
@@ -152,7 +151,7 @@ def _run_task(
             test_inputs=task.test_inputs,
             test_labels=task.test_labels,
         )
-        run_strategy(label, run, study, task, folder, log, bar, stop)
+        run_method(label, run, study, task, folder, log, bar, stop)
     if study.budget.cost_in != study.budget.cost_ood:
         # Rounds then answer for different numbers of examples, and what is compiled
         # for one number, such as the fit of MQNet, hardly ever serves again: kept, it

@@ -10,7 +10,7 @@ import numpy as np
 
 from experiments.common.repeat_values import Setting, write_repeats
 from experiments.common.tables import deviation, deviation_text, text_table
-from experiments.studies.label_correction.report import ArmResult
+from experiments.studies.label_correction.report import MethodResult
 from experiments.studies.label_correction.setup import Study
 from robustjax.training import write_csv
 
@@ -47,7 +47,7 @@ def redundant(picks: np.ndarray, neighbors: np.ndarray) -> np.ndarray:
 
 
 def measure(
-    variant: Variant, result: ArmResult, study: Study, neighbors: Any
+    variant: Variant, result: MethodResult, study: Study, neighbors: Any
 ) -> list[Setting]:
     """Per number of labels every measure (R,), in percent."""
     budget, neighbors = study.budget, np.asarray(neighbors)

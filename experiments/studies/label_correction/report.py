@@ -20,8 +20,8 @@ from robustjax.training import write_csv
 
 
 @dataclasses.dataclass(frozen=True)
-class ArmResult:
-    """What one arm achieved.
+class MethodResult:
+    """What one method achieved.
 
     Attributes:
       accuracy: (R, rounds + 1) test accuracy in [0, 1].
@@ -34,7 +34,7 @@ class ArmResult:
     picks: np.ndarray
 
 
-Results = Mapping[str, ArmResult]
+Results = Mapping[str, MethodResult]
 
 
 def _asked(budget: Budget) -> list[int]:

@@ -1,4 +1,4 @@
-"""Runs one arm of a label-correction study: log, progress, exact resume."""
+"""Runs one method of a label-correction study: log, progress, exact resume."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from experiments.studies.label_correction.report import ArmResult
+from experiments.studies.label_correction.report import MethodResult
 from experiments.studies.label_correction.setup import Study
 from robustjax import methods
-from robustjax.methods.label_correction import Arm
+from robustjax.methods.label_correction import CorrectionMethod
 from robustjax.training import (
     CheckpointFolder,
     MetricLog,
@@ -28,9 +28,9 @@ class Watcher:
     Attributes:
       log: gets a record per epoch; to be set before anything trains.
       bar: is moved by every epoch.
-      method: the arm at work.
+      method: the method at work.
       round_number: its round.
-      epochs: that the arm has trained in all its rounds.
+      epochs: that the method has trained in all its rounds.
     """
 
     def __init__(self) -> None:
@@ -63,49 +63,49 @@ class Watcher:
 
 
 def make_runs(
-    arms: Sequence[Arm], study: Study, trainer: methods.RoundTrainer
+    chosen: Sequence[CorrectionMethod], study: Study, trainer: methods.RoundTrainer
 ) -> list[methods.CorrectionRun]:
-    """The runs of all arms, none of them begun.
+    """The runs of all methods, none of them begun.
 
     Raises:
-      ValueError: an arm whose settings do not fit the data.
+      ValueError: a method whose settings do not fit the data.
     """
     runs = [
         methods.CorrectionRun(
-            arm,
+            method,
             trainer,
             study.budget,
             study.run_keys,
             test_inputs=study.test.inputs,
             test_labels=study.test.labels,
         )
-        for arm in arms
+        for method in chosen
     ]
     for run in runs:
-        # The last arm must not fail after hours of the first one's training.
+        # The last method must not fail after hours of the first one's training.
         run.start(study.task.labels)
     return runs
 
 
-def run_arm(
+def run_method(
     run: methods.CorrectionRun,
     study: Study,
     folder: pathlib.Path,
     log: MetricLog,
     watcher: Watcher,
     stop: StopRequest,
-) -> ArmResult:
-    """Runs (or continues) one arm to its end.
+) -> MethodResult:
+    """Runs (or continues) one method to its end.
 
     Args:
       run: of `make_runs`.
       study: data, labels and budget.
-      folder: of the study; the arm keeps its checkpoints and picks in one of its own.
+      folder: of the study; checkpoints and picks of the method are in one of its own.
       log: gets a record per epoch and round.
       watcher: of the trainer.
       stop: checked after every round.
     """
-    name, budget = run.arm.name, run.budget
+    name, budget = run.method.name, run.budget
     (folder / name).mkdir(exist_ok=True)
     task, oracle = study.task, methods.simulated_oracle(study.train.labels)
     checkpoints = CheckpointFolder(folder / name / "checkpoints")
@@ -149,7 +149,7 @@ def run_arm(
             stop.check()
     picks = np.asarray(state.picks)
     np.save(folder / name / "indices.npy", picks)
-    return ArmResult(
+    return MethodResult(
         accuracy=np.asarray(state.accuracy),
         selection=methods.selection_accuracy(picks, task.is_noisy, budget),
         picks=picks,

@@ -23,12 +23,12 @@ from robustjax.training import StopRequest, data_mesh
 
 
 class Study(NamedTuple):
-    """What all arms of a study share.
+    """What all methods of a study share.
 
     Attributes:
       config: the flags.
       settings: of the classifier.
-      options: of the arms.
+      options: of the methods.
       train: with the true labels.
       test: to measure accuracy on.
       task: the given labels of every repeat.
@@ -38,7 +38,7 @@ class Study(NamedTuple):
 
     config: CorrectionConfig
     settings: methods.ClassifierSettings
-    options: methods.ArmOptions
+    options: methods.CorrectionOptions
     train: data.Dataset
     test: data.Dataset
     task: noise.NoisyTask
@@ -62,7 +62,7 @@ def prepare(config: CorrectionConfig) -> Study:
     checks.at_least("repeats", config.repeats, 1)
     checks.one_of("noise", config.noise, noise.MODELS)
     checks.in_range("noise_rate", config.noise_rate, 0, 1)
-    settings, options = classifier_settings(config), arm_options(config)
+    settings, options = classifier_settings(config), method_options(config)
     features = _feature_options(config)
     train, test = load_splits(
         config.dataset,
@@ -137,8 +137,8 @@ def classifier_settings(config: CorrectionConfig) -> methods.ClassifierSettings:
     )
 
 
-def arm_options(config: CorrectionConfig) -> methods.ArmOptions:
-    """The arms' settings from the flags; the noise rate is not known yet.
+def method_options(config: CorrectionConfig) -> methods.CorrectionOptions:
+    """The methods' settings from the flags; the noise rate is not known yet.
 
     Raises:
       ValueError: a bad flag.
@@ -175,7 +175,7 @@ def arm_options(config: CorrectionConfig) -> methods.ArmOptions:
     with errors_name_flags(
         epochs="o2u_epochs", batch_size="o2u_batch_size", passes="simifeat_passes"
     ):
-        return methods.ArmOptions(
+        return methods.CorrectionOptions(
             alc=alc,
             o2u_net=methods.O2UNet(
                 epochs=config.o2u_epochs, batch_size=config.o2u_batch_size

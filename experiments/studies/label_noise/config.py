@@ -88,7 +88,7 @@ class NoisyLabelsConfig:
     weight_decay: float = option(0.0, "Coupled, as in PyTorch's SGD.")
     clip_norm: float = option(0.0, "Clip the gradient to this norm; 0: not at all.")
 
-    hyperparameters: tuple[str, ...] = option(
+    options: tuple[str, ...] = option(
         (), "Of the method, as name=value or (with several methods) method.name=value."
     )
 

@@ -12,8 +12,9 @@ from experiments.common import run_folder
 from experiments.studies.label_noise import report, setup
 from experiments.studies.label_noise.config import NoisyLabelsConfig
 from experiments.studies.label_noise.configs import resolve
-from experiments.studies.label_noise.methods import METHODS, check_names
 from experiments.studies.label_noise.runner import run_method
+from experiments.study.options import choose_methods
+from robustjax.methods import entries
 from robustjax.training import MetricLog, StopRequest
 
 
@@ -45,7 +46,7 @@ def run_study(
     """Loads, corrupts, trains every method, and reports.
 
     Args:
-      method_names: of the methods, or ("all",).
+      method_names: see `choose_methods`.
       preset: as given, or None for that of the data set's name.
       given: the fields of `NoisyLabelsConfig` that were given.
       run_dir: where run folders go.
@@ -58,14 +59,19 @@ def run_study(
     Raises:
       ValueError: a bad flag, before anything is trained.
     """
-    names = check_names(method_names)
-    configs = resolve(names, preset, given)
+    chosen = choose_methods(method_names, entries("label_noise"))
+    configs = resolve(chosen, preset, given)
     shared = next(iter(configs.values()))
     setup.check(shared.config)
     where = (
         os.path.join(run_dir, "label_noise"),
         name or _default_name(shared.config, shared.preset),
-        Record({n: dataclasses.asdict(c.config) for n, c in configs.items()}),
+        Record(
+            {
+                label: {"method": c.entry.name, **dataclasses.asdict(c.config)}
+                for label, c in configs.items()
+            }
+        ),
     )
     run_folder.check_run_folder(*where)
     study = setup.prepare(shared.config)
@@ -80,7 +86,7 @@ def run_study(
     results = {}
     for method, ready in built.items():
         config = configs[method]
-        print(f"\n{method}: {METHODS[method].description}\n  {config.describe()}")
+        print(f"\n{method}: {config.entry.description}\n  {config.describe()}")
         print(f"  epochs as a {ready.execution.loop}: {ready.execution.reason}")
         results[method] = run_method(
             method,

@@ -63,7 +63,7 @@ class DataPruningConfig:
     relabeler: str = option(
         "sop_plus", "What is trained on the subsets: sop_plus, divide_mix or ce."
     )
-    hyperparameters: tuple[str, ...] = option(
+    options: tuple[str, ...] = option(
         (), "Of the re-labelling model, as name=value or relabeler.name=value."
     )
 
@@ -151,7 +151,7 @@ _CIFAR: dict[str, Any] = {
 _CIFAR10_N: dict[str, Any] = {
     **_CIFAR,
     "dataset": "cifar10_n",
-    "hyperparameters": ("sop_plus.lr_u=10", "sop_plus.lr_v=100"),
+    "options": ("sop_plus.lr_u=10", "sop_plus.lr_v=100"),
 }
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -165,7 +165,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "batch_size": 64,
         "learning_rate": 0.05,
         "threshold": 0.85,
-        "hyperparameters": ("sop_plus.lr_u=10", "sop_plus.lr_v=100"),
+        "options": ("sop_plus.lr_u=10", "sop_plus.lr_v=100"),
         "watch_every_epochs": 5,
     },
     # For a CPU core; everything is ours. With few visits SOP's variables must grow
@@ -180,7 +180,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "batch_size": 64,
         "learning_rate": 0.05,
         "threshold": 0.95,
-        "hyperparameters": ("sop_plus.lr_u=10", "sop_plus.lr_v=100"),
+        "options": ("sop_plus.lr_u=10", "sop_plus.lr_v=100"),
         "watch_every_epochs": 5,
     },
     # CIFAR-10N reduced for a CPU core: fewer images, a tiny network, few epochs; ours.
@@ -201,7 +201,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "learning_rate": 0.05,
         "weight_decay": 5e-4,
         "threshold": 0.95,
-        "hyperparameters": ("sop_plus.lr_u=10", "sop_plus.lr_v=100"),
+        "options": ("sop_plus.lr_u=10", "sop_plus.lr_v=100"),
         "watch_every_epochs": 4,
     },
     # Trainings as published, for an accelerator; never run here. The selection is the
@@ -219,7 +219,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "label_set": "noise",
         "warmup_epochs": 30,
         "threshold": 0.95,
-        "hyperparameters": ("sop_plus.lr_u=1", "sop_plus.lr_v=100"),
+        "options": ("sop_plus.lr_u=1", "sop_plus.lr_v=100"),
     },
     # The first 50 classes of WebVision as a folder of images; published with an
     # InceptionResNetV2.
@@ -235,7 +235,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "drop_epochs": (50,),
         "weight_decay": 5e-4,
         "threshold": 0.95,
-        "hyperparameters": (
+        "options": (
             "sop_plus.lr_u=0.1",
             "sop_plus.lr_v=1",
             "sop_plus.consistency=0.1",
@@ -263,7 +263,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "drop_epochs": (5,),
         "weight_decay": 1e-3,
         "threshold": 0.8,
-        "hyperparameters": ("divide_mix.lambda_u=0.1", "divide_mix.alpha=0.5"),
+        "options": ("divide_mix.lambda_u=0.1", "divide_mix.alpha=0.5"),
         "checkpoint_every_epochs": 1,
     },
     # ImageNet as a folder of images, 193 GB when decoded; SOP without the plus.
@@ -283,7 +283,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "final_factor": 0.005,
         "weight_decay": 1e-3,
         "threshold": 0.95,
-        "hyperparameters": (
+        "options": (
             "sop_plus.lr_u=0.1",
             "sop_plus.lr_v=1",
             "sop_plus.consistency=0",

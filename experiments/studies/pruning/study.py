@@ -12,9 +12,10 @@ from experiments.studies.pruning import programs as program_lib
 from experiments.studies.pruning import report, setup
 from experiments.studies.pruning.config import DataPruningConfig
 from experiments.studies.pruning.retrain import Trainer
-from experiments.studies.pruning.subset_methods import SUBSET_METHODS
 from experiments.studies.pruning.subsets import SubsetStore, choose_subsets
 from experiments.studies.pruning.warmup import warm_up
+from experiments.study.options import as_texts
+from robustjax.methods import entry
 from robustjax.training import MetricLog, StopRequest
 
 
@@ -65,15 +66,14 @@ def run_study(
     programs = program_lib.build(task)
 
     folder = run_folder.open_run_folder(*where)
-    values = program_lib.hyperparameters_of(task)
-    shown = " ".join(f"{key}={value}" for key, value in values.items()) or "defaults"
+    shown = " ".join(as_texts(setup.relabeler_options(config))) or "defaults"
     train = task.train
     print(f"preset: {preset or 'none'}\n{train.name}: {len(train):,} examples")
     print(f"{task.description}\nrun folder {folder}")
     print(f"re-labelling by {config.relabeler} ({shown})")
     print(f"epochs as a {task.execution.loop}: {task.execution.reason}")
     for method in config.methods:
-        print(f"  {method}: {SUBSET_METHODS[method].description}")
+        print(f"  {method}: {entry(method, 'pruning').description}")
 
     log = MetricLog(folder, tensorboard=False)
     store = SubsetStore(folder)

@@ -26,6 +26,7 @@ settings, with SGD, momentum 0.9 and batches of 128 ("drop" is a tenth of the ra
 - sop (Liu et al., 2022): ResNet-34, (lr_u, lr_v) = (10, 10) for CIFAR-10, (10, 100)
   with asymmetric noise; (1, 10) and (1, 100) for CIFAR-100. Times B / 128 for batches
   of B.
+- clean_probability (Li et al., 2020): start_epoch 10, as DivideMix's warm-up.
 - small_loss: forget_rate is the share of wrong labels, reached after 10 epochs.
 """
 
@@ -103,6 +104,17 @@ def small_loss(
     return transforms.chain(transforms.ce(), transforms.small_loss(schedule))
 
 
+def clean_probability(start_epoch: int = 10, average_epochs: int = 1) -> LossTransform:
+    """Cross-entropy weighted by the mixture's probability that a label is right.
+
+    Args:
+      start_epoch: see `transforms.clean_probability`.
+      average_epochs: see `transforms.clean_probability`.
+    """
+    weights = transforms.clean_probability(start_epoch, average_epochs=average_epochs)
+    return transforms.chain(weights, transforms.ce())
+
+
 ROBUST_LOSSES: dict[str, Callable[..., LossTransform]] = {
     "ce": transforms.ce,
     "mae": transforms.mae,
@@ -118,5 +130,6 @@ ROBUST_LOSSES: dict[str, Callable[..., LossTransform]] = {
     "elr": elr,
     "sop": transforms.sop,
     "small_loss": small_loss,
+    "clean_probability": clean_probability,
 }
 """Name -> `(**hyper-parameters) -> transform`; the module lists published ones."""
