@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import inspect
+import types
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from robustjax import transforms
 from robustjax.methods._entry import Entry
+from robustjax.methods.label_noise import _robust_losses as losses
 from robustjax.methods.label_noise._co_teaching import co_teaching
 from robustjax.methods.label_noise._divide_mix import divide_mix
 from robustjax.methods.label_noise._elr_plus import elr_plus
 from robustjax.methods.label_noise._heteroscedastic import heteroscedastic
 from robustjax.methods.label_noise._jocor import jocor
 from robustjax.methods.label_noise._noise_adaptation import noise_adaptation
-from robustjax.methods.label_noise._robust_losses import ROBUST_LOSSES, robust_loss
+from robustjax.methods.label_noise._robust_losses import robust_loss
 from robustjax.methods.label_noise._self_learning import self_learning
 from robustjax.methods.label_noise._sop_plus import sop_plus
 from robustjax.methods.label_noise._transition_training import transition_training
 from robustjax.training import Recipe
+from robustjax.transforms import LossTransform
 
 SETTING_ARGUMENTS = frozenset(
     {
@@ -61,28 +66,39 @@ def _entry(
     )
 
 
-def _loss(name: str, *about: Any, **more: Any) -> Entry:
-    """The entry of one of `ROBUST_LOSSES`: plain training with that loss."""
-    factory = ROBUST_LOSSES[name]
-    training = inspect.signature(robust_loss, eval_str=True)
-    outer = dict(training.parameters)
-    del outer["transform"]
-    keyword = inspect.Parameter.KEYWORD_ONLY
-    own = {
-        key: parameter.replace(kind=keyword)
-        for key, parameter in inspect.signature(
-            factory, eval_str=True
-        ).parameters.items()
-    }
+@dataclasses.dataclass(frozen=True)
+class LossRecipe:
+    """Plain training with a loss, as a factory of recipes.
 
-    def make(model: Any, optimizer: Any, **arguments: Any) -> Recipe:
+    Its signature has the arguments of `robust_loss` and those of the loss.
+
+    Attributes:
+      factory: `(**options) -> transform`, a chain with a head.
+    """
+
+    factory: Callable[..., LossTransform]
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        training = inspect.signature(robust_loss, eval_str=True)
+        outer = [p for name, p in training.parameters.items() if name != "transform"]
+        own = inspect.signature(self.factory, eval_str=True).parameters.values()
+        keyword = inspect.Parameter.KEYWORD_ONLY
+        return training.replace(
+            parameters=[*outer, *(p.replace(kind=keyword) for p in own)]
+        )
+
+    def __call__(self, model: Any, optimizer: Any, **arguments: Any) -> Recipe:
+        """The recipe; see `robust_loss`."""
+        own = inspect.signature(self.factory).parameters
         options = {key: arguments.pop(key) for key in own if key in arguments}
-        return robust_loss(model, optimizer, factory(**options), **arguments)
+        return robust_loss(model, optimizer, self.factory(**options), **arguments)
 
-    make.__name__ = make.__qualname__ = name
-    signature = training.replace(parameters=[*outer.values(), *own.values()])
-    make.__signature__ = signature  # type: ignore[attr-defined]
-    return _entry(name, make, *about, **more)
+
+def _loss(
+    name: str, factory: Callable[..., LossTransform], *about: Any, **more: Any
+) -> Entry:
+    return _entry(name, LossRecipe(factory), *about, **more)
 
 
 def _corrected(correction: str) -> Callable[..., Recipe]:
@@ -90,16 +106,20 @@ def _corrected(correction: str) -> Callable[..., Recipe]:
 
 
 ENTRIES = (
-    _loss("ce", "cross-entropy", "the standard loss"),
-    _loss("mae", "mean absolute error", "Ghosh, Kumar, Sastry, AAAI 2017"),
+    _loss("ce", transforms.ce, "cross-entropy", "the standard loss"),
+    _loss(
+        "mae", transforms.mae, "mean absolute error", "Ghosh, Kumar, Sastry, AAAI 2017"
+    ),
     _loss(
         "gce",
+        transforms.gce,
         "generalised cross-entropy",
         _ZHANG,
         {"cifar10": {"q": 0.7}, "cifar100": {"q": 0.7}},
     ),
     _loss(
         "truncated_gce",
+        transforms.truncated_gce,
         "generalised cross-entropy, improbable labels left out",
         _ZHANG,
         {
@@ -109,6 +129,7 @@ ENTRIES = (
     ),
     _loss(
         "symmetric_ce",
+        transforms.symmetric_ce,
         "cross-entropy and reverse cross-entropy",
         "Wang et al., ICCV 2019",
         {
@@ -116,11 +137,12 @@ ENTRIES = (
             "cifar100": {"alpha": 6.0, "beta": 0.1},
         },
     ),
-    _loss("nce", "normalised cross-entropy", _MA),
-    _loss("nfl", "normalised focal loss", _MA),
-    _loss("ngce", "normalised generalised cross-entropy", _MA),
+    _loss("nce", transforms.nce, "normalised cross-entropy", _MA),
+    _loss("nfl", transforms.nfl, "normalised focal loss", _MA),
+    _loss("ngce", transforms.ngce, "normalised generalised cross-entropy", _MA),
     _loss(
         "active_passive",
+        transforms.active_passive,
         "an active and a passive loss (APL)",
         _MA,
         {
@@ -128,14 +150,21 @@ ENTRIES = (
             "cifar100": {"alpha": 10.0, "beta": 0.1},
         },
     ),
-    _loss("bootstrap", "labels mixed with predictions", "Reed et al., ICLR 2015"),
+    _loss(
+        "bootstrap",
+        transforms.bootstrap,
+        "labels mixed with predictions",
+        "Reed et al., ICLR 2015",
+    ),
     _loss(
         "label_smoothing",
+        losses.label_smoothing,
         "labels mixed with the uniform distribution",
         "Szegedy et al., CVPR 2016",
     ),
     _loss(
         "elr",
+        losses.elr,
         "early-learning regularisation",
         _LIU,
         {
@@ -146,6 +175,7 @@ ENTRIES = (
     ),
     _loss(
         "sop",
+        transforms.sop,
         "sparse over-parameterisation",
         _SOP,
         {
@@ -157,12 +187,14 @@ ENTRIES = (
     ),
     _loss(
         "small_loss",
+        losses.small_loss,
         "only the examples of small loss",
         "Han et al., NeurIPS 2018: Co-teaching's choice, by one network",
         needs=("noise_rate",),
     ),
     _loss(
         "clean_probability",
+        losses.clean_probability,
         "weights by a mixture fitted to the losses",
         f"{_LI}: DivideMix's mixture, as weights of one network",
     ),
@@ -258,3 +290,8 @@ ENTRIES = (
     ),
 )
 """In the order in which a launcher runs them."""
+
+ROBUST_LOSSES: Mapping[str, Callable[..., LossTransform]] = types.MappingProxyType(
+    {e.name: e.make.factory for e in ENTRIES if isinstance(e.make, LossRecipe)}
+)
+"""Name -> `(**options) -> transform`, of the methods that are a loss alone."""

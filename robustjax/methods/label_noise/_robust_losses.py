@@ -32,8 +32,6 @@ settings, with SGD, momentum 0.9 and batches of 128 ("drop" is a tenth of the ra
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import flax.linen as nn
 import optax
 
@@ -42,13 +40,6 @@ from robustjax.training import Recipe, as_float, single_phase, supervised
 from robustjax.training._supervised import Augment, Preprocess
 from robustjax.transforms import LossTransform
 from robustjax.transforms import _label_rewriting as rewriting
-from robustjax.transforms._active_passive_heads import (
-    active_passive,
-    nce,
-    nfl,
-    ngce,
-)
-from robustjax.transforms._heads import bootstrap
 
 
 def robust_loss(
@@ -113,23 +104,3 @@ def clean_probability(start_epoch: int = 10, average_epochs: int = 1) -> LossTra
     """
     weights = transforms.clean_probability(start_epoch, average_epochs=average_epochs)
     return transforms.chain(weights, transforms.ce())
-
-
-ROBUST_LOSSES: dict[str, Callable[..., LossTransform]] = {
-    "ce": transforms.ce,
-    "mae": transforms.mae,
-    "gce": transforms.gce,
-    "truncated_gce": transforms.truncated_gce,
-    "symmetric_ce": transforms.symmetric_ce,
-    "nce": nce,
-    "nfl": nfl,
-    "ngce": ngce,
-    "active_passive": active_passive,
-    "bootstrap": bootstrap,
-    "label_smoothing": label_smoothing,
-    "elr": elr,
-    "sop": transforms.sop,
-    "small_loss": small_loss,
-    "clean_probability": clean_probability,
-}
-"""Name -> `(**hyper-parameters) -> transform`; the module lists published ones."""
