@@ -2,11 +2,11 @@
 
     python -m experiments.active_learning --preset=mnist_small
     python -m experiments.active_learning --preset=cifar10_small \
-        --strategies=random,conf,mqnet --noise_ratio=0.2,0.6 --repeats=3
+        --methods=random,conf,mqnet --noise_ratio=0.2,0.6 --repeats=3
     python -m experiments.active_learning --preset=cifar10_small \
-        --strategies=mqnet,mqnet_conf=mqnet --options=mqnet_conf.informativeness=conf
+        --methods=mqnet,mqnet_conf=mqnet --options=mqnet_conf.informativeness=conf
 
-Every strategy runs on every noise ratio and repeat, with the same pool, initial set
+Every method runs on every noise ratio and repeat, with the same pool, initial set
 and initial network. A run that was killed continues where it was when the same command
 is given again.
 """
@@ -21,13 +21,14 @@ from experiments.studies.active_learning.study import STUDY
 from experiments.study.flags import define_flags, define_run_flags, read_given
 from experiments.study.launch import launch
 from experiments.study.run import Request, run_study
-from robustjax.methods.active_learning import STRATEGIES
+from robustjax.methods import entries
 from robustjax.training import StopRequest
 
-_STRATEGIES = flags.DEFINE_list(
-    "strategies",
+_METHODS = flags.DEFINE_list(
+    "methods",
     ["all"],
-    f"all, or of {', '.join(STRATEGIES)}; label=strategy gives one another name.",
+    f"all, or of {', '.join(e.name for e in entries('active_learning'))}; "
+    "label=method gives one another name.",
 )
 define_run_flags(PRESETS)
 define_flags(OpenSetConfig)
@@ -35,7 +36,7 @@ define_flags(OpenSetConfig)
 
 def main(stop: StopRequest) -> None:
     """Runs the study that the flags describe."""
-    request = Request.of(read_given(OpenSetConfig), _STRATEGIES.value)
+    request = Request.of(read_given(OpenSetConfig), _METHODS.value)
     run_study(STUDY, request, stop)
 
 

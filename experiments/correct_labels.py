@@ -27,7 +27,7 @@ from experiments.study.flags import define_flags, option, read_config
 from experiments.study.launch import launch
 from experiments.study.output import say
 from robustjax import checks, data, methods
-from robustjax.methods.label_correction import Arm
+from robustjax.methods.label_correction import CorrectionMethod
 from robustjax.output_paths import check_output_folder
 from robustjax.training import StopRequest, advance, progress_bar
 
@@ -50,17 +50,18 @@ class CurationConfig(SeedFlags, TrainingFlags, MlpFlags, OwnLabelFlags):
 define_flags(CurationConfig)
 
 
-def _make_arm(config: CurationConfig) -> Arm | None:
+def _make_method(config: CurationConfig) -> CorrectionMethod | None:
     """The method, or None for the default one."""
-    checks.one_of("method", config.method, methods.ARM_NAMES)
+    known = [entry.name for entry in methods.entries("label_correction")]
+    checks.one_of("method", config.method, known)
     if config.noise_rate is not None:
         checks.in_range(
             "noise_rate", config.noise_rate, 0, 1, low_open=True, high_open=True
         )
     if config.method == "alc":
         return None
-    options = methods.ArmOptions(noise_rate=config.noise_rate)
-    return methods.make_arm(config.method, options)
+    options = methods.CorrectionOptions(noise_rate=config.noise_rate)
+    return methods.make_correction_method(config.method, options)
 
 
 def main(stop: StopRequest) -> None:
@@ -71,7 +72,7 @@ def main(stop: StopRequest) -> None:
             raise ValueError(f"{name}: got nothing, expected --{name}=…")
     assert config.dataset is not None
     assert config.folder is not None
-    arm = _make_arm(config)
+    method = _make_method(config)
     check_output_folder("folder", config.folder)
     dataset = load_labelled(
         config.dataset,
@@ -97,7 +98,7 @@ def main(stop: StopRequest) -> None:
         config.folder,
         dataset,
         batch=min(config.batch, len(dataset)),
-        arm=arm,
+        method=method,
         settings=methods.ClassifierSettings(
             hidden=config.hidden,
             epochs=config.epochs,

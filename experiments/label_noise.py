@@ -1,8 +1,8 @@
 """Training under label noise: one method, or several side by side.
 
-    python -m experiments.label_noise --preset=mnist --method=ce,elr --noise_rate=0.5
+    python -m experiments.label_noise --preset=mnist --methods=ce,elr --noise_rate=0.5
     python -m experiments.label_noise --dataset=cifar10_n --label_set=worse \
-        --method=sop_plus
+        --methods=sop_plus
 
 Without --preset, the one that is named like the data set is taken, if there is one. A
 run that was killed continues where it was when the same command is given again.
@@ -13,16 +13,19 @@ from __future__ import annotations
 from absl import flags
 
 from experiments.studies.label_noise.config import NoisyLabelsConfig
-from experiments.studies.label_noise.methods import METHODS
 from experiments.studies.label_noise.presets import PRESETS
 from experiments.studies.label_noise.study import STUDY
 from experiments.study.flags import define_flags, define_run_flags, read_given
 from experiments.study.launch import launch
 from experiments.study.run import Request, run_study
+from robustjax.methods import entries
 from robustjax.training import StopRequest
 
-_METHOD = flags.DEFINE_list(
-    "method", ["ce"], f"One or several, or all: {', '.join(METHODS)}."
+_METHODS = flags.DEFINE_list(
+    "methods",
+    ["ce"],
+    f"all, or of {', '.join(e.name for e in entries('label_noise'))}; label=method "
+    "gives one another name.",
 )
 define_run_flags(PRESETS)
 define_flags(NoisyLabelsConfig)
@@ -30,7 +33,7 @@ define_flags(NoisyLabelsConfig)
 
 def main(stop: StopRequest) -> None:
     """Runs the study that the flags describe."""
-    request = Request.of(read_given(NoisyLabelsConfig), _METHOD.value)
+    request = Request.of(read_given(NoisyLabelsConfig), _METHODS.value)
     run_study(STUDY, request, stop)
 
 

@@ -133,7 +133,7 @@ def main(stop: StopRequest) -> None:
             seed=config.seed,
         )
         check_folder(pathlib.Path(config.folder), purpose)
-    with errors_name_flags(strategies="strategy"):
+    with errors_name_flags(methods="method"):
         embeddings: Mapping[str, jax.Array] = {}
         if needs_embeddings(strategy.wants):
             embeddings = _embeddings(config, training, inputs, strategy, stop)

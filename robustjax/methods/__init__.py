@@ -4,7 +4,8 @@ from robustjax.methods import active_learning as active_learning
 from robustjax.methods import features as features
 from robustjax.methods import label_correction as label_correction
 from robustjax.methods import label_noise as label_noise
-from robustjax.methods.active_learning import STRATEGIES as STRATEGIES
+from robustjax.methods import pruning as pruning
+from robustjax.methods import registry as registry
 from robustjax.methods.active_learning import (
     NetworkPoolClassifier as NetworkPoolClassifier,
 )
@@ -26,7 +27,6 @@ from robustjax.methods.active_learning import pool_embeddings as pool_embeddings
 from robustjax.methods.active_learning import query_scores as query_scores
 from robustjax.methods.active_learning import run_rounds as run_rounds
 from robustjax.methods.active_learning import score_surface as score_surface
-from robustjax.methods.active_learning import strategy_options as strategy_options
 from robustjax.methods.features import ContrastiveNetwork as ContrastiveNetwork
 from robustjax.methods.features import FrozenFeatures as FrozenFeatures
 from robustjax.methods.features import _adversarial as _adversarial
@@ -46,14 +46,13 @@ from robustjax.methods.features import simclr as simclr
 from robustjax.methods.features import train_simclr as train_simclr
 from robustjax.methods.features import with_pretrained as with_pretrained
 from robustjax.methods.features import with_roles as with_roles
-from robustjax.methods.label_correction import ARM_NAMES as ARM_NAMES
 from robustjax.methods.label_correction import (
     ActiveLabelCorrection as ActiveLabelCorrection,
 )
-from robustjax.methods.label_correction import ArmOptions as ArmOptions
 from robustjax.methods.label_correction import Budget as Budget
 from robustjax.methods.label_correction import ClassifierSettings as ClassifierSettings
 from robustjax.methods.label_correction import Corrected as Corrected
+from robustjax.methods.label_correction import CorrectionOptions as CorrectionOptions
 from robustjax.methods.label_correction import CorrectionRun as CorrectionRun
 from robustjax.methods.label_correction import CorrectionState as CorrectionState
 from robustjax.methods.label_correction import Dalc as Dalc
@@ -68,7 +67,9 @@ from robustjax.methods.label_correction import correct_labels as correct_labels
 from robustjax.methods.label_correction import (
     cross_validated_probabilities as cross_validated_probabilities,
 )
-from robustjax.methods.label_correction import make_arm as make_arm
+from robustjax.methods.label_correction import (
+    make_correction_method as make_correction_method,
+)
 from robustjax.methods.label_correction import rank_labels as rank_labels
 from robustjax.methods.label_correction import selection_accuracy as selection_accuracy
 from robustjax.methods.label_correction import simulated_oracle as simulated_oracle
@@ -86,3 +87,10 @@ from robustjax.methods.label_noise import robust_loss as robust_loss
 from robustjax.methods.label_noise import self_learning as self_learning
 from robustjax.methods.label_noise import sop_plus as sop_plus
 from robustjax.methods.label_noise import transition_training as transition_training
+from robustjax.methods.registry import FAMILIES as FAMILIES
+from robustjax.methods.registry import NEEDS as NEEDS
+from robustjax.methods.registry import REGISTRY as REGISTRY
+from robustjax.methods.registry import Entry as Entry
+from robustjax.methods.registry import Option as Option
+from robustjax.methods.registry import entries as entries
+from robustjax.methods.registry import entry as entry

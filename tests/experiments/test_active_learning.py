@@ -23,15 +23,12 @@ from experiments.studies.active_learning import (
 from experiments.studies.active_learning.class_splits import CLASS_SPLITS
 from experiments.studies.active_learning.config import OpenSetConfig
 from experiments.studies.active_learning.presets import PRESETS
-from experiments.studies.active_learning.strategies import (
-    make_strategies,
-    preset_options,
-    resolve_strategies,
-)
+from experiments.studies.active_learning.strategies import make_strategies
 from experiments.studies.active_learning.study import run_study
+from experiments.study.options import choose_methods
 from robustjax import data
+from robustjax.methods import entries
 from robustjax.methods.active_learning import (
-    STRATEGIES,
     MQNetNotes,
     MQNetQuery,
     Proposal,
@@ -90,9 +87,9 @@ def sets(tmp_path_factory):
     return found
 
 
-def run(folder, sets, strategies=("random", "conf"), stop=None, **given):
+def run(folder, sets, methods=("random", "conf"), stop=None, **given):
     return run_study(
-        strategies,
+        methods,
         None,
         {"dataset": sets["target"], **RUN, **given},
         run_dir=str(folder),
@@ -130,7 +127,7 @@ def finished(tmp_path_factory, sets):
 def test_a_study_leaves_a_summary_queries_and_pictures(finished):
     rows = rows_of(finished / "summary.csv")
     assert len(rows) == 6 * 3
-    by_round = {(r["strategy"], r["round"]): r for r in rows}
+    by_round = {(r["method"], r["round"]): r for r in rows}
     for strategy in ("random", "ccal", "mqnet", "product_conf"):
         assert [
             float(by_round[strategy, n]["labels_mean"]) for n in "123"
@@ -161,7 +158,7 @@ def test_all_strategies_begin_alike(finished):
         mine = [r for r in first if r["repeat"] == repeat]
         assert len({r["labeled_in"] for r in mine}) == 1
         # Of one kind of classifier, the same network.
-        plain = [r for r in mine if r["strategy"] in ("random", "ccal", "product_conf")]
+        plain = [r for r in mine if r["method"] in ("random", "ccal", "product_conf")]
         assert len({r["accuracy"] for r in plain}) == 1
         initial = {
             tuple(
@@ -188,7 +185,7 @@ def test_a_finished_study_reports_again_and_trains_nothing(finished, sets):
 
 
 def test_killed_studies_continue_to_the_same_summary(tmp_path, sets):
-    given = {"strategies": ("random", "mqnet"), "options": ("mqnet.steps=20",)}
+    given = {"methods": ("random", "mqnet"), "options": ("mqnet.steps=20",)}
     whole = run(tmp_path / "whole", sets, **given)
     stopped = 0
     while True:
@@ -203,7 +200,7 @@ def test_killed_studies_continue_to_the_same_summary(tmp_path, sets):
     want = (whole / "summary.csv").read_bytes()
     assert (folder / "summary.csv").read_bytes() == want
     records = read_jsonl(folder / "metrics.jsonl")
-    keys = [(r["repeat"], r["strategy"], r["round"]) for r in records]
+    keys = [(r["repeat"], r["method"], r["round"]) for r in records]
     assert keys == [
         (repeat, strategy, number)
         for repeat in (0, 1)
@@ -310,43 +307,14 @@ def test_the_first_training_serves_all_strategies(sets):
     assert kept.observe(other) is not kept.observe(first)
 
 
-def test_strategy_names_and_options():
-    assert list(resolve_strategies(["all"])) == list(STRATEGIES)
-    labels = resolve_strategies(["random", "mine=mqnet"])
-    made = make_strategies(labels, ["mine.margin=0.5", "mine.purity=energy"])
-    assert (made["mine"].margin, made["mine"].purity) == (0.5, "energy")
-    assert made["mine"].name == "mine"
-    found = make_strategies(
-        labels, ["mine.clip=NONE", "mine.monotone=no", "mine.margin=1"]
-    )["mine"]
-    assert (found.clip, found.monotone, found.margin) == (None, False, 1)
-    assert make_strategies(labels, ["mine.reinitialize=true"])["mine"].reinitialize
-    # A preset speaks of strategies, whatever they are called here.
-    found = preset_options(labels, ("mqnet.steps=5", "conf.x=1"))
-    assert found == ("mine.steps=5",)
-    for entries, message in (
-        (["mqnets"], "strategies: unknown 'mqnets' .*did you mean 'mqnet'"),
-        (["conf", "conf"], "strategies: got conf twice"),
-        (["a/b=conf"], "strategies: got 'a/b=conf'"),
-        ([], "strategies: got none"),
-    ):
-        with pytest.raises(ValueError, match=message):
-            resolve_strategies(entries)
-    for option, message in (
-        ("margin=1", "expected strategy.option=value"),
-        ("mqnet.margin=1", "options: unknown 'mqnet'"),
-        ("mine.width=1", "options: mine has no 'width'; it has .*margin"),
-        ("mine.margin=-1", "margin: got -1"),
-        ("mine.steps=2.5", "options: got 'mine.steps=2.5', expected an int for steps"),
-        ("mine.steps=yes", "options: .* expected an int for steps"),
-        ("mine.margin=True", "options: .* expected a float for margin"),
-        ("mine.margin=much", "options: .* expected a float for margin"),
-        ("mine.monotone=1", "options: .* expected true or false for monotone"),
-        ("mine.purity=5", "options: .* expected a text for purity"),
-        ("mine.clip=no", "options: .* expected a float or none for clip"),
-    ):
-        with pytest.raises(ValueError, match=message):
-            make_strategies(labels, [option])
+def test_strategies_are_made_by_label():
+    chosen = choose_methods(["random", "mine=mqnet"], entries("active_learning"))
+    made = make_strategies(chosen, ["mine.margin=0.5", "mine.clip=NONE"])
+    assert made["random"].name == "random"
+    mine = made["mine"]
+    assert (mine.name, mine.margin, mine.clip) == ("mine", 0.5, None)
+    with pytest.raises(ValueError, match=r"options .margin.: got -1"):
+        make_strategies(chosen, ["mine.margin=-1"])
 
 
 @pytest.mark.parametrize(
@@ -387,7 +355,7 @@ def test_presets():
 
 def test_results_leave_out_what_was_not_measured():
     records = [
-        {"noise_ratio": 0.2, "strategy": s, "repeat": r, "round": n, **values}
+        {"noise_ratio": 0.2, "method": s, "repeat": r, "round": n, **values}
         for s in ("random", "mqnet")
         for r in (0, 1)
         for n, values in (
@@ -405,7 +373,7 @@ def test_results_leave_out_what_was_not_measured():
 
 def test_what_one_repeat_or_none_measured_has_no_deviation(tmp_path):
     records = [
-        {"noise_ratio": 0.2, "strategy": "mqnet", "repeat": r, "round": 1, **values}
+        {"noise_ratio": 0.2, "method": "mqnet", "repeat": r, "round": 1, **values}
         for r, values in ((0, {"accuracy": 0.5, "auroc": 0.7}), (1, {"accuracy": 0.7}))
     ]
     results = report.read_results(records, (0.2,), ("mqnet",), 2, 1)

@@ -71,8 +71,8 @@ def draw_robust(folder, repeats):
 def draw_correction(folder, repeats):
     accuracy = np.stack([TWO[:repeats]] * 3, axis=1)
     picks = np.zeros((repeats, 4), int)
-    arm = correction_report.ArmResult(accuracy, accuracy[:, 1:], picks)
-    correction_report.plot(folder, {"random": arm}, Budget(4, 2), "")
+    method = correction_report.MethodResult(accuracy, accuracy[:, 1:], picks)
+    correction_report.plot(folder, {"random": method}, Budget(4, 2), "")
 
 
 def draw_open_set(folder, repeats):

@@ -135,7 +135,7 @@ def finished(tmp_path_factory, sets):
     [
         ({"task": "clasification"}, "task: unknown 'clasification' .*classification"),
         ({"methods": ("oat", "taufee")}, "methods: unknown 'taufee' .*mean 'taufe'"),
-        ({"methods": ("oat", "oat")}, "methods: got oat,oat, expected each name once"),
+        ({"methods": ("oat", "oat")}, "methods: got oat twice, expected each"),
         (
             {"task": "boxes", "methods": ("standard", "oat")},
             "methods: got oat with task=boxes, .*OAT acts on the softmax",

@@ -57,7 +57,7 @@ def pool(tmp_path):
         "classes": "owl,crow",
         "folder": tmp_path / "labelling",
         "batch": 12,
-        "strategy": "conf",
+        "method": "conf",
         "hidden": "8",
         "epochs": 2,
         "batch_size": 8,
@@ -94,8 +94,8 @@ def test_a_pool_is_labelled_command_by_command(tmp_path, pool):
     ("changes", "message"),
     [
         ({"classes": "owl,ood"}, "classes: got owl, ood, expected distinct names"),
-        ({"strategy": "mqnet"}, "strategy: got one that compares images"),
-        ({"strategy": "mqnet", "batch": 31}, "batch: got 31, expected at most"),
+        ({"method": "mqnet"}, "method: got one that compares images"),
+        ({"method": "mqnet", "batch": 31}, "batch: got 31, expected at most"),
     ],
 )
 def test_bad_flags_end_in_one_line_and_status_2(pool, changes, message):
@@ -111,11 +111,11 @@ def test_the_preset_and_the_flags_make_the_strategy():
     strategy = own_pool.strategy_of(config)
     assert (strategy.informativeness, strategy.steps) == ("conf", 5)
     for name, message in (
-        ("all", "strategy: got all, expected a single one"),
-        ("mqnets", "strategy: unknown 'mqnets'"),
+        ("all", "method: got all, expected a single one"),
+        ("mqnets", "method: unknown 'mqnets'"),
     ):
         with pytest.raises(ValueError, match=message):
-            own_pool.strategy_of(dataclasses.replace(config, strategy=name))
+            own_pool.strategy_of(dataclasses.replace(config, method=name))
 
 
 def test_embeddings_of_other_data_or_settings_have_another_file():

@@ -96,7 +96,10 @@ def finished(tmp_path_factory, points):
         ({"preset": "mnist_smal"}, "preset: unknown .*did you mean 'mnist_small'"),
         ({"methods": ()}, "methods: got none"),
         ({"methods": ("unifrom",)}, "methods: unknown 'unifrom' .*did you mean 'unif"),
-        ({"methods": ("ssp", "ssp")}, "methods: got ssp,ssp, expected each name once"),
+        (
+            {"methods": ("ssp", "ssp")},
+            "methods: got ssp twice, expected each",
+        ),
         ({"fractions": ()}, "fractions: got none"),
         ({"fractions": (0.5, 1.5)}, r"fractions: got .*expected a number in \(0, 1\]"),
         ({"fractions": (0.5, 0.5)}, "fractions: got .* expected each once"),
@@ -119,10 +122,10 @@ def finished(tmp_path_factory, points):
         ({"ssp_features": "x.npy"}, "ssp_features: got a file, expected ssp among"),
         ({"noise": "key"}, "label_set: got None"),
         ({"network": "resnet19"}, "network: unknown 'resnet19'"),
-        ({"hyperparameters": ("q=1",)}, "hyperparameters: ce has no 'q'"),
+        ({"options": ("q=1",)}, "options: ce has no 'q'"),
         (
-            {"relabeler": "sop_plus", "hyperparameters": ("lr_u=-1",)},
-            r"hyperparameters .lr_u.: got -1",
+            {"relabeler": "sop_plus", "options": ("lr_u=-1",)},
+            r"options .lr_u.: got -1",
         ),
         ({"learning_rate": 0.0}, "learning_rate: got 0.0"),
     ],
@@ -261,7 +264,7 @@ def test_other_relabelers(tmp_path, points, relabeler):
         repeats=1,
         epochs=15,
         learning_rate=0.1,
-        hyperparameters=("sop_plus.lr_u=1", "divide_mix.alpha=1"),
+        options=("lr_u=1",) if relabeler == "sop_plus" else ("divide_mix.alpha=1",),
     )
     (row,) = read_summary(folder)
     # Chance is a third.

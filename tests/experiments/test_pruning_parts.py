@@ -10,7 +10,7 @@ from experiments.studies.pruning.config import DataPruningConfig
 from experiments.studies.pruning.presets import PRESETS
 from experiments.studies.pruning.subsets import select
 from experiments.studies.pruning.warmup import Evaluation
-from robustjax import selection
+from robustjax.methods import entries
 from robustjax.training import StopRequest
 
 SMALL = {"dataset": "digits", "hidden": (16,), "repeats": 1, "relabeler": "ce"}
@@ -51,8 +51,8 @@ def test_every_method_gets_what_it_needs_and_nested_ones_are(rng):
         view_features=features,
         view_probabilities=p,
     )
-    for name, method in subset_methods.SUBSET_METHODS.items():
-        fractions = (1.0, 1.0) if method.rule is None else (0.3, 0.6)
+    for name in [each.name for each in entries("pruning")]:
+        fractions = (1.0, 1.0) if name == subset_methods.FULL else (0.3, 0.6)
         small, large = (
             select(task, 0, evaluation, name, fraction, StopRequest())
             for fraction in fractions
@@ -60,8 +60,6 @@ def test_every_method_gets_what_it_needs_and_nested_ones_are(rng):
         if subset_methods.is_nested(name):
             begin = large.indices[: len(small.indices)]
             np.testing.assert_array_equal(begin, small.indices, err_msg=name)
-    rules = {method.rule for method in subset_methods.SUBSET_METHODS.values()}
-    assert rules - {None} == set(selection.PRUNING_METHODS)
 
 
 def test_presets_are_valid():
@@ -69,7 +67,7 @@ def test_presets_are_valid():
         found, config = setup.resolve(name, {})
         assert found == name
         setup.check(config)
-    _, config = setup.resolve("cifar10_n", {"hyperparameters": ("lr_u=3",)})
-    assert config.hyperparameters[-1] == "lr_u=3"
+    _, config = setup.resolve("cifar10_n", {"options": ("lr_u=3",)})
+    assert config.options[-1] == "lr_u=3"
     assert (config.epochs, config.threshold, config.label_set) == (300, 0.975, "worse")
     assert setup.resolve(None, {"dataset": "cifar100_n"})[1].warmup_epochs == 30

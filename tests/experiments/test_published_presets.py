@@ -10,16 +10,24 @@ import pytest
 
 from experiments.common.noise import make_noise
 from experiments.common.optimizer import decay_from_epoch, make_schedule
-from experiments.studies.label_noise import methods, setup
+from experiments.studies.label_noise import configs, methods, setup
 from experiments.studies.label_noise.config import NoisyLabelsConfig
-from experiments.studies.label_noise.configs import resolve
 from experiments.studies.label_noise.method_presets import DIFFERENCES, METHOD_PRESETS
-from experiments.studies.label_noise.methods import METHODS
 from experiments.studies.label_noise.presets import PUBLISHED
+from experiments.study.options import choose_methods, read_options
 from robustjax import data
+from robustjax.methods import entries
 from tests.experiments.published_label_noise import ROWS, Row
 
 STEPS = 391  # Of batches of 128 in an epoch of 50,000.
+
+
+def resolve(names, preset, given):
+    return configs.resolve(choose_methods(names, entries("label_noise")), preset, given)
+
+
+def defaults(entry):
+    return {name: option.default for name, option in entry.options.items()}
 
 
 def resolved(row):
@@ -31,7 +39,7 @@ def test_preset_is_what_was_published(row):
     found = resolved(row)
     config = dataclasses.asdict(found.config)
     assert {name: config[name] for name in row.training} == row.training, row.source
-    values = {**METHODS[row.method].hyperparameters, **found.hyperparameters}
+    values = {**defaults(found.entry), **found.options}
     assert {name: values[name] for name in row.hyper} == row.hyper, row.source
     setup.check(found.config)
 
@@ -41,6 +49,21 @@ def test_every_published_preset_is_in_the_table():
     named = {name for name in METHOD_PRESETS if name.split("/")[1] in PUBLISHED}
     assert used == named
     assert set(DIFFERENCES) <= named
+
+
+def test_the_registry_says_what_the_presets_say():
+    """Where both have a setting of a method, the options are the same."""
+    compared = 0
+    for entry in entries("label_noise"):
+        for setting, options in entry.published.items():
+            preset = METHOD_PRESETS.get(f"{entry.name}/{setting}")
+            if preset is None:
+                continue
+            texts = preset.get("options", ())
+            found = read_options(texts, {entry.name: entry})[entry.name]
+            assert {name: found[name] for name in options} == options, entry.name
+            compared += 1
+    assert compared > 20
 
 
 def rates(method, preset, noise, epochs):
@@ -125,7 +148,7 @@ def test_noise_is_as_all_methods_were_published_or_a_flag_says():
     # Flags of one method win, too; and two names are one model.
     assert noise(("elr",), noise_include_true=False) == {(False, "exact")}
     found = resolve(("jocor",), "cifar10", {"noise": "uniform", "noise_rate": 0.8})
-    assert found["jocor"].hyperparameters["co_lambda"] == 0.65
+    assert found["jocor"].options["co_lambda"] == 0.65
     assert not found["jocor"].config.noise_include_true
 
 
@@ -195,8 +218,8 @@ def test_images_enter_as_they_are_where_they_did(monkeypatch):
     class StopError(Exception):
         pass
 
-    def make_recipe(name, setting, values):
-        seen[name] = setting.preprocess(np.full((1, 8, 8, 1), 0.25, np.float32))
+    def make_recipe(entry, setting, values):
+        seen[entry.name] = setting.preprocess(np.full((1, 8, 8, 1), 0.25, np.float32))
         raise StopError
 
     monkeypatch.setattr(methods, "make_recipe", make_recipe)

@@ -11,19 +11,16 @@ from experiments.studies.active_learning import presets as active_learning_prese
 from experiments.studies.active_learning.networks import (
     optimizer_options as open_set_options,
 )
-from experiments.studies.active_learning.strategies import (
-    make_strategies,
-    preset_options,
-    resolve_strategies,
-)
+from experiments.studies.active_learning.strategies import make_strategies
 from experiments.studies.features import presets as features
 from experiments.studies.features.setup import optimizer_options as feature_options
 from experiments.studies.label_correction import presets as label_correction
 from experiments.studies.label_correction.config import CorrectionConfig
-from experiments.studies.label_noise.methods import METHODS, hyperparameters_of
 from experiments.studies.pruning import presets as pruning
 from experiments.studies.pruning import setup as pruning_setup
 from experiments.studies.pruning.programs import _ON_SUBSETS
+from experiments.study.options import choose_methods, preset_options
+from robustjax.methods import entries, entry
 from robustjax.transforms import TAUFE_SETTINGS
 
 
@@ -66,8 +63,8 @@ def test_active_label_correction(name):
     config = CorrectionConfig(**fields)
     assert_holds(config, {**KIM, "dataset": name}, "Kim (2022)")
     assert len(config.hidden) == 3, "four fully connected layers"
-    arms = {"random", "entropy", "loss_ent", "corr_active", "dalc", "alc"}
-    assert arms <= set(config.methods), "Table 1"
+    chosen = {"random", "entropy", "loss_ent", "corr_active", "dalc", "alc"}
+    assert chosen <= set(config.methods), "Table 1"
 
 
 # Park et al. (NeurIPS 2023), Table 5.1 of the thesis; kaist-dmlab/Prune4Rel: Nesterov,
@@ -131,22 +128,27 @@ PARK_ROWS = {
 }  # fmt: skip
 
 
+def defaults(method):
+    options = entry(method, "label_noise").options
+    return {name: option.default for name, option in options.items()}
+
+
 @pytest.mark.parametrize("name", PARK_ROWS)
 def test_data_pruning(name):
     training, hyper = PARK_ROWS[name]
     _, config = pruning_setup.resolve(name, {})
     assert_holds(config, training, PARK)
     values = {
-        **METHODS[config.relabeler].hyperparameters,
+        **defaults(config.relabeler),
         **_ON_SUBSETS.get(config.relabeler, {}),
-        **hyperparameters_of(config.relabeler, config.hyperparameters, alone=True),
+        **pruning_setup.relabeler_options(config),
     }
     assert {key: values[key] for key in hyper} == hyper, PARK
 
 
 def test_divide_mix_on_subsets():
     """Of CIFAR-N, Table 5.1; no warm-up and no rise in the code."""
-    values = {**METHODS["divide_mix"].hyperparameters, **_ON_SUBSETS["divide_mix"]}
+    values = {**defaults("divide_mix"), **_ON_SUBSETS["divide_mix"]}
     want = {
         "lambda_u": 1,
         "threshold": 0.5,
@@ -212,8 +214,8 @@ def test_open_set_active_learning(name):
     # A hundred epochs of whole passes over the answers, at least 100 steps of 32.
     passes = -(-100 // -(-budget // 32))
     assert updates == 100 * passes * -(-budget // 32)
-    labels = resolve_strategies(["mqnet"])
-    made = make_strategies(labels, preset_options(labels, config.options))["mqnet"]
+    chosen = choose_methods(["mqnet"], entries("active_learning"))
+    made = make_strategies(chosen, preset_options(chosen, config.options))["mqnet"]
     assert_holds(
         made,
         {

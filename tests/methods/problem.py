@@ -35,11 +35,11 @@ def trainer(epochs=20):
     return methods.RoundTrainer(digits()[0].inputs, 10, settings)
 
 
-def make_run(arm, budget=BUDGET, trainer_=None):
-    """A run of an arm on digits."""
+def make_run(method, budget=BUDGET, trainer_=None):
+    """A run of a method on digits."""
     _, test, _ = digits()
     return methods.CorrectionRun(
-        arm,
+        method,
         trainer_ or trainer(),
         budget,
         jax.random.split(jax.random.key(1), REPEATS),
@@ -48,10 +48,10 @@ def make_run(arm, budget=BUDGET, trainer_=None):
     )
 
 
-def finished(arm, budget=BUDGET):
+def finished(method, budget=BUDGET):
     """The state after all rounds, and whether each given label is wrong."""
     train, _, noisy = digits()
-    run = make_run(arm, budget)
+    run = make_run(method, budget)
     state, oracle = run.start(noisy), methods.simulated_oracle(train.labels)
     for number in range(budget.rounds):
         state, picks, _ = run.propose(state, number)
@@ -67,9 +67,9 @@ def small_trainer(settings):
 
 
 def options():
-    """Arms small enough for tests."""
+    """Methods small enough for tests."""
     noisy = digits()[2] != digits()[0].labels[None]
-    return methods.ArmOptions(
+    return methods.CorrectionOptions(
         noise_rate=float(noisy.mean()),
         o2u_net=methods.O2UNet(epochs=20, batch_size=32),
         simifeat=methods.SimiFeat(passes=5),
@@ -78,5 +78,5 @@ def options():
 
 @functools.cache
 def finished_by_name(name):
-    """`finished` for an arm of the registry, computed once."""
-    return finished(methods.make_arm(name, options()))
+    """`finished` for a method of the registry, computed once."""
+    return finished(methods.make_correction_method(name, options()))

@@ -10,10 +10,10 @@ OPEN_SET = "active_learning"
 
 
 def accuracy_by_round(
-    files: Files, folder: str, ratio: str, strategy: str
+    files: Files, folder: str, ratio: str, method: str
 ) -> list[dict[str, str]]:
     path = f"{OPEN_SET}/{folder}/summary.csv"
-    return files.where(path, noise_ratio=ratio, strategy=strategy)
+    return files.where(path, noise_ratio=ratio, method=method)
 
 
 def pooled_purity(rows: list[dict[str, str]]) -> float:
@@ -30,7 +30,7 @@ def pooled_purity(rows: list[dict[str, str]]) -> float:
 def open_set(files: Files) -> Table:
     table = [
         [
-            "strategy",
+            "method",
             "20 %: mean",
             "last",
             "%IN 1",
@@ -46,15 +46,15 @@ def open_set(files: Files) -> Table:
         ]
     ]
     path = f"{OPEN_SET}/mnist_small/summary.csv"
-    for strategy in dict.fromkeys(row["strategy"] for row in files.rows(path)):
+    for method in dict.fromkeys(row["method"] for row in files.rows(path)):
         cells, pooled = [], []
         for ratio in ("0.2", "0.6"):
-            rows = accuracy_by_round(files, "mnist_small", ratio, strategy)
+            rows = accuracy_by_round(files, "mnist_small", ratio, method)
             mean = np.mean([float(row["accuracy_mean"]) for row in rows])
             cells += [f"{mean:.1f}", spread(rows[-1], "accuracy")]
             cells += [f"{float(rows[n]['purity_mean']):.0f}" for n in (0, 2, 5)]
             pooled.append(f"{pooled_purity(rows):.0f}")
-        table.append([f"`{strategy}`", *cells, *pooled])
+        table.append([f"`{method}`", *cells, *pooled])
     return table
 
 
@@ -65,8 +65,8 @@ def mean_and_last(rows: list[dict[str, str]]) -> str:
 
 @builder
 def open_set_variants(files: Files) -> Table:
-    strategies = ("random", "margin", "badge")
-    table = [["training", *(f"`{s}`" for s in strategies)]]
+    methods = ("random", "margin", "badge")
+    table = [["training", *(f"`{s}`" for s in methods)]]
     for folder, words in (
         ("mnist_small", "IN examples only"),
         ("variant_ood_class", "`ood_class`: k+1 classes"),
@@ -74,8 +74,7 @@ def open_set_variants(files: Files) -> Table:
         ("variant_both", "`both`"),
     ):
         cells = [
-            mean_and_last(accuracy_by_round(files, folder, "0.6", s))
-            for s in strategies
+            mean_and_last(accuracy_by_round(files, folder, "0.6", s)) for s in methods
         ]
         table.append([words, *cells])
     return table
@@ -83,13 +82,13 @@ def open_set_variants(files: Files) -> Table:
 
 @builder
 def open_set_costs(files: Files) -> Table:
-    strategies = ("random", "margin", "mqnet")
-    names = [f"`{s}`" for s in strategies[:2]]
+    methods = ("random", "margin", "mqnet")
+    names = [f"`{s}`" for s in methods[:2]]
     table = [["what an OOD answer costs", *names, "`mqnet` (purity from features)"]]
     for cost in ("0.5", "2", "4"):
         cells = []
-        for strategy in strategies:
-            rows = accuracy_by_round(files, f"cost_{cost}", "0.6", strategy)
+        for method in methods:
+            rows = accuracy_by_round(files, f"cost_{cost}", "0.6", method)
             last = spread(rows[-1], "accuracy")
             cells.append(f"{last}, {pooled_purity(rows):.1f}")
         table.append([cost, *cells])

@@ -42,7 +42,7 @@ def headline(files: Files) -> Table:
             f"MNIST, {rate} % of the labels wrong ({shown}): accuracy",
             f"{cells[0]} `ce`",
             f"{cells[1]} `sop`",
-            f"label_noise --preset=mnist --method=ce,sop {words}",
+            f"label_noise --preset=mnist --methods=ce,sop {words}",
         )
     path = "label_noise/cifar10_n_small-worse/summary.csv"
     cells = [spread(files.row(path, method=m), "last") for m in ("ce", "sop_plus")]
@@ -50,7 +50,7 @@ def headline(files: Files) -> Table:
         "CIFAR-10N worse, 10,000 images: accuracy",
         f"{cells[0]} `ce`",
         f"{cells[1]} `sop_plus`",
-        "label_noise --preset=cifar10_n_small --method=ce,sop_plus",
+        "label_noise --preset=cifar10_n_small --methods=ce,sop_plus",
     )
     rows = [
         files.row("label_correction/digits/summary.csv", method=m, labels=250)

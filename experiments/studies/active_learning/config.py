@@ -69,7 +69,7 @@ class OpenSetConfig(RunFlags, OptimizerFlags, NetworkFlags, DataFlags):
     cost_ood: float = option(1.0, "What it costs to learn that one is OOD.")
 
     options: tuple[str, ...] = option(
-        (), "Of strategies, such as mqnet.margin=0.1; see --strategies."
+        (), "Of methods, such as mqnet.margin=0.1; see --methods."
     )
 
     classifier_variant: str = option(

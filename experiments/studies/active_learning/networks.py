@@ -238,7 +238,7 @@ def _train_embeddings(
 ) -> dict[str, jax.Array]:
     if inputs.ndim != 4:
         raise ValueError(
-            "strategies: got one that compares images with their rotations (CSI, "
+            "methods: got one that compares images with their rotations (CSI, "
             f"CCAL), expected images, not inputs of shape {inputs.shape[1:]}; for such "
             "inputs mqnet has --options=mqnet.purity=features"
         )

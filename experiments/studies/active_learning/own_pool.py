@@ -12,11 +12,7 @@ import numpy as np
 from experiments.common.inputs import data_folder
 from experiments.studies.active_learning.config import OpenSetConfig
 from experiments.studies.active_learning.presets import PRESETS
-from experiments.studies.active_learning.strategies import (
-    make_strategies,
-    preset_options,
-    resolve_strategies,
-)
+from experiments.studies.active_learning.strategies import make_strategies
 from experiments.study.flag_groups import (
     NetworkFlags,
     OwnDataFlags,
@@ -24,9 +20,11 @@ from experiments.study.flag_groups import (
     TrainingFlags,
 )
 from experiments.study.flags import errors_name_flags, option
+from experiments.study.options import choose_methods, preset_options
 from robustjax import data
 from robustjax.data import array_names, read_arrays, without_prefix
 from robustjax.files import digest_of
+from robustjax.methods import entries
 from robustjax.methods.active_learning import OOD_NAME, UNASKED, QueryStrategy
 
 
@@ -45,10 +43,10 @@ class LabelOpenSetConfig(SeedFlags, TrainingFlags, NetworkFlags, OwnDataFlags):
     )
     folder: str | None = option(None, "Where questions, answers and labels live.")
     batch: int = option(50, "Questions at a time.", low=1)
-    strategy: str = option("mqnet", "Which examples to ask about.")
-    options: tuple[str, ...] = option((), "Of the strategy, such as mqnet.margin=0.1.")
+    method: str = option("mqnet", "Which examples to ask about.")
+    options: tuple[str, ...] = option((), "Of the method, such as mqnet.margin=0.1.")
     preset: str = option(
-        "cifar10_small", "Whose settings of contrastive networks and strategies."
+        "cifar10_small", "Whose settings of contrastive networks and methods."
     )
     channels: tuple[int, ...] = (16, 32, 64)
     hidden: tuple[int, ...] = (256, 128)
@@ -115,12 +113,12 @@ def known_labels(
 
 def strategy_of(config: LabelOpenSetConfig) -> QueryStrategy:
     """With the preset's options, and the user's over them."""
-    with errors_name_flags(strategies="strategy"):
-        labels = resolve_strategies([config.strategy])
-    if len(labels) > 1:
-        raise ValueError(f"strategy: got {config.strategy}, expected a single one")
-    options = preset_options(labels, PRESETS[config.preset].fields.get("options", ()))
-    (strategy,) = make_strategies(labels, (*options, *config.options)).values()
+    with errors_name_flags(methods="method"):
+        chosen = choose_methods([config.method], entries("active_learning"))
+    if len(chosen) > 1:
+        raise ValueError(f"method: got {config.method}, expected a single one")
+    options = preset_options(chosen, PRESETS[config.preset].fields.get("options", ()))
+    (strategy,) = make_strategies(chosen, (*options, *config.options)).values()
     return strategy
 
 

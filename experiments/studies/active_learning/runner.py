@@ -98,7 +98,7 @@ def run_strategy(
         )
         cell.checkpoints.save(number + 1, state)
         bar.set_postfix(
-            strategy=label, pool=pool.name, accuracy=f"{measures['accuracy']:.3f}",
+            method=label, pool=pool.name, accuracy=f"{measures['accuracy']:.3f}",
             refresh=False,
         )  # fmt: skip
         advance(bar)

@@ -22,14 +22,12 @@ from experiments.studies.active_learning.networks import (
 )
 from experiments.studies.active_learning.presets import PRESETS
 from experiments.studies.active_learning.runner import cell_of, run_strategy, trainings
-from experiments.studies.active_learning.strategies import (
-    make_strategies,
-    preset_options,
-    resolve_strategies,
-)
+from experiments.studies.active_learning.strategies import make_strategies
 from experiments.study.journal import Journal
+from experiments.study.options import choose_methods, preset_options
 from experiments.study.presets import preset_of
 from experiments.study.run import Plan, Ready, Request, Study
+from robustjax.methods import entries
 from robustjax.methods.active_learning import OpenSetRun, QueryStrategy
 from robustjax.training import StopRequest, progress_bar
 
@@ -66,13 +64,14 @@ class Parts(NamedTuple):
 
 def _plan(request: Request) -> Plan[Settings]:
     preset, given = request.preset, request.given
-    labels = resolve_strategies(request.methods)
+    chosen = choose_methods(request.methods, entries("active_learning"))
+    labels = {label: entry.name for label, entry in chosen.items()}
     dataset = given.get("dataset", OpenSetConfig.dataset)
     preset, base = preset_of(PRESETS, preset, dataset)
-    options = preset_options(labels, base.get("options", ()))
+    options = preset_options(chosen, base.get("options", ()))
     fields = {**base, **given, "options": (*options, *given.get("options", ()))}
     config = OpenSetConfig(**fields)
-    strategies = make_strategies(labels, config.options)
+    strategies = make_strategies(chosen, config.options)
     setup.check(config)
     return Plan(
         {"methods": dict(labels), **dataclasses.asdict(config)},
@@ -121,7 +120,7 @@ def _run(ready: Ready[Parts], journal: Journal, stop: StopRequest) -> None:
         steps = cell.checkpoints.steps()
         done += trainings(data) if cell.finished else max(steps, default=0)
     total = len(ready.cells) * trainings(data)
-    with progress_bar(total, "all strategies", unit="training", done=done) as bar:
+    with progress_bar(total, "all methods", unit="training", done=done) as bar:
         for ratio, repeat in itertools.product(
             config.noise_ratio, range(config.repeats)
         ):

@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from experiments.studies.features.config import FeatureDebiasingConfig
+from experiments.study.options import choose_methods
 from robustjax import checks
+from robustjax.methods import entries
 
 TRAININGS = ("plain", "adversarial", "mix_match", "pretrained")
 FINE_TUNE = ("head", "all")
@@ -85,11 +87,12 @@ def check_methods(
     allowed = methods_of(config)
     if not names or tuple(names) == ("all",):
         return allowed
-    known = (*_METHODS, "joint") if config.training == "pretrained" else _METHODS
-    for name in names:
-        checks.one_of("methods", name, known)
-    if len(set(names)) < len(names):
-        raise ValueError(f"methods: got {','.join(names)}, expected each name once")
+    known = [
+        entry
+        for entry in entries("features")
+        if config.training == "pretrained" or "pretraining" not in entry.needs
+    ]
+    choose_methods(names, known, relabel=False)
     if config.task == "boxes" and "oat" in names:
         raise ValueError(
             "methods: got oat with task=boxes, expected standard or taufe: OAT acts on "

@@ -23,6 +23,7 @@ from experiments.studies.features.normalized import normalized
 from experiments.studies.features.setup import Study, optimizer_options
 from experiments.study.flags import errors_name_flags
 from robustjax import data, models, transforms
+from robustjax.methods import entry
 from robustjax.methods.features import Attack, feature_debiasing, with_roles
 from robustjax.training import (
     Execution,
@@ -109,8 +110,13 @@ def make_penalty(method: str, config: FeatureDebiasingConfig) -> LossTransform |
         return None
     if method == "oat":
         with errors_name_flags(weight="oat_weight"):
-            return transforms.oat(config.oat_weight)
-    return transforms.taufe(**taufe_setting(config)._asdict())
+            return _penalty(method, weight=config.oat_weight)
+    return _penalty(method, **taufe_setting(config)._asdict())
+
+
+def _penalty(method: str, **options: Any) -> LossTransform:
+    penalty: LossTransform = entry(method, "features").make(**options)
+    return penalty
 
 
 def build_network(study: Study) -> Network:

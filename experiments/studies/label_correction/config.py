@@ -50,7 +50,7 @@ class CorrectionConfig(
     feature_cache: str = option("runs/features", "Where extracted features are kept.")
 
     methods: tuple[str, ...] = option(
-        ("random", "entropy", "robust", "alc"), "Arms to run, or all."
+        ("random", "entropy", "robust", "alc"), "Methods to run, or all."
     )
     budget: int = option(15_000, "G, labels to ask for.")
     batch: int = option(1_000, "Q, labels per round.")

@@ -125,7 +125,7 @@ def _run(ready: Ready[Parts], journal: Journal, stop: StopRequest) -> None:
         rows = functools.partial(
             _rows, variant=variant, data=data, neighbors=np.asarray(nearest)
         )
-        run_method(run, data, journal.cell(run.arm.name), rows, watcher, stop)
+        run_method(run, data, journal.cell(run.method.name), rows, watcher, stop)
 
 
 STUDY = Study("diffusion_study", report.MEASURES, _plan, _prepare, _run, report.report)

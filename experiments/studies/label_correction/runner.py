@@ -11,7 +11,7 @@ import numpy as np
 from experiments.studies.label_correction.setup import Data
 from experiments.study.journal import EPOCH, Cell
 from robustjax import methods
-from robustjax.methods.label_correction import Arm
+from robustjax.methods.label_correction import CorrectionMethod
 from robustjax.training import StopRequest, advance, progress_bar
 
 ROUND = "round"
@@ -75,7 +75,7 @@ class Watcher:
 
 
 def make_runs(
-    arms: Sequence[Arm], study: Data, trainer: methods.RoundTrainer
+    made: Sequence[CorrectionMethod], study: Data, trainer: methods.RoundTrainer
 ) -> list[methods.CorrectionRun]:
     """The runs of all methods, none of them begun.
 
@@ -84,14 +84,14 @@ def make_runs(
     """
     runs = [
         methods.CorrectionRun(
-            arm,
+            method,
             trainer,
             study.budget,
             study.run_keys,
             test_inputs=study.test.inputs,
             test_labels=study.test.labels,
         )
-        for arm in arms
+        for method in made
     ]
     for run in runs:
         # The last method must not fail after hours of the first one's training.

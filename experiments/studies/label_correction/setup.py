@@ -40,7 +40,7 @@ class Data(NamedTuple):
 
     config: CorrectionConfig
     settings: methods.ClassifierSettings
-    options: methods.ArmOptions
+    options: methods.CorrectionOptions
     train: data.Dataset
     test: data.Dataset
     task: noise.NoisyTask
@@ -64,7 +64,7 @@ def prepare(config: CorrectionConfig) -> Data:
     checks.at_least("repeats", config.repeats, 1)
     checks.one_of("noise", config.noise, noise.MODELS)
     checks.in_range("noise_rate", config.noise_rate, 0, 1)
-    settings, options = classifier_settings(config), arm_options(config)
+    settings, options = classifier_settings(config), method_options(config)
     features = _feature_options(config)
     train, test = load_splits(
         config.dataset,
@@ -158,8 +158,8 @@ def classifier_settings(config: CorrectionConfig) -> methods.ClassifierSettings:
     )
 
 
-def arm_options(config: CorrectionConfig) -> methods.ArmOptions:
-    """The arms' settings from the flags; the noise rate is not known yet.
+def method_options(config: CorrectionConfig) -> methods.CorrectionOptions:
+    """The methods' settings from the flags; the noise rate is not known yet.
 
     Raises:
       ValueError: a bad flag.
@@ -196,7 +196,7 @@ def arm_options(config: CorrectionConfig) -> methods.ArmOptions:
     with errors_name_flags(
         epochs="o2u_epochs", batch_size="o2u_batch_size", passes="simifeat_passes"
     ):
-        return methods.ArmOptions(
+        return methods.CorrectionOptions(
             alc=alc,
             o2u_net=methods.O2UNet(
                 epochs=config.o2u_epochs, batch_size=config.o2u_batch_size

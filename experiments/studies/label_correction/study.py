@@ -19,10 +19,11 @@ from experiments.studies.label_correction.runner import (
 )
 from experiments.study.flags import resolve
 from experiments.study.journal import Journal
+from experiments.study.options import choose_methods
 from experiments.study.output import say
 from experiments.study.run import Plan, Ready, Request, Study
-from robustjax import checks, methods
-from robustjax.methods.label_correction import describe_arm
+from robustjax import methods
+from robustjax.methods import Entry, entries
 from robustjax.training import StopRequest
 
 
@@ -40,40 +41,47 @@ class Parts(NamedTuple):
     watcher: Watcher
 
 
-def _spell_out(config: CorrectionConfig) -> CorrectionConfig:
-    """Replaces "all" by the names of all methods, and checks the names."""
-    names = methods.ARM_NAMES if config.methods == ("all",) else config.methods
-    if not names:
-        raise ValueError("methods: got none, expected at least one")
-    for name in names:
-        checks.one_of("methods", name, methods.ARM_NAMES)
-    if len(set(names)) < len(names):
-        raise ValueError(f"methods: got {','.join(names)}, expected each name once")
-    return dataclasses.replace(config, methods=tuple(names))
+class Settings(NamedTuple):
+    """What was asked for.
+
+    Attributes:
+      config: every flag.
+      chosen: name -> entry of every method.
+    """
+
+    config: CorrectionConfig
+    chosen: Mapping[str, Entry]
 
 
-def _plan(request: Request) -> Plan[CorrectionConfig]:
+def _plan(request: Request) -> Plan[Settings]:
     preset, config = resolve(CorrectionConfig, PRESETS, request.preset, request.given)
-    config = _spell_out(config)
-    return Plan(dataclasses.asdict(config), setup.default_name(config, preset), config)
+    known = entries("label_correction")
+    chosen = choose_methods(config.methods, known, relabel=False)
+    config = dataclasses.replace(config, methods=tuple(chosen))
+    return Plan(
+        dataclasses.asdict(config),
+        setup.default_name(config, preset),
+        Settings(config, chosen),
+    )
 
 
-def _prepare(plan: Plan[CorrectionConfig], stop: StopRequest) -> Ready[Parts]:
-    data = setup.prepare(plan.settings)
+def _prepare(plan: Plan[Settings], stop: StopRequest) -> Ready[Parts]:
+    config, chosen = plan.settings
+    data = setup.prepare(config)
     watcher = Watcher()
     trainer = setup.make_trainer(data, on_epoch=watcher, stop=stop)
-    arms = [methods.make_arm(name, data.options) for name in plan.settings.methods]
-    runs = make_runs(arms, data, trainer)
+    made = [entry.make(data.options) for entry in chosen.values()]
+    runs = make_runs(made, data, trainer)
     train = data.train
     return Ready(
         data.title,
-        [run.arm.name for run in runs],
+        [run.method.name for run in runs],
         setup.digested(data),
         (
             f"{train.name}: {len(train):,} examples, {train.num_classes} classes",
             data.task.description,
             f"epochs as a {trainer.execution.loop}: {trainer.execution.reason}",
-            *(f"  {run.arm.name}: {describe_arm(run.arm.name)}" for run in runs),
+            *(f"  {name}: {entry.description}" for name, entry in chosen.items()),
         ),
         Parts(data, runs, watcher),
         {"noise_rate": float(data.task.is_noisy.mean())},
@@ -83,7 +91,7 @@ def _prepare(plan: Plan[CorrectionConfig], stop: StopRequest) -> Ready[Parts]:
 def _run(ready: Ready[Parts], journal: Journal, stop: StopRequest) -> None:
     data, runs, watcher = ready.parts
     for run in runs:
-        name, budget = run.arm.name, run.budget
+        name, budget = run.method.name, run.budget
 
         def rows(
             outcome: Outcome, name: str = name, budget: methods.Budget = budget

@@ -39,7 +39,7 @@ class NoisyLabelsConfig(
     normalize: bool = option(
         True, "Give the channels of images zero mean and unit deviation."
     )
-    hyperparameters: tuple[str, ...] = option(
+    options: tuple[str, ...] = option(
         (), "Of the method, as name=value or (with several methods) method.name=value."
     )
     watch_examples: int = option(

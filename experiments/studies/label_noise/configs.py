@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -20,8 +20,10 @@ from experiments.studies.label_noise.method_presets import (
 )
 from experiments.studies.label_noise.presets import PRESETS, PUBLISHED
 from experiments.study.flags import errors_name_flags
+from experiments.study.options import Values, as_texts, read_options
 from experiments.study.presets import preset_of
 from robustjax import data
+from robustjax.methods import Entry
 from robustjax.training import Execution, RecipeProgram, as_float, data_mesh
 from robustjax.transforms import ExampleSpec
 
@@ -43,16 +45,16 @@ class MethodConfig:
     """The settings of one method, and where they are from.
 
     Attributes:
-      name: of the method.
+      entry: of the method.
       config: every flag.
-      hyperparameters: of the method.
+      options: of the method.
       preset: of the data set, or None.
       method_preset: the name in `METHOD_PRESETS`, or None.
     """
 
-    name: str
+    entry: Entry
     config: NoisyLabelsConfig
-    hyperparameters: dict[str, Any]
+    options: Values
     preset: str | None
     method_preset: str | None
 
@@ -60,13 +62,13 @@ class MethodConfig:
         """Presets and settings on one line, and what is not as published on another."""
         config = self.config
         used = ", ".join(p for p in (self.preset, self.method_preset) if p) or "none"
-        values = " ".join(f"{k}={v}" for k, v in self.hyperparameters.items())
+        values = " ".join(as_texts(self.options))
         training = (
             f"{config.network}, {config.epochs} epochs of batches of "
             f"{config.batch_size}, {setup.optimizer_options(config).describe()}, "
             f"weight decay {config.weight_decay:g}, {config.dtype}"
         )
-        text = f"presets: {used}; {values or 'default hyper-parameters'}; {training}"
+        text = f"presets: {used}; {values or 'default options'}; {training}"
         other = self.not_as_published()
         return f"{text}\n  not as published: {other}" if other else text
 
@@ -79,8 +81,8 @@ class MethodConfig:
             return ""
         if self.method_preset is None:
             return (
-                f"no setting of {self.name} for {self.preset} and this noise is known "
-                "here, the training is the data set's"
+                f"no setting of {self.entry.name} for {self.preset} and this noise is "
+                "known here, the training is the data set's"
             )
         return DIFFERENCES.get(self.method_preset, "")
 
@@ -101,11 +103,11 @@ class MethodConfig:
                 f"{study.train.inputs.shape[1:]} and standardize={config.standardize}, "
                 "expected none unless they are images with values in [0, 1]"
             )
-        options = setup.optimizer_options(config)
+        optimizer = setup.optimizer_options(config)
         mean, deviation = channel_statistics(study.train.inputs) if images else ([], [])
         setting = methods.Setting(
             model=setup.network_of(config, study, execution),
-            optimizer=make_optimizer(options, config.epochs, steps),
+            optimizer=make_optimizer(optimizer, config.epochs, steps),
             epochs=config.epochs,
             weak=weak_augmentation(config.augment),
             strong=methods.strong_augmentation(config.augment, mean),
@@ -116,10 +118,8 @@ class MethodConfig:
             ),
             noise_rate=study.noise_rate,
         )
-        with errors_name_flags(
-            **{name: f"hyperparameters ({name})" for name in self.hyperparameters}
-        ):
-            recipe = methods.make_recipe(self.name, setting, self.hyperparameters)
+        with errors_name_flags(**{name: f"options ({name})" for name in self.options}):
+            recipe = methods.make_recipe(self.entry, setting, self.options)
         devices = jax.device_count()
         program = RecipeProgram(
             recipe,
@@ -133,40 +133,41 @@ class MethodConfig:
 
 
 def resolve(
-    names: Sequence[str], preset: str | None, given: Mapping[str, Any]
+    chosen: Mapping[str, Entry], preset: str | None, given: Mapping[str, Any]
 ) -> dict[str, MethodConfig]:
     """The settings of every method.
 
     Args:
-      names: of the methods.
+      chosen: label -> entry of every method.
       preset: as given, or None for that of the data set's name.
       given: the fields that were given as flags.
 
     Raises:
-      ValueError: an unknown preset, bad hyper-parameters, or methods that were
+      ValueError: an unknown preset, bad options, or methods that were
         published with symmetric noise of different kinds, unless flags say which.
     """
     dataset = given.get("dataset", NoisyLabelsConfig.dataset)
     preset, fields = preset_of(PRESETS, preset, dataset)
     base = dict(fields)
     shared = NoisyLabelsConfig(**{**base, **given})
+    scope = preset or shared.dataset
     method_presets = {
-        name: _method_preset(name, preset or shared.dataset, shared) for name in names
+        label: _method_preset(entry.name, scope, shared)
+        for label, entry in chosen.items()
     }
+    given_options = read_options(given.get("options", ()), chosen)
     base = base | _published_noise(method_presets, shared.noise, given)
     found = {}
-    for name, method_preset in method_presets.items():
+    for label, method_preset in method_presets.items():
+        entry = chosen[label]
         own = METHOD_PRESETS.get(method_preset or "", {})
         own = {key: value for key, value in own.items() if key not in NOISE_FIELDS}
         assert not set(own) & set(SHARED_FIELDS), method_preset
-        entries = own.get("hyperparameters", ())
-        values = methods.hyperparameters_of(name, entries, alone=True)
-        entries = given.get("hyperparameters", ())
-        values |= methods.hyperparameters_of(name, entries, alone=len(names) == 1)
-        fields = {**base, **own, **given}
-        fields["hyperparameters"] = tuple(f"{k}={v}" for k, v in values.items())
+        options = read_options(own.get("options", ()), {label: entry})[label]
+        options |= given_options[label]
+        fields = {**base, **own, **given, "options": as_texts(options)}
         config = NoisyLabelsConfig(**fields)
-        found[name] = MethodConfig(name, config, values, preset, method_preset)
+        found[label] = MethodConfig(entry, config, options, preset, method_preset)
     return found
 
 

@@ -106,8 +106,8 @@ _SOP_PLUS_100 = {"weight_decay": 1e-3, "final_factor": 0.01, **_EXACT_ANY}
 _SOP_100 = {**_SOP, **_SOP_PLUS_100}
 
 
-def _with(base: dict[str, Any], *hyperparameters: str, **fields: Any) -> dict[str, Any]:
-    return {**base, **fields, "hyperparameters": hyperparameters}
+def _with(base: dict[str, Any], *options: str, **fields: Any) -> dict[str, Any]:
+    return {**base, **fields, "options": options}
 
 
 METHOD_PRESETS: dict[str, dict[str, Any]] = {

@@ -33,7 +33,7 @@ PRESETS: dict[str, Preset] = {
         },
         about="bundled data and a network of vectors, seconds per method; ours",
         expect="accuracy 57.5 ±0.7 (ce), 74.2 ±5.7 (elr)",
-        flags="--method=ce,elr",
+        flags="--methods=ce,elr",
     ),
     "mnist": Preset(
         {
@@ -51,7 +51,7 @@ PRESETS: dict[str, Preset] = {
             "accuracy 96.0 ±0.3 (ce), 97.5 ±0.1 (sop); "
             "at --noise_rate=0.8 62.3 ±0.8, 91.0 ±0.9"
         ),
-        flags="--method=ce,sop --noise=symmetric --noise_rate=0.5",
+        flags="--methods=ce,sop --noise=symmetric --noise_rate=0.5",
     ),
     # With random crops as well, so small a network memorises too slowly to suffer.
     "cifar10_n_small": Preset(
@@ -73,7 +73,7 @@ PRESETS: dict[str, Preset] = {
         },
         about="CIFAR-10N reduced for a CPU: fewer images, a small network; ours",
         expect="accuracy 39.5 ±0.2 (ce), 44.9 ±1.0 (elr), 55.1 ±0.7 (sop_plus)",
-        flags="--method=ce,elr,sop_plus",
+        flags="--methods=ce,elr,sop_plus",
     ),
     # As SOP+ was published and, but for the schedule, DivideMix and ELR+; for an
     # accelerator. What other methods were published with is among the method presets.
@@ -86,7 +86,7 @@ PRESETS: dict[str, Preset] = {
         },
         about="human labels of CIFAR-10, as SOP+ was published",
         expect=NOT_RUN,
-        flags="--method=sop_plus",
+        flags="--methods=sop_plus",
     ),
     "cifar10": Preset(
         {**_CIFAR, "dataset": "cifar10", "noise_include_true": True},

@@ -11,12 +11,13 @@ import numpy as np
 from experiments.studies.label_noise import report, setup
 from experiments.studies.label_noise.config import NoisyLabelsConfig
 from experiments.studies.label_noise.configs import Built, MethodConfig, resolve
-from experiments.studies.label_noise.methods import METHODS, check_names
 from experiments.studies.label_noise.runner import run_method
 from experiments.study.journal import Journal
+from experiments.study.options import choose_methods
 from experiments.study.output import say
 from experiments.study.repeats import cell_name, group_size, groups_of
 from experiments.study.run import Plan, Ready, Request, Study
+from robustjax.methods import entries
 from robustjax.training import StopRequest
 
 Configs = dict[str, MethodConfig]
@@ -48,11 +49,20 @@ def _default_name(config: NoisyLabelsConfig, preset: str | None) -> str:
 
 
 def _plan(request: Request) -> Plan[Configs]:
-    configs = resolve(check_names(request.methods), request.preset, request.given)
+    configs = resolve(
+        choose_methods(request.methods, entries("label_noise")),
+        request.preset,
+        request.given,
+    )
     shared = next(iter(configs.values()))
     setup.check(shared.config)
     return Plan(
-        {"methods": {n: dataclasses.asdict(c.config) for n, c in configs.items()}},
+        {
+            "methods": {
+                label: {"method": c.entry.name, **dataclasses.asdict(c.config)}
+                for label, c in configs.items()
+            }
+        },
         _default_name(shared.config, shared.preset),
         configs,
     )
@@ -91,7 +101,7 @@ def _prepare(plan: Plan[Configs], stop: StopRequest) -> Ready[Parts]:
 def _run(ready: Ready[Parts], journal: Journal, stop: StopRequest) -> None:
     data, configs, built, groups = ready.parts
     for method, each in built.items():
-        say(f"\n{method}: {METHODS[method].description}")
+        say(f"\n{method}: {configs[method].entry.description}")
         say(f"  {configs[method].describe()}")
         say(f"  epochs as a {each.execution.loop}: {each.execution.reason}")
         run_method(method, each.program, data, groups[method], journal, stop)

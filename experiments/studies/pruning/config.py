@@ -59,7 +59,7 @@ class DataPruningConfig(
     relabeler: str = option(
         "sop_plus", "What is trained on the subsets: sop_plus, divide_mix or ce."
     )
-    hyperparameters: tuple[str, ...] = option(
+    options: tuple[str, ...] = option(
         (), "Of the re-labelling model, as name=value or relabeler.name=value."
     )
 

@@ -20,7 +20,7 @@ _CIFAR: dict[str, Any] = {
 _CIFAR10_N: dict[str, Any] = {
     **_CIFAR,
     "dataset": "cifar10_n",
-    "hyperparameters": ("sop_plus.lr_u=10", "sop_plus.lr_v=100"),
+    "options": ("sop_plus.lr_u=10", "sop_plus.lr_v=100"),
 }
 
 PRESETS: dict[str, Preset] = {
@@ -34,7 +34,7 @@ PRESETS: dict[str, Preset] = {
             "batch_size": 64,
             "learning_rate": 0.05,
             "threshold": 0.85,
-            "hyperparameters": ("sop_plus.lr_u=10", "sop_plus.lr_v=100"),
+            "options": ("sop_plus.lr_u=10", "sop_plus.lr_v=100"),
             "watch_every_epochs": 5,
         },
         about="bundled data and a network of vectors, seconds; ours",
@@ -56,7 +56,7 @@ PRESETS: dict[str, Preset] = {
             "batch_size": 64,
             "learning_rate": 0.05,
             "threshold": 0.95,
-            "hyperparameters": ("sop_plus.lr_u=10", "sop_plus.lr_v=100"),
+            "options": ("sop_plus.lr_u=10", "sop_plus.lr_v=100"),
             "watch_every_epochs": 5,
         },
         about="12,000 images for one CPU core; ours",
@@ -83,7 +83,7 @@ PRESETS: dict[str, Preset] = {
             "learning_rate": 0.05,
             "weight_decay": 5e-4,
             "threshold": 0.95,
-            "hyperparameters": ("sop_plus.lr_u=10", "sop_plus.lr_v=100"),
+            "options": ("sop_plus.lr_u=10", "sop_plus.lr_v=100"),
             "watch_every_epochs": 4,
         },
         about="CIFAR-10N reduced for a CPU core; ours",
@@ -113,7 +113,7 @@ PRESETS: dict[str, Preset] = {
             "label_set": "noise",
             "warmup_epochs": 30,
             "threshold": 0.95,
-            "hyperparameters": ("sop_plus.lr_u=1", "sop_plus.lr_v=100"),
+            "options": ("sop_plus.lr_u=1", "sop_plus.lr_v=100"),
         },
         about="human labels of CIFAR-100, as published",
         expect=NOT_RUN,
@@ -133,7 +133,7 @@ PRESETS: dict[str, Preset] = {
             "drop_at": (50,),
             "weight_decay": 5e-4,
             "threshold": 0.95,
-            "hyperparameters": (
+            "options": (
                 "sop_plus.lr_u=0.1",
                 "sop_plus.lr_v=1",
                 "sop_plus.consistency=0.1",
@@ -165,7 +165,7 @@ PRESETS: dict[str, Preset] = {
             "drop_at": (5,),
             "weight_decay": 1e-3,
             "threshold": 0.8,
-            "hyperparameters": ("divide_mix.lambda_u=0.1", "divide_mix.alpha=0.5"),
+            "options": ("divide_mix.lambda_u=0.1", "divide_mix.alpha=0.5"),
             "checkpoint_every_epochs": 1,
         },
         about="Clothing1M as a folder of images, 150 GB when decoded",
@@ -189,7 +189,7 @@ PRESETS: dict[str, Preset] = {
             "final_factor": 0.005,
             "weight_decay": 1e-3,
             "threshold": 0.95,
-            "hyperparameters": (
+            "options": (
                 "sop_plus.lr_u=0.1",
                 "sop_plus.lr_v=1",
                 "sop_plus.consistency=0",

@@ -17,9 +17,10 @@ from experiments.common.augmentations import weak_augmentation
 from experiments.common.channel_statistics import channel_statistics
 from experiments.common.optimizer import OptimizerOptions, make_optimizer
 from experiments.studies.label_noise import methods as robust_methods
-from experiments.studies.pruning.setup import Data
+from experiments.studies.pruning.setup import Data, relabeler_options
 from experiments.study.flags import errors_name_flags
 from robustjax import data, methods, transforms
+from robustjax.methods import Entry, entry
 from robustjax.training import (
     Augment,
     Preprocess,
@@ -62,18 +63,6 @@ class Programs(NamedTuple):
     strong: Augment | None
 
 
-def hyperparameters_of(task: Data) -> dict[str, Any]:
-    """Those of the re-labelling model that are set.
-
-    Raises:
-      ValueError: an entry that it does not have.
-    """
-    config = task.config
-    return robust_methods.hyperparameters_of(
-        config.relabeler, config.hyperparameters, alone=True
-    )
-
-
 def build(task: Data) -> Programs:
     """Prepares (but does not yet compile) all programs.
 
@@ -85,7 +74,8 @@ def build(task: Data) -> Programs:
     preprocess: Preprocess = data.normalize(mean, deviation) if mean else as_float
     weak = weak_augmentation(config.augment)
     strong = robust_methods.strong_augmentation(config.augment, mean)
-    values = hyperparameters_of(task)
+    values = relabeler_options(config)
+    relabeler = entry(config.relabeler, "label_noise")
 
     def setting(steps: int, epochs: int) -> robust_methods.Setting:
         options = OptimizerOptions.of(config)
@@ -111,16 +101,16 @@ def build(task: Data) -> Programs:
             block_size=_BLOCK,
         )
 
-    with errors_name_flags(**{name: f"hyperparameters ({name})" for name in values}):
+    with errors_name_flags(**{name: f"options ({name})" for name in values}):
         size, batch = len(task.train), config.batch_size
         start = setting(-(-size // batch), config.warmup_epochs)
-        warmup = program(_warmup_recipe(config.relabeler, start, values), size, batch)
+        warmup = program(_warmup_recipe(relabeler, start, values), size, batch)
         if config.relabeler == "divide_mix":
             batch = 2 * batch
         subsets = {}
         for fraction, budget in task.budgets.items():
             recipe = robust_methods.make_recipe(
-                config.relabeler,
+                relabeler,
                 setting(-(-budget // batch), config.epochs),
                 {**_ON_SUBSETS.get(config.relabeler, {}), **values},
             )
@@ -139,10 +129,10 @@ def build(task: Data) -> Programs:
 
 
 def _warmup_recipe(
-    relabeler: str, setting: robust_methods.Setting, values: dict[str, Any]
+    relabeler: Entry, setting: robust_methods.Setting, values: dict[str, Any]
 ) -> Recipe:
     """The re-labelling model's own warm-up loss, recorded."""
-    if relabeler == "sop_plus":
+    if relabeler.name == "sop_plus":
         return robust_methods.make_recipe(relabeler, setting, values | {"record": True})
     return methods.robust_loss(
         setting.model,

@@ -16,8 +16,15 @@ from experiments.studies.label_noise.config import NoisyLabelsConfig
 from experiments.studies.pruning import subset_methods
 from experiments.studies.pruning.config import DataPruningConfig
 from experiments.studies.pruning.presets import PRESETS
+from experiments.study.options import (
+    Values,
+    choose_methods,
+    preset_options,
+    read_options,
+)
 from experiments.study.presets import preset_of
 from robustjax import checks, data, selection
+from robustjax.methods import Entry, entries, entry
 from robustjax.selection import check_features
 from robustjax.training import Execution
 
@@ -95,16 +102,32 @@ def resolve(
 
     Args:
       preset: as given, or None for that of the data set's name.
-      given: the fields that were given as flags; hyper-parameters join the preset's.
+      given: the fields that were given as flags; options join the preset's.
 
     Raises:
-      ValueError: an unknown preset.
+      ValueError: an unknown preset, method or re-labelling model.
     """
     dataset = given.get("dataset", DataPruningConfig.dataset)
     preset, base = preset_of(PRESETS, preset, dataset)
-    entries = (*base.get("hyperparameters", ()), *given.get("hyperparameters", ()))
-    fields = {**base, **given, "hyperparameters": entries}
-    return preset, DataPruningConfig(**fields)
+    config = DataPruningConfig(**{**base, **given})
+    checks.one_of("relabeler", config.relabeler, RELABELERS)
+    own = preset_options(_relabeler(config), base.get("options", ()))
+    options = (*own, *given.get("options", ()))
+    methods = choose_methods(config.methods, entries("pruning"), relabel=False)
+    return preset, dataclasses.replace(config, options=options, methods=tuple(methods))
+
+
+def _relabeler(config: DataPruningConfig) -> dict[str, Entry]:
+    return {config.relabeler: entry(config.relabeler, "label_noise")}
+
+
+def relabeler_options(config: DataPruningConfig) -> Values:
+    """The options of the re-labelling model that are set.
+
+    Raises:
+      ValueError: one that it does not have, or of another type.
+    """
+    return read_options(config.options, _relabeler(config))[config.relabeler]
 
 
 def _noisy_labels_config(config: DataPruningConfig) -> NoisyLabelsConfig:
@@ -113,7 +136,7 @@ def _noisy_labels_config(config: DataPruningConfig) -> NoisyLabelsConfig:
     values = {
         name: value
         for name, value in dataclasses.asdict(config).items()
-        if name in shared and name != "hyperparameters"
+        if name in shared and name != "options"
     }
     return NoisyLabelsConfig(**values)
 
@@ -121,7 +144,7 @@ def _noisy_labels_config(config: DataPruningConfig) -> NoisyLabelsConfig:
 def check(config: DataPruningConfig) -> None:
     """Raises `ValueError` for a bad flag, before any data is loaded."""
     subset_methods.check(config)
-    checks.one_of("relabeler", config.relabeler, RELABELERS)
+    relabeler_options(config)
     checks.one_of("evaluation_view", config.evaluation_view, VIEWS)
     checks.one_of("second_view", config.second_view, SECOND_VIEWS)
     robust_setup.check(_noisy_labels_config(config))

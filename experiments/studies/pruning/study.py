@@ -10,11 +10,12 @@ from experiments.studies.pruning import programs as program_lib
 from experiments.studies.pruning import report, setup
 from experiments.studies.pruning.config import DataPruningConfig
 from experiments.studies.pruning.retrain import Trainer, Training
-from experiments.studies.pruning.subset_methods import SUBSET_METHODS
 from experiments.studies.pruning.subsets import SubsetStore, choose_subsets
 from experiments.studies.pruning.warmup import warm_up
 from experiments.study.journal import Journal
+from experiments.study.options import as_texts
 from experiments.study.run import Plan, Ready, Request, Study
+from robustjax.methods import entry
 from robustjax.training import StopRequest
 
 
@@ -69,8 +70,7 @@ def _prepare(plan: Plan[Settings], stop: StopRequest) -> Ready[Parts]:
     data = setup.prepare(config)
     # Everything is built before anything trains.
     programs = program_lib.build(data)
-    values = program_lib.hyperparameters_of(data)
-    shown = " ".join(f"{key}={value}" for key, value in values.items()) or "defaults"
+    shown = " ".join(as_texts(setup.relabeler_options(config))) or "defaults"
     repeats = range(config.repeats)
     return Ready(
         data.title,
@@ -86,7 +86,7 @@ def _prepare(plan: Plan[Settings], stop: StopRequest) -> Ready[Parts]:
             f"re-labelling by {config.relabeler} ({shown})",
             f"epochs as a {data.execution.loop}: {data.execution.reason}",
             *(
-                f"  {name}: {SUBSET_METHODS[name].description}"
+                f"  {name}: {entry(name, 'pruning').description}"
                 for name in config.methods
             ),
         ),

@@ -10,14 +10,14 @@ import numpy as np
 
 from experiments.studies.pruning.setup import Data
 from experiments.studies.pruning.subset_methods import (
-    SUBSET_METHODS,
     is_nested,
     sees_views,
+    settings_of,
 )
 from experiments.studies.pruning.warmup import Evaluation
 from experiments.study.journal import Cell
 from robustjax import selection
-from robustjax.selection import selection as make_selection
+from robustjax.methods import entry
 from robustjax.training import StopRequest, progress_bar
 
 SUBSET = "subset"
@@ -174,7 +174,7 @@ def select(
     fraction: float,
     stop: StopRequest,
 ) -> selection.Selection:
-    """Runs one of `SUBSET_METHODS`.
+    """Runs one of the methods of pruning.
 
     Args:
       task: data and labels.
@@ -184,22 +184,17 @@ def select(
       fraction: of the examples to keep.
       stop: checked now and then.
     """
-    chosen = SUBSET_METHODS[method]
-    if chosen.rule is None:
-        size = len(task.train)
-        return make_selection(np.arange(size), np.zeros(size, np.float32), 0.0, size)
     features, probabilities = evaluation.features, evaluation.probabilities
     if sees_views(method):
         features = evaluation.view_features
         probabilities = evaluation.view_probabilities
     elif method == "ssp" and task.ssp_features is not None:
         features = task.ssp_features
-    return selection.select(
+    found: selection.Selection = entry(method, "pruning").make(
         features,
         probabilities,
         task.given[repeat],
         fraction,
-        chosen.rule,
         key=jax.random.fold_in(task.repeat_keys[repeat], 2),
         losses=evaluation.losses,
         forgetting=evaluation.forgetting,
@@ -207,5 +202,6 @@ def select(
         # A small area under the margin is hard.
         hardness=-evaluation.margin,
         on_progress=lambda made, budget: stop.check(),
-        **chosen.settings(task.config),
+        **settings_of(method, task.config),
     )
+    return found

@@ -3,6 +3,7 @@
 from robustjax.methods.active_learning import _csi as _csi
 from robustjax.methods.active_learning._csi import csi as csi
 from robustjax.methods.active_learning._csi import csi_optimizer as csi_optimizer
+from robustjax.methods.active_learning._entries import make_strategy as make_strategy
 from robustjax.methods.active_learning._learning_loss import (
     learning_loss as learning_loss,
 )
@@ -63,10 +64,3 @@ from robustjax.methods.active_learning._pool_embeddings import (
 from robustjax.methods.active_learning._query_mqnet import RANKED_BY as RANKED_BY
 from robustjax.methods.active_learning._query_mqnet import MQNetNotes as MQNetNotes
 from robustjax.methods.active_learning._query_mqnet import MQNetQuery as MQNetQuery
-from robustjax.methods.active_learning._query_strategies import STRATEGIES as STRATEGIES
-from robustjax.methods.active_learning._query_strategies import (
-    make_strategy as make_strategy,
-)
-from robustjax.methods.active_learning._query_strategies import (
-    strategy_options as strategy_options,
-)

@@ -9,14 +9,10 @@ from robustjax.methods.label_correction._active_label_correction import (
 from robustjax.methods.label_correction._active_label_correction import (
     Propagation as Propagation,
 )
-from robustjax.methods.label_correction._correction_arms import ARM_NAMES as ARM_NAMES
-from robustjax.methods.label_correction._correction_arms import ArmOptions as ArmOptions
-from robustjax.methods.label_correction._correction_arms import (
-    describe_arm as describe_arm,
-)
-from robustjax.methods.label_correction._correction_arms import make_arm as make_arm
-from robustjax.methods.label_correction._correction_loop import Arm as Arm
 from robustjax.methods.label_correction._correction_loop import Budget as Budget
+from robustjax.methods.label_correction._correction_loop import (
+    CorrectionMethod as CorrectionMethod,
+)
 from robustjax.methods.label_correction._correction_loop import (
     CorrectionRun as CorrectionRun,
 )
@@ -41,6 +37,12 @@ from robustjax.methods.label_correction._curation import (
     correct_labels as correct_labels,
 )
 from robustjax.methods.label_correction._dalc import Dalc as Dalc
+from robustjax.methods.label_correction._entries import (
+    CorrectionOptions as CorrectionOptions,
+)
+from robustjax.methods.label_correction._entries import (
+    make_correction_method as make_correction_method,
+)
 from robustjax.methods.label_correction._hard_detection import (
     HardDetection as HardDetection,
 )

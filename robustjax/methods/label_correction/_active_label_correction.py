@@ -87,7 +87,7 @@ def _pick(
 
 @dataclasses.dataclass(frozen=True)
 class ActiveLabelCorrection:
-    """The ALC arm, and its ablations.
+    """ALC, and its ablations.
 
     Attributes:
       name: for reports.

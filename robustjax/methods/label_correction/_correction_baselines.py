@@ -74,7 +74,7 @@ def train_uniformly(
 
 
 @dataclasses.dataclass(frozen=True)
-class ScoreArm:
+class ScoreMethod:
     """Trains plainly and asks about the examples of highest score.
 
     Attributes:
@@ -89,7 +89,7 @@ class ScoreArm:
         # A function's own repr holds its address, which every process changes.
         function = getattr(self.score, "__qualname__", None) or repr(self.score)
         module = getattr(self.score, "__module__", "")
-        return f"ScoreArm(name={self.name!r}, score={module}.{function})"
+        return f"ScoreMethod(name={self.name!r}, score={module}.{function})"
 
     def init_memory(
         self, trainer: RoundTrainer, labels: jax.Array, keys: jax.Array
@@ -155,26 +155,26 @@ def _loss_minus_entropy(
     return scores.loss_minus_entropy(logits, labels)
 
 
-def random_arm() -> ScoreArm:
+def random_method() -> ScoreMethod:
     """Asks at random."""
-    return ScoreArm("random", _random)
+    return ScoreMethod("random", _random)
 
 
-def entropy_arm() -> ScoreArm:
+def entropy_method() -> ScoreMethod:
     """Asks where the prediction is most uncertain (Rebbapragada et al., 2012)."""
-    return ScoreArm("entropy", entropy_score)
+    return ScoreMethod("entropy", entropy_score)
 
 
-def corr_active_arm() -> ScoreArm:
+def corr_active_method() -> ScoreMethod:
     """Asks where the label's loss is highest (Nallapati et al., 2009)."""
-    return ScoreArm("corr_active", _label_loss)
+    return ScoreMethod("corr_active", _label_loss)
 
 
-def loss_entropy_arm() -> ScoreArm:
+def loss_entropy_method() -> ScoreMethod:
     """Asks by loss plus entropy, the "LossEnt" of Kim (ECCV 2022)."""
-    return ScoreArm("loss_ent", _loss_plus_entropy)
+    return ScoreMethod("loss_ent", _loss_plus_entropy)
 
 
-def label_cleaning_arm() -> ScoreArm:
+def label_cleaning_method() -> ScoreMethod:
     """Asks by loss *minus* entropy (Bernhardt et al., 2022)."""
-    return ScoreArm("label_cleaning", _loss_minus_entropy)
+    return ScoreMethod("label_cleaning", _loss_minus_entropy)

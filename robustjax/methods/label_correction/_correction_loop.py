@@ -2,8 +2,8 @@
 
 The repaired Algorithm 1 of Kim (ECCV 2022): the printed one starts from an empty
 data set, picks a whole batch before its first training, and resets the weights in
-every turn. What distinguishes the methods is an `Arm`: how it trains and what it
-asks.
+every turn. What distinguishes the methods is a `CorrectionMethod`: how it trains and
+what it asks.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class RoundModel(NamedTuple):
     weights: jax.Array | None = None
 
 
-class Arm(Protocol):
+class CorrectionMethod(Protocol):
     """A method of label correction."""
 
     @property
@@ -48,7 +48,7 @@ class Arm(Protocol):
     def init_memory(
         self, trainer: RoundTrainer, labels: jax.Array, keys: jax.Array
     ) -> Any:
-        """What the arm carries from round to round: a pytree of arrays."""
+        """What the method carries from round to round: a pytree of arrays."""
 
     def train(
         self,
@@ -79,7 +79,7 @@ class CorrectionState(NamedTuple):
         entries of rounds to come are meaningless.
       accuracy: (R, rounds + 1) test accuracy before round r's queries; NaN if there
         is no test set, or for rounds to come.
-      memory: of the arm.
+      memory: of the method.
     """
 
     labels: jax.Array
@@ -134,7 +134,7 @@ class Budget:
 
 
 class CorrectionRun:
-    """One arm at work on all repeats.
+    """One method at work on all repeats.
 
     `state` after `start` goes through `propose` (train, record, pick) and `receive`
     (correct) once per round, and `finish` trains a last time. Everything is a
@@ -142,14 +142,14 @@ class CorrectionRun:
     from its last received round gives the same numbers.
 
     Attributes:
-      arm: the method.
+      method: of label correction.
       trainer: the classifiers.
       budget: the queries.
     """
 
     def __init__(
         self,
-        arm: Arm,
+        method: CorrectionMethod,
         trainer: RoundTrainer,
         budget: Budget,
         keys: jax.Array,
@@ -160,7 +160,7 @@ class CorrectionRun:
         """Checks the budget against the pool.
 
         Args:
-          arm: the method.
+          method: of label correction.
           trainer: holds the N inputs.
           budget: the queries.
           keys: (R,) PRNG keys, one per repeat.
@@ -171,7 +171,7 @@ class CorrectionRun:
           ValueError: a budget that does not fit.
         """
         budget.check(trainer.spec.num_examples)
-        self.arm = arm
+        self.method = method
         self.trainer = trainer
         self.budget = budget
         self._keys = keys
@@ -204,7 +204,7 @@ class CorrectionRun:
             queried=jnp.zeros(labels.shape, bool),
             picks=jnp.zeros((repeats, self.budget.total), jnp.int32),
             accuracy=jnp.full((repeats, self.budget.rounds + 1), jnp.nan),
-            memory=self.arm.init_memory(self.trainer, labels, self._keys),
+            memory=self.method.init_memory(self.trainer, labels, self._keys),
         )
 
     def propose(
@@ -222,8 +222,8 @@ class CorrectionRun:
         model, state = self._train(state, round_number)
         count, first = self.budget.count(round_number), self.budget.asked(round_number)
         keys = self._round_keys(round_number, 1)
-        picks, memory = self.arm.select(self.trainer, model, state, keys, count)
-        _check_picks(self.arm.name, np.asarray(picks), np.asarray(state.queried))
+        picks, memory = self.method.select(self.trainer, model, state, keys, count)
+        _check_picks(self.method.name, np.asarray(picks), np.asarray(state.queried))
         noted = state.picks.at[:, first : first + count].set(picks)
         state = state._replace(picks=noted, memory=memory)
         return state, np.asarray(picks), model
@@ -281,7 +281,7 @@ class CorrectionRun:
         self, state: CorrectionState, round_number: int
     ) -> tuple[RoundModel, CorrectionState]:
         keys = self._round_keys(round_number, 0)
-        model, memory = self.arm.train(self.trainer, state, keys)
+        model, memory = self.method.train(self.trainer, state, keys)
         state = state._replace(memory=memory)
         if self._test is not None:
             inputs, labels = self._test
@@ -292,7 +292,7 @@ class CorrectionRun:
 
 
 def _check_picks(name: str, picks: np.ndarray, queried: np.ndarray) -> None:
-    """Raises `RuntimeError` where an arm would spend a query twice."""
+    """Raises `RuntimeError` where a method would spend a query twice."""
     again = np.take_along_axis(queried, picks, axis=1).any()
     if again or any(len(np.unique(row)) < len(row) for row in picks):
         raise RuntimeError(f"{name!r} picked an example that was picked before")

@@ -30,8 +30,8 @@ from robustjax.methods._exchange_folder import (
     read_answers,
 )
 from robustjax.methods.label_correction._correction_loop import (
-    Arm,
     Budget,
+    CorrectionMethod,
     CorrectionState,
 )
 from robustjax.methods.label_correction._label_ranking import (
@@ -70,7 +70,7 @@ def correct_labels(
     *,
     budget: int,
     batch: int,
-    arm: Arm | None = None,
+    method: CorrectionMethod | None = None,
     settings: ClassifierSettings | None = None,
     seed: int = 0,
     on_epoch: EpochReport | None = None,
@@ -82,7 +82,7 @@ def correct_labels(
       oracle: is given ids and returns their true classes.
       budget: labels to ask for in all.
       batch: labels per round; the classifier is retrained in between.
-      arm: the method; by default `ActiveLabelCorrection` with "delta" diffusion.
+      method: by default `ActiveLabelCorrection` with "delta" diffusion.
       settings: of the classifier; by default those of `ClassifierSettings`, with
         batches no larger than the data set.
       seed: of all randomness.
@@ -92,7 +92,7 @@ def correct_labels(
       ValueError: a budget that does not fit, or answers that are no classes.
     """
     plan = Budget(budget, batch)
-    run = make_run(dataset, plan, arm, settings, seed, on_epoch)
+    run = make_run(dataset, plan, method, settings, seed, on_epoch)
     state = run.start(dataset.labels[None])
     for number in range(plan.rounds):
         state, picks, _ = run.propose(state, number)
@@ -133,7 +133,7 @@ class LabelExchange:
         dataset: data.Dataset,
         *,
         batch: int,
-        arm: Arm | None = None,
+        method: CorrectionMethod | None = None,
         settings: ClassifierSettings | None = None,
         seed: int = 0,
         on_epoch: EpochReport | None = None,
@@ -144,7 +144,7 @@ class LabelExchange:
           folder: where the files go; created if needed.
           dataset: features (or images) with the noisy labels and stable ids.
           batch: questions per round.
-          arm: the method; by default `ActiveLabelCorrection` with "delta" diffusion.
+          method: by default `ActiveLabelCorrection` with "delta" diffusion.
           settings: of the classifier; by default those of `ClassifierSettings`, with
             batches no larger than the data set.
           seed: of all randomness.
@@ -152,7 +152,7 @@ class LabelExchange:
 
         Raises:
           ValueError: a batch above the number of examples, settings that do not fit
-            the data, an arm whose `repr` differs between processes, or a folder that
+            the data, a method whose `repr` differs between processes, or a folder that
             belongs to other data or settings.
         """
         if batch > len(dataset):
@@ -162,7 +162,7 @@ class LabelExchange:
             )
         # A person stops when they like; the pool is the only limit.
         plan = Budget(len(dataset), batch)
-        self._run = make_run(dataset, plan, arm, settings, seed, on_epoch)
+        self._run = make_run(dataset, plan, method, settings, seed, on_epoch)
         # Arms check themselves here; a folder is claimed only by what can start.
         self._run.start(dataset.labels[None])
         self._dataset = dataset
@@ -171,7 +171,7 @@ class LabelExchange:
             "data": digest_of(dataset.inputs, dataset.labels, dataset.ids),
             "batch": batch,
             "seed": seed,
-            "arm": check_repr("arm", self._run.arm),
+            "method": check_repr("method", self._run.method),
             "settings": dataclasses.asdict(self._run.trainer.settings),
         }
         claim_folder(self.folder, purpose)

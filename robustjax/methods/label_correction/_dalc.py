@@ -8,7 +8,7 @@ checked examples alone (so the accuracy may dip after the first round). The "dua
 half labels the *least* uncertain examples by the network itself, at no cost.
 
 Unlike there, the classifier, its schedule and the batch sizes are those of the other
-arms, and entropies come from an evaluation pass after training, not from the outputs
+methods, and entropies come from an evaluation pass after training, not from the outputs
 of the last training epoch.
 """
 
@@ -97,7 +97,7 @@ def _most_certain(
 
 @dataclasses.dataclass(frozen=True)
 class Dalc:
-    """The DALC arm, with the classifier and the schedule of the other arms.
+    """DALC, with the classifier and the schedule of the other methods.
 
     Attributes:
       name: for reports.

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from robustjax import checks, transforms
 from robustjax.methods.label_correction import _o2u_net as o2u_net
 from robustjax.methods.label_correction import _simifeat as simifeat
-from robustjax.methods.label_correction._correction_baselines import entropy_arm
+from robustjax.methods.label_correction._correction_baselines import entropy_method
 from robustjax.methods.label_correction._correction_loop import (
     CorrectionState,
     RoundModel,
@@ -31,7 +31,7 @@ from robustjax.training import TrainState
 
 @dataclasses.dataclass(frozen=True)
 class HardDetection:
-    """The arm of a detector.
+    """Correction after a detector.
 
     Attributes:
       name: for reports.
@@ -103,7 +103,7 @@ class HardDetection:
         count: int,
     ) -> tuple[jax.Array, Any]:
         """Top-Q by entropy."""
-        return entropy_arm().select(trainer, model, state, keys, count)
+        return entropy_method().select(trainer, model, state, keys, count)
 
     def _detect(
         self, trainer: RoundTrainer, labels: jax.Array, keys: jax.Array

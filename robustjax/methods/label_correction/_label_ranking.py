@@ -19,8 +19,8 @@ from robustjax.methods.label_correction._active_label_correction import (
     Propagation,
 )
 from robustjax.methods.label_correction._correction_loop import (
-    Arm,
     Budget,
+    CorrectionMethod,
     CorrectionRun,
     CorrectionState,
     RoundModel,
@@ -59,46 +59,46 @@ class AskOnceMemory(NamedTuple):
     """What `AskOnce` carries from round to round.
 
     Attributes:
-      arm: memory of the arm inside.
+      method: memory of the method inside.
       skipped: (R, N) bool, asked about and not answered.
     """
 
-    arm: Any
+    method: Any
     skipped: jax.Array
 
 
 @dataclasses.dataclass(frozen=True)
 class AskOnce:
-    """Lets an arm ask about every example once, answered or not.
+    """Lets a method ask about every example once, answered or not.
 
-    An example without an answer counts as unchecked in training, where an arm may
+    An example without an answer counts as unchecked in training, where a method may
     trust checked labels more, and as queried in selection.
 
     Attributes:
-      arm: the method.
+      method: of label correction.
     """
 
-    arm: Arm
+    method: CorrectionMethod
 
     @property
     def name(self) -> str:
-        """The arm's."""
-        return self.arm.name
+        """The method's."""
+        return self.method.name
 
     def init_memory(
         self, trainer: RoundTrainer, labels: jax.Array, keys: jax.Array
     ) -> AskOnceMemory:
-        """The arm's, and that nothing was skipped."""
-        inside = self.arm.init_memory(trainer, labels, keys)
+        """The method's, and that nothing was skipped."""
+        inside = self.method.init_memory(trainer, labels, keys)
         return AskOnceMemory(inside, jnp.zeros(labels.shape, bool))
 
     def train(
         self, trainer: RoundTrainer, state: CorrectionState, keys: jax.Array
     ) -> tuple[RoundModel, AskOnceMemory]:
-        """As the arm does."""
-        inside = state._replace(memory=state.memory.arm)
-        model, memory = self.arm.train(trainer, inside, keys)
-        return model, state.memory._replace(arm=memory)
+        """As the method does."""
+        inside = state._replace(memory=state.memory.method)
+        model, memory = self.method.train(trainer, inside, keys)
+        return model, state.memory._replace(method=memory)
 
     def select(
         self,
@@ -108,17 +108,17 @@ class AskOnce:
         keys: jax.Array,
         count: int,
     ) -> tuple[jax.Array, AskOnceMemory]:
-        """As the arm does, among what was not asked about."""
+        """As the method does, among what was not asked about."""
         asked = state.queried | state.memory.skipped
-        inside = state._replace(queried=asked, memory=state.memory.arm)
-        picks, memory = self.arm.select(trainer, model, inside, keys, count)
-        return picks, state.memory._replace(arm=memory)
+        inside = state._replace(queried=asked, memory=state.memory.method)
+        picks, memory = self.method.select(trainer, model, inside, keys, count)
+        return picks, state.memory._replace(method=memory)
 
 
 def make_run(
     dataset: data.Dataset,
     budget: Budget,
-    arm: Arm | None,
+    method: CorrectionMethod | None,
     settings: ClassifierSettings | None,
     seed: int,
     on_epoch: EpochReport | None,
@@ -128,8 +128,8 @@ def make_run(
     Args:
       dataset: features (or images) with the noisy labels.
       budget: the queries.
-      arm: the method, wrapped in `AskOnce`; by default `ActiveLabelCorrection` with
-        "delta" diffusion, the reading that never cost us accuracy.
+      method: wrapped in `AskOnce`; by default `ActiveLabelCorrection` with "delta"
+        diffusion, the reading that never cost us accuracy.
       settings: of the classifier; by default batches no larger than the data set.
       seed: of all randomness.
       on_epoch: called with the kind of training, the epoch and its metrics.
@@ -141,16 +141,16 @@ def make_run(
     if settings is None:
         batch_size = min(ClassifierSettings.batch_size, size)
         settings = ClassifierSettings(batch_size=batch_size)
-    if arm is None:
+    if method is None:
         neighbors = min(Propagation.neighbors, size - 1)
-        arm = ActiveLabelCorrection(
+        method = ActiveLabelCorrection(
             propagation=Propagation(mode="delta", neighbors=neighbors)
         )
     trainer = RoundTrainer(
         dataset.inputs, dataset.num_classes, settings, on_epoch=on_epoch
     )
     keys = jax.random.split(jax.random.key(seed), 1)
-    return CorrectionRun(AskOnce(arm), trainer, budget, keys)
+    return CorrectionRun(AskOnce(method), trainer, budget, keys)
 
 
 def describe_picks(
@@ -184,7 +184,7 @@ def rank_labels(
     dataset: data.Dataset,
     count: int | None = None,
     *,
-    arm: Arm | None = None,
+    method: CorrectionMethod | None = None,
     settings: ClassifierSettings | None = None,
     seed: int = 0,
     on_epoch: EpochReport | None = None,
@@ -199,7 +199,7 @@ def rank_labels(
     Args:
       dataset: features (or images) with the noisy labels, see `data.make_dataset`.
       count: how many labels to rank, Q; by default all.
-      arm: the method; by default `ActiveLabelCorrection` with "delta" diffusion.
+      method: by default `ActiveLabelCorrection` with "delta" diffusion.
       settings: of the classifier; by default those of `ClassifierSettings`, with
         batches no larger than the data set.
       seed: of all randomness.
@@ -219,7 +219,7 @@ def rank_labels(
             f"count: got {count}, expected at most the number of examples, {size}"
         )
     step = -(-size // _STEPS)
-    run = make_run(dataset, Budget(step, step), arm, settings, seed, on_epoch)
+    run = make_run(dataset, Budget(step, step), method, settings, seed, on_epoch)
     state, picks, model = run.propose(run.start(dataset.labels[None]), 0)
     keys = jax.random.split(jax.random.key(seed), 1)
     ranked = [picks[0]]
@@ -229,7 +229,7 @@ def rank_labels(
         state = state._replace(memory=state.memory._replace(skipped=skipped))
         # A whole step even where less is wanted: the candidates depend on its size.
         more = min(step, size - found)
-        next_picks, memory = run.arm.select(run.trainer, model, state, keys, more)
+        next_picks, memory = run.method.select(run.trainer, model, state, keys, more)
         state = state._replace(memory=memory)
         ranked.append(np.asarray(next_picks[0]))
         found += more

@@ -5,7 +5,7 @@ Neural Networks", ICCV 2019. After ordinary training, the learning rate swings b
 overfitting and underfitting; examples whose loss stays above the epoch's mean are
 flagged. The share of wrong labels must be known.
 
-The first stage has the classifier and the schedule of the other arms. The authors'
+The first stage has the classifier and the schedule of the other methods. The authors'
 third stage continues from the first one's weights; here the flags alone are handed
 on, and who uses them trains from scratch.
 """

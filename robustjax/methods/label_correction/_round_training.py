@@ -147,7 +147,7 @@ class _FirstTraining(NamedTuple):
 class RoundTrainer:
     """Trains classifiers on one set of inputs with changing labels.
 
-    Programs are compiled once per kind of training and serve every round, every arm
+    Programs are compiled once per kind of training and serve every round, every method
     and all repeats.
 
     Attributes:
@@ -156,7 +156,7 @@ class RoundTrainer:
       settings: of the classifier.
       model: the classifier.
       execution: how it is run.
-      cache: what arms compute once from the inputs alone, such as a graph.
+      cache: what methods compute once from the inputs alone, such as a graph.
     """
 
     def __init__(
@@ -223,7 +223,7 @@ class RoundTrainer:
     ) -> Fitted:
         """Trains all repeats from scratch, or from a given network.
 
-        The first training of every kind is remembered: arms that begin alike share
+        The first training of every kind is remembered: methods that begin alike share
         it, and its epochs are reported again.
 
         Args:

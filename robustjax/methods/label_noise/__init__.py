@@ -6,6 +6,7 @@ from robustjax.methods.label_noise._co_teaching import (
 )
 from robustjax.methods.label_noise._divide_mix import divide_mix as divide_mix
 from robustjax.methods.label_noise._elr_plus import elr_plus as elr_plus
+from robustjax.methods.label_noise._entries import ROBUST_LOSSES as ROBUST_LOSSES
 from robustjax.methods.label_noise._heteroscedastic import (
     heteroscedastic as heteroscedastic,
 )
@@ -13,7 +14,6 @@ from robustjax.methods.label_noise._jocor import jocor as jocor
 from robustjax.methods.label_noise._noise_adaptation import (
     noise_adaptation as noise_adaptation,
 )
-from robustjax.methods.label_noise._robust_losses import ROBUST_LOSSES as ROBUST_LOSSES
 from robustjax.methods.label_noise._robust_losses import robust_loss as robust_loss
 from robustjax.methods.label_noise._self_learning import (
     corrected_labels as corrected_labels,

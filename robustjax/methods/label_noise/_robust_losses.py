@@ -26,12 +26,11 @@ settings, with SGD, momentum 0.9 and batches of 128 ("drop" is a tenth of the ra
 - sop (Liu et al., 2022): ResNet-34, (lr_u, lr_v) = (10, 10) for CIFAR-10, (10, 100)
   with asymmetric noise; (1, 10) and (1, 100) for CIFAR-100. Times B / 128 for batches
   of B.
+- clean_probability (Li et al., 2020): start_epoch 10, as DivideMix's warm-up.
 - small_loss: forget_rate is the share of wrong labels, reached after 10 epochs.
 """
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import flax.linen as nn
 import optax
@@ -41,13 +40,6 @@ from robustjax.training import Recipe, as_float, single_phase, supervised
 from robustjax.training._supervised import Augment, Preprocess
 from robustjax.transforms import LossTransform
 from robustjax.transforms import _label_rewriting as rewriting
-from robustjax.transforms._active_passive_heads import (
-    active_passive,
-    nce,
-    nfl,
-    ngce,
-)
-from robustjax.transforms._heads import bootstrap
 
 
 def robust_loss(
@@ -103,20 +95,12 @@ def small_loss(
     return transforms.chain(transforms.ce(), transforms.small_loss(schedule))
 
 
-ROBUST_LOSSES: dict[str, Callable[..., LossTransform]] = {
-    "ce": transforms.ce,
-    "mae": transforms.mae,
-    "gce": transforms.gce,
-    "truncated_gce": transforms.truncated_gce,
-    "symmetric_ce": transforms.symmetric_ce,
-    "nce": nce,
-    "nfl": nfl,
-    "ngce": ngce,
-    "active_passive": active_passive,
-    "bootstrap": bootstrap,
-    "label_smoothing": label_smoothing,
-    "elr": elr,
-    "sop": transforms.sop,
-    "small_loss": small_loss,
-}
-"""Name -> `(**hyper-parameters) -> transform`; the module lists published ones."""
+def clean_probability(start_epoch: int = 10, average_epochs: int = 1) -> LossTransform:
+    """Cross-entropy weighted by the mixture's probability that a label is right.
+
+    Args:
+      start_epoch: see `transforms.clean_probability`.
+      average_epochs: see `transforms.clean_probability`.
+    """
+    weights = transforms.clean_probability(start_epoch, average_epochs=average_epochs)
+    return transforms.chain(weights, transforms.ce())

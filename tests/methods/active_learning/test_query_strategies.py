@@ -6,18 +6,20 @@ import jax
 import numpy as np
 import pytest
 
+from robustjax.methods import entries, entry
 from robustjax.methods.active_learning import (
-    STRATEGIES,
     UNASKED,
     make_strategy,
-    strategy_options,
 )
 from robustjax.methods.active_learning._open_set_round import WANTS
 from tests.methods.query_views import K, view_of
 
+ENTRIES = entries("active_learning")
+NAMES = [each.name for each in ENTRIES]
+
 
 def made(name):
-    options = strategy_options(name)
+    options = entry(name, "active_learning").options
     return make_strategy(name, **({"steps": 20} if "steps" in options else {}))
 
 
@@ -38,7 +40,7 @@ def check(strategy, view, count):
     return query.rows
 
 
-@pytest.mark.parametrize("name", STRATEGIES)
+@pytest.mark.parametrize("name", NAMES)
 def test_conformance(name):
     strategy = made(name)
     assert strategy.name == name
@@ -56,7 +58,7 @@ def test_conformance(name):
         strategy.select(view, strategy.init_memory(view.key), everything + 1)
 
 
-@pytest.mark.parametrize("name", STRATEGIES)
+@pytest.mark.parametrize("name", NAMES)
 def test_nothing_in_or_no_ood_example_labelled(name):
     strategy = made(name)
     for labeled_in, labeled_ood in ((0, 5), (9, 0), (0, 0)):
@@ -64,7 +66,7 @@ def test_nothing_in_or_no_ood_example_labelled(name):
         check(strategy, view, 5)
 
 
-@pytest.mark.parametrize("name", [n for n in STRATEGIES if "similar" not in n])
+@pytest.mark.parametrize("name", [n for n in NAMES if "similar" not in n])
 def test_without_an_output_for_ood_examples(name):
     check(made(name), view_of(extra=0), 5)
 
@@ -80,7 +82,8 @@ def test_draws_follow_the_key(name):
 
 
 def test_what_is_wanted():
-    wanted = {name: make_strategy(name).wants for name in STRATEGIES}
+    wanted = {name: make_strategy(name).wants for name in NAMES}
+    assert wanted == {each.name: each.needs for each in ENTRIES}
     for name in ("random", "conf", "conf_logit", "margin", "entropy", "coreset"):
         assert wanted[name] == set()
     assert wanted["badge"] == set()
@@ -103,9 +106,9 @@ def test_options_reach_the_strategy():
         "ties": "as_lower",
         "first_round": "raw",
     }
-    for name in STRATEGIES:
-        options = strategy_options(name)
-        assert options.pop("name") == name
+    for name in NAMES:
+        known = entry(name, "active_learning").options
+        options = {key: option.default for key, option in known.items()}
         assert make_strategy(name).name == name
         assert make_strategy(name, name="another").name == "another"
         for key, default in options.items():
@@ -123,8 +126,8 @@ def test_options_reach_the_strategy():
             assert getattr(strategy, key) == value
             kept = {k: v for k, v in options.items() if k not in given}
             assert {k: getattr(strategy, k) for k in kept} == kept
-    assert "eta" not in strategy_options("similar_flcg")
-    assert "steps" not in strategy_options("sum")
+    assert "eta" not in entry("similar_flcg").options
+    assert "steps" not in entry("sum").options
 
 
 @pytest.mark.parametrize(

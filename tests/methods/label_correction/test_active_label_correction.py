@@ -1,4 +1,4 @@
-"""The ALC arm's selection against plain NumPy, and its flags."""
+"""ALC's selection against plain NumPy, and its flags."""
 
 import types
 
@@ -72,18 +72,18 @@ def numpy_selection(points, model, state, count, factor, mode):
 def test_selection_equals_numpy(mode, factor, rng):
     points, trainer, model, state = fake(rng)
     propagation = None if mode is None else methods.Propagation(mode=mode)
-    arm = methods.ActiveLabelCorrection(
+    method = methods.ActiveLabelCorrection(
         propagation=propagation, candidates_per_query=factor
     )
-    picks, _ = arm.select(trainer, model, state, None, 12)
+    picks, _ = method.select(trainer, model, state, None, 12)
     want = numpy_selection(points, model, state, 12, factor, mode)
     np.testing.assert_array_equal(picks[0], want)
 
 
 def test_all_candidates_and_exhausted_pool(rng):
     _, trainer, model, state = fake(rng)
-    arm = methods.ActiveLabelCorrection(propagation=None, candidates_per_query=None)
-    picks, _ = arm.select(trainer, model, state, None, N - 30)
+    method = methods.ActiveLabelCorrection(propagation=None, candidates_per_query=None)
+    picks, _ = method.select(trainer, model, state, None, N - 30)
     assert set(np.asarray(picks[0])) == set(np.flatnonzero(~state.queried[0]))
 
 
@@ -92,9 +92,9 @@ def test_weights_and_flags_reach_the_training():
     _, _, noisy = problem.digits()
     keys = jax.random.split(jax.random.key(1), problem.REPEATS)
     for flags in ({}, {"loss_pass": "training"}, {"weight_scale": 1e30}):
-        arm = methods.ActiveLabelCorrection(**flags)
-        run = problem.make_run(arm)
-        model, _ = arm.train(trainer, run.start(noisy), keys)
+        method = methods.ActiveLabelCorrection(**flags)
+        run = problem.make_run(method)
+        model, _ = method.train(trainer, run.start(noisy), keys)
         weights = np.asarray(model.weights)
         np.testing.assert_allclose(weights.mean(1), 1, rtol=1e-4)
         wrong = noisy != problem.digits()[0].labels[None]
@@ -105,12 +105,12 @@ def test_weights_and_flags_reach_the_training():
 
 
 def test_hidden_graph_and_warm_start_and_extra_epochs():
-    arm = methods.ActiveLabelCorrection(
+    method = methods.ActiveLabelCorrection(
         propagation=methods.Propagation(space="hidden", mode="delta"),
         warm_start=True,
         extra_epochs=2,
     )
-    state, noisy = problem.finished(arm)
+    state, noisy = problem.finished(method)
     accuracy = methods.selection_accuracy(
         np.asarray(state.picks), noisy, problem.BUDGET
     )

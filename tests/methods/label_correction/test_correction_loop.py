@@ -1,4 +1,4 @@
-"""The loop of label correction: invariants of every arm, effects on real digits."""
+"""The loop of label correction: invariants of every method, effects on real digits."""
 
 import chex
 import jax
@@ -10,9 +10,11 @@ from robustjax import methods
 from robustjax.training import CheckpointFolder
 from tests.methods import problem
 
+NAMES = [entry.name for entry in methods.entries("label_correction")]
 
-@pytest.mark.parametrize("name", methods.ARM_NAMES)
-def test_every_arm_spends_its_budget_on_distinct_examples(name):
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_method_spends_its_budget_on_distinct_examples(name):
     state, _ = problem.finished_by_name(name)
     train, _, noisy = problem.digits()
     picks = np.asarray(state.picks)
@@ -63,8 +65,8 @@ def test_correcting_labels_helps(name):
     assert state.accuracy[:, -1].mean() > state.accuracy[:, 0].mean() + 0.01
 
 
-def test_arms_share_their_first_classifier():
-    """Equal keys, equal training: differences between arms are not luck."""
+def test_methods_share_their_first_classifier():
+    """Equal keys, equal training: differences between methods are not luck."""
     first = [
         np.asarray(problem.finished_by_name(name)[0].accuracy[:, 0])
         for name in ("random", "entropy", "corr_active", "diffusion")
@@ -86,8 +88,8 @@ def test_a_shared_first_training_is_done_once_and_reported_twice():
     keys = jax.random.split(jax.random.key(1), problem.REPEATS)
     models = []
     for name in ("random", "entropy"):
-        arm = methods.make_arm(name)
-        run = methods.CorrectionRun(arm, trainer, methods.Budget(8, 8), keys)
+        method = methods.make_correction_method(name)
+        run = methods.CorrectionRun(method, trainer, methods.Budget(8, 8), keys)
         state, picks, model = run.propose(run.start(noisy[:, :64]), 0)
         models.append(model)
         # Other labels are another training.
@@ -104,13 +106,15 @@ def test_a_run_continues_from_a_checkpoint_of_any_round(name, tmp_path):
     want, _ = problem.finished_by_name(name)
     train, _, noisy = problem.digits()
     oracle = methods.simulated_oracle(train.labels)
-    run = problem.make_run(methods.make_arm(name, options))
+    run = problem.make_run(methods.make_correction_method(name, options))
     state, picks, _ = run.propose(run.start(noisy), 0)
     state = run.receive(state, 0, oracle(picks))
     CheckpointFolder(tmp_path).save(1, state)
     # What the trainer keeps between rounds must not matter.
     fresh = problem.trainer.__wrapped__()
-    again = problem.make_run(methods.make_arm(name, options), trainer_=fresh)
+    again = problem.make_run(
+        methods.make_correction_method(name, options), trainer_=fresh
+    )
     _, state, _ = CheckpointFolder(tmp_path).restore_latest(again.start(noisy))
     state, picks, _ = again.propose(state, 1)
     _, state = again.finish(again.receive(state, 1, oracle(picks)))
@@ -126,8 +130,8 @@ def test_every_example_can_be_asked_about(name):
     trainer = problem.small_trainer(settings)
     budget = methods.Budget(total=64, batch=24)
     keys = jax.random.split(jax.random.key(1), problem.REPEATS)
-    arm = methods.make_arm(name, problem.options())
-    run = methods.CorrectionRun(arm, trainer, budget, keys)
+    method = methods.make_correction_method(name, problem.options())
+    run = methods.CorrectionRun(method, trainer, budget, keys)
     state = run.start(noisy[:, :64])
     for number in range(budget.rounds):
         state, picks, _ = run.propose(state, number)
@@ -137,7 +141,7 @@ def test_every_example_can_be_asked_about(name):
         np.testing.assert_array_equal(state.labels[repeat], train.labels[:64])
 
 
-def test_an_arm_that_asks_twice_is_stopped():
+def test_a_method_that_asks_twice_is_stopped():
     class Twice(methods.ActiveLabelCorrection):
         def select(self, trainer, model, state, keys, count):
             return jnp.zeros((problem.REPEATS, count), jnp.int32), state.memory
@@ -150,7 +154,7 @@ def test_an_arm_that_asks_twice_is_stopped():
 
 def test_last_round_may_be_smaller():
     budget = methods.Budget(total=50, batch=40)
-    state, noisy = problem.finished(methods.make_arm("random"), budget)
+    state, noisy = problem.finished(methods.make_correction_method("random"), budget)
     assert state.picks.shape == (problem.REPEATS, 50)
     assert (np.asarray(state.queried).sum(1) == 50).all()
     accuracy = methods.selection_accuracy(np.asarray(state.picks), noisy, budget)
@@ -167,11 +171,11 @@ def test_last_round_may_be_smaller():
 )
 def test_bad_budgets(budget, message):
     with pytest.raises(ValueError, match=message):
-        problem.make_run(methods.make_arm("random"), budget)
+        problem.make_run(methods.make_correction_method("random"), budget)
 
 
 def test_bad_labels_and_answers():
-    run = problem.make_run(methods.make_arm("random"))
+    run = problem.make_run(methods.make_correction_method("random"))
     _, _, noisy = problem.digits()
     with pytest.raises(ValueError, match=r"labels: got shape \(2, 3\), expected"):
         run.start(noisy[:, :3])
@@ -184,6 +188,6 @@ def test_bad_labels_and_answers():
         run.receive(state, 0, np.full(picks.shape, 10))
 
 
-def test_unknown_arm_lists_the_known():
+def test_unknown_method_lists_the_known():
     with pytest.raises(ValueError, match="methods: unknown 'entropi' .did you mean"):
-        methods.make_arm("entropi")
+        methods.make_correction_method("entropi")

@@ -13,6 +13,7 @@ import pytest
 
 from robustjax import data, methods
 
+NAMES = [entry.name for entry in methods.entries("label_correction")]
 SETTINGS = methods.ClassifierSettings(hidden=(32, 32, 32), epochs=8, batch_size=32)
 
 
@@ -178,12 +179,16 @@ def test_exchange_equals_the_callback(noisy, tmp_path):
     np.testing.assert_array_equal(exchange.labels, direct.labels)
 
 
-@pytest.mark.parametrize("arm", ["alc", pytest.param("dalc", marks=pytest.mark.slow)])
-def test_exchange_ends_when_everything_was_asked(noisy, tmp_path, arm):
+@pytest.mark.parametrize("name", ["alc", pytest.param("dalc", marks=pytest.mark.slow)])
+def test_exchange_ends_when_everything_was_asked(noisy, tmp_path, name):
     """Whatever is left blank, nothing is asked about twice and nothing never."""
     dataset, true = noisy
     exchange = methods.LabelExchange(
-        tmp_path, dataset, batch=110, arm=methods.make_arm(arm), settings=SETTINGS
+        tmp_path,
+        dataset,
+        batch=110,
+        method=methods.make_correction_method(name),
+        settings=SETTINGS,
     )
     asked, answered = [], []
     for number, count in enumerate((0, 100, None)):
@@ -232,16 +237,16 @@ def test_skipped_examples_are_unchecked_in_training_and_asked_in_selection(noisy
             return state.picks[:, :count], ()
 
     trainer = methods.RoundTrainer(dataset.inputs, 10, SETTINGS)
-    arm = AskOnce(Spy())
-    run = methods.CorrectionRun(arm, trainer, methods.Budget(2, 1), np.zeros(1))
+    method = AskOnce(Spy())
+    run = methods.CorrectionRun(method, trainer, methods.Budget(2, 1), np.zeros(1))
     state = run.start(dataset.labels[None])
     skipped = state.memory.skipped.at[0, 5].set(True)
     state = state._replace(
         queried=state.queried.at[0, 7].set(True),
         memory=state.memory._replace(skipped=skipped),
     )
-    _, memory = arm.train(trainer, state, None)
-    arm.select(trainer, None, state, None, 1)
+    _, memory = method.train(trainer, state, None)
+    method.select(trainer, None, state, None, 1)
     assert np.flatnonzero(seen["train"]).tolist() == [7]
     assert np.flatnonzero(seen["select"]).tolist() == [5, 7]
     assert memory.skipped is skipped
@@ -258,7 +263,7 @@ def _two_rounds(folder, dataset, true):
             folder,
             dataset,
             batch=20,
-            arm=methods.make_arm("entropy"),
+            method=methods.make_correction_method("entropy"),
             settings=methods.ClassifierSettings(hidden=(8,), epochs=1, batch_size=100),
         )
         pending = exchange.advance()
@@ -324,15 +329,17 @@ def test_a_bad_argument_leaves_no_folder_behind(noisy, tmp_path):
         propagation=methods.Propagation(neighbors=300)
     )
     with pytest.raises(ValueError, match="neighbors: got 300"):
-        methods.LabelExchange(folder, dataset, batch=10, arm=broad, settings=SETTINGS)
+        methods.LabelExchange(
+            folder, dataset, batch=10, method=broad, settings=SETTINGS
+        )
     with pytest.raises(ValueError, match="batch: got 301, .* number of examples, 300"):
         methods.LabelExchange(folder, dataset, batch=301, settings=SETTINGS)
 
-    unstable = methods.make_arm("random")
+    unstable = methods.make_correction_method("random")
     unstable = type(unstable)("mine", object())
-    with pytest.raises(ValueError, match="arm: got .* at 0x.*, expected a repr"):
+    with pytest.raises(ValueError, match="method: got .* at 0x.*, expected a repr"):
         methods.LabelExchange(
-            folder, dataset, batch=10, arm=unstable, settings=SETTINGS
+            folder, dataset, batch=10, method=unstable, settings=SETTINGS
         )
     assert not folder.exists()
 
@@ -346,18 +353,18 @@ def test_labels_are_there_before_the_first_answers(noisy, tmp_path):
     assert {row["status"] for row in rows} == {"given"}
 
 
-def test_reprs_of_all_arms_are_the_same_in_every_process():
+def test_reprs_of_all_methods_are_the_same_in_every_process():
     program = (
         "from robustjax import methods\n"
-        "options = methods.ArmOptions(noise_rate=0.3)\n"
-        "for name in methods.ARM_NAMES:\n"
-        "    print(repr(methods.make_arm(name, options)))\n"
+        "options = methods.CorrectionOptions(noise_rate=0.3)\n"
+        "for name in [e.name for e in methods.entries('label_correction')]:\n"
+        "    print(repr(methods.make_correction_method(name, options)))\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
-    options = methods.ArmOptions(noise_rate=0.3)
-    here = [repr(methods.make_arm(name, options)) for name in methods.ARM_NAMES]
+    options = methods.CorrectionOptions(noise_rate=0.3)
+    here = [repr(methods.make_correction_method(name, options)) for name in NAMES]
     assert done.stdout.splitlines() == here
     assert len(set(here)) == len(here)
 
@@ -414,8 +421,8 @@ def test_ranking_puts_wrong_labels_first():
 
 def test_ranking_by_a_score(noisy):
     dataset, _ = noisy
-    arm = methods.make_arm("entropy")
-    ranking = methods.rank_labels(dataset, arm=arm, settings=SETTINGS)
+    method = methods.make_correction_method("entropy")
+    ranking = methods.rank_labels(dataset, method=method, settings=SETTINGS)
     assert sorted(ranking.rows.tolist()) == list(range(300))
     assert (np.diff(ranking.uncertainty) <= 0).all()
     assert np.isnan(ranking.weight).all()

@@ -1,0 +1,119 @@
+"""What the registry says of a method."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+import types
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from robustjax import checks
+
+FAMILIES = (
+    "label_noise",
+    "label_correction",
+    "active_learning",
+    "features",
+    "pruning",
+)
+"""The rooms of `robustjax.methods`."""
+
+NEEDS: Mapping[str, str] = types.MappingProxyType(
+    {
+        "noise_rate": "the share of wrong labels, for its options without a default",
+        "features": "a network with a method `features`, or features themselves",
+        "two_views": "a weak and a strong augmentation",
+        "labels": "the given labels",
+        "probabilities": "predicted class probabilities",
+        "training_record": "what is recorded of every example in training",
+        "key": "a PRNG key",
+        "ood_images": "images that belong to no class",
+        "pretraining": "a network that was pre-trained without labels",
+        "loss_prediction": "a classifier that predicts its own losses",
+        "ood_output": "a classifier with an output for foreign examples",
+        "projections": "contrastive embeddings of the pool",
+        "rotations": "contrastive embeddings of the pool in four rotations",
+    }
+)
+"""What a method can need beside inputs, labels and a network, by name."""
+
+_NONE: Mapping[str, Any] = types.MappingProxyType({})
+
+
+class Option(NamedTuple):
+    """A setting of a method.
+
+    Attributes:
+      hint: its type, as annotated.
+      default: its value where none is given; `inspect.Parameter.empty` if there is
+        none.
+    """
+
+    hint: Any
+    default: Any
+
+    @property
+    def required(self) -> bool:
+        """Whether it has no default."""
+        return self.default is inspect.Parameter.empty
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """A published method.
+
+    Attributes:
+      name: within its family.
+      family: one of `FAMILIES`.
+      make: its factory. Label noise: a recipe. Label correction: a
+        `CorrectionMethod`. Active learning: a `QueryStrategy`. Features: the penalty
+        on foreign examples, a loss transform, or None. Pruning: the selection itself.
+      description: one line for people.
+      source: who published it, where and when.
+      published: settings that were published, by data set and maybe noise.
+      setting_arguments: arguments of `make` that whoever calls it provides, such as
+        the network; all other ones are options.
+      needs: of `NEEDS`, with the defaults of its options.
+      unused: arguments of `make` that change nothing in this method.
+    """
+
+    name: str
+    family: str
+    make: Callable[..., Any]
+    description: str
+    source: str
+    published: Mapping[str, Mapping[str, Any]] = dataclasses.field(
+        default_factory=lambda: _NONE, hash=False
+    )
+    setting_arguments: frozenset[str] = frozenset()
+    needs: frozenset[str] = frozenset()
+    unused: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        checks.one_of("family", self.family, FAMILIES)
+        for need in self.needs:
+            checks.one_of("needs", need, NEEDS)
+
+    @functools.cached_property
+    def options(self) -> Mapping[str, Option]:
+        """The method's own settings, in the order of the signature of `make`.
+
+        What a `functools.partial` has settled belongs to the name of the method.
+        """
+        settled = getattr(self.make, "keywords", _NONE)
+        left_out = {*settled, *self.setting_arguments, *self.unused}
+        parameters = inspect.signature(self.make, eval_str=True).parameters
+        return types.MappingProxyType(
+            {
+                name: Option(parameter.annotation, parameter.default)
+                for name, parameter in parameters.items()
+                if name not in left_out
+            }
+        )
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """The options without a default."""
+        return tuple(name for name, option in self.options.items() if option.required)

@@ -1,0 +1,193 @@
+"""The entries of this family in the registry: its query strategies."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from robustjax import checks
+from robustjax.methods._entry import Entry
+from robustjax.methods.active_learning._open_set_round import QueryStrategy
+from robustjax.methods.active_learning._query_ccal import Ccal
+from robustjax.methods.active_learning._query_diverse import Badge, Coreset
+from robustjax.methods.active_learning._query_informativeness import (
+    MostInformative,
+    RandomQuery,
+)
+from robustjax.methods.active_learning._query_mqnet import MQNetQuery
+from robustjax.methods.active_learning._query_similar import (
+    SimilarCoverage,
+    SimilarLogDet,
+)
+
+_OF_THE_FIT = (
+    "reinitialize",
+    "first_round",
+    "monotone",
+    "steps",
+    "learning_rate",
+    "margin",
+    "batch_size",
+    "weight_decay",
+    "ties",
+)
+_PARK = "Park et al., NeurIPS 2022"
+_SIMILAR = "Kothawade, Beck, Killamsetty, Iyer, NeurIPS 2021"
+_UNCERTAINTY = "uncertainty sampling; Lewis, Gale, SIGIR 1994"
+
+
+def _entry(
+    name: str,
+    make: Callable[..., QueryStrategy],
+    description: str,
+    source: str,
+    *needs: str,
+    unused: tuple[str, ...] = (),
+    **fixed: Any,
+) -> Entry:
+    """An entry whose strategy is called by its name, unless told otherwise."""
+    return Entry(
+        name,
+        "active_learning",
+        functools.partial(make, name=name, **fixed),
+        description,
+        source,
+        setting_arguments=frozenset({"name"}),
+        needs=frozenset(needs),
+        unused=frozenset(unused),
+    )
+
+
+ENTRIES = (
+    _entry("random", RandomQuery, "uniformly at random", "the standard baseline"),
+    _entry(
+        "conf",
+        MostInformative,
+        "lowest largest probability",
+        _UNCERTAINTY,
+        measure="conf",
+    ),
+    _entry(
+        "conf_logit",
+        MostInformative,
+        "lowest largest logit, CONF in MQNet's public code",
+        f"public code of {_PARK}",
+        measure="conf_logit",
+    ),
+    _entry(
+        "margin",
+        MostInformative,
+        "smallest gap between two probabilities",
+        "Scheffer, Decomain, Wrobel, IDA 2001",
+        measure="margin",
+    ),
+    _entry(
+        "entropy",
+        MostInformative,
+        "highest entropy",
+        "uncertainty sampling; Settles, Craven, EMNLP 2008",
+        measure="entropy",
+    ),
+    _entry(
+        "ll",
+        MostInformative,
+        "highest predicted loss",
+        "Yoo, Kweon, CVPR 2019",
+        "loss_prediction",
+        measure="ll",
+    ),
+    _entry(
+        "coreset",
+        Coreset,
+        "farthest from labelled IN examples (k-center)",
+        "Sener, Savarese, ICLR 2018",
+    ),
+    _entry(
+        "badge",
+        Badge,
+        "k-means++ seeds among last-layer gradients",
+        "Ash et al., ICLR 2020",
+    ),
+    _entry(
+        "ccal",
+        Ccal,
+        "semantically near and distinctively far, class by class",
+        "Du et al., ICCV 2021",
+        "rotations",
+    ),
+    _entry(
+        "similar_flcmi",
+        SimilarCoverage,
+        "SIMILAR: covers what is like labelled IN and unlike OOD",
+        _SIMILAR,
+        "ood_output",
+        function="flcmi",
+    ),
+    _entry(
+        "similar_flcg",
+        SimilarCoverage,
+        "SIMILAR: covers what is unlike labelled OOD",
+        _SIMILAR,
+        "ood_output",
+        unused=("eta",),
+        function="flcg",
+    ),
+    _entry(
+        "similar_logdet",
+        SimilarLogDet,
+        "SIMILAR by log-determinants, its default in MQNet's public code",
+        _SIMILAR,
+        "ood_output",
+    ),
+    _entry(
+        "sum",
+        MQNetQuery,
+        "purity plus informativeness",
+        f"{_PARK}, as a baseline",
+        "projections",
+        "loss_prediction",
+        unused=_OF_THE_FIT,
+        rule="sum",
+    ),
+    _entry(
+        "product",
+        MQNetQuery,
+        "purity times informativeness",
+        f"{_PARK}, as a baseline",
+        "projections",
+        "loss_prediction",
+        unused=_OF_THE_FIT,
+        rule="product",
+    ),
+    _entry(
+        "mqnet",
+        MQNetQuery,
+        "purity and informativeness, weighed by answers",
+        _PARK,
+        "projections",
+        "loss_prediction",
+    ),
+)
+"""In the order in which a launcher runs them."""
+
+
+def make_strategy(strategy: str, /, **options: Any) -> QueryStrategy:
+    """Builds a query strategy by name.
+
+    Args:
+      strategy: of an entry of this family.
+      **options: of that entry, instead of their defaults; and `name`, what reports
+        call it.
+
+    Raises:
+      ValueError: an unknown name or option, with the list of known ones, or an option
+        outside its range.
+    """
+    known = {each.name: each for each in ENTRIES}
+    checks.one_of("strategy", strategy, known)
+    entry = known[strategy]
+    for option in options:
+        checks.one_of(f"option of {strategy}", option, ("name", *entry.options))
+    made: QueryStrategy = entry.make(**options)
+    return made
