@@ -38,10 +38,6 @@ from robustjax.methods.active_learning._open_set_exchange import (
     exchange_purpose as exchange_purpose,
 )
 from robustjax.methods.active_learning._open_set_loop import OpenSetRun as OpenSetRun
-from robustjax.methods.active_learning._open_set_loop import (
-    OpenSetState as OpenSetState,
-)
-from robustjax.methods.active_learning._open_set_loop import Proposal as Proposal
 from robustjax.methods.active_learning._open_set_round import SKIPPED as SKIPPED
 from robustjax.methods.active_learning._open_set_round import UNASKED as UNASKED
 from robustjax.methods.active_learning._open_set_round import Observation as Observation

@@ -7,10 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from robustjax.methods.active_learning._open_set_loop import (
-    OpenSetRun,
-    OpenSetState,
-)
+from robustjax.methods.active_learning._open_set_loop import OpenSetRun
+from robustjax.methods.active_learning._open_set_state import OpenSetState
 
 Oracle = Callable[[np.ndarray], np.ndarray]
 """`(Q,) rows of the pool -> (Q,) labels`, k for OOD."""
