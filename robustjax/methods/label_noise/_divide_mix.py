@@ -13,7 +13,7 @@ import optax
 
 from robustjax import checks
 from robustjax.methods._semi_supervised import check_mixing
-from robustjax.methods.label_noise._divide_mix_training import DivideMixTraining
+from robustjax.methods.label_noise._divide_mix_phases import DivideMixPhases
 from robustjax.methods.label_noise._two_networks import own_orders
 from robustjax.training import Algorithm, Phase, Recipe, as_float, no_epoch
 from robustjax.training._supervised import Augment, Preprocess
@@ -133,7 +133,7 @@ def divide_mix(
     checks.in_range("prior_weight", prior_weight, 0)
     checks.in_range("confidence_penalty", confidence_penalty, 0)
     checks.at_least("average_epochs", average_epochs, 1)
-    method = DivideMixTraining(
+    method = DivideMixPhases(
         model,
         optimizer,
         warmup_epochs=warmup_epochs,

@@ -13,7 +13,7 @@ from robustjax import training
 from robustjax.data import Mixed
 from robustjax.methods import _semi_supervised as semi_supervised
 from robustjax.methods.label_noise import divide_mix
-from robustjax.methods.label_noise._divide_mix_training import (
+from robustjax.methods.label_noise._divide_mix_phases import (
     clean_probabilities,
     co_refine,
     uniform_prior_penalty,

@@ -109,7 +109,7 @@ def clean_probabilities(levels: jax.Array, mask: jax.Array) -> jax.Array:
 
 
 @dataclasses.dataclass(frozen=True)
-class DivideMixTraining:
+class DivideMixPhases:
     """The functions of both phases; for the attributes see `divide_mix`."""
 
     model: nn.Module
