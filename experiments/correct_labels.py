@@ -19,7 +19,7 @@ from absl import flags
 
 from experiments.common import config_flags
 from experiments.common.config_flags import option
-from experiments.common.inputs import load_labelled
+from experiments.common.inputs import load_labeled
 from experiments.common.launch import launch
 from robustjax import checks, data, methods
 from robustjax.methods.label_correction import Arm
@@ -80,7 +80,7 @@ def main(stop: StopRequest) -> None:
     assert config.folder is not None
     arm = _make_arm(config)
     check_output_folder("folder", config.folder)
-    dataset = load_labelled(
+    dataset = load_labeled(
         config.dataset,
         config.split,
         data_dir=config.data_dir,

@@ -23,7 +23,7 @@ from absl import flags
 from experiments.common import config_flags
 from experiments.common.array_files import lacks, read_arrays
 from experiments.common.config_flags import option
-from experiments.common.inputs import load_labelled
+from experiments.common.inputs import load_labeled
 from experiments.common.launch import launch
 from robustjax import checks, data, methods, scores
 from robustjax.files import atomic_file
@@ -184,7 +184,7 @@ def main(stop: StopRequest) -> None:
     _check(config)
     assert config.dataset is not None
     assert config.out is not None
-    dataset = load_labelled(
+    dataset = load_labeled(
         config.dataset,
         config.split,
         data_dir=config.data_dir,

@@ -43,7 +43,7 @@ def load_splits(
     return train, test
 
 
-def load_labelled(
+def load_labeled(
     name: str,
     split: str,
     *,

@@ -17,7 +17,7 @@ from robustjax.methods.active_learning import (
     OpenSetRun,
     OpenSetState,
     Proposal,
-    purity_of_rounds,
+    query_precision,
 )
 from robustjax.training import CheckpointFolder, MetricLog, Record, StopRequest, advance
 
@@ -91,7 +91,7 @@ def run_strategy(
             if task.repeat == 0:
                 answered = state.rows_of_round(number)
                 write_surface(mine, number, run.strategy, proposal, memory, answered)
-            measures["purity"] = float(purity_of_rounds(state)[number])
+            measures["purity"] = float(query_precision(state)[number])
         else:
             state, _ = run.finish(state)
         record = {

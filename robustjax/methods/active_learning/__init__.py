@@ -45,7 +45,7 @@ from robustjax.methods.active_learning._open_set_round import (
     QueryStrategy as QueryStrategy,
 )
 from robustjax.methods.active_learning._open_set_simulation import (
-    purity_of_rounds as purity_of_rounds,
+    query_precision as query_precision,
 )
 from robustjax.methods.active_learning._open_set_simulation import (
     run_rounds as run_rounds,

@@ -50,7 +50,7 @@ def divide_mix(
       mean prediction over the views;
     - the target of an unlabelled example is the mean prediction of both networks
       over the views, sharpened;
-    - the loss is `labelled + lambda_u * ramp * unlabelled` of `mix_match_losses` plus
+    - the loss is `labeled + lambda_u * ramp * unlabeled` of `mix_match_losses` plus
       `prior_weight` times `uniform_prior_penalty` of all mixed rows.
 
     Epochs of both phases have `ceil(N / B)` steps, so that one schedule in steps fits
