@@ -50,6 +50,10 @@ from robustjax.methods.active_learning._open_set_simulation import (
 from robustjax.methods.active_learning._open_set_simulation import (
     run_rounds as run_rounds,
 )
+from robustjax.methods.active_learning._open_set_state import (
+    OpenSetState as OpenSetState,
+)
+from robustjax.methods.active_learning._open_set_state import Proposal as Proposal
 from robustjax.methods.active_learning._pool_classifier import (
     NetworkPoolClassifier as NetworkPoolClassifier,
 )
