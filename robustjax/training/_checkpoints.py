@@ -42,9 +42,9 @@ def _plain(tree: Any) -> Any:
 def _to_write(tree: Any) -> Any:
     """What orbax is given: arrays on the host where this process holds all of them.
 
-    Of arrays on devices it would slice every shard, a program to compile for each
-    shape. What several processes hold together stays where it is, and each writes its
-    part.
+    Of copies on several devices it would have each write a slice: a program to compile
+    per device and shape. What several processes hold together stays where it is, and
+    each writes its part.
     """
     arrays = [leaf for leaf in jax.tree.leaves(tree) if isinstance(leaf, jax.Array)]
     if jax.process_count() > 1 or not all(a.is_fully_addressable for a in arrays):

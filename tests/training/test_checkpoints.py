@@ -123,8 +123,12 @@ def test_a_file_of_a_steps_name_is_none(tmp_path):
 def spread_tree(mesh):
     """Arrays of shapes that no other test has, over devices and on one, and a key."""
     rows = NamedSharding(mesh, PartitionSpec("data"))
+    everywhere = NamedSharding(mesh, PartitionSpec())
+    numbers = np.arange(48.0, dtype=np.float32).reshape(16, 3)
     return {
-        "rows": jax.device_put(np.arange(48.0, dtype=np.float32).reshape(16, 3), rows),
+        "rows": jax.device_put(numbers, rows),
+        # Of copies, orbax would have each device write a slice.
+        "copies": jax.device_put(numbers, everywhere),
         "alone": jax.device_put(np.arange(7, dtype=np.int32)),
         "key": jax.random.key(3),
     }
