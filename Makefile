@@ -1,7 +1,8 @@
 # Both targets set up everything themselves in $(VENV); they need Python >= 3.11.
 VENV ?= .venv
 EXTRAS ?= dev
-PYTEST_FLAGS ?= -n auto
+# Neighbouring tests share programs and fixtures: workers get them in runs.
+PYTEST_FLAGS ?= -n auto --dist worksteal
 PYTHON ?= $(shell for p in python3.12 python3.11 python3.13 python3; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	&& echo $$p && break; done)

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.common.inputs import load_labelled
+from experiments.common.inputs import load_labeled
 from experiments.study.flag_groups import (
     MlpFlags,
     OwnLabelFlags,
@@ -74,7 +74,7 @@ def main(stop: StopRequest) -> None:
     assert config.folder is not None
     method = _make_method(config)
     check_output_folder("folder", config.folder)
-    dataset = load_labelled(
+    dataset = load_labeled(
         config.dataset,
         config.split,
         data_dir=config.data_dir,

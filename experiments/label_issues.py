@@ -20,7 +20,7 @@ import jax
 import numpy as np
 
 from experiments.common.array_files import lacks, read_arrays
-from experiments.common.inputs import load_labelled
+from experiments.common.inputs import load_labeled
 from experiments.study.flag_groups import (
     MlpFlags,
     OwnLabelFlags,
@@ -178,7 +178,7 @@ def main(stop: StopRequest) -> None:
     _check(config)
     assert config.dataset is not None
     assert config.out is not None
-    dataset = load_labelled(
+    dataset = load_labeled(
         config.dataset,
         config.split,
         data_dir=config.data_dir,

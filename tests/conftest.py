@@ -8,22 +8,36 @@ import pathlib
 import shutil
 import tempfile
 
-# Tests build the same programs again and again. The cache lives as long as the test
-# run, and the worker processes of pytest-xdist inherit it.
-if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-    os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="robustjax-xla-")
-    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
-    atexit.register(
-        shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True
-    )
+from tests import compilation_cache
 
-# Tests compile far more than they compute: a third of their time is LLVM's optimiser.
-if "XLA_FLAGS" not in os.environ:
-    os.environ["XLA_FLAGS"] = "--xla_backend_optimization_level=0"
+# Tests build the same programs again and again, in every run. Worker processes of
+# pytest-xdist inherit the folder.
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    _folder = compilation_cache.default_folder()
+    if compilation_cache.is_ours(_folder):
+        compilation_cache.trim(_folder)
+    else:
+        _folder = pathlib.Path(tempfile.mkdtemp(prefix="robustjax-xla-"))
+        atexit.register(shutil.rmtree, _folder, ignore_errors=True)
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = str(_folder)
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 
 import jax
 import numpy as np
 import pytest
+
+# Tests compile far more than they compute. A third of their time is LLVM's optimiser,
+# programs of a few lines do not gain by being compiled in parts, and fusions that are
+# emitted by MLIR take twice to four times as long as the old ones.
+if "XLA_FLAGS" not in os.environ:
+    _flags = ["--xla_backend_optimization_level=0"]
+    # What XLA does not know ends the process; these are newer than the first.
+    if jax.__version_info__[:2] == (0, 10):
+        _flags += [
+            "--xla_cpu_parallel_codegen_split_count=1",
+            "--xla_cpu_use_fusion_emitters=false",
+        ]
+    os.environ["XLA_FLAGS"] = " ".join(_flags)
 
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")

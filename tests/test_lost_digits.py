@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import robustjax as rj
-from robustjax import arrays, checks, data, graph, scores, selection
+from robustjax import arrays, checks, conditioning, data, graph, scores, selection
 from robustjax.selection import selection as make_selection
 from robustjax.selection._ccal import Distinctive
 from robustjax.selection._greedy import check_picks
@@ -400,7 +400,7 @@ def test_norms_of_huge_and_tiny_features(rng):
 def test_rows_of_a_reference_are_exact():
     """In the precision of the array, both ways around the reference."""
     stamps = np.array([[2**62 + 7], [2**62], [-(2**62)]])
-    rows = arrays.Rows(stamps)(slice(None))
+    rows = conditioning.Rows(stamps)(slice(None))
     np.testing.assert_array_equal(rows, [[0], [-7], [-(2.0**63)]])
 
 

@@ -85,7 +85,7 @@ def load_human_labels(
         )
 
 
-def load_labelled(
+def load_labeled(
     name: str,
     split: str,
     *,

@@ -29,7 +29,8 @@ def enable_compilation_cache() -> str | None:
             jax.config.update("jax_enable_compilation_cache", False)
             return f"no compilation cache: {str(folder)!r} {problem}"
         jax.config.update("jax_compilation_cache_dir", str(folder))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+    if not os.environ.get("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"):
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
     return None
 
 

@@ -11,7 +11,7 @@ import dataclasses
 
 import numpy as np
 
-from robustjax import arrays, checks
+from robustjax import arrays, checks, conditioning
 from robustjax.data._dataset import Dataset
 
 
@@ -45,10 +45,10 @@ def standardize(train: Dataset, *others: Dataset) -> tuple[Dataset, ...]:
                 f"{first.dtype.name} of {train.inputs.shape[1:]}"
             )
     reference = first[0]
-    mean, deviation = _statistics(arrays.Rows(first, reference))
+    mean, deviation = _statistics(conditioning.Rows(first, reference))
     factor = np.divide(1, deviation, out=np.zeros_like(mean), where=deviation > 0)
     return tuple(
-        _apply(dataset, arrays.Rows(array, reference), mean, factor)
+        _apply(dataset, conditioning.Rows(array, reference), mean, factor)
         for dataset, array in zip((train, *others), given)
     )
 
@@ -62,7 +62,7 @@ def _flat(name: str, dataset: Dataset) -> np.ndarray:
     return array.reshape(len(array), -1)
 
 
-def _statistics(rows: arrays.Rows) -> tuple[np.ndarray, np.ndarray]:
+def _statistics(rows: conditioning.Rows) -> tuple[np.ndarray, np.ndarray]:
     """Mean and deviation (d,) of rows less their reference; 0 for constant ones."""
     count, width = rows.shape
     total, squares = np.zeros(width), np.zeros(width)
@@ -80,7 +80,7 @@ def _statistics(rows: arrays.Rows) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _apply(
-    dataset: Dataset, rows: arrays.Rows, mean: np.ndarray, factor: np.ndarray
+    dataset: Dataset, rows: conditioning.Rows, mean: np.ndarray, factor: np.ndarray
 ) -> Dataset:
     inputs = np.empty(rows.shape, np.float32)
     for here in arrays.blocks(*rows.shape):

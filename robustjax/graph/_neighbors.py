@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from robustjax import arrays, checks
+from robustjax import arrays, checks, conditioning
 
 METRICS = ("euclidean", "cosine")
 
@@ -164,7 +164,7 @@ def _squares(others: jax.Array, queries: jax.Array, metric: str) -> jax.Array:
 
 
 def _ranked_in_double(
-    read: arrays.Reader, rows: np.ndarray, indices: np.ndarray
+    read: conditioning.Reader, rows: np.ndarray, indices: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Candidates (n, count) of some rows by their exact distances, and the squares."""
     indices = np.sort(indices, axis=1)
@@ -181,7 +181,7 @@ def _ranked_in_double(
 
 
 def _in_double(
-    read: arrays.Reader, rows: np.ndarray, k: int
+    read: conditioning.Reader, rows: np.ndarray, k: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Neighbours and squares of some rows in float64, where float32 is confused."""
     points = read(slice(None))
@@ -245,7 +245,7 @@ def nearest_neighbors(
         )
     if block_rows is None:
         block_rows = min(size, max(_MIN_BLOCK_ROWS, _BLOCK_NUMBERS // size), 1024)
-    read: arrays.Reader
+    read: conditioning.Reader
     if metric == "cosine":
         zero = np.flatnonzero(~given.any(axis=1))
         if zero.size:
@@ -253,9 +253,9 @@ def nearest_neighbors(
                 f"points: row {int(zero[0])} is zero and has no cosine distance"
             )
         # ||a - b||^2 = 2 (1 - cos) for unit vectors.
-        read = arrays.UnitRows(given)
+        read = conditioning.UnitRows(given)
     else:
-        read = arrays.Rows(given)
+        read = conditioning.Rows(given)
     indices, squares, left_out = _search(given, read, k, metric, block_rows)
     doubtful = np.flatnonzero(~(squares[:, -1] < left_out))
     if doubtful.size:
@@ -265,7 +265,7 @@ def nearest_neighbors(
 
 
 def _search(
-    given: np.ndarray, read: arrays.Reader, k: int, metric: str, block_rows: int
+    given: np.ndarray, read: conditioning.Reader, k: int, metric: str, block_rows: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The k best on the host, and the bound of all others.
 
@@ -273,7 +273,7 @@ def _search(
       (N, k) indices, (N, k) float64 squared distances in the points' own unit, and
       (N,) lower bounds of those to points that were not looked at.
     """
-    centred = arrays.centred_of("points", read)
+    centred = conditioning.centred_of("points", read)
     points, scale = jnp.asarray(centred.points), centred.scale
     del centred  # Memory: on most devices the points have been copied.
     wide = arrays.is_wide(given)
@@ -282,7 +282,7 @@ def _search(
         # Ranked again below.
         rows, by = points, "euclidean"
     elif metric == "cosine":
-        rows = arrays.scaled_rows("points", given)
+        rows = conditioning.scaled_rows("points", given)
     else:
         rows = jnp.asarray(given, jnp.float32)
         if not 2.0**-40 < scale < 2.0**40:
@@ -329,7 +329,7 @@ def mean_pairwise_distance(
     if size > max_points:
         rows = np.random.default_rng(seed).choice(size, max_points, replace=False)
         given = given[np.sort(rows)]
-    centred = arrays.centred("points", given)
+    centred = conditioning.centred("points", given)
     return float(_mean_distance(jnp.asarray(centred.points))) * centred.scale
 
 

@@ -18,7 +18,7 @@ from robustjax.data._mixup import mixup
 from robustjax.training._pools import pools_order
 from robustjax.training._supervised import Augment, Preprocess
 
-LABELLED, UNLABELLED = 0, 1
+LABELED, UNLABELED = 0, 1
 """The places of the two kinds of examples on the last axis of an epoch's order."""
 
 
@@ -123,8 +123,8 @@ def augmented_views(
 
 def mix_rows(
     key: jax.Array,
-    labelled: Rows,
-    unlabelled: Rows,
+    labeled: Rows,
+    unlabeled: Rows,
     *,
     alpha: jax.Array | float,
     per_example: bool = True,
@@ -138,8 +138,8 @@ def mix_rows(
 
     Args:
       key: PRNG key.
-      labelled: rows whose targets are labels.
-      unlabelled: rows whose targets are guesses.
+      labeled: rows whose targets are labels.
+      unlabeled: rows whose targets are guesses.
       alpha: > 0.
       per_example: whether every row draws an `l` of its own (as the authors' code
         does) rather than all rows one (as DivideMix does).
@@ -148,9 +148,7 @@ def mix_rows(
       The mixed rows, those that were labelled first; no gradient flows into their
       targets.
     """
-    inputs, targets, mask = (
-        jnp.concatenate(pair) for pair in zip(labelled, unlabelled)
-    )
+    inputs, targets, mask = (jnp.concatenate(pair) for pair in zip(labeled, unlabeled))
     mixed = mixup(
         key,
         inputs,
@@ -164,21 +162,21 @@ def mix_rows(
 
 
 def mix_match_losses(
-    logits: jax.Array, mixed: Rows, num_labelled: int, axis_name: str | None = None
+    logits: jax.Array, mixed: Rows, num_labeled: int, axis_name: str | None = None
 ) -> tuple[jax.Array, jax.Array]:
     """Compares predictions with mixed targets (Eq. 3 and 4).
 
     Args:
       logits: (R, C) of the mixed rows.
       mixed: from `mix_rows`.
-      num_labelled: how many of the rows, at the front, were labelled.
+      num_labeled: how many of the rows, at the front, were labelled.
       axis_name: the mapped device axis over which the rows are split, else None.
 
     Returns:
       (), the cross-entropy of the rows that were labelled, and (), the squared error
       of the others, a mean over rows and over classes; 0 where a kind has no real row.
     """
-    first, last = slice(None, num_labelled), slice(num_labelled, None)
+    first, last = slice(None, num_labeled), slice(num_labeled, None)
     entropies = losses.cross_entropy(logits[first], mixed.targets[first])
     errors = jax.nn.softmax(logits[last]) - mixed.targets[last]
     squares = jnp.mean(errors**2, axis=-1)
@@ -189,7 +187,7 @@ def mix_match_losses(
 
 
 def semi_supervised_order(
-    key: jax.Array, labelled: jax.Array, batch_size: int, padding_index: int
+    key: jax.Array, labeled: jax.Array, batch_size: int, padding_index: int
 ) -> jax.Array:
     """An epoch's batches: half of each labelled, half of it not.
 
@@ -199,7 +197,7 @@ def semi_supervised_order(
 
     Args:
       key: PRNG key.
-      labelled: (N,) bool, possibly traced.
+      labeled: (N,) bool, possibly traced.
       batch_size: B, even.
       padding_index: stands for "no example".
 
@@ -211,10 +209,10 @@ def semi_supervised_order(
     """
     return pools_order(
         key,
-        jnp.where(labelled, LABELLED, UNLABELLED),
+        jnp.where(labeled, LABELED, UNLABELED),
         num_pools=2,
         batch_size=batch_size,
-        steps=-(-labelled.shape[0] // batch_size),
+        steps=-(-labeled.shape[0] // batch_size),
         padding_index=padding_index,
     )
 

@@ -13,6 +13,7 @@ from robustjax.models._convolution import IMPLEMENTATIONS, Conv, Implementation
 from robustjax.models._initializers import torch_uniform
 from robustjax.models._inputs import as_images
 from robustjax.models._normalization import BatchNorm
+from robustjax.models._pooled_classifier import PooledClassifier
 from robustjax.models._pooling import max_pool2
 
 # Channels, in units of the width.
@@ -22,7 +23,7 @@ _POOLED, _UNPADDED = (2, 5), 6
 _SLOPE = 0.01
 
 
-class NineLayerCNN(nn.Module):
+class NineLayerCNN(PooledClassifier):
     """Nine 3x3 convolutions in three groups (Han et al., "Co-teaching", 2018).
 
     BatchNorm and LeakyReLU (slope 0.01) follow every convolution; a 2x2 max pool and
@@ -102,19 +103,3 @@ class NineLayerCNN(nn.Module):
             if i in _POOLED:
                 x = self.drop(max_pool2(x), deterministic=not train)
         return x.astype(jnp.float32)
-
-    def pool(self, feature_map: jax.Array) -> jax.Array:
-        """Global averages (B, width) float32 of a feature map (B, h, w, width)."""
-        return jnp.mean(feature_map.astype(jnp.float32), axis=(1, 2))
-
-    def features(
-        self, inputs: jax.Array, *, train: bool = False, mask: jax.Array | None = None
-    ) -> jax.Array:
-        """The pooled feature map (B, width) float32; see `feature_map`."""
-        return self.pool(self.feature_map(inputs, train=train, mask=mask))
-
-    def __call__(
-        self, inputs: jax.Array, *, train: bool = False, mask: jax.Array | None = None
-    ) -> jax.Array:
-        """Logits (B, C) float32 of inputs (B, H, W, channels); see `features`."""
-        return self.head(self.features(inputs, train=train, mask=mask))

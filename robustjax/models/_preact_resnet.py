@@ -18,13 +18,14 @@ from robustjax.models._convolution import (
 from robustjax.models._initializers import torch_uniform
 from robustjax.models._inputs import as_images
 from robustjax.models._normalization import BatchNorm
+from robustjax.models._pooled_classifier import PooledClassifier
 from robustjax.models._preactivation_block import PreactivationBlock
 from robustjax.models._residual_stages import residual_stages
 
 BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
 
 
-class PreActResNet(nn.Module):
+class PreActResNet(PooledClassifier):
     """The pre-activation ResNet of DivideMix, SOP+ and Prune4ReL.
 
     Source: He et al., "Identity Mappings in Deep Residual Networks" (ECCV 2016), in
@@ -109,20 +110,3 @@ class PreActResNet(nn.Module):
         if self.final_norm:
             x = nn.relu(self.last_norm(x, train=train, mask=mask))
         return x.astype(jnp.float32)
-
-    def pool(self, feature_map: jax.Array) -> jax.Array:
-        """Global averages (B, 8 width) float32 of a feature map (B, h, w, 8 width)."""
-        return jnp.mean(feature_map.astype(jnp.float32), axis=(1, 2))
-
-    def features(
-        self, inputs: jax.Array, *, train: bool = False, mask: jax.Array | None = None
-    ) -> jax.Array:
-        """The pooled feature map (B, 8 width) float32; see `feature_map`."""
-        return self.pool(self.feature_map(inputs, train=train, mask=mask))
-
-    def __call__(
-        self, inputs: jax.Array, *, train: bool = False, mask: jax.Array | None = None
-    ) -> jax.Array:
-        """Logits (B, C), or features where `num_classes` is None; see `features`."""
-        x = self.features(inputs, train=train, mask=mask)
-        return x if self.num_classes is None else self.head(x)

@@ -19,6 +19,7 @@ from robustjax.models._convolution import (
 from robustjax.models._initializers import he_fan_out, torch_uniform
 from robustjax.models._inputs import as_images
 from robustjax.models._normalization import BatchNorm
+from robustjax.models._pooled_classifier import PooledClassifier
 from robustjax.models._residual_stages import residual_stages
 
 STEMS = ("imagenet", "small")
@@ -102,7 +103,7 @@ class ResidualBlock(nn.Module):
         return nn.relu(x + shortcut)
 
 
-class ResNet(nn.Module):
+class ResNet(PooledClassifier):
     """The residual network of He et al. (CVPR 2016), in its v1.5 form.
 
     Source: "Deep Residual Learning for Image Recognition". v1.5 is what PyTorch's
@@ -223,20 +224,3 @@ class ResNet(nn.Module):
           ValueError: inputs of another rank or of integers.
         """
         return self.stages(inputs, train=train, mask=mask)[-1]
-
-    def pool(self, feature_map: jax.Array) -> jax.Array:
-        """Global averages (B, d) float32 of a feature map (B, h, w, d)."""
-        return jnp.mean(feature_map.astype(jnp.float32), axis=(1, 2))
-
-    def features(
-        self, inputs: jax.Array, *, train: bool = False, mask: jax.Array | None = None
-    ) -> jax.Array:
-        """The pooled feature map (B, d) float32; see `feature_map`."""
-        return self.pool(self.feature_map(inputs, train=train, mask=mask))
-
-    def __call__(
-        self, inputs: jax.Array, *, train: bool = False, mask: jax.Array | None = None
-    ) -> jax.Array:
-        """Logits (B, C), or features where `num_classes` is None; see `features`."""
-        x = self.features(inputs, train=train, mask=mask)
-        return x if self.num_classes is None else self.head(x)

@@ -17,13 +17,14 @@ from robustjax.models._convolution import (
     Padding,
 )
 from robustjax.models._inputs import as_images
+from robustjax.models._pooled_classifier import PooledClassifier
 from robustjax.models._pooling import max_pool2
 
 DOWNSAMPLING = ("max_pool", "stride")
 POOLING = ("flatten", "average")
 
 
-class SmallCNN(nn.Module):
+class SmallCNN(PooledClassifier):
     """Blocks of 3×3 convolutions that halve the image, then dense layers; all ReLU.
 
     The defaults (two convolutions, one pool, one hidden layer) are the network of
@@ -159,15 +160,3 @@ class SmallCNN(nn.Module):
         for layer in self.layers:
             x = nn.relu(layer(x))
         return x.astype(jnp.float32)
-
-    def features(
-        self, inputs: jax.Array, *, train: bool = False, mask: jax.Array | None = None
-    ) -> jax.Array:
-        """The pooled feature map (B, d) float32; see `feature_map` and `pool`."""
-        return self.pool(self.feature_map(inputs, train=train, mask=mask))
-
-    def __call__(
-        self, inputs: jax.Array, *, train: bool = False, mask: jax.Array | None = None
-    ) -> jax.Array:
-        """Logits (B, C) float32 of inputs (B, H, W, channels); see `features`."""
-        return self.head(self.features(inputs, train=train, mask=mask))

@@ -18,11 +18,12 @@ from robustjax.models._convolution import (
 from robustjax.models._initializers import he_fan_out, torch_uniform
 from robustjax.models._inputs import as_images
 from robustjax.models._normalization import BatchNorm
+from robustjax.models._pooled_classifier import PooledClassifier
 from robustjax.models._preactivation_block import PreactivationBlock, rectify
 from robustjax.models._residual_stages import residual_stages
 
 
-class WideResNet(nn.Module):
+class WideResNet(PooledClassifier):
     """WRN-depth-factor of Zagoruyko and Komodakis (BMVC 2016).
 
     A 3x3 convolution, three stages of pre-activation blocks with 16, 32 and 64 times
@@ -119,20 +120,3 @@ class WideResNet(nn.Module):
             x = block(x, train=train, mask=mask)
         x = rectify(self.last_norm(x, train=train, mask=mask), self.negative_slope)
         return x.astype(jnp.float32)
-
-    def pool(self, feature_map: jax.Array) -> jax.Array:
-        """Global averages (B, d) float32 of a feature map (B, h, w, d)."""
-        return jnp.mean(feature_map.astype(jnp.float32), axis=(1, 2))
-
-    def features(
-        self, inputs: jax.Array, *, train: bool = False, mask: jax.Array | None = None
-    ) -> jax.Array:
-        """The pooled feature map (B, 4 width factor) float32; see `feature_map`."""
-        return self.pool(self.feature_map(inputs, train=train, mask=mask))
-
-    def __call__(
-        self, inputs: jax.Array, *, train: bool = False, mask: jax.Array | None = None
-    ) -> jax.Array:
-        """Logits (B, C), or features where `num_classes` is None; see `features`."""
-        x = self.features(inputs, train=train, mask=mask)
-        return x if self.num_classes is None else self.head(x)

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from robustjax import arrays, checks
+from robustjax import arrays, checks, conditioning
 
 
 def _rows(features: jax.Array) -> jax.Array:
@@ -49,7 +49,9 @@ def cross_class_cosine(
         # Angles do not depend on the lengths, which float32 may not hold.
         given = arrays.numbers("features", features)
         if given.ndim > 1 and given.size:
-            features = arrays.scaled_rows("features", given.reshape(len(given), -1))
+            features = conditioning.scaled_rows(
+                "features", given.reshape(len(given), -1)
+            )
     rows = _rows(features)
     checks.rank("labels", labels, 1)
     checks.same_length(features=rows, labels=labels)

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from robustjax import arrays, checks
+from robustjax import arrays, checks, conditioning
 
 # Lloyd's algorithm in one dimension stops by itself; this bounds it.
 _KMEANS_ITERATIONS = 100
@@ -86,7 +86,7 @@ def _level(values: np.ndarray, counts: jax.Array) -> jax.Array:
     wide = values.astype(np.float64)
     if values.dtype.kind in "iu":
         wide = np.zeros(len(values))
-        wide[mask] = arrays.Rows(values[mask])(slice(None))
+        wide[mask] = conditioning.Rows(values[mask])(slice(None))
     with np.errstate(over="ignore", invalid="ignore"):
         low, high = wide[mask].min(), wide[mask].max()
         size = high / 2 - low / 2

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from robustjax import arrays, checks
+from robustjax import arrays, checks, conditioning
 from robustjax.scores._ood_detection import (
     energy_uncertainty,
     max_softmax_uncertainty,
@@ -238,7 +238,7 @@ def nearest_in_cosine(
     unit = {}
     for name, rows in (("features", points), ("references", others)):
         if not checks.is_traced(rows):
-            rows = arrays.scaled_rows(name, rows)
+            rows = conditioning.scaled_rows(name, rows)
         unit[name] = _unit(arrays.float32(name, rows))
     value, _ = _best_reference(
         unit["features"], unit["references"], offset, block_rows=block_rows
@@ -292,7 +292,7 @@ def _centred(
     points: np.ndarray, others: np.ndarray
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Both as float32 less an offset and by a scale, and the scale."""
-    found = arrays.centred("features", points, others)
+    found = conditioning.centred("features", points, others)
     return (
         jnp.asarray(found.points),
         jnp.asarray(found.others[0]),

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from robustjax import arrays, checks
+from robustjax import arrays, checks, conditioning
 from robustjax.selection._greedy import (
     Selection,
     check_budget,
@@ -136,7 +136,7 @@ def badge_from_draws(uniforms: Any, logits: Any, features: Any) -> Selection:
     budget = len(draws) + 1
     check_budget(budget, size)
     # Chances of being drawn do not depend on a common scale of the features.
-    rows, scale = arrays.scaled("features", features)
+    rows, scale = conditioning.scaled("features", features)
     picks, gains, objective = _pick(
         # A draw that is rounded to 1 is still one of the last example.
         jnp.asarray(draws, jnp.float32),

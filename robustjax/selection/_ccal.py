@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from robustjax import arrays, checks
+from robustjax import arrays, checks, conditioning
 from robustjax.scores._mixture import min_max_normalize
 from robustjax.selection._cosine_kernel import inverse_norms
 from robustjax.selection._greedy import (
@@ -162,7 +162,7 @@ def distinctive_scores(
     valid = np.arange(sizes.max())[None] < sizes[:, None]
 
     def unit(name: str, array: np.ndarray) -> jax.Array:
-        rows = arrays.scaled_rows(name, array.reshape(-1, array.shape[2]))
+        rows = conditioning.scaled_rows(name, array.reshape(-1, array.shape[2]))
         return (rows * inverse_norms(rows)[:, None]).reshape(array.shape)
 
     return _distinctive(

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from robustjax import arrays
+from robustjax import conditioning
 from robustjax.selection._class_layout import ClassLayout, best_of_classes
 from robustjax.selection._cosine_kernel import (
     cosines,
@@ -87,7 +87,7 @@ def threshold_kernel(
     Raises:
       ValueError: more entries than `max_bytes` holds, told as soon as that is seen.
     """
-    points = arrays.scaled_rows("features", features)
+    points = conditioning.scaled_rows("features", features)
     inverse = jax.jit(inverse_norms)(points)
     first = jnp.asarray(first_equal_rows(points))
     size = points.shape[0]

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from robustjax import arrays, checks
+from robustjax import arrays, checks, conditioning
 from robustjax.selection import _ahead as ahead
 from robustjax.selection._class_layout import class_layout
 from robustjax.selection._equal_rows import first_equal_rows
@@ -106,7 +106,7 @@ def k_center(
     rule = _FarthestFirst()
     shared: ahead.Rows = {}
     # Distances do not change; cancellation in the expanded square does.
-    centred = arrays.centred("features", points)
+    centred = conditioning.centred("features", points)
     near, scale = jnp.asarray(centred.points), centred.scale
     del centred, points  # Memory: on most devices the points have been copied.
     rows: ahead.Rows = {

@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.linalg
 
-from robustjax import arrays, checks
+from robustjax import arrays, checks, conditioning
 from robustjax.selection._equal_rows import first_equal_rows
 from robustjax.selection._greedy import (
     Progress,
@@ -67,7 +67,7 @@ def _features(name: str, features: Any, width: int | None = None) -> np.ndarray:
         )
     rows = np.ones((len(points), points.shape[1] + 1), np.float32)
     for here in arrays.blocks(*points.shape):
-        rows[here, 1:] = arrays.unit_rows(points[here])
+        rows[here, 1:] = conditioning.unit_rows(points[here])
     return rows * np.float32(0.5**0.5)
 
 

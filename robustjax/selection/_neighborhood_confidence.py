@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from robustjax import arrays, checks
+from robustjax import arrays, checks, conditioning
 from robustjax.selection._cosine_kernel import (
     SIMILARITIES,
     cosines,
@@ -93,7 +93,7 @@ def neighborhood_confidence(
         if np.unique(chosen).size < chosen.size:
             raise ValueError("subset: got an index twice, expected distinct indices")
     return _levels(
-        arrays.scaled_rows("features", features),
+        conditioning.scaled_rows("features", features),
         jnp.asarray(chosen, jnp.int32),
         arrays.float32("confidence", confidence),
         jnp.float32(threshold),

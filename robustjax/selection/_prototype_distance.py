@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from robustjax import arrays, checks
+from robustjax import checks, conditioning
 from robustjax.selection._cosine_kernel import inverse_norms
 from robustjax.selection._greedy import check_features
 from robustjax.selection._kmeans import kmeans_plus_plus
@@ -85,7 +85,7 @@ def prototype_distances(
             f"they are fitted to, {min(size, sample)}"
         )
     # Clusters do not depend on a common offset and scale.
-    centred = arrays.centred("features", given)
+    centred = conditioning.centred("features", given)
     points = jnp.asarray(centred.points)
     draw_key, seed_key = jax.random.split(key)
     fitted = points
@@ -103,8 +103,8 @@ def prototype_distances(
     if metric == "cosine":
         # These do depend on the origin; a cluster around it has no direction.
         whole = np.asarray(centres, np.float64) * centred.scale + centred.origin
-        unit = jnp.asarray(arrays.unit_rows(whole), jnp.float32)
-        directions = arrays.scaled_rows("features", given)
+        unit = jnp.asarray(conditioning.unit_rows(whole), jnp.float32)
+        directions = conditioning.scaled_rows("features", given)
         return _nearest(directions, unit, metric=metric, rows=rows)
     distances = _nearest(points, centres, metric=metric, rows=rows)
     return distances * jnp.float32(centred.scale)

@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from robustjax import arrays, checks
+from robustjax import arrays, checks, conditioning
 from robustjax.selection import _ahead as ahead
 from robustjax.selection import _coverage as coverage
 from robustjax.selection._class_layout import ClassLayout, class_layout
@@ -112,7 +112,7 @@ class _OwnGain(ahead.Rule):
 
 
 def _own_rows(features: Any, confidence: jax.Array, temperature: float) -> ahead.Rows:
-    points = arrays.scaled_rows("features", features)
+    points = conditioning.scaled_rows("features", features)
     c = confidence / temperature
     log_sinh = c + jnp.log(-jnp.expm1(-2 * c) / 2)
     return {

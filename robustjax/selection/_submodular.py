@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from robustjax import arrays, checks
+from robustjax import checks, conditioning
 from robustjax.selection._class_layout import (
     ClassLayout,
     best_of_classes,
@@ -67,7 +67,7 @@ def _factors(name: str, features: Any) -> Factors:
         if len(check_features(name, part, nonzero=True)) == 0:
             raise ValueError(f"{name}: got no rows, expected at least one")
     checks.same_length(**{f"{name}[{i}]": part for i, part in enumerate(parts)})
-    rows = [arrays.scaled_rows(name, part) for part in parts]
+    rows = [conditioning.scaled_rows(name, part) for part in parts]
     return tuple((array, jax.jit(inverse_norms)(array)) for array in rows)
 
 

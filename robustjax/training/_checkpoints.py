@@ -39,6 +39,19 @@ def _plain(tree: Any) -> Any:
     return jax.tree.map(leaf, tree)
 
 
+def _to_write(tree: Any) -> Any:
+    """What orbax is given: arrays on the host where this process holds all of them.
+
+    Of copies on several devices it would have each write a slice: a program to compile
+    per device and shape. What several processes hold together stays where it is, and
+    each writes its part.
+    """
+    arrays = [leaf for leaf in jax.tree.leaves(tree) if isinstance(leaf, jax.Array)]
+    if jax.process_count() > 1 or not all(a.is_fully_addressable for a in arrays):
+        return tree
+    return jax.device_get(tree)
+
+
 def _file_digests(folder: pathlib.Path) -> dict[str, str]:
     """Relative name -> SHA-256 of every file under a folder."""
     return {
@@ -155,7 +168,7 @@ class CheckpointFolder:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         with ocp.StandardCheckpointer() as checkpointer:
-            checkpointer.save(partial / _STATE, tree)
+            checkpointer.save(partial / _STATE, _to_write(tree))
             checkpointer.wait_until_finished()
         record = {"files": _file_digests(partial / _STATE), "meta": meta or {}}
         # As it will be read: JSON has no tuples, and only text as keys.

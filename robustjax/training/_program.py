@@ -33,6 +33,8 @@ def _over_repeats(
     def first(axis: int | None, argument: Any) -> Any:
         return argument if axis is None else jax.tree.map(lambda x: x[0], argument)
 
+    # By the function's name, profiles tell the programs apart.
+    @functools.wraps(function)
     def call(*arguments: Any) -> Any:
         if jax.tree.leaves(arguments[0])[0].shape[0] != 1:
             return jax.vmap(function, in_axes)(*arguments)
@@ -117,9 +119,7 @@ class Program:
         )
         self._end = jax.jit(_over_repeats(self._end_epoch, axes), donate_argnums=0)
         self._predict = jax.jit(_over_repeats(self._predict_one, (0, None)))
-        self._init = jax.jit(
-            _over_repeats(lambda key, x: algorithm.init(key, x, spec), (0, None))
-        )
+        self._init = jax.jit(_over_repeats(self._initial_state, (0, None)))
 
     def at(self, epoch: int) -> Program:
         """The program of an epoch: this one, always. See `RecipeProgram`."""
@@ -197,6 +197,9 @@ class Program:
           inputs: (M, ...), shared by all repeats.
         """
         return self._predict(state, inputs)
+
+    def _initial_state(self, key: jax.Array, inputs: jax.Array) -> TrainState:
+        return self.algorithm.init(key, inputs, self.spec)
 
     def _epoch_order(self, state: TrainState) -> jax.Array:
         # Steps fold their number into the key; epochs count down from -1.

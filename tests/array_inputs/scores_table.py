@@ -200,14 +200,14 @@ def _gradient_norms(examples):
 
 _BAD = ("nan", "inf")
 _NONE = ("empty",)
-_LABELLED = {"labels": LABELS}
+_LABELED = {"labels": LABELS}
 
 TABLE = {
     "cross_class_cosine": Row(
         lambda features, labels: scores.cross_class_cosine(features, labels),
         _cross_class,
         {"features": FEATURES},
-        _LABELLED,
+        _LABELED,
         must_refuse=("one_row", "empty"),
         atol=1e-5,
     ),
@@ -221,7 +221,7 @@ TABLE = {
         lambda features, labels: scores.class_medians(features, labels),
         _medians,
         {"features": FEATURES},
-        _LABELLED,
+        _LABELED,
         must_refuse=(*_BAD, *_NONE),
     ),
     "median_distances": Row(
@@ -230,14 +230,14 @@ TABLE = {
             features - _medians(features, labels)[labels], axis=1
         ),
         {"features": FEATURES},
-        _LABELLED,
+        _LABELED,
         must_refuse=(*_BAD, *_NONE),
     ),
     "class_thresholds": Row(
         lambda labels, pred_probs: scores.class_thresholds(labels, pred_probs),
         _thresholds,
         {"pred_probs": PROBABILITIES},
-        _LABELLED,
+        _LABELED,
         must_refuse=("offset", "up", "down", *_BAD, *_NONE),
     ),
     "confident_joint": Row(
@@ -246,7 +246,7 @@ TABLE = {
         ),
         _joint,
         {"pred_probs": PROBABILITIES},
-        _LABELLED,
+        _LABELED,
         must_refuse=("offset", "up", "down", *_BAD, *_NONE),
     ),
     "calibrate_joint": Row(
@@ -262,7 +262,7 @@ TABLE = {
         lambda labels, pred_probs: scores.estimate_joint(labels, pred_probs).sum(1),
         lambda labels, pred_probs: np.bincount(labels, minlength=3) / len(labels),
         {"pred_probs": PROBABILITIES},
-        _LABELLED,
+        _LABELED,
         must_refuse=("offset", "up", "down", *_BAD, *_NONE),
     ),
     "find_label_issues": Row(
@@ -271,14 +271,14 @@ TABLE = {
         ),
         lambda labels, pred_probs: pred_probs.argmax(axis=1) != labels,
         {"pred_probs": PROBABILITIES},
-        _LABELLED,
+        _LABELED,
         must_refuse=("offset", "up", "down", *_BAD, *_NONE),
     ),
     "label_quality_scores": Row(
         lambda labels, pred_probs: scores.label_quality_scores(labels, pred_probs),
         lambda labels, pred_probs: pred_probs[np.arange(len(labels)), labels],
         {"pred_probs": PROBABILITIES},
-        _LABELLED,
+        _LABELED,
         must_refuse=("offset", "up", "down", *_BAD, *_NONE),
     ),
     "check_probabilities": Row(
@@ -308,7 +308,7 @@ TABLE = {
         lambda probabilities, labels: scores.el2n(probabilities, labels),
         _el2n,
         {"probabilities": PROBABILITIES},
-        _LABELLED,
+        _LABELED,
     ),
     "last_layer_grand": Row(
         lambda features, probabilities, labels: scores.last_layer_grand(
@@ -331,19 +331,19 @@ TABLE = {
         lambda logits, labels: scores.label_loss(logits, labels),
         _loss,
         {"logits": LOGITS},
-        _LABELLED,
+        _LABELED,
     ),
     "loss_plus_entropy": Row(
         lambda logits, labels: scores.loss_plus_entropy(logits, labels),
         lambda logits, labels: _loss(logits, labels) + _entropy(logits),
         {"logits": LOGITS},
-        _LABELLED,
+        _LABELED,
     ),
     "loss_minus_entropy": Row(
         lambda logits, labels: scores.loss_minus_entropy(logits, labels),
         lambda logits, labels: _loss(logits, labels) - _entropy(logits),
         {"logits": LOGITS},
-        _LABELLED,
+        _LABELED,
         unit=1.0,
     ),
     "activation_map": Row(

@@ -334,7 +334,7 @@ def test_mix_match_has_labels_of_its_repeat_alone(sets):
         training = build_mix_match(study, network, method, 16)
         state = begun(training, study, slice(1, 2))
         rows = state.loss_state.rows
-        np.testing.assert_array_equal(rows["labelled"][0, :72], study.roles[16][1] == 0)
+        np.testing.assert_array_equal(rows["labeled"][0, :72], study.roles[16][1] == 0)
         np.testing.assert_array_equal(rows["ood"][0, :72], np.arange(72) >= 48)
         params, model_state = training.variables(state.params, state.model_state)
         chex.assert_trees_all_equal(params, state.params)

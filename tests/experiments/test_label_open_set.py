@@ -65,7 +65,7 @@ def pool(tmp_path):
     return flags, dict(zip(ids.tolist(), (NAMES[c] for c in true)))
 
 
-def test_a_pool_is_labelled_command_by_command(tmp_path, pool):
+def test_a_pool_is_labeled_command_by_command(tmp_path, pool):
     flags, truth = pool
     write(tmp_path / "known.csv", [{"id": "bird 4", "label": "crow"}])
     flags["known"] = tmp_path / "known.csv"

@@ -273,8 +273,8 @@ def test_other_relabelers(tmp_path, points, relabeler):
     epochs = [r for r in read_jsonl(folder / "metrics.jsonl") if r["event"] == "epoch"]
     if relabeler == "divide_mix":
         # Divided from the end of the first epoch on, without a warm-up.
-        assert epochs[0]["labelled_share"] == 1.0
-        assert epochs[1]["labelled_share"] < 1.0
+        assert epochs[0]["labeled_share"] == 1.0
+        assert epochs[1]["labeled_share"] < 1.0
 
 
 def test_views_and_rounding_of_the_published_code(tmp_path, pictures, monkeypatch):

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from robustjax.methods._semi_supervised import (
-    LABELLED,
-    UNLABELLED,
+    LABELED,
+    UNLABELED,
     Rows,
     augmented_views,
     masked_mean,
@@ -126,7 +126,7 @@ def test_order_halves_batches_and_visits_evenly():
     draw = jax.jit(lambda key: semi_supervised_order(key, jnp.asarray(known), 6, 99))
     order = np.asarray(draw(jax.random.key(1)))
     assert order.shape == (4, 3, 2)
-    for kind, members in ((LABELLED, known), (UNLABELLED, ~known)):
+    for kind, members in ((LABELED, known), (UNLABELED, ~known)):
         drawn = order[..., kind]
         assert all(np.unique(batch).size == 3 for batch in drawn)
         visits = np.bincount(drawn.ravel(), minlength=23)
@@ -139,13 +139,13 @@ def test_order_of_a_kind_with_few_examples():
     known = np.zeros(20, bool)
     known[[4, 7]] = True
     draw = jax.jit(lambda k: semi_supervised_order(jax.random.key(0), k, 8, 20))
-    rows = np.sort(draw(known)[..., LABELLED], axis=1)
+    rows = np.sort(draw(known)[..., LABELED], axis=1)
     np.testing.assert_array_equal(rows, np.tile([4, 7, 20, 20], (3, 1)))
     nobody = draw(np.zeros(20, bool))
-    assert (nobody[..., LABELLED] == 20).all()
-    assert (nobody[..., UNLABELLED] < 20).all()
+    assert (nobody[..., LABELED] == 20).all()
+    assert (nobody[..., UNLABELED] < 20).all()
     everybody = draw(np.ones(20, bool))
-    assert (everybody[..., LABELLED] < 20).all()
-    assert (everybody[..., UNLABELLED] == 20).all()
+    assert (everybody[..., LABELED] < 20).all()
+    assert (everybody[..., UNLABELED] == 20).all()
     with pytest.raises(ValueError, match="batch_size: got 7, expected an even number"):
         semi_supervised_order(jax.random.key(0), known, 7, 20)

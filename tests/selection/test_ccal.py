@@ -14,10 +14,10 @@ ccal_lib = importlib.import_module("robustjax.selection._ccal")
 CLASSES = 3
 
 
-def problem(rng, size=17, labelled=11, width=5, rotations=2):
+def problem(rng, size=17, labeled=11, width=5, rotations=2):
     features = rng.normal(size=(rotations, size, width))
-    references = rng.normal(size=(rotations, labelled, width))
-    labels = np.r_[np.repeat(np.arange(CLASSES), 2), rng.integers(0, 3, labelled - 6)]
+    references = rng.normal(size=(rotations, labeled, width))
+    labels = np.r_[np.repeat(np.arange(CLASSES), 2), rng.integers(0, 3, labeled - 6)]
     return features, references, rng.permutation(labels)
 
 

@@ -6,10 +6,14 @@ import hashlib
 import json
 
 import chex
+import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from robustjax import training
+from robustjax.training import _checkpoints as checkpoints
 
 LIKE = {"a": jnp.zeros(5), "b": {"c": jnp.zeros((2, 3), jnp.int32)}}
 
@@ -114,3 +118,76 @@ def test_a_file_of_a_steps_name_is_none(tmp_path):
     (tmp_path / "7").write_text("x")
     assert folder.steps() == []
     assert folder.restore_latest(LIKE) is None
+
+
+def spread_tree(mesh):
+    """Arrays of shapes that no other test has, over devices and on one, and a key."""
+    rows = NamedSharding(mesh, PartitionSpec("data"))
+    everywhere = NamedSharding(mesh, PartitionSpec())
+    numbers = np.arange(48.0, dtype=np.float32).reshape(16, 3)
+    return {
+        "rows": jax.device_put(numbers, rows),
+        # Of copies, orbax would have each device write a slice.
+        "copies": jax.device_put(numbers, everywhere),
+        "alone": jax.device_put(np.arange(7, dtype=np.int32)),
+        "key": jax.random.key(3),
+    }
+
+
+def test_a_save_compiles_nothing(mesh, tmp_path):
+    tree = spread_tree(mesh)
+    seen = []
+
+    def listen(event, duration, **_):
+        if event.endswith("backend_compile_duration"):
+            seen.append(duration)
+
+    folder = training.CheckpointFolder(tmp_path)
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        # What is counted is there: otherwise nothing would be found anywhere.
+        jax.jit(lambda x: x + 41)(tree["alone"])
+        assert len(seen) == 1
+        folder.save(1, tree)
+        assert len(seen) == 1
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)
+
+
+def test_saved_on_eight_devices_restored_on_four(mesh, tmp_path):
+    tree = spread_tree(mesh)
+    folder = training.CheckpointFolder(tmp_path)
+    folder.save(1, tree)
+    four = spread_tree(Mesh(jax.devices()[:4], ("data",)))
+    _, found, _ = folder.restore_latest(four)
+    assert found["rows"].sharding == four["rows"].sharding
+    assert jax.dtypes.issubdtype(found["key"].dtype, jax.dtypes.prng_key)
+    plain = [t | {"key": jax.random.key_data(t["key"])} for t in (found, tree)]
+    chex.assert_trees_all_equal(*plain)
+
+
+def test_what_other_processes_hold_is_left_to_orbax(monkeypatch, tmp_path):
+    """Of arrays that this process holds in part, orbax gets the arrays themselves."""
+    given = []
+
+    class Checkpointer:
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        def save(self, path, tree):
+            given.append(tree)
+
+        def wait_until_finished(self):
+            pass
+
+    tree = {"a": jnp.arange(5.0)}
+    monkeypatch.setattr(checkpoints.ocp, "StandardCheckpointer", Checkpointer)
+    folder = training.CheckpointFolder(tmp_path)
+    folder.save(1, tree)
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    folder.save(2, tree)
+    assert isinstance(given[0]["a"], np.ndarray)
+    assert given[1]["a"] is tree["a"]

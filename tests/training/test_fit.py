@@ -27,7 +27,7 @@ def fit(program, epochs=4, **options):
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def program():
     return toy.program(rj.chain(rj.alpha_weights(0.3), rj.ce()))
 

@@ -31,6 +31,12 @@ def run(program, epochs=3):
     return toy.without_keys(state), history
 
 
+@functools.cache
+def one_device(name="ce"):
+    """`run` of a scan on one device, which many tests compare with."""
+    return run(toy.program(WEIGHTED[name]()))
+
+
 def numpy_epochs(epochs):
     """Plain NumPy: the same order of batches, gradients by hand."""
     program = toy.program()
@@ -59,7 +65,7 @@ def numpy_epochs(epochs):
 
 
 def test_training_equals_numpy():
-    state, _ = run(toy.program())
+    state, _ = one_device()
     w1, b1, w2, b2 = numpy_epochs(3)
     params = jax.tree.map(lambda leaf: leaf[0], state.params)
     np.testing.assert_allclose(params["hidden0"]["kernel"], w1, atol=2e-5)
@@ -70,14 +76,14 @@ def test_training_equals_numpy():
 
 @pytest.mark.parametrize("name", WEIGHTED)
 def test_single_steps_equal_the_scan(name):
-    scan = run(toy.program(WEIGHTED[name]()))
+    scan = one_device(name)
     steps = run(toy.program(WEIGHTED[name](), loop="steps"))
     chex.assert_trees_all_close(scan, steps, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", WEIGHTED)
 def test_eight_devices_equal_one(name, mesh):
-    one, history = run(toy.program(WEIGHTED[name]()))
+    one, history = one_device(name)
     eight, sharded_history = run(toy.program(WEIGHTED[name](), mesh=mesh))
     cut = jax.tree.map(lambda leaf: leaf[:, : toy.N], eight.loss_state.rows)
     eight = eight._replace(loss_state=eight.loss_state._replace(rows=cut))
@@ -96,7 +102,7 @@ def test_rows_and_data_are_divided_among_devices(mesh):
 
 
 def test_repeats_together_equal_repeats_alone():
-    together, _ = run(toy.program())
+    together, _ = one_device()
     program = toy.program()
     x, y = toy.arrays()
     keys = jax.random.split(jax.random.key(0), toy.REPEATS)
@@ -114,7 +120,7 @@ def test_repeats_together_equal_repeats_alone():
 
 @pytest.mark.parametrize("scale", [{"step_size": 0.0}, {"scale": 1e30}])
 def test_uniform_alpha_equals_plain_sgd_to_the_bit(scale):
-    plain, history = run(toy.program())
+    plain, history = one_device()
     weighted, weighted_history = run(
         toy.program(rj.chain(rj.alpha_weights(**scale), rj.ce()))
     )
@@ -130,6 +136,16 @@ def test_no_recompilation_from_epoch_to_epoch():
     assert program._scan._cache_size() == 1
 
 
+def test_profiles_tell_the_programs_apart():
+    program = toy.program()
+    state, data = toy.start(program)
+    for function, arguments, name in (
+        (program._scan, (state, data), "_scan_epoch"),
+        (program._predict, (state, data.inputs), "_predict_one"),
+    ):
+        assert f"@jit_{name} " in function.lower(*arguments).as_text()
+
+
 def test_state_is_donated():
     program = toy.program()
     state, data = toy.start(program)
@@ -138,7 +154,7 @@ def test_state_is_donated():
 
 
 def test_same_inputs_same_bits():
-    chex.assert_trees_all_equal(run(toy.program()), run(toy.program()))
+    chex.assert_trees_all_equal(run(toy.program()), one_device())
 
 
 def test_every_example_once_per_epoch():

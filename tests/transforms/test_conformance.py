@@ -11,11 +11,11 @@ import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
-import orbax.checkpoint as ocp
 import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
 import robustjax as rj
+from robustjax import training
 from robustjax.methods import ROBUST_LOSSES
 
 N, C, D, BATCH = 22, 3, 4, 8
@@ -119,17 +119,12 @@ def given_labels():
     return tx._replace(init=init)
 
 
-@pytest.fixture(params=CASES, ids=list(CASES))
-def tx(request):
-    return CASES[request.param]()
-
-
 @functools.cache
 def problem():
     """A linear model, and one epoch of batches of which the last is padded."""
     rng = np.random.default_rng(1)
     x = rng.normal(size=(SPEC.padded_examples, D)).astype(np.float32)
-    y = rng.integers(0, C, SPEC.padded_examples)
+    y = rng.integers(0, C, SPEC.padded_examples).astype(np.int32)
     # Column d holds examples of the d-th equal part of the rows, in any order, so that
     # eight devices can have rows of their own.
     part = SPEC.padded_examples // BATCH
@@ -144,7 +139,12 @@ def problem():
     box = np.concatenate([corner, corner + size], axis=-1)
     batches = {"index": index, "mask": mask, "label": y[safe], "x": x[safe], "box": box}
     params = rng.normal(size=(D, C)).astype(np.float32)
-    return jnp.asarray(x), jnp.asarray(y), jax.tree.map(jnp.asarray, batches), params
+    return x, y, batches, params
+
+
+def batch_at(place):
+    """One batch of the epoch."""
+    return {name: array[place] for name, array in problem()[2].items()}
 
 
 def outputs(params, batch):
@@ -199,22 +199,42 @@ def end_epoch(tx, params, state, axis_name=None, local_rows=False):
     return tx.epoch(state, losses=losses, axis_name=axis_name, local_rows=local_rows)
 
 
-def run_epochs(tx, epochs=2):
-    """The reference: eager steps, batch by batch."""
-    _, _, batches, params = problem()
-    state, losses = tx.init(SPEC), []
-    for _ in range(epochs):
-        for i in range(batches["index"].shape[0]):
-            batch = jax.tree.map(lambda leaf, i=i: leaf[i], batches)
-            (params, state), loss = step(tx, (params, state), batch)
-            losses.append(loss)
-        state = end_epoch(tx, params, state)
-    return params, state, jnp.stack(losses)
+class Case:
+    """A transform, and what several tests need of it: compiled once for all of them."""
 
+    def __init__(self, name):
+        self.name = name
+        self.tx = CASES[name]()
+        self.traces = []
+        self.start = self.tx.init(SPEC)
+        self.scan = jax.jit(functools.partial(scanned, self.tx))
 
-@functools.cache
-def reference(name):
-    return run_epochs(CASES[name]())
+    @functools.cached_property
+    def step(self):
+        @jax.jit
+        def one_step(carry, batch):
+            self.traces.append("step")
+            return step(self.tx, carry, batch)
+
+        return one_step
+
+    @functools.cached_property
+    def expected(self):
+        """The reference: (params, state, losses) of two epochs, batch by batch."""
+
+        @jax.jit
+        def one_epoch(params, state):
+            self.traces.append("epoch")
+            return end_epoch(self.tx, params, state)
+
+        _, _, batches, params = problem()
+        state, losses = self.start, []
+        for _ in range(2):
+            for i in range(batches["index"].shape[0]):
+                (params, state), loss = self.step((params, state), batch_at(i))
+                losses.append(loss)
+            state = one_epoch(params, state)
+        return jax.device_get((params, state, np.stack(losses)))
 
 
 def scanned(tx, params, state, batches, epochs=2, **layout):
@@ -229,181 +249,175 @@ def scanned(tx, params, state, batches, epochs=2, **layout):
     return params, state, losses.reshape(-1)
 
 
-@pytest.fixture
-def expected(request):
-    return reference(request.node.callspec.params["tx"])
+# By module, so that the tests of a case follow each other and the last is forgotten.
+@pytest.fixture(params=CASES, ids=list(CASES), scope="module")
+def case(request):
+    return Case(request.param)
 
 
-def test_scan_under_jit_equals_eager_loop(tx, expected):
+def test_scan_under_jit_equals_loop_of_steps(case):
     _, _, batches, params = problem()
-    got = jax.jit(functools.partial(scanned, tx))(params, tx.init(SPEC), batches)
-    chex.assert_trees_all_close(got, expected, atol=2e-6)
+    got = case.scan(params, case.start, batches)
+    chex.assert_trees_all_close(got, case.expected, atol=2e-6)
 
 
-def test_one_trace_serves_every_batch_and_epoch(tx):
-    _, _, batches, params = problem()
-    traces = []
-
-    @jax.jit
-    def one_step(carry, batch):
-        traces.append("step")
-        return step(tx, carry, batch)
-
-    @jax.jit
-    def one_epoch(state, losses):
-        traces.append("epoch")
-        return tx.epoch(state, losses=losses)
-
-    carry = (params, tx.init(SPEC))
-    for _ in range(2):
-        for i in range(batches["index"].shape[0]):
-            batch = jax.tree.map(lambda leaf, i=i: leaf[i], batches)
-            carry, _ = one_step(carry, batch)
-        carry = (carry[0], one_epoch(carry[1], jnp.ones(SPEC.padded_examples)))
-    assert traces == ["step", "epoch"]
+def test_one_trace_serves_every_batch_and_epoch(case):
+    _ = case.expected
+    assert case.traces == ["step", "epoch"]
 
 
-def test_state_keeps_structure_shapes_and_dtypes(tx, expected):
-    chex.assert_trees_all_equal_shapes_and_dtypes(tx.init(SPEC), expected[1])
+def test_state_keeps_structure_shapes_and_dtypes(case):
+    chex.assert_trees_all_equal_shapes_and_dtypes(case.start, case.expected[1])
 
 
-def test_rows_lead_with_the_padded_axis(tx):
-    for leaf in jax.tree.leaves(tx.init(SPEC).rows):
+def test_rows_lead_with_the_padded_axis(case):
+    for leaf in jax.tree.leaves(case.start.rows):
         assert leaf.shape[0] == SPEC.padded_examples
 
 
-def test_vmap_over_repeats_equals_single_runs(tx, expected):
+def test_vmap_over_repeats_equals_single_runs(case):
     _, _, batches, params = problem()
-    scales = jnp.array([1.0, 0.3, -1.0])
-    many = jax.vmap(lambda scale: scanned(tx, scale * params, tx.init(SPEC), batches))(
-        scales
+    many_params = np.float32([1, 0.3, -1])[:, None, None] * params
+    many = jax.jit(jax.vmap(case.scan, (0, None, None)))(
+        many_params, case.start, batches
     )
-    chex.assert_trees_all_close(
-        jax.tree.map(lambda leaf: leaf[0], many), expected, atol=2e-6
-    )
-    alone = scanned(tx, scales[2] * params, tx.init(SPEC), batches)
-    chex.assert_trees_all_close(
-        jax.tree.map(lambda leaf: leaf[2], many), alone, atol=2e-6
-    )
+    first, last = (jax.tree.map(lambda leaf, i=i: leaf[i], many) for i in (0, 2))
+    chex.assert_trees_all_close(first, case.expected, atol=2e-6)
+    alone = case.scan(many_params[2], case.start, batches)
+    chex.assert_trees_all_close(last, alone, atol=2e-6)
 
 
-def test_sharded_over_eight_devices_equals_single_device(tx, expected, mesh):
+def test_sharded_over_eight_devices_equals_single_device(case, mesh):
     _, _, batches, params = problem()
     rows = NamedSharding(mesh, PartitionSpec("data"))
     split = NamedSharding(mesh, PartitionSpec(None, "data"))
     everywhere = NamedSharding(mesh, PartitionSpec())
-    state = tx.init(SPEC)
-    state = state._replace(
-        rows=jax.device_put(state.rows, rows),
-        shared=jax.device_put(state.shared, everywhere),
+    state = case.start._replace(
+        rows=jax.device_put(case.start.rows, rows),
+        shared=jax.device_put(case.start.shared, everywhere),
     )
-    got = jax.jit(functools.partial(scanned, tx))(
+    got = case.scan(
         jax.device_put(params, everywhere), state, jax.device_put(batches, split)
     )
-    chex.assert_trees_all_close(got, expected, atol=2e-6)
+    chex.assert_trees_all_close(got, case.expected, atol=2e-6)
 
 
-def columns(batches, local_rows):
+def columns(local_rows):
     """(8, steps, 1, ...): what each of eight devices sees of every batch."""
-
-    def split(leaf):
-        return jnp.moveaxis(leaf[:, :, None], 1, 0)
-
+    batches = problem()[2]
     part = SPEC.padded_examples // BATCH
     if local_rows:
-        own = jnp.where(batches["mask"], batches["index"] % part, part)
-        batches = batches | {"index": own}
-    return jax.tree.map(split, batches)
+        own = np.where(batches["mask"], batches["index"] % part, part)
+        batches = batches | {"index": own.astype(np.int32)}
+    return {name: np.moveaxis(a[:, :, None], 1, 0) for name, a in batches.items()}
 
 
-@pytest.mark.parametrize("local_rows", [False, True], ids=["replicated", "local"])
-def test_epochs_under_pmap_equal_one_device(tx, expected, local_rows):
-    """Copies of all rows stay equal; rows of a device's own are parts of the whole."""
-    _, _, batches, params = problem()
-    state = tx.init(SPEC)
-    if local_rows:
-        rows = jax.tree.map(
-            lambda leaf: leaf.reshape(8, -1, *leaf.shape[1:]), state.rows
+def both_layouts(tx, axis_name):
+    """Runs with copies of all rows on every device, and with rows of its own."""
+
+    def run(params, replicated, local, all_columns, own_columns):
+        return tuple(
+            scanned(tx, params, state, batches, axis_name=axis_name, local_rows=is_own)
+            for state, batches, is_own in (
+                (replicated, all_columns, False),
+                (local, own_columns, True),
+            )
         )
-        state, axes = state._replace(rows=rows), rj.LossState(0, None)
-    else:
-        axes = rj.LossState(None, None)
-    run = functools.partial(scanned, tx, axis_name="d", local_rows=local_rows)
-    got = jax.pmap(run, axis_name="d", in_axes=(None, axes, 0))(
-        params, state, columns(batches, local_rows)
+
+    return run
+
+
+def test_epochs_under_pmap_equal_one_device(case):
+    """Copies of all rows stay equal; rows of a device's own are parts of the whole."""
+    params, state = problem()[3], jax.device_get(case.start)
+    rows = jax.tree.map(lambda leaf: leaf.reshape(8, -1, *leaf.shape[1:]), state.rows)
+    run = jax.pmap(
+        both_layouts(case.tx, "d"),
+        axis_name="d",
+        in_axes=(None, rj.LossState(None, None), rj.LossState(0, None), 0, 0),
     )
-    got_params, got_state, losses = got
+    local = state._replace(rows=rows)
+    copies, parts = jax.device_get(
+        run(params, state, local, columns(False), columns(True))
+    )
+    wanted_params, wanted, wanted_losses = case.expected
+    for got_params, got, losses in (copies, parts):
+        for device in range(8):
+            at = functools.partial(jax.tree.map, lambda leaf, d=device: leaf[d])
+            mine = at((got_params, got.shared, losses))
+            chex.assert_trees_all_close(
+                mine, (wanted_params, wanted.shared, wanted_losses), atol=2e-6
+            )
+    rows = copies[1].rows
     for device in range(8):
         at = functools.partial(jax.tree.map, lambda leaf, d=device: leaf[d])
-        mine = at((got_params, got_state.shared, losses))
-        wanted = (expected[0], expected[1].shared, expected[2])
-        chex.assert_trees_all_close(mine, wanted, atol=2e-6)
-        if not local_rows:
-            chex.assert_trees_all_close(at(got_state.rows), expected[1].rows, atol=2e-6)
-            # Copies that differ in the last bit would drift apart.
-            first = jax.tree.map(lambda leaf: leaf[0], got_state.rows)
-            chex.assert_trees_all_equal(at(got_state.rows), first)
-    if local_rows:
-        whole = jax.tree.map(
-            lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), got_state.rows
-        )
-        chex.assert_trees_all_close(whole, expected[1].rows, atol=2e-6)
+        chex.assert_trees_all_close(at(rows), wanted.rows, atol=2e-6)
+        # Copies that differ in the last bit would drift apart.
+        chex.assert_trees_all_equal(at(rows), jax.tree.map(lambda leaf: leaf[0], rows))
+    whole = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), parts[1].rows)
+    chex.assert_trees_all_close(whole, wanted.rows, atol=2e-6)
 
 
-@pytest.mark.parametrize("local_rows", [False, True], ids=["replicated", "local"])
-def test_epochs_under_shard_map_equal_one_device(tx, expected, mesh, local_rows):
+def test_epochs_under_shard_map_equal_one_device(case, mesh):
     """With JAX's own check that what is said to be replicated is."""
-    _, _, batches, params = problem()
     everywhere, spread = PartitionSpec(), PartitionSpec("data")
-    state_spec = rj.LossState(spread if local_rows else everywhere, everywhere)
+    all_rows = rj.LossState(everywhere, everywhere)
+    own_rows = rj.LossState(spread, everywhere)
+    run = both_layouts(case.tx, "data")
 
-    def run(params, state, batches):
-        mine = jax.tree.map(lambda leaf: leaf[0], batches)
-        return scanned(tx, params, state, mine, axis_name="data", local_rows=local_rows)
+    def on_device(*arguments):
+        *states, all_columns, own_columns = arguments
+        mine = jax.tree.map(lambda leaf: leaf[0], (all_columns, own_columns))
+        return run(*states, *mine)
 
     mapped = jax.shard_map(
-        run,
+        on_device,
         mesh=mesh,
-        in_specs=(everywhere, state_spec, spread),
-        out_specs=(everywhere, state_spec, everywhere),
+        in_specs=(everywhere, all_rows, own_rows, spread, spread),
+        out_specs=tuple(
+            (everywhere, rows, everywhere) for rows in (all_rows, own_rows)
+        ),
     )
-    got = jax.jit(mapped)(params, tx.init(SPEC), columns(batches, local_rows))
-    chex.assert_trees_all_close(got, expected, atol=2e-6)
+    copies, parts = jax.jit(mapped)(
+        problem()[3], case.start, case.start, columns(False), columns(True)
+    )
+    chex.assert_trees_all_close(copies, case.expected, atol=2e-6)
+    chex.assert_trees_all_close(parts, case.expected, atol=2e-6)
 
 
-def test_padding_is_inert(tx):
-    _, _, batches, params = problem()
-    last = jax.tree.map(lambda leaf: leaf[-1], batches)
-    assert not last["mask"].all()
+def test_padding_is_inert(case):
+    params, last = problem()[3], batch_at(-1)
+    mask = last["mask"]
+    assert not mask.all()
     spoilt = {
         **last,
-        "label": jnp.where(last["mask"], last["label"], 10**6),
-        "index": jnp.where(last["mask"], last["index"], 0),
-        "x": jnp.where(last["mask"][:, None], last["x"], 1e6),
-        "box": jnp.where(last["mask"][:, None], last["box"], jnp.nan),
+        "label": np.where(mask, last["label"], np.int32(10**6)),
+        "index": np.where(mask, last["index"], np.int32(0)),
+        "x": np.where(mask[:, None], last["x"], np.float32(1e6)),
+        "box": np.where(mask[:, None], last["box"], np.float32(np.nan)),
     }
-    clean = step(tx, (params, tx.init(SPEC)), last)
-    chex.assert_trees_all_equal(step(tx, (params, tx.init(SPEC)), spoilt), clean)
+    clean = case.step((params, case.start), last)
+    chex.assert_trees_all_equal(case.step((params, case.start), spoilt), clean)
 
 
-def test_rows_outside_the_batch_stay(tx):
-    _, _, batches, params = problem()
-    batch = jax.tree.map(lambda leaf: leaf[0], batches)
-    before = tx.init(SPEC)
-    (_, after), _ = step(tx, (params, before), batch)
+def test_an_eager_step_equals_a_compiled_one(case):
+    """And leaves the rows of other examples alone."""
+    params, batch = problem()[3], batch_at(0)
+    arrays = jax.tree.map(jnp.asarray, batch)
+    got = jax.device_get(step(case.tx, (jnp.asarray(params), case.start), arrays))
+    chex.assert_trees_all_close(got, case.step((params, case.start), batch), atol=2e-6)
+    if "epoch_every" in case.tx.name:
+        # Its epoch rule may move every row at a step.
+        return
     others = np.setdiff1d(np.arange(SPEC.padded_examples), batch["index"])
-    if "epoch_every" in tx.name:
-        pytest.skip("its epoch rule may move every row at a step")
-    pick = functools.partial(jax.tree.map, lambda leaf: leaf[others])
-    chex.assert_trees_all_equal(pick(after.rows), pick(before.rows))
+    (_, after), _ = got
+    pick = functools.partial(jax.tree.map, lambda leaf: np.asarray(leaf)[others])
+    chex.assert_trees_all_equal(pick(after.rows), pick(case.start.rows))
 
 
-def test_no_gradient_flows_through_the_state(tx):
-    _, _, batches, params = problem()
-    batch = jax.tree.map(lambda leaf: leaf[0], batches)
-
-    def total(params):
-        _, state = objective(params, tx.init(SPEC), batch, tx)
+def test_no_gradient_flows_through_the_state(case):
+    def total(params, state, batch):
+        _, state = objective(params, state, batch, case.tx)
         floats = [
             leaf
             for leaf in jax.tree.leaves(state)
@@ -411,51 +425,55 @@ def test_no_gradient_flows_through_the_state(tx):
         ]
         return sum((jnp.sum(leaf) for leaf in floats), jnp.float32(0))
 
-    assert not jnp.any(jax.grad(total)(params))
+    slope = jax.jit(jax.grad(total))(problem()[3], case.start, batch_at(0))
+    assert not np.any(slope)
 
 
-def test_half_precision_logits_give_float32_values(tx):
-    _, _, batches, params = problem()
-    batch = jax.tree.map(lambda leaf: leaf[0], batches)
-    halves = {
-        name: array if array.dtype == bool else array.astype(jnp.bfloat16)
-        for name, array in outputs(params, batch).items()
-    }
-    state = tx.init(SPEC)
-    terms, new = tx.update(rj.start(batch), state, batch, **halves)
-    assert terms.value.dtype == jnp.float32
-    assert all(penalty.value.dtype == jnp.float32 for penalty in terms.penalties)
-    chex.assert_trees_all_equal_dtypes(state, new)
+def test_half_precision_logits_give_float32_values(case):
+    def update(params, state, batch):
+        halves = {
+            name: array if array.dtype == bool else array.astype(jnp.bfloat16)
+            for name, array in outputs(params, batch).items()
+        }
+        terms, new = case.tx.update(rj.start(batch), state, batch, **halves)
+        return terms.value, [penalty.value for penalty in terms.penalties], new
+
+    value, penalties, new = jax.eval_shape(
+        update, problem()[3], case.start, batch_at(0)
+    )
+    assert value.dtype == jnp.float32
+    assert all(penalty.dtype == jnp.float32 for penalty in penalties)
+    chex.assert_trees_all_equal_dtypes(case.start, new)
 
 
-def test_checkpoint_restores_onto_another_device_count(tx, expected, tmp_path):
-    state = expected[1]
-    if not jax.tree.leaves(state):
-        pytest.skip("a transform without state has nothing to save")
+def test_checkpoint_restores_onto_another_device_count(mesh, tmp_path):
+    """The states of all transforms, of numbers that differ, in one checkpoint."""
     four = jax.sharding.Mesh(jax.devices()[:4], ("data",))
-    eight = jax.sharding.Mesh(jax.devices(), ("data",))
+
+    def numbered(leaf):
+        return np.arange(leaf.size).reshape(leaf.shape).astype(leaf.dtype)
 
     def place(state, mesh):
-        def shardings(tree, spec):
-            return jax.tree.map(lambda _: NamedSharding(mesh, spec), tree)
-
+        rows = NamedSharding(mesh, PartitionSpec("data"))
+        shared = NamedSharding(mesh, PartitionSpec())
         return type(state)(
-            shardings(state.rows, PartitionSpec("data")),
-            shardings(state.shared, PartitionSpec()),
+            jax.device_put(state.rows, rows), jax.device_put(state.shared, shared)
         )
 
-    saved = jax.device_put(state, place(state, eight))
-    with ocp.StandardCheckpointer() as checkpointer:
-        checkpointer.save(tmp_path / "state", saved)
-        checkpointer.wait_until_finished()
-        target = jax.tree.map(
-            lambda leaf, sharding: jax.ShapeDtypeStruct(
-                leaf.shape, leaf.dtype, sharding=sharding
-            ),
-            state,
-            place(state, four),
-        )
-        restored = checkpointer.restore(tmp_path / "state", target)
-    chex.assert_trees_all_equal(restored, state)
-    for leaf in jax.tree.leaves(restored.rows):
-        assert len(leaf.sharding.device_set) == 4
+    shapes = {name: tx().init(SPEC) for name, tx in CASES.items()}
+    states = {
+        name: jax.tree.map(numbered, state)
+        for name, state in shapes.items()
+        if jax.tree.leaves(state)
+    }
+    assert len(states) > len(CASES) / 2
+    folder = training.CheckpointFolder(tmp_path)
+    folder.save(1, {name: place(state, mesh) for name, state in states.items()})
+    blank = jax.tree.map(np.zeros_like, states)
+    like = {name: place(state, four) for name, state in blank.items()}
+    _, restored, _ = folder.restore_latest(like)
+    chex.assert_trees_all_equal(restored, states)
+    for state in restored.values():
+        for leaf in jax.tree.leaves(state.rows):
+            assert len(leaf.sharding.device_set) == 4
+            assert leaf.sharding.spec == PartitionSpec("data")

@@ -87,8 +87,8 @@ def load_pool(config: LabelOpenSetConfig) -> tuple[np.ndarray, np.ndarray]:
     if 0 in inputs.shape:
         raise ValueError(f"inputs: got shape {inputs.shape}, expected some examples")
     # A data set checks its parts; nothing is known of the labels.
-    unlabelled = np.zeros(inputs.shape[:1], np.int32)
-    found = data.make_dataset(inputs, unlabelled, ids=arrays.get("ids"))
+    unlabeled = np.zeros(inputs.shape[:1], np.int32)
+    found = data.make_dataset(inputs, unlabeled, ids=arrays.get("ids"))
     return found.inputs, found.ids
 
 

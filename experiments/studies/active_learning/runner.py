@@ -16,7 +16,7 @@ from robustjax.methods.active_learning import (
     OpenSetRun,
     OpenSetState,
     Proposal,
-    purity_of_rounds,
+    query_precision,
 )
 from robustjax.training import Record, StopRequest, advance
 
@@ -79,7 +79,7 @@ def run_strategy(
                 if surface is not None:
                     name = f"surface_{number + 1:02d}.npz"
                     cell.attach(SURFACE, name, surface, **fields, round=number + 1)
-            measures["purity"] = float(purity_of_rounds(state)[number])
+            measures["purity"] = float(query_precision(state)[number])
         else:
             state, _ = run.finish(state)
         measures = {

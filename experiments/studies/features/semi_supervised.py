@@ -56,7 +56,7 @@ def build_mix_match(
             f"the {num_targets} of {study.target.train.name}, to leave unlabelled ones"
         )
     steps = -(-num_targets // config.batch_size)
-    labelled = study.roles[count] == TARGET
+    labeled = study.roles[count] == TARGET
     penalty = make_penalty(method, config)
     change = make_changes(study)
     with errors_name_flags(
@@ -66,7 +66,7 @@ def build_mix_match(
             network.model,
             _optimizer(config, steps),
             epochs=config.epochs,
-            labelled=labelled[0],
+            labeled=labeled[0],
             lambda_u=config.lambda_u,
             temperature=config.sharpening_temperature,
             num_views=config.num_views,
@@ -82,9 +82,9 @@ def build_mix_match(
 
     def begin(state: TrainState, repeats: slice) -> TrainState:
         rows = state.loss_state.rows
-        padding = rows["labelled"].shape[1] - labelled.shape[1]
-        own = jnp.asarray(np.pad(labelled[repeats], ((0, 0), (0, padding))))
-        rows = {**rows, "labelled": own}
+        padding = rows["labeled"].shape[1] - labeled.shape[1]
+        own = jnp.asarray(np.pad(labeled[repeats], ((0, 0), (0, padding))))
+        rows = {**rows, "labeled": own}
         return state._replace(loss_state=state.loss_state._replace(rows=rows))
 
     def variables(params: Any, model_state: Any) -> tuple[Any, Any]:

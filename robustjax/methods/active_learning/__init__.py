@@ -39,10 +39,6 @@ from robustjax.methods.active_learning._open_set_exchange import (
     exchange_purpose as exchange_purpose,
 )
 from robustjax.methods.active_learning._open_set_loop import OpenSetRun as OpenSetRun
-from robustjax.methods.active_learning._open_set_loop import (
-    OpenSetState as OpenSetState,
-)
-from robustjax.methods.active_learning._open_set_loop import Proposal as Proposal
 from robustjax.methods.active_learning._open_set_round import SKIPPED as SKIPPED
 from robustjax.methods.active_learning._open_set_round import UNASKED as UNASKED
 from robustjax.methods.active_learning._open_set_round import Observation as Observation
@@ -50,11 +46,15 @@ from robustjax.methods.active_learning._open_set_round import (
     QueryStrategy as QueryStrategy,
 )
 from robustjax.methods.active_learning._open_set_simulation import (
-    purity_of_rounds as purity_of_rounds,
+    query_precision as query_precision,
 )
 from robustjax.methods.active_learning._open_set_simulation import (
     run_rounds as run_rounds,
 )
+from robustjax.methods.active_learning._open_set_state import (
+    OpenSetState as OpenSetState,
+)
+from robustjax.methods.active_learning._open_set_state import Proposal as Proposal
 from robustjax.methods.active_learning._pool_classifier import (
     NetworkPoolClassifier as NetworkPoolClassifier,
 )

@@ -24,18 +24,15 @@ from robustjax.methods._exchange_folder import (
     pending,
     read_answers,
 )
-from robustjax.methods.active_learning._open_set_loop import (
-    OpenSetBudget,
-    OpenSetRun,
-    OpenSetState,
-    Proposal,
-)
+from robustjax.methods.active_learning._open_set_budget import OpenSetBudget
+from robustjax.methods.active_learning._open_set_loop import OpenSetRun
 from robustjax.methods.active_learning._open_set_round import (
     SKIPPED,
     UNASKED,
     PoolClassifier,
     QueryStrategy,
 )
+from robustjax.methods.active_learning._open_set_state import OpenSetState, Proposal
 from robustjax.training import CheckpointFolder
 from robustjax.training._metrics import write_csv
 

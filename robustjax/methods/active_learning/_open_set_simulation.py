@@ -7,10 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from robustjax.methods.active_learning._open_set_loop import (
-    OpenSetRun,
-    OpenSetState,
-)
+from robustjax.methods.active_learning._open_set_loop import OpenSetRun
+from robustjax.methods.active_learning._open_set_state import OpenSetState
 
 Oracle = Callable[[np.ndarray], np.ndarray]
 """`(Q,) rows of the pool -> (Q,) labels`, k for OOD."""
@@ -47,7 +45,7 @@ def run_rounds(
     return run.finish(state)
 
 
-def purity_of_rounds(state: OpenSetState) -> np.ndarray:
+def query_precision(state: OpenSetState) -> np.ndarray:
     """(rounds,) share of IN examples among each round's answers; NaN of none."""
     asked = np.asarray(state.asked[1:], np.float64)
     found = np.asarray(state.found_in[1:], np.float64)

@@ -21,8 +21,8 @@ import optax
 
 from robustjax import checks, losses, transforms
 from robustjax.methods._semi_supervised import (
-    LABELLED,
-    UNLABELLED,
+    LABELED,
+    UNLABELED,
     Rows,
     augmented_views,
     check_mixing,
@@ -50,7 +50,7 @@ from robustjax.transforms import ExampleSpec, LossState, LossTransform, Stage
 
 OOD = 2
 """The place of out-of-distribution examples on an order's last axis, if they are used,
-after `LABELLED` and `UNLABELLED`."""
+after `LABELED` and `UNLABELED`."""
 
 
 def mix_match(
@@ -58,7 +58,7 @@ def mix_match(
     optimizer: optax.GradientTransformation,
     *,
     epochs: int,
-    labelled: np.ndarray,
+    labeled: np.ndarray,
     lambda_u: float = 75.0,
     temperature: float = 0.5,
     num_views: int = 2,
@@ -78,7 +78,7 @@ def mix_match(
     an epoch is `ceil(N / B)` steps). The target of an unlabelled example is the
     network's mean prediction over `num_views` random views, sharpened, and the target
     of all of them. Labelled examples come in one view. The loss is
-    `labelled + lambda_u * ramp * unlabelled` of `mix_match_losses`.
+    `labeled + lambda_u * ramp * unlabeled` of `mix_match_losses`.
 
     With a penalty a step also takes half a batch of out-of-distribution (OOD)
     examples. They pass through the network in training mode by themselves, after the
@@ -100,7 +100,7 @@ def mix_match(
       model: a Linen classifier.
       optimizer: any optax transformation.
       epochs: of training.
-      labelled: (N,) bool, which examples are labelled; the labels of the others are
+      labeled: (N,) bool, which examples are labelled; the labels of the others are
         never looked at. It becomes the state's row "labelled", so that repeats may be
         given different ones there.
       lambda_u: the weight of the unlabelled rows, >= 0.
@@ -133,9 +133,9 @@ def mix_match(
         OOD examples or one that is not additive, OOD examples that are labelled, or
         an odd batch size; when the state is made, another number of examples.
     """
-    chosen = _members("labelled", labelled)
+    chosen = _members("labeled", labeled)
     outside = np.zeros(chosen.shape, bool) if ood is None else _members("ood", ood)
-    checks.same_length(labelled=chosen, ood=outside)
+    checks.same_length(labeled=chosen, ood=outside)
     if (chosen & outside).any():
         raise ValueError(
             f"ood: {np.count_nonzero(chosen & outside)} example(s) are labelled, too, "
@@ -167,13 +167,13 @@ def mix_match(
     def init(key: jax.Array, sample_inputs: jax.Array, spec: ExampleSpec) -> TrainState:
         if chosen.size != spec.num_examples:
             raise ValueError(
-                f"labelled: got {chosen.size} entries, expected one for each of the "
+                f"labeled: got {chosen.size} entries, expected one for each of the "
                 f"{spec.num_examples} examples"
             )
         init_key, run_key = jax.random.split(key)
         params, model_state = init_variables(model, init_key, preprocess(sample_inputs))
         padding = (0, spec.padded_examples - spec.num_examples)
-        rows: dict[str, Any] = {"labelled": jnp.asarray(np.pad(chosen, padding))}
+        rows: dict[str, Any] = {"labeled": jnp.asarray(np.pad(chosen, padding))}
         shared: dict[str, Any] = {}
         if ood is not None:
             rows["ood"] = jnp.asarray(np.pad(outside, padding))
@@ -196,7 +196,7 @@ def mix_match(
         if batch_size % 2:
             raise ValueError(f"batch_size: got {batch_size}, expected an even number")
         rows = state.loss_state.rows
-        pool = jnp.where(rows["labelled"], LABELLED, UNLABELLED)
+        pool = jnp.where(rows["labeled"], LABELED, UNLABELED)
         if ood is not None:
             # Without a penalty there is no such pool, and they are never drawn.
             pool = jnp.where(rows["ood"], OOD, pool)
@@ -257,14 +257,14 @@ def mix_match(
         axis_name: str | None = None,
     ) -> tuple[jax.Array, tuple[TrainState, dict[str, jax.Array]]]:
         first_key, views_key, mix_key, network_key = jax.random.split(key, 4)
-        known, unknown = batch["mask"][:, LABELLED], batch["mask"][:, UNLABELLED]
-        inputs, labels = batch["inputs"], batch["label"][:, LABELLED]
+        known, unknown = batch["mask"][:, LABELED], batch["mask"][:, UNLABELED]
+        inputs, labels = batch["inputs"], batch["label"][:, LABELED]
         before = collections(state.model_state)
         changed = functools.partial(
             augmented_views, augment=augment, preprocess=preprocess
         )
-        first = changed(first_key, inputs[:, LABELLED], 1)[0]
-        views = changed(views_key, inputs[:, UNLABELLED], num_views)
+        first = changed(first_key, inputs[:, LABELED], 1)[0]
+        views = changed(views_key, inputs[:, UNLABELED], num_views)
         flat = views.reshape(-1, *views.shape[2:])
         logits = apply_prediction(model, jax.lax.stop_gradient(params), before, flat)
         num_classes = logits.shape[-1]
@@ -289,8 +289,8 @@ def mix_match(
         loss = supervised + lambda_u * ramp_up(state.step, ramp_up_steps) * guessed
         right = jnp.argmax(logits[: len(labels)], axis=-1) == labels
         metrics = {
-            "labelled_loss": supervised,
-            "unlabelled_loss": guessed,
+            "labeled_loss": supervised,
+            "unlabeled_loss": guessed,
             "accuracy": share_of(right, known),
         }
         if penalty is not None:

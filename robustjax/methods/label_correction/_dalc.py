@@ -46,7 +46,7 @@ class DalcMemory(NamedTuple):
       base: the network of the first phase.
       base_probabilities: (R, N, C) predictions of the first phase.
       anchor: (R, C, C) matrix estimated from anchor points.
-      self_labelled: (R, N) bool.
+      self_labeled: (R, N) bool.
       self_labels: (R, N) int32, the network's own labels.
       started: () bool, whether the first phase is done.
     """
@@ -54,7 +54,7 @@ class DalcMemory(NamedTuple):
     base: Variables
     base_probabilities: jax.Array
     anchor: jax.Array
-    self_labelled: jax.Array
+    self_labeled: jax.Array
     self_labels: jax.Array
     started: jax.Array
 
@@ -120,7 +120,7 @@ class Dalc:
             base=trainer.untrained(keys),
             base_probabilities=jnp.zeros((repeats, examples, classes), jnp.float32),
             anchor=jnp.zeros((repeats, classes, classes), jnp.float32),
-            self_labelled=jnp.zeros((repeats, examples), bool),
+            self_labeled=jnp.zeros((repeats, examples), bool),
             self_labels=jnp.zeros((repeats, examples), jnp.int32),
             started=jnp.zeros((), bool),
         )
@@ -131,9 +131,9 @@ class Dalc:
         """Corrected training from the first phase's network."""
         memory: DalcMemory = state.memory
         labels = jnp.where(
-            memory.self_labelled & ~state.queried, memory.self_labels, state.labels
+            memory.self_labeled & ~state.queried, memory.self_labels, state.labels
         )
-        trusted = state.queried | memory.self_labelled
+        trusted = state.queried | memory.self_labeled
         if not bool(memory.started):
             first = trainer.fit(
                 "uniform",
@@ -190,9 +190,9 @@ class Dalc:
             keys,
             score=entropy_score,
             count=count,
-            last=memory.self_labelled,
+            last=memory.self_labeled,
         )
-        taken = state.queried | memory.self_labelled
+        taken = state.queried | memory.self_labeled
         if not self.self_label:
             return picks, memory
         rows = jnp.arange(picks.shape[0])[:, None]
@@ -200,6 +200,6 @@ class Dalc:
             model.logits, taken.at[rows, picks].set(True), count=count
         )
         return picks, memory._replace(
-            self_labelled=memory.self_labelled | new,
+            self_labeled=memory.self_labeled | new,
             self_labels=jnp.where(new, guesses, memory.self_labels),
         )

@@ -13,7 +13,7 @@ import optax
 
 from robustjax import checks
 from robustjax.methods._semi_supervised import check_mixing
-from robustjax.methods.label_noise._divide_mix_training import DivideMixTraining
+from robustjax.methods.label_noise._divide_mix_phases import DivideMixPhases
 from robustjax.methods.label_noise._two_networks import own_orders
 from robustjax.training import Algorithm, Phase, Recipe, as_float, no_epoch
 from robustjax.training._supervised import Augment, Preprocess
@@ -50,7 +50,7 @@ def divide_mix(
       mean prediction over the views;
     - the target of an unlabelled example is the mean prediction of both networks
       over the views, sharpened;
-    - the loss is `labelled + lambda_u * ramp * unlabelled` of `mix_match_losses` plus
+    - the loss is `labeled + lambda_u * ramp * unlabeled` of `mix_match_losses` plus
       `prior_weight` times `uniform_prior_penalty` of all mixed rows.
 
     Epochs of both phases have `ceil(N / B)` steps, so that one schedule in steps fits
@@ -133,7 +133,7 @@ def divide_mix(
     checks.in_range("prior_weight", prior_weight, 0)
     checks.in_range("confidence_penalty", confidence_penalty, 0)
     checks.at_least("average_epochs", average_epochs, 1)
-    method = DivideMixTraining(
+    method = DivideMixPhases(
         model,
         optimizer,
         warmup_epochs=warmup_epochs,

@@ -12,7 +12,7 @@ from robustjax.methods.active_learning import (
     UNASKED,
     OpenSetBudget,
     OpenSetRun,
-    purity_of_rounds,
+    query_precision,
     run_rounds,
 )
 from robustjax.methods.active_learning._open_set_round import Query
@@ -62,7 +62,7 @@ def test_a_whole_run_labels_what_it_asked_and_counts_it():
         assert state.found_in[number + 1] == found
         assert state.spent[number + 1] == len(rows)
     np.testing.assert_allclose(
-        purity_of_rounds(state), np.asarray(state.found_in[1:]) / 10
+        query_precision(state), np.asarray(state.found_in[1:]) / 10
     )
     assert np.isfinite(state.accuracy).all()
     assert state.accuracy[-1] > 0.9
@@ -157,7 +157,7 @@ def test_a_round_without_in_examples_only_adds_to_the_ood_ones():
     state, proposal = run.propose(state)
     after = run.receive(state, proposal, np.full(10, 3))
     assert after.found_in[1] == 0
-    assert purity_of_rounds(after)[0] == 0
+    assert query_precision(after)[0] == 0
     again, _ = run.propose(after)
     assert again.accuracy[1] == again.accuracy[0]
     assert (np.asarray(after.labels) == 3).sum() == 10 + (blobs.labels[:12] == 3).sum()
@@ -169,7 +169,7 @@ def test_pools_of_one_kind(noise_ratio):
     run = make_run(blobs)
     state = started(run, blobs)
     state, fitted = run_rounds(run, state, simulated_oracle(blobs.labels))
-    np.testing.assert_array_equal(purity_of_rounds(state), np.full(4, 1 - noise_ratio))
+    np.testing.assert_array_equal(query_precision(state), np.full(4, 1 - noise_ratio))
     assert (fitted is None) == (noise_ratio == 1)
     assert np.isnan(state.accuracy).all() == (noise_ratio == 1)
 
@@ -190,7 +190,7 @@ def test_the_last_round_takes_what_is_left_and_no_budget_lies_above_the_pool():
     state, _ = run_rounds(run, started(run, blobs), simulated_oracle(blobs.labels))
     assert int(state.asked.sum()) == 120
     assert int(state.asked[-1]) == 0
-    assert np.isnan(purity_of_rounds(state)[-1])
+    assert np.isnan(query_precision(state)[-1])
 
 
 def test_skipped_examples_are_not_asked_again_and_not_trained_on():

@@ -103,7 +103,7 @@ def test_every_kind_learns_and_compiles_once(name):
         assert seen.predicted_losses is None
 
 
-def test_what_labelled_ood_examples_do():
+def test_what_labeled_ood_examples_do():
     _, truth = pool()
     labels, is_ood = answers(80), truth == K
     seen = {}

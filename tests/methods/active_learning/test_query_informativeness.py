@@ -79,7 +79,7 @@ def test_coreset_is_numpys():
         np.testing.assert_array_equal(got, farthest_first(view, 15))
 
 
-def test_labelled_ood_examples_are_no_centres_of_coreset():
+def test_labeled_ood_examples_are_no_centres_of_coreset():
     view = view_of()
     features = view.observation.features.at[view.labeled_ood].set(50.0)
     # Far from all but OOD examples.
@@ -97,7 +97,7 @@ def test_coreset_starts_anywhere_without_labels():
     np.testing.assert_array_equal(got[1:], rest)
 
 
-def test_badge_is_the_selection_of_the_unlabelled():
+def test_badge_is_the_selection_of_the_unlabeled():
     view = view_of()
     rows = view.unlabeled
     logits, features = view.observation.logits[:, :K], view.observation.features

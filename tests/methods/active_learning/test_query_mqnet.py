@@ -176,7 +176,7 @@ def test_the_meta_model_learns_losses_of_answers():
     )
 
 
-def test_without_labelled_ood_examples_only_informativeness_counts():
+def test_without_labeled_ood_examples_only_informativeness_counts():
     view = view_of(labeled_ood=0)
     strategy = make_strategy("mqnet")
     loss = np.asarray(view.observation.predicted_losses)[view.unlabeled]

@@ -95,7 +95,7 @@ def test_log_det_is_numpys():
         check("similar_logdet", view, log_det(view))
 
 
-def test_without_labelled_in_examples_coverage_takes_over():
+def test_without_labeled_in_examples_coverage_takes_over():
     view = small(labeled_in=0)
     wanted = make_strategy("similar_flcg").select(view, (), COUNT).rows
     for name in ("similar_flcmi", "similar_logdet"):
@@ -227,7 +227,7 @@ def test_ccal_with_one_and_with_no_example_of_a_class():
     np.testing.assert_array_equal(got, plain_ccal(view, 8, [0, 1]))
 
 
-def test_ccal_without_labelled_in_examples_is_random():
+def test_ccal_without_labeled_in_examples_is_random():
     view = view_of(labeled_in=0)
     got = make_strategy("ccal").select(view, (), 8).rows
     wanted = make_strategy("random").select(view, (), 8).rows

@@ -59,7 +59,7 @@ def test_conformance(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_nothing_in_or_no_ood_example_labelled(name):
+def test_nothing_in_or_no_ood_example_labeled(name):
     strategy = made(name)
     for labeled_in, labeled_ood in ((0, 5), (9, 0), (0, 0)):
         view = view_of(labeled_in=labeled_in, labeled_ood=labeled_ood)

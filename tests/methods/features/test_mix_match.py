@@ -11,7 +11,7 @@ import robustjax as rj
 from robustjax import training, transforms
 from robustjax.data import Mixed
 from robustjax.methods import _semi_supervised as semi_supervised
-from robustjax.methods._semi_supervised import LABELLED, UNLABELLED
+from robustjax.methods._semi_supervised import LABELED, UNLABELED
 from robustjax.methods.features import OOD, mix_match
 from robustjax.models import MLP
 from robustjax.training._epoch import read_batch
@@ -30,7 +30,7 @@ def small(epochs=2, model=MODEL, **options):
         model,
         optax.sgd(0.1),
         epochs=epochs,
-        **{"labelled": KNOWN, "lambda_u": 5.0, "ramp_up_steps": 8, **options},
+        **{"labeled": KNOWN, "lambda_u": 5.0, "ramp_up_steps": 8, **options},
     )
 
 
@@ -101,8 +101,8 @@ def test_a_step_equals_its_definition(monkeypatch):
     (loss, (p, supervised, guessed)), want = jax.value_and_grad(
         reference, has_aux=True
     )(state.params)
-    np.testing.assert_allclose(metrics["labelled_loss"], supervised, rtol=1e-4)
-    np.testing.assert_allclose(metrics["unlabelled_loss"], guessed, rtol=1e-4)
+    np.testing.assert_allclose(metrics["labeled_loss"], supervised, rtol=1e-4)
+    np.testing.assert_allclose(metrics["unlabeled_loss"], guessed, rtol=1e-4)
     np.testing.assert_allclose(metrics["loss"], loss, rtol=1e-4)
     right = p[:8].argmax(1) == y[index[:, 0]]
     np.testing.assert_allclose(metrics["accuracy"], right.mean())
@@ -118,12 +118,12 @@ def test_what_is_not_known_is_not_looked_at():
     )
     # Ten examples are labelled, so that two of a batch's twelve are padding.
     batch = read_batch(data, order[0], toy.N)
-    labelled, unlabelled = (batch["mask"][:, kind] for kind in (0, 1))
-    assert int(labelled.sum()) == 10
-    assert bool(unlabelled.all())
+    labeled, unlabeled = (batch["mask"][:, kind] for kind in (0, 1))
+    assert int(labeled.sum()) == 10
+    assert bool(unlabeled.all())
     junk = dict(batch)
     junk["label"] = jnp.where(
-        labelled[:, None] & jnp.array([[True, False]]), batch["label"], 0
+        labeled[:, None] & jnp.array([[True, False]]), batch["label"], 0
     )
     junk["inputs"] = jnp.where(batch["mask"][:, :, None], batch["inputs"], 50.0)
     gradient = jax.jit(jax.grad(algorithm.objective, has_aux=True))
@@ -168,7 +168,7 @@ def test_an_epoch_with_ood_examples():
     order = draw(with_ood)
     assert order.shape == (3, 8, 3)
     neither = ~(KNOWN | OUTSIDE)
-    kinds = ((LABELLED, KNOWN), (UNLABELLED, neither), (OOD, OUTSIDE))
+    kinds = ((LABELED, KNOWN), (UNLABELED, neither), (OOD, OUTSIDE))
     for place, members in kinds:
         assert members[order[..., place]].all()
     assert draw(plain).shape == (3, 8, 2)
@@ -213,7 +213,7 @@ def test_ood_examples_are_neither_mixed_nor_guessed():
     (_, _, near), (_, moved, far) = (
         differentiate(algorithm, state, each) for each in (batch, far)
     )
-    for name in ("labelled_loss", "unlabelled_loss", "accuracy"):
+    for name in ("labeled_loss", "unlabeled_loss", "accuracy"):
         np.testing.assert_array_equal(far[name], near[name])
     assert far["penalty"] != near["penalty"]
     # A batch without any: the running statistics are those of the mixed rows.
@@ -308,7 +308,7 @@ def test_examples_without_labels_help():
         model,
         optimizer,
         epochs=20,
-        labelled=known,
+        labeled=known,
         lambda_u=10.0,
         ramp_up_steps=200,
         augment=lambda key, rows: rows + jax.random.normal(key, rows.shape),
@@ -321,9 +321,9 @@ def test_examples_without_labels_help():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"labelled": np.zeros(toy.N, bool)}, "labelled: got bool with 0 non-zero"),
-        ({"labelled": np.ones(toy.N, int)}, "labelled: got int64"),
-        ({"labelled": np.ones((2, 2), bool)}, "labelled: got shape"),
+        ({"labeled": np.zeros(toy.N, bool)}, "labeled: got bool with 0 non-zero"),
+        ({"labeled": np.ones(toy.N, int)}, "labeled: got int64"),
+        ({"labeled": np.ones((2, 2), bool)}, "labeled: got shape"),
         ({"lambda_u": -1.0}, "lambda_u: got -1"),
         ({"temperature": 0.0}, "temperature: got 0"),
         ({"num_views": 0}, "num_views: got 0"),
@@ -348,7 +348,7 @@ def test_batches_must_be_even():
         first_batch(small(**UNLEARN).phases[0].algorithm, 7)
 
 
-def test_labelled_must_fit_the_data():
-    algorithm = small(labelled=np.ones(7, bool)).phases[0].algorithm
-    with pytest.raises(ValueError, match="labelled: got 7 entries, expected one for"):
+def test_labeled_must_fit_the_data():
+    algorithm = small(labeled=np.ones(7, bool)).phases[0].algorithm
+    with pytest.raises(ValueError, match="labeled: got 7 entries, expected one for"):
         start(algorithm)

@@ -13,7 +13,7 @@ from robustjax import training
 from robustjax.data import Mixed
 from robustjax.methods import _semi_supervised as semi_supervised
 from robustjax.methods.label_noise import divide_mix
-from robustjax.methods.label_noise._divide_mix_training import (
+from robustjax.methods.label_noise._divide_mix_phases import (
     clean_probabilities,
     co_refine,
     uniform_prior_penalty,
@@ -127,9 +127,9 @@ def test_each_network_gets_its_peers_division():
     assert warm.shape == (4, 16, 2)
     assert not np.array_equal(warm[..., 0], warm[..., 1])
     for own in range(2):
-        labelled = clean[:, 1 - own] > 0.1
-        assert labelled[order[:, :, own, 0]].all()
-        assert not labelled[order[:, :, own, 1]].any()
+        labeled = clean[:, 1 - own] > 0.1
+        assert labeled[order[:, :, own, 0]].all()
+        assert not labeled[order[:, :, own, 1]].any()
 
 
 def test_a_step_equals_its_definition(monkeypatch):
@@ -234,7 +234,7 @@ def test_the_warm_up_equals_its_definition():
     np.testing.assert_allclose(metrics["loss"], np.mean(wants), rtol=1e-5)
     right = np.concatenate(rights).mean()
     np.testing.assert_allclose(metrics["accuracy"], right, rtol=1e-6)
-    assert metrics["labelled_share"] == 1
+    assert metrics["labeled_share"] == 1
 
 
 def test_division_by_the_mean_of_the_last_epochs(rng):
@@ -259,7 +259,7 @@ def test_division_by_the_mean_of_the_last_epochs(rng):
         np.testing.assert_allclose(clean[: toy.N], want, atol=1e-3)
         assert not clean[toy.N :].any()
         share = np.mean(clean[: toy.N] > 0.5)
-        np.testing.assert_allclose(shared["labelled_share"], share, rtol=1e-6)
+        np.testing.assert_allclose(shared["labeled_share"], share, rtol=1e-6)
         assert 0.1 < share < 0.99
     assert rows["history"].shape == (size, 2, 2)
 
@@ -311,8 +311,8 @@ def test_without_warm_up():
     recipe = small(warmup_epochs=0, ramp_up_epochs=0, lambda_u=1.0)
     recipe_problem.assert_repeats_equal_single_runs(recipe)
     state, history = recipe_problem.run_toy(recipe)
-    np.testing.assert_array_equal(history[0]["labelled_share"], 1)
-    assert (history[1]["labelled_share"] < 1).all()
+    np.testing.assert_array_equal(history[0]["labeled_share"], 1)
+    assert (history[1]["labeled_share"] < 1).all()
     kernels = state.params["head"]["kernel"]
     assert np.abs(kernels[:, 0] - kernels[:, 1]).max() > 0.1
     # Prediction is by both.

@@ -13,8 +13,8 @@ import optax
 
 from robustjax import losses, transforms
 from robustjax.methods._semi_supervised import (
-    LABELLED,
-    UNLABELLED,
+    LABELED,
+    UNLABELED,
     Rows,
     augmented_views,
     masked_mean,
@@ -109,7 +109,7 @@ def clean_probabilities(levels: jax.Array, mask: jax.Array) -> jax.Array:
 
 
 @dataclasses.dataclass(frozen=True)
-class DivideMixTraining:
+class DivideMixPhases:
     """The functions of both phases; for the attributes see `divide_mix`."""
 
     model: nn.Module
@@ -142,7 +142,7 @@ class DivideMixTraining:
         shared = {
             "num_examples": jnp.int32(spec.num_examples),
             "divisions": jnp.int32(0),
-            "labelled_share": jnp.float32(1.0),
+            "labeled_share": jnp.float32(1.0),
         }
         memory = LossState(rows, shared)
         return fresh_state(params, model_state, memory, self.optimizer, run_key)
@@ -185,13 +185,13 @@ class DivideMixTraining:
     ) -> jax.Array:
         """(S, B/2, 2, 2): for each network, by its peer's division, either kind."""
         clean = state.loss_state.rows["clean_probability"][:num_examples]
-        labelled = jnp.flip(clean > self.threshold, axis=1)
+        labeled = jnp.flip(clean > self.threshold, axis=1)
 
-        def one(key: jax.Array, labelled: jax.Array) -> jax.Array:
-            return semi_supervised_order(key, labelled, batch_size, padding_index)
+        def one(key: jax.Array, labeled: jax.Array) -> jax.Array:
+            return semi_supervised_order(key, labeled, batch_size, padding_index)
 
         keys = jax.random.split(key, NETWORKS)
-        return jax.vmap(one, in_axes=(0, 1), out_axes=2)(keys, labelled)
+        return jax.vmap(one, in_axes=(0, 1), out_axes=2)(keys, labeled)
 
     def objective(
         self,
@@ -223,11 +223,11 @@ class DivideMixTraining:
         mix = functools.partial(mix_rows, alpha=self.alpha, per_example=False)
         mixed = jax.vmap(mix)(
             jax.random.split(mix_key, NETWORKS),
-            jax.tree.map(lambda leaf: leaf[:, LABELLED], rows),
-            jax.tree.map(lambda leaf: leaf[:, UNLABELLED], rows),
+            jax.tree.map(lambda leaf: leaf[:, LABELED], rows),
+            jax.tree.map(lambda leaf: leaf[:, UNLABELED], rows),
         )
         logits, model_state = self._train(params, state, mixed.inputs, mixed.mask, keys)
-        weight = self._unlabelled_weight(state, batch, axis_name)
+        weight = self._unlabeled_weight(state, batch, axis_name)
         values = []
         for own in range(NETWORKS):
             outputs, here = logits[own], network(mixed, own)
@@ -267,7 +267,7 @@ class DivideMixTraining:
         shared = {
             **shared,
             "divisions": divisions,
-            "labelled_share": masked_mean(chosen, real),
+            "labeled_share": masked_mean(chosen, real),
         }
         return state._replace(loss_state=LossState(new, shared))
 
@@ -318,9 +318,7 @@ class DivideMixTraining:
           and of its peer's unlabelled ones.
         """
         # One pass per network.
-        asked = jnp.concatenate(
-            [views, jnp.flip(views[:, UNLABELLED:], axis=0)], axis=1
-        )
+        asked = jnp.concatenate([views, jnp.flip(views[:, UNLABELED:], axis=0)], axis=1)
 
         def one(params: Any, model_state: Any, inputs: jax.Array) -> jax.Array:
             flat = inputs.reshape(-1, *inputs.shape[3:])
@@ -345,18 +343,18 @@ class DivideMixTraining:
             [
                 gather_rows(
                     clean[:, NETWORKS - 1 - own],
-                    {"index": index[own, LABELLED]},
-                    mask[own, LABELLED],
+                    {"index": index[own, LABELED]},
+                    mask[own, LABELED],
                 )
                 for own in range(NETWORKS)
             ]
         )
-        given = jax.nn.one_hot(labels[:, LABELLED], guesses.shape[-1])
+        given = jax.nn.one_hot(labels[:, LABELED], guesses.shape[-1])
         refined = co_refine(given, guesses[:, 0], trust, self.temperature)
         by_both = (guesses[:, 1] + jnp.flip(guesses[:, 2], axis=0)) / NETWORKS
         return jnp.stack([refined, sharpen(by_both, self.temperature)], axis=1)
 
-    def _unlabelled_weight(
+    def _unlabeled_weight(
         self, state: TrainState, batch: transforms.Batch, axis_name: str | None
     ) -> jax.Array:
         """`lambda_u`, risen with every step since the warm-up."""
@@ -375,6 +373,6 @@ def _finish(
     metrics = {
         "loss": jnp.mean(values),
         "accuracy": accuracy,
-        "labelled_share": state.loss_state.shared["labelled_share"],
+        "labeled_share": state.loss_state.shared["labeled_share"],
     }
     return jnp.sum(values), (state, metrics)

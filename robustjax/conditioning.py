@@ -1,0 +1,236 @@
+"""Rows of numbers as float32 near the origin and of a size near one.
+
+What a function does not depend on (a common offset, a common scale, the length of a
+row) is taken out in the precision of the input, block by block, *before* the cast to
+float32: afterwards the digits are gone.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from robustjax.arrays import blocks, cast, is_wide, numbers
+
+# Within these powers of two the squares of float32 numbers, summed over any length
+# that fits a memory, neither overflow nor vanish.
+_SAFE_EXPONENT = 40
+_LARGEST = float(np.finfo(np.float32).max)
+_SMALLEST = float(np.finfo(np.float32).tiny)
+
+
+def check_scale(name: str, scale: float) -> None:
+    """Raises `ValueError` unless results of this size are float32 numbers."""
+    if not _SMALLEST <= scale <= _LARGEST / 2**10:
+        raise ValueError(
+            f"{name}: got differences of about {scale:.2g}, expected ones that "
+            f"float32 can hold, {_SMALLEST:.2g} … {_LARGEST / 2**10:.2g}; rescale"
+        )
+
+
+class Reader(Protocol):
+    """Makes rows in float64, as far as they are asked for."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of all rows: (N, d)."""
+
+    def __call__(self, rows: Any) -> np.ndarray:
+        """The float64 rows of a slice, or of indices of any shape."""
+
+
+class Rows:
+    """Rows of a host array less one reference row, by default the first.
+
+    The difference is taken in the precision of the array: of 64-bit integers as
+    integers, of long doubles as those.
+    """
+
+    def __init__(self, array: np.ndarray, reference: np.ndarray | None = None):
+        self._array = array
+        self._reference = array[0] if reference is None else reference
+        both = (array.dtype, self._reference.dtype)
+        self._integers = both[0].kind in "iu" and both[0] == both[1]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the array."""
+        return self._array.shape
+
+    def __call__(self, rows: Any) -> np.ndarray:
+        """See `Reader`."""
+        block, reference = self._array[rows], self._reference
+        if self._integers:
+            above = block >= reference
+            block, reference = block.astype(np.uint64), reference.astype(np.uint64)
+            # Wrapping around is exact both ways; the smaller one is the difference.
+            size = np.where(above, block - reference, reference - block)
+            return np.where(above, 1.0, -1.0) * size.astype(np.float64)
+        if max(block.dtype.itemsize, reference.dtype.itemsize) > 8:
+            return (block - reference).astype(np.float64)
+        return block.astype(np.float64) - reference.astype(np.float64)
+
+
+class UnitRows:
+    """Rows of a host array at length 1; zero rows stay."""
+
+    def __init__(self, array: np.ndarray):
+        self._array = array
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the array."""
+        return self._array.shape
+
+    def __call__(self, rows: Any) -> np.ndarray:
+        """See `Reader`."""
+        return unit_rows(self._array[rows])
+
+
+class Centred(NamedTuple):
+    """Points near the origin and of a size near one.
+
+    Attributes:
+      points: (N, d) float32; the largest entry is in [0.5, 4), or all are zero.
+      others: further points (M, d), less the same origin, by the same scale.
+      scale: a power of two: `scale * points + origin` are the points given.
+      origin: (d,) float64.
+    """
+
+    points: np.ndarray
+    others: tuple[np.ndarray, ...]
+    scale: float
+    origin: np.ndarray
+
+
+def centred(name: str, array: np.ndarray, *others: np.ndarray) -> Centred:
+    """Takes a common offset and a common scale out of points.
+
+    For whatever depends on differences alone: distances, neighbours, clusters.
+
+    Args:
+      name: what to call the argument in an error.
+      array: (N, d) finite numbers, see `numbers`; N >= 1. Their mean is the origin.
+      *others: (M, d) likewise.
+
+    Raises:
+      ValueError: differences that float32 cannot hold.
+    """
+    reference = array[0]
+    return centred_of(
+        name, *(Rows(each, reference) for each in (array, *others)), offset=reference
+    )
+
+
+def centred_of(name: str, *readers: Reader, offset: Any = 0.0) -> Centred:
+    """As `centred`, of rows that are made as they are read, up to an offset."""
+    total, largest = np.zeros(readers[0].shape[1]), 0.0
+    with np.errstate(over="ignore", invalid="ignore"):
+        for number, read in enumerate(readers):
+            for here in blocks(*read.shape):
+                block = read(here)
+                if number == 0:
+                    total += block.sum(axis=0)
+                # All are within twice as much of the mean.
+                largest = float(np.maximum(largest, np.abs(block).max(initial=0)))
+    scale = 1.0
+    if largest != 0:
+        check_scale(name, largest)
+        scale = power_of_two(largest)
+    mean = total / readers[0].shape[0]
+    found = []
+    for read in readers:
+        points = np.empty(read.shape, np.float32)
+        for here in blocks(*read.shape):
+            points[here] = (read(here) - mean) / scale
+        found.append(points)
+    origin = np.asarray(offset).astype(np.float64) + mean
+    return Centred(found[0], tuple(found[1:]), scale, origin)
+
+
+def power_of_two(value: float) -> float:
+    """The largest power of two up to a positive number."""
+    return float(np.ldexp(1.0, int(np.frexp(value)[1]) - 1))
+
+
+def unit_rows(array: np.ndarray) -> np.ndarray:
+    """(N, d) float64 rows of length 1, of numbers of any size; zero rows stay."""
+    wide = array.astype(np.float64)
+    largest = np.abs(wide).max(axis=-1, keepdims=True, initial=0)
+    # In two steps: the inverse of the smallest numbers is not finite.
+    _, exponent = np.frexp(largest)
+    wide = np.ldexp(wide, -exponent)
+    norm = np.linalg.norm(wide, axis=-1, keepdims=True)
+    return wide / np.where(norm > 0, norm, 1)
+
+
+def _safe(array: Any) -> bool:
+    """Whether float32 squares of all rows neither overflow nor vanish."""
+    for here in blocks(len(array), array.shape[1]):
+        largest = np.abs(array[here]).max(axis=1, initial=0)
+        largest = largest[largest > 0]
+        if largest.size and not (
+            float(largest.min()) > 2.0**-_SAFE_EXPONENT
+            and float(largest.max()) < 2.0**_SAFE_EXPONENT
+        ):
+            return False
+    return True
+
+
+def scaled_rows(name: str, values: Any) -> jax.Array:
+    """Rows as float32, for whatever depends on their directions alone: cosines.
+
+    Rows whose squares would overflow or vanish are multiplied by a power of two each,
+    which changes no cosine by a bit; others are left alone.
+
+    Args:
+      name: what to call the argument in an error.
+      values: (N, d) finite numbers, no tracer.
+
+    Returns:
+      (N, d) float32.
+    """
+    array = numbers(name, values, 2)
+    if not is_wide(array) and _safe(array):
+        return jnp.asarray(values if isinstance(values, jax.Array) else array).astype(
+            jnp.float32
+        )
+    rows = np.empty(array.shape, np.float32)
+    for here in blocks(*array.shape):
+        block = array[here].astype(np.float64)
+        _, exponent = np.frexp(np.abs(block).max(axis=1, keepdims=True, initial=0))
+        # Frexp's exponent of 0 and of numbers near 1 is about 0.
+        far = np.abs(exponent) > _SAFE_EXPONENT
+        rows[here] = np.ldexp(block, np.where(far, -exponent, 0))
+    return jnp.asarray(rows)
+
+
+def scaled(name: str, values: Any) -> tuple[jax.Array, float]:
+    """Rows as float32 and the power of two by which they were divided.
+
+    For whatever is proportional to a power of the input's size. The scale is 1 but for
+    numbers whose float32 squares would overflow or vanish.
+
+    Args:
+      name: what to call the argument in an error.
+      values: (N, d) finite numbers, no tracer.
+
+    Raises:
+      ValueError: numbers that float32 cannot hold.
+    """
+    array = numbers(name, values, 2)
+    largest = 0.0
+    for here in blocks(*array.shape):
+        largest = max(largest, float(np.abs(array[here]).max(initial=0)))
+    safe = 2.0**-_SAFE_EXPONENT < largest < 2.0**_SAFE_EXPONENT
+    if safe or largest == 0:
+        return jnp.asarray(cast(name, array)), 1.0
+    check_scale(name, largest)
+    scale = power_of_two(largest)
+    rows = np.empty(array.shape, np.float32)
+    for here in blocks(*array.shape):
+        rows[here] = array[here].astype(np.float64) / scale
+    return jnp.asarray(rows), scale
