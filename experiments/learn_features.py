@@ -13,7 +13,6 @@ untrained network.
 from __future__ import annotations
 
 import dataclasses
-import os
 import pathlib
 
 import jax
@@ -22,18 +21,25 @@ import numpy as np
 import optax
 from sklearn import linear_model
 
-from experiments.common import run_folder
 from experiments.common.inputs import load_splits
 from experiments.common.networks import DTYPES
 from experiments.study.flag_groups import DataFlags, SeedFlags, TrainingFlags
 from experiments.study.flags import define_flags, define_run_flags, option, read_given
+from experiments.study.journal import EPOCH, Cell, Journal
 from experiments.study.launch import launch
 from experiments.study.output import say
+from experiments.study.run_folder import (
+    check_run_folder,
+    data_digests,
+    open_run_folder,
+    run_folder_path,
+)
 from robustjax import checks, data, methods
 from robustjax.models import SmallCNN
 from robustjax.training import (
-    CheckpointFolder,
-    MetricLog,
+    Algorithm,
+    Execution,
+    Program,
     StopRequest,
     TrainState,
     choose_execution,
@@ -78,12 +84,9 @@ def main(stop: StopRequest) -> None:
     given = read_given(FeatureConfig)
     config = FeatureConfig(**given.fields)
     checks.one_of("dtype", config.dtype, DTYPES)
-    where = (
-        os.path.join(given.run_dir, "learn_features"),
-        given.name or pathlib.Path(config.dataset).stem,
-        config,
-    )
-    run_folder.check_run_folder(*where)
+    name = given.name or pathlib.Path(config.dataset).stem
+    folder = run_folder_path(given.run_dir, "learn_features", name)
+    check_run_folder(folder, dataclasses.asdict(config))
     train, test = load_splits(
         config.dataset,
         config.train_split,
@@ -107,34 +110,60 @@ def main(stop: StopRequest) -> None:
         projection=config.projection,
         augment=data.simclr_augmentation(flip=config.flip),
     )
-    folder = run_folder.open_run_folder(*where)
-    say(f"{train.name}: {len(train):,} images\nrun folder {folder}")
-    say(f"epochs as a {execution.loop}: {execution.reason}")
-    log = MetricLog(folder)
+    record = {
+        "study": "learn_features",
+        "config": dataclasses.asdict(config),
+        "data": data_digests({"images": train.inputs, "test images": test.inputs}),
+    }
+    with open_run_folder(folder, record), Journal(folder) as journal:
+        say(f"{train.name}: {len(train):,} images\nrun folder {folder}")
+        say(f"epochs as a {execution.loop}: {execution.reason}")
+        program, state = _train(
+            algorithm, train.inputs, config, execution, journal.cell("simclr"), stop
+        )
+        _write(program, state, train, test, config, folder / "features.npz")
 
-    checkpoints = CheckpointFolder(folder / "checkpoints")
-    done = max(checkpoints.steps(), default=0)
-    log.rewind(lambda record: record["epoch"] < done)
+
+def _train(
+    algorithm: Algorithm,
+    inputs: np.ndarray,
+    config: FeatureConfig,
+    execution: Execution,
+    cell: Cell,
+    stop: StopRequest,
+) -> tuple[Program, TrainState]:
+    """Trains, or continues from the newest checkpoint that the journal bears out."""
+    done = max(cell.checkpoints.steps(), default=0)
     with progress_bar(config.epochs, "simclr", unit="epoch", done=done) as bar:
 
         def report(epoch: int, metrics: dict[str, np.ndarray]) -> None:
             loss = float(metrics["loss"].mean())
-            log.write({"epoch": epoch, "loss": loss}, step=epoch)
+            cell.write(EPOCH, step=epoch, epoch=epoch, loss=loss)
             bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
             bar.update(1)
 
-        program, state = methods.train_simclr(
+        return methods.train_simclr(
             algorithm,
-            train.inputs,
+            inputs,
             jax.random.key(config.seed),
             epochs=config.epochs,
             batch_size=config.batch_size,
             execution=execution,
             report=report,
             stop=stop,
-            checkpoints=checkpoints,
+            checkpoints=cell.checkpoints,
         )
-    log.close()
+
+
+def _write(
+    program: Program,
+    state: TrainState,
+    train: data.Dataset,
+    test: data.Dataset,
+    config: FeatureConfig,
+    path: pathlib.Path,
+) -> None:
+    """Writes the features of both splits, and says what they are worth."""
 
     def encode(state: TrainState) -> list[data.Dataset]:
         return [
@@ -145,7 +174,6 @@ def main(stop: StopRequest) -> None:
         ]
 
     learned = encode(state)
-    path = folder / "features.npz"
     data.save_npz(path, train=learned[0], test=learned[1])
     untrained = program.init(
         jax.random.key(config.seed)[None], jnp.asarray(train.inputs)

@@ -24,7 +24,6 @@ import numpy as np
 from absl import flags
 
 from experiments.common.inputs import load_splits
-from experiments.common.tables import percent, text_table
 from experiments.studies.label_noise.pairs import (
     HEADS,
     NOISE_RATE,
@@ -35,10 +34,13 @@ from experiments.studies.label_noise.pairs import (
     write_rows,
 )
 from experiments.study.launch import launch
+from experiments.study.numbers import Measure, in_cell, text_table
 from experiments.study.output import say
 from robustjax import checks, corruption
 from robustjax.output_paths import check_output_folder
 from robustjax.training import StopRequest
+
+_SHARE = Measure("share", "of all")
 
 _PARTNERS = flags.DEFINE_list("partner", list(PARTNERS), ", ".join(PARTNERS) + ".")
 _HEADS = flags.DEFINE_list("head", list(HEADS), ", ".join(HEADS) + ".")
@@ -113,9 +115,9 @@ def main(stop: StopRequest) -> None:
                     ]
                     for repeat, one in enumerate(found)
                 ]
-                cells.append(percent(np.array([one.accuracy for one in found])))
+                cells.append(in_cell(np.array([one.accuracy for one in found]), _SHARE))
                 classes.append("/".join(str(one.classes) for one in found))
-                share = percent(np.array([one.memorised for one in found]))
+                share = in_cell(np.array([one.memorised for one in found]), _SHARE)
                 memorised.append(share)
             line = [partner, head, *cells, " ".join(classes), " ".join(memorised)]
             table.append(line)

@@ -18,8 +18,8 @@ import pathlib
 import numpy as np
 from absl import flags
 
-from experiments.common.tables import text_table
 from experiments.study.launch import launch
+from experiments.study.numbers import text_table
 from experiments.study.output import say
 from robustjax import scores
 from robustjax.output_paths import check_output_file

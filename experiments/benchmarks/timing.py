@@ -16,8 +16,8 @@ from importlib import metadata
 import numpy as np
 from absl import flags
 
-from experiments.common.run_folder import versions
-from experiments.common.tables import text_table
+from experiments.study.numbers import text_table
+from experiments.study.run_folder import versions
 from robustjax import checks
 from robustjax.files import write_atomically
 from robustjax.output_paths import check_output_folder

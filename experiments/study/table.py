@@ -294,7 +294,8 @@ class Table:
         """
         rows, each = [], []
         for setting in self.settings:
-            row: dict[str, Any] = {**setting.columns, **setting.constants}
+            columns = {name: _plain(x) for name, x in setting.columns.items()}
+            row: dict[str, Any] = {**columns, **setting.constants}
             for key, values in setting.values.items():
                 measure = self._measure(key)
                 scaled = measure.scale * values
@@ -303,7 +304,7 @@ class Table:
                     row[f"{key}_std"] = in_file(measure.scale * deviation(values))
                 each += [
                     {
-                        **setting.columns,
+                        **columns,
                         "repeat": repeat,
                         "measure": key,
                         "value": f"{value:.8g}",
@@ -359,6 +360,11 @@ def _head(value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return str(value)
     return f"{value:,}" if isinstance(value, int) else f"{value:g}"
+
+
+def _plain(value: Any) -> Any:
+    """0.2 for 0.2, and 1 for 1.0."""
+    return f"{value:g}" if isinstance(value, float) else value
 
 
 def _texts(array: np.ndarray) -> list[str]:
