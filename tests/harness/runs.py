@@ -15,17 +15,6 @@ from typing import Any
 
 import numpy as np
 
-_PRELOAD = [
-    f"experiments.studies.{area}.study"
-    for area in (
-        "label_noise",
-        "label_correction",
-        "pruning",
-        "active_learning",
-        "features",
-    )
-]
-
 
 @dataclasses.dataclass(frozen=True)
 class Small:
@@ -33,126 +22,151 @@ class Small:
 
     Attributes:
       launcher: the module under `experiments`.
+      study: the module of its `STUDY`.
       dataset: name of the data file.
-      flags: all others.
+      fields: of its configuration, other than the data set.
+      methods: for `--methods`, where that is no field of the configuration.
     """
 
     launcher: str
+    study: str
     dataset: str
-    flags: tuple[str, ...]
+    fields: dict[str, Any]
+    methods: tuple[str, ...] = ()
 
+    @property
+    def flags(self) -> list[str]:
+        """The fields as flags."""
+        given = {**self.fields, **({"methods": self.methods} if self.methods else {})}
+        return [f"--{name}={_text(value)}" for name, value in given.items()]
+
+
+def _text(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+_CORRECTION: dict[str, Any] = {
+    "noise_rate": 0.5,
+    "budget": 20,
+    "batch": 10,
+    "repeats": 2,
+    "hidden": (8, 8),
+    "epochs": 2,
+    "batch_size": 16,
+    "neighbors": 5,
+}
 
 RUNS = (
     Small(
         "label_noise",
+        "experiments.studies.label_noise.study",
         "points",
-        (
-            "--methods=ce,elr,divide_mix",
-            "--options=divide_mix.warmup_epochs=1,divide_mix.num_views=1",
-            "--noise=symmetric",
-            "--noise_rate=0.4",
-            "--network=mlp",
-            "--hidden=8",
-            "--epochs=4",
-            "--batch_size=16",
-            "--repeats=2",
-            "--parallel_repeats=1",
-            "--checkpoint_every_epochs=1",
-        ),
+        {
+            "options": ("divide_mix.warmup_epochs=1", "divide_mix.num_views=1"),
+            "noise": "symmetric",
+            "noise_rate": 0.4,
+            "network": "mlp",
+            "hidden": (8,),
+            "epochs": 4,
+            "batch_size": 16,
+            "repeats": 2,
+            "parallel_repeats": 1,
+            "checkpoint_every_epochs": 1,
+        },
+        ("ce", "elr", "divide_mix"),
     ),
     Small(
         "label_correction",
+        "experiments.studies.label_correction.study",
         "points",
-        (
-            "--methods=random,alc",
-            "--noise_rate=0.5",
-            "--budget=20",
-            "--batch=10",
-            "--repeats=2",
-            "--hidden=8,8",
-            "--epochs=2",
-            "--batch_size=16",
-            "--neighbors=5",
-        ),
+        {"methods": ("random", "alc"), **_CORRECTION},
     ),
     Small(
         "diffusion_study",
+        "experiments.studies.label_correction.diffusion",
         "points",
-        (
-            "--noise_rate=0.5",
-            "--budget=20",
-            "--batch=10",
-            "--repeats=2",
-            "--hidden=8,8",
-            "--epochs=2",
-            "--batch_size=16",
-            "--neighbors=5",
-            "--modes=none,delta",
-            "--spaces=input",
-            "--sizes=2",
-        ),
+        {
+            "modes": ("none", "delta"),
+            "spaces": ("input",),
+            "sizes": (2.0,),
+            **_CORRECTION,
+        },
     ),
     Small(
         "pruning",
+        "experiments.studies.pruning.study",
         "points",
-        (
-            "--methods=uniform,full,prune4rel_balanced",
-            "--fractions=0.5",
-            "--relabeler=ce",
-            "--hidden=8",
-            "--epochs=3",
-            "--warmup_epochs=2",
-            "--batch_size=16",
-            "--repeats=2",
-            "--threshold=0.8",
-            "--checkpoint_every_epochs=1",
-        ),
+        {
+            "methods": ("uniform", "full", "prune4rel_balanced"),
+            "fractions": (0.5,),
+            "relabeler": "ce",
+            "hidden": (8,),
+            "epochs": 3,
+            "warmup_epochs": 2,
+            "batch_size": 16,
+            "repeats": 2,
+            "threshold": 0.8,
+            "checkpoint_every_epochs": 1,
+        },
     ),
     Small(
         "active_learning",
+        "experiments.studies.active_learning.study",
         "images",
-        (
-            "--methods=random,mqnet",
-            "--num_in_classes=3",
-            "--noise_ratio=0.4",
-            "--pool_in=42",
-            "--test_count=20",
-            "--per_round=8",
-            "--rounds=2",
-            "--network=mlp",
-            "--hidden=8",
-            "--epochs=2",
-            "--steps_per_epoch=3",
-            "--batch_size=8",
-            "--embedding_network=mlp",
-            "--embedding_hidden=6",
-            "--embedding_epochs=1",
-            "--embedding_batch_size=35",
-            "--embedding_optimizer=adam",
-            "--embedding_projection=5,4",
-            "--repeats=2",
-        ),
+        {
+            "num_in_classes": 3,
+            "noise_ratio": (0.4,),
+            "pool_in": 42,
+            "test_count": 20,
+            "per_round": 8,
+            "rounds": 2,
+            "network": "mlp",
+            "hidden": (8,),
+            "epochs": 2,
+            "steps_per_epoch": 3,
+            "batch_size": 8,
+            "embedding_network": "mlp",
+            "embedding_hidden": (6,),
+            "embedding_epochs": 1,
+            "embedding_batch_size": 35,
+            "embedding_optimizer": "adam",
+            "embedding_projection": (5, 4),
+            "repeats": 2,
+        },
+        ("random", "mqnet"),
     ),
     Small(
         "features",
+        "experiments.studies.features.study",
         "images",
-        (
-            "--methods=standard,taufe",
-            "--ood=textures",
-            "--network=mlp",
-            "--hidden=8",
-            "--epochs=3",
-            "--batch_size=16",
-            "--num_examples=16",
-            "--repeats=2",
-            "--parallel_repeats=1",
-            "--watch_every_epochs=1",
-            "--checkpoint_every_epochs=1",
-            "--ood_count=40",
-            "--ood_test_count=12",
-        ),
+        {
+            "ood": ("textures",),
+            "network": "mlp",
+            "hidden": (8,),
+            "epochs": 3,
+            "batch_size": 16,
+            "num_examples": (16,),
+            "repeats": 2,
+            "parallel_repeats": 1,
+            "watch_every_epochs": 1,
+            "checkpoint_every_epochs": 1,
+            "ood_count": 40,
+            "ood_test_count": 12,
+        },
+        ("standard", "taufe"),
     ),
 )
+"""A run of every launcher that is a study."""
+
+
+def request_of(
+    small: Small, paths: dict[str, pathlib.Path], run_dir: pathlib.Path
+) -> Any:
+    """The same run as a `Request`, for this process."""
+    from experiments.study.run import Request
+
+    fields = {"dataset": str(paths[small.dataset]), **small.fields}
+    return Request(small.methods, None, fields, str(run_dir), "run")
 
 
 def write_data(folder: pathlib.Path, *, seed: int = 0) -> dict[str, pathlib.Path]:
@@ -218,7 +232,7 @@ class Launch:
         self._output = run_dir / f"{small.launcher}.out"
         self._errors = run_dir / f"{small.launcher}.err"
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload([*_PRELOAD, __name__])
+        context.set_forkserver_preload([*(run.study for run in RUNS), __name__])
         arguments_ = (
             small.launcher,
             arguments(small, paths, run_dir),
