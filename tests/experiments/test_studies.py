@@ -14,7 +14,7 @@ from experiments.study.table import Table
 from robustjax.training import InterruptedRunError, StopRequest
 from tests.harness.corrupt import damage
 from tests.harness.faults import die_in_write
-from tests.harness.kill import KINDS, Whole, trial
+from tests.harness.kill import Whole, trial
 from tests.harness.runs import RUNS, Launch, request_of, results, run_folder, write_data
 
 
@@ -137,12 +137,12 @@ def test_other_flags_in_the_same_folder_are_refused(whole):
 
 @pytest.mark.slow
 def test_killed_processes_continue_to_the_same_bytes(tmp_path):
+    # All launchers and kinds are `python -m tests.harness.kill`.
+    (small,) = (small for small in RUNS if small.launcher == "label_correction")
     whole, rng = Whole(tmp_path), random.Random(0)
-    outcomes = [
-        trial(small, kind, whole, tmp_path / f"trial_{kind}", rng)
-        for small, kind in zip(RUNS, KINDS)
-    ]
-    assert set(outcomes) <= {"ended", "too late"}, outcomes
+    for kind in ("journal", "checkpoint", "SIGINT"):
+        outcome = trial(small, kind, whole, tmp_path / f"trial_{kind}", rng)
+        assert outcome in ("ended", "too late"), kind
 
 
 def test_two_processes_in_one_folder_are_one_too_many(tmp_path):
