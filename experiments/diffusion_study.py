@@ -7,8 +7,8 @@ only how the batch is picked: no diffusion, the two readings of it ("literal" an
 
     python -m experiments.diffusion_study --preset=digits
 
-It writes `study.csv` (accuracy, wrong labels and redundancy of the queries, also by
-their position in the batch) and `study.png`.
+It writes `summary.csv` (accuracy, wrong labels and redundancy of the queries, also by
+their position in the batch), `accuracy.png`, and what `label_correction` writes.
 """
 
 from __future__ import annotations

@@ -1,59 +1,73 @@
-"""The noisy-label study: bad flags, what it leaves behind, and continuing a run."""
+"""The noisy-label study: bad flags, what is measured, and what is kept of examples."""
 
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
-import os
-import pathlib
-import signal
-import subprocess
-import sys
-import time
 
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
+import scipy.special
 
-from experiments.studies.label_noise import configs
+from experiments.studies.label_noise import configs, setup
 from experiments.studies.label_noise.method_presets import METHOD_PRESETS
 from experiments.studies.label_noise.presets import PRESETS, PUBLISHED
-from experiments.studies.label_noise.study import run_study
+from experiments.studies.label_noise.study import STUDY
 from experiments.study.options import choose_methods
+from experiments.study.run import Request, run_study
+from experiments.study.table import Table
 from robustjax import data
 from robustjax.methods import entries
 from robustjax.training import StopRequest
-from robustjax.training._metrics import read_jsonl
 
-ROOT = pathlib.Path(__file__).parents[2]
-SMALL = {
-    "dataset": "digits",
-    "epochs": 3,
-    "repeats": 2,
-    "hidden": (16,),
-    "watch_examples": 200,
-}
+SMALL = {"dataset": "digits", "epochs": 3, "repeats": 2, "hidden": (16,)}
+VALIDATED = {"validation_fraction": 0.1}
+COMPARED = Request(
+    ("ce", "elr", "mix=divide_mix"),
+    given={
+        **SMALL,
+        **VALIDATED,
+        "options": ("elr.strength=2", "mix.warmup_epochs=1"),
+    },
+)
 
 
-def run(tmp_path, methods=("ce",), preset=None, name=None, **given):
-    return run_study(
-        methods,
-        preset,
-        {**SMALL, **given},
-        run_dir=str(tmp_path),
-        name=name,
-        stop=StopRequest(),
-    )
+def run(tmp_path, methods=("ce",), preset=None, **given):
+    request = Request(methods, preset, {**SMALL, **given}, run_dir=str(tmp_path))
+    return run_study(STUDY, request, StopRequest())
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """The folder of a finished small comparison."""
-    return run(
-        tmp_path_factory.mktemp("runs"),
-        ("ce", "elr"),
-        options=("elr.strength=2",),
-        validation_fraction=0.1,
-    )
+    folder = str(tmp_path_factory.mktemp("runs"))
+    request = dataclasses.replace(COMPARED, run_dir=folder)
+    return run_study(STUDY, request, StopRequest())
+
+
+def rows_of(folder, name):
+    with open(folder / name, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def columns_of(folder):
+    """`examples.csv` as arrays (R, N) of its columns."""
+    rows = rows_of(folder, "examples.csv")
+    arrays = {key: np.array([row[key] for row in rows]) for key in rows[0]}
+    arrays = {key: array.reshape(2, -1) for key, array in arrays.items()}
+    return {
+        key: array if key == "id" else array.astype(float)
+        for key, array in arrays.items()
+    }
+
+
+def state_of(folder, method):
+    """The last checkpoint of both repeats, as nested dictionaries of arrays."""
+    path = folder / method / "repeats_0-1" / "checkpoints" / "3" / "state"
+    with ocp.StandardCheckpointer() as checkpointer:
+        return checkpointer.restore(path)
 
 
 @pytest.mark.parametrize(
@@ -125,58 +139,115 @@ def test_networks_for_images_refuse_vectors(tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
-def test_leaves_what_people_look_at(finished):
+def test_what_is_measured(finished):
     assert finished.name == "digits-symmetric-50"
-    record = json.loads((finished / "config.json").read_text())
-    settings = record["config"]["methods"]
+    settings = json.loads((finished / "config.json").read_text())["config"]["methods"]
     assert settings["elr"]["options"] == ["strength=2"]
-    assert settings["ce"]["epochs"] == 3
-    records = read_jsonl(finished / "metrics.jsonl")
-    for method in ("ce", "elr"):
-        mine = [r for r in records if r["method"] == method]
-        assert [r["epoch"] for r in mine] == [0, 1, 2]
-        assert len(mine[0]["of_repeats"]["test_accuracy"]) == 2
-    with open(finished / "summary.csv") as file:
-        rows = list(csv.DictReader(file))
-    assert [row["method"] for row in rows] == ["ce", "elr"]
-    last = [r["of_repeats"]["test_accuracy"] for r in records if r["epoch"] == 2]
-    np.testing.assert_allclose(
-        [float(row["last_mean"]) for row in rows],
-        100 * np.mean(last, axis=1),
-        atol=1e-3,
-    )
-    for row in rows:
-        best, chosen = float(row["best_on_test_mean"]), row["at_best_validation_mean"]
-        assert best >= max(float(row["last_mean"]), float(chosen))
-        assert row["noisy_memorized_mean"]
-    for name in ("accuracy.png", "memorisation.png", "speed.csv"):
-        assert (finished / name).stat().st_size > 0
+    assert settings["mix"]["method"] == "divide_mix"
+    # What is given goes over the preset, which goes over the method's defaults.
+    mix = settings["mix"]["options"]
+    assert {"warmup_epochs=1", "num_views=1"} <= set(mix)
+    table = Table.read(finished)
+    assert table.column("method") == ["ce", "elr", "mix"]
+    rows = rows_of(finished, "summary.csv")
+    assert [row["method"] for row in rows] == ["ce", "elr", "mix"]
+    for row, setting in zip(rows, table.settings, strict=True):
+        own = {"method": row["method"]}
+        test, held_out = (
+            table.curve(key, **own).values
+            for key in ("test_accuracy", "validation_accuracy")
+        )
+        assert test.shape == (2, 3)
+        assert row["epochs"] == "3"
+        values = setting.values
+        np.testing.assert_allclose(values["last"], test[:, -1])
+        np.testing.assert_allclose(values["best_on_test"], test.max(axis=1))
+        chosen = test[np.arange(2), held_out.argmax(axis=1)]
+        np.testing.assert_allclose(values["at_best_validation"], chosen)
+        assert "last_10" not in values, "it would be the mean of all epochs"
+        last = 100 * test[:, -1]
+        assert float(row["last_mean"]) == pytest.approx(last.mean(), abs=1e-4)
+        assert float(row["last_std"]) == pytest.approx(last.std(ddof=1), abs=1e-4)
+    for name in ("accuracy.png", "memorisation.png", "examples.png"):
+        assert (finished / name).read_bytes().startswith(b"\x89PNG")
+    text = STUDY.report(table)
+    assert "at best validation" in text
+    assert "After the last epoch" in text
 
 
-def test_a_finished_run_is_not_trained_again(finished):
-    before = (finished / "metrics.jsonl").read_bytes()
-    summary = (finished / "summary.csv").read_bytes()
-    again = run(
-        finished.parents[1],
-        ("ce", "elr"),
-        options=("elr.strength=2",),
-        validation_fraction=0.1,
-    )
-    assert again == finished
-    assert (finished / "metrics.jsonl").read_bytes() == before
-    assert (finished / "summary.csv").read_bytes() == summary
+def test_what_is_kept_of_examples(finished):
+    shared = configs.resolve(
+        choose_methods(COMPARED.methods, entries("label_noise")), None, COMPARED.given
+    )["ce"].config
+    study = setup.prepare(shared)
+    found = columns_of(finished)
+    np.testing.assert_array_equal(found["repeat"][:, 0], [0, 1])
+    for repeat in range(2):
+        np.testing.assert_array_equal(found["id"][repeat], study.train.ids.astype(str))
+        np.testing.assert_array_equal(found["true"][repeat], study.train.labels)
+    np.testing.assert_array_equal(found["given"], study.given)
+    wrong = found["given"] != found["true"]
+    assert 0.4 < wrong.mean() < 0.6
+    table = Table.read(finished)
+    for method in ("ce", "elr", "mix"):
+        predicted = found[f"{method}.predicted"]
+        probability = found[f"{method}.given_probability"]
+        # Everyone is watched here, so that both are of the same examples.
+        values = table.one(method=method).values
+        for key, label in (("noisy_correct", "true"), ("noisy_memorized", "given")):
+            hit = (predicted == found[label]) & wrong
+            share = hit.sum(axis=1) / wrong.sum(axis=1)
+            np.testing.assert_allclose(values[key], share, atol=1e-6)
+        agrees = predicted == found["given"]
+        assert (probability[agrees] >= 0.1).all()
+        assert (probability[~agrees] <= 0.5).all()
+    # Cross-entropy's, by hand from its last checkpoint.
+    params = state_of(finished, "ce")["params"]
+    inputs = study.train.inputs.reshape(len(study.train), -1)
+    for repeat in range(2):
+        first, head = params["hidden0"], params["head"]
+        units = np.maximum(inputs @ first["kernel"][repeat] + first["bias"][repeat], 0)
+        logits = units @ head["kernel"][repeat] + head["bias"][repeat]
+        shares = scipy.special.softmax(logits, axis=1)
+        given = study.given[repeat]
+        np.testing.assert_allclose(
+            found["ce.given_probability"][repeat],
+            shares[np.arange(len(given)), given],
+            atol=1e-4,
+        )
+        right = found["ce.predicted"][repeat] == shares.argmax(axis=1)
+        assert right.mean() > 0.999
+    # ELR's targets and DivideMix's mixture are what the methods remember.
+    count = len(study.train)
+    target = state_of(finished, "elr")["loss_state"]["rows"][1]["target"]
+    own = np.take_along_axis(target[:, :count], study.given[..., None], axis=2)
+    np.testing.assert_allclose(found["elr.target_of_given"], own[..., 0], atol=1e-5)
+    clean = state_of(finished, "mix")["loss_state"]["rows"]["clean_probability"]
+    want = clean[:, :count].mean(axis=2)
+    np.testing.assert_allclose(found["mix.clean_probability"], want, atol=1e-5)
+    for name in ("elr.target_of_given", "mix.clean_probability"):
+        assert found[name][~wrong].mean() > found[name][wrong].mean() + 0.05, name
+    assert set(found) - {"id", "repeat", "given", "true"} == {
+        *(f"{method}.predicted" for method in ("ce", "elr", "mix")),
+        *(f"{method}.given_probability" for method in ("ce", "elr", "mix")),
+        "elr.target_of_given",
+        "mix.clean_probability",
+    }
 
 
-def test_groups_of_repeats_change_nothing_but_the_order_of_work(tmp_path):
-    rows = []
-    for parallel in (2, 1):
-        folder = run(tmp_path, name=str(parallel), parallel_repeats=parallel)
-        with open(folder / "summary.csv") as file:
-            rows.append(next(csv.DictReader(file)))
-    for key, value in rows[0].items():
-        if key != "method":
-            # Rounding differs, and with it now and then a prediction.
-            assert float(value) == pytest.approx(float(rows[1][key]), abs=0.5), key
+def test_groups_of_repeats_change_nothing_but_the_order_of_work(finished, tmp_path):
+    folder = run(tmp_path, parallel_repeats=1, **VALIDATED)
+    assert (folder / "ce" / "repeats_1-1").is_dir()
+    together, apart = (Table.read(path).one(method="ce") for path in (finished, folder))
+    assert together.repeats == apart.repeats == (0, 1)
+    for key, values in together.values.items():
+        # Rounding differs, and with it now and then a prediction.
+        np.testing.assert_allclose(apart.values[key], values, atol=0.005, err_msg=key)
+    first, second = columns_of(finished), columns_of(folder)
+    for key in ("repeat", "id", "given", "true"):
+        np.testing.assert_array_equal(first[key], second[key])
+    key = "ce.given_probability"
+    np.testing.assert_allclose(first[key], second[key], atol=1e-3)
 
 
 def test_every_method_preset_of_ours_is_reached_by_its_name():
@@ -199,65 +270,3 @@ def test_every_method_preset_of_ours_is_reached_by_its_name():
         chosen = choose_methods((method,), entries("label_noise"))
         found = configs.resolve(chosen, scope, fields)[method]
         assert found.method_preset == name
-
-
-def command(tmp_path, *flags):
-    return [
-        sys.executable,
-        "-m",
-        "experiments.label_noise",
-        "--dataset=digits",
-        "--methods=ce,elr",
-        "--epochs=6",
-        "--repeats=1",
-        "--hidden=16",
-        "--checkpoint_every_epochs=2",
-        "--name=run",
-        f"--run_dir={tmp_path}",
-        *flags,
-    ]
-
-
-@pytest.mark.slow
-def test_killed_runs_continue_to_the_same_summary(tmp_path):
-    environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
-    options = {"cwd": ROOT, "env": environment, "capture_output": True, "text": True}
-    whole = subprocess.run(command(tmp_path / "whole"), **options)
-    assert whole.returncode == 0, whole.stderr
-    want = (tmp_path / "whole/label_noise/run/summary.csv").read_bytes()
-    killed = tmp_path / "killed/label_noise/run"
-    log = killed / "metrics.jsonl"
-    process = subprocess.Popen(
-        command(tmp_path / "killed"),
-        cwd=ROOT,
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    deadline = time.monotonic() + 200
-    # In the middle of the second method.
-    while process.poll() is None and time.monotonic() < deadline:
-        if log.exists() and len(log.read_text().splitlines()) >= 9:
-            break
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    done = subprocess.run(command(tmp_path / "killed"), **options)
-    assert done.returncode == 0, done.stderr
-    assert (killed / "summary.csv").read_bytes() == want
-    records = read_jsonl(log)
-    assert [(r["method"], r["epoch"]) for r in records] == [
-        (method, epoch) for method in ("ce", "elr") for epoch in range(6)
-    ]
-
-
-def test_bad_flags_end_in_one_line_and_status_2(tmp_path):
-    done = subprocess.run(
-        command(tmp_path, "--noise_rate=2"),
-        cwd=ROOT,
-        env={**os.environ, "JAX_PLATFORMS": "cpu"},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 2
-    assert done.stderr == ("error: noise_rate: got 2.0, expected a number in [0, 1]\n")

@@ -9,7 +9,7 @@ import numpy as np
 
 from experiments.studies.label_correction.runner import Outcome
 from experiments.studies.label_correction.setup import Data
-from experiments.study.numbers import Measure
+from experiments.study.numbers import Measure, mean, text_table
 from experiments.study.plot import Line, Panel, draw
 from experiments.study.table import Table
 
@@ -111,4 +111,22 @@ def report(table: Table) -> str:
                 parts.append(
                     table.text("accuracy", "mode", "labels", title=title, **where)
                 )
-    return "\n\n".join(parts)
+    return "\n\n".join([*parts, first_batch_text(table)])
+
+
+def first_batch_text(table: Table) -> str:
+    """Wrong labels and redundancy of the first batch, by its quarters."""
+    header = ["first batch", "noisy %, 1st … 4th quarter", "redundant %, 1st … 4th"]
+    rows = []
+    for setting in table.where(labels=0):
+        mode, space, candidates = (setting.columns[c] for c in Variant._fields)
+        cells = [
+            " ".join(
+                f"{100 * mean(setting.values[name]):.0f}"
+                for name in (f"{key}_quarter_{part + 1}" for part in range(QUARTERS))
+                if name in setting.values
+            )
+            for key in ("noisy", "redundant")
+        ]
+        rows.append([f"|C| = {candidates}, {mode} {space}".strip(), *cells])
+    return text_table(header, rows)

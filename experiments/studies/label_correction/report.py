@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from experiments.study.numbers import Measure
+from experiments.study.numbers import Measure, in_cell, mean, shown, text_table
 from experiments.study.plot import Line, Panel, draw, draw_label_histograms
 from experiments.study.table import Table
 
@@ -29,8 +29,26 @@ def report(table: Table) -> str:
         panels.append(Panel(lines, "labels corrected", words))
     draw(table.folder / "accuracy.png", panels, table.title)
     draw_label_histograms(table, ("weight",))
-    parts = [table.text(key, "method", "labels") for key in table.measures]
-    return "\n\n".join(part for part in (*parts, meaning(table)) if part)
+    parts = (
+        table.text("accuracy", "method", "labels"),
+        selection_text(table),
+        meaning(table),
+    )
+    return "\n\n".join(part for part in parts if part)
+
+
+def selection_text(table: Table) -> str:
+    """Wrong labels among the queried, per batch: the layout of Kim's Table 1."""
+    of = table.measures["selection_accuracy"]
+    header: list[str] = []
+    rows = []
+    for method in table.column("method"):
+        labels, values = table.line(of.key, "labels", method=method)
+        columns = shown(range(len(labels)), 8)
+        header = [of.title, *(f"{labels[c]:,}" for c in columns), "mean"]
+        cells = [in_cell(values[:, c], of) for c in columns]
+        rows.append([method, *cells, in_cell(mean(values.T), of)])
+    return text_table(header, rows)
 
 
 def meaning(table: Table) -> str:
