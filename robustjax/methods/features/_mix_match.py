@@ -101,7 +101,7 @@ def mix_match(
       optimizer: any optax transformation.
       epochs: of training.
       labeled: (N,) bool, which examples are labelled; the labels of the others are
-        never looked at. It becomes the state's row "labelled", so that repeats may be
+        never looked at. It becomes the state's row "labeled", so that repeats may be
         given different ones there.
       lambda_u: the weight of the unlabelled rows, >= 0.
       temperature: of the sharpening, > 0.
@@ -124,7 +124,7 @@ def mix_match(
       preprocess: applied after them, and in prediction; by default `as_float`.
 
     Returns:
-      A recipe of one phase. Metrics: "loss", "labelled_loss", "unlabelled_loss" (as it
+      A recipe of one phase. Metrics: "loss", "labeled_loss", "unlabeled_loss" (as it
       enters, without its weight), "accuracy" (of mixed labelled rows, under the label
       of their larger part), and with a penalty "penalty", as it enters.
 

@@ -12,7 +12,8 @@ from robustjax import training, transforms
 from robustjax.data import Mixed
 from robustjax.methods import _semi_supervised as semi_supervised
 from robustjax.methods._semi_supervised import LABELED, UNLABELED
-from robustjax.methods.features import OOD, mix_match
+from robustjax.methods.features import mix_match
+from robustjax.methods.features._mix_match import OOD
 from robustjax.models import MLP
 from robustjax.training._epoch import read_batch
 from tests.methods import recipe_problem
