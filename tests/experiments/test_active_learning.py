@@ -8,6 +8,7 @@ import io
 
 import jax
 import jax.numpy as jnp
+import matplotlib.image
 import numpy as np
 import pytest
 
@@ -130,7 +131,7 @@ def test_a_study_leaves_a_summary_and_pictures(finished):
     auroc = {s: by_round[s, "1"]["auroc_mean"] for s in ("sum", "mqnet", "random")}
     assert auroc["sum"] == auroc["mqnet"] != ""
     assert auroc["random"] == ""
-    for name in ("accuracy.png", "purity.png", "surface.png"):
+    for name in ("accuracy.png", "purity.png"):
         assert (finished / name).stat().st_size > 1000
 
 
@@ -282,7 +283,7 @@ class AfterEpochs(StopRequest):
 
 
 def test_interrupted_embeddings_continue_to_the_same_bytes(tmp_path, sets):
-    study = data_of(sets, embedding_epochs=2)
+    study = data_of(sets)
     pool = setup.make_pool(study, 0.4, 0)
     wants = {"rotations", "projections"}
 
@@ -296,10 +297,10 @@ def test_interrupted_embeddings_continue_to_the_same_bytes(tmp_path, sets):
     found = networks.read_embeddings(whole)
     assert found["projections"].shape == (70, 4)
     assert found["semantic"].shape == found["distinctive"].shape == (4, 70, 4)
-    # After an epoch of the first network, and after one of the second.
+    # After the first network, and after the second.
     for _ in range(2):
         with pytest.raises(InterruptedRunError):
-            train("stopped", AfterEpochs(1))
+            train("stopped", AfterEpochs(0))
         assert list((tmp_path / "stopped").iterdir())
     again = networks.read_embeddings(train("stopped", StopRequest()))
     for name, array in found.items():
@@ -373,15 +374,20 @@ def test_presets():
     assert [len(CLASS_SPLITS[n][1][0]) for n in CLASS_SPLITS] == [4, 40, 50]
 
 
-def test_tables_leave_out_what_was_not_measured(tmp_path):
-    record = {
+def record_of(cells, mqnet=None):
+    """What stands in `config.json` of a run with these cells."""
+    return {
         "title": "a study",
         "config": {},
         "data": {},
-        "cells": ["random", "mqnet"],
-        "facts": {"mqnet": None},
+        "cells": cells,
+        "facts": {"mqnet": mqnet},
         "measures": [dataclasses.asdict(measure) for measure in report.MEASURES],
     }
+
+
+def test_tables_leave_out_what_was_not_measured(tmp_path):
+    record = record_of(["random", "mqnet"])
     nothing = np.full(2, np.nan)
     with open_run_folder(tmp_path, record), Journal(tmp_path) as journal:
         for label, last in (("random", [0.5, 0.6]), ("mqnet", [0.7, 0.8])):
@@ -420,13 +426,14 @@ def surface_of(strategy, answered):
     )
     memory = memory._replace(params=params)
     content = surfaces.surface_of(strategy, proposal, memory, np.array(answered))
-    with np.load(io.BytesIO(content)) as file:
-        return dict(file), converted, memory
+    return content, converted, memory
 
 
 def test_surfaces_are_of_the_own_model_and_of_what_was_paid_for():
     strategy = MQNetQuery(monotone=False)
-    found, converted, memory = surface_of(strategy, [4, 2])
+    content, converted, memory = surface_of(strategy, [4, 2])
+    with np.load(io.BytesIO(content)) as file:
+        found = dict(file)
     np.testing.assert_array_equal(found["asked"], converted[[1, 3]])
     assert len(found["others"]) == 6
     np.testing.assert_array_equal(found["lowest"], converted[1])
@@ -435,6 +442,24 @@ def test_surfaces_are_of_the_own_model_and_of_what_was_paid_for():
     wrong = mqnet_scores(memory.params, point[None])[0]
     assert found["surface"][0, -1] == pytest.approx(float(want), rel=1e-5)
     assert abs(float(wrong) - float(want)) > 1e-3
+
+
+def test_surfaces_are_drawn_of_rounds_that_have_one(tmp_path):
+    content, *_ = surface_of(MQNetQuery(), [4, 2, 7])
+    with open_run_folder(tmp_path, record_of(["mine"], "mine")):
+        with Journal(tmp_path) as journal:
+            fields = {"method": "mine", "repeat": 0}
+            for ratio, number in ((0.2, 2), (0.2, 3), (0.6, 3)):
+                where = {**fields, "noise_ratio": ratio, "round": number}
+                name = f"{ratio}_{number}.npz"
+                journal.cell("mine").attach(surfaces.SURFACE, name, content, **where)
+        table = Table.read(tmp_path)
+        surfaces.plot_surfaces(table, "other")
+        assert not (tmp_path / "surface.png").exists()
+        surfaces.plot_surfaces(table, "mine")
+    height, width = matplotlib.image.imread(tmp_path / "surface.png").shape[:2]
+    # Two rows, two columns.
+    assert abs(height - width) < 0.1 * width
 
 
 def test_purity_that_is_equal_everywhere_has_no_auroc(sets):
