@@ -354,12 +354,30 @@ def test_strategies_are_made_by_label():
         ({"rounds": 9}, "rounds: got 9 .* asked up before the last round"),
         ({"network": "vgg"}, "network: unknown 'vgg'"),
         ({"learning_rate": 0.0}, "learning_rate: got 0"),
+        # Of what is trained before the first round.
+        ({"methods": ("ccal",), "embedding_network": "vgg"}, "embedding_network: unk"),
+        ({"methods": ("ccal",), "embedding_crop": 2.0}, "embedding_crop: got"),
+        (
+            {"methods": ("ccal",), "embedding_projection": ()},
+            "embedding_projection: got no",
+        ),
     ],
 )
 def test_bad_flags(tmp_path, sets, given, message):
     with pytest.raises(ValueError, match=message):
         run(tmp_path, sets, **given)
     assert not list(tmp_path.iterdir())
+
+
+def test_strategies_that_turn_images_refuse_vectors(tmp_path, sets):
+    labels = np.arange(120) % 6
+    vectors = data.make_dataset(np.eye(6, dtype=np.float32)[labels], labels)
+    path = str(tmp_path / "vectors.npz")
+    data.save_npz(path, train=vectors, test=vectors)
+    message = "methods: got one that compares images .* not inputs of shape .6,"
+    with pytest.raises(ValueError, match=message):
+        run(tmp_path / "runs", sets, ("random", "mqnet"), dataset=path)
+    assert not (tmp_path / "runs").exists()
 
 
 def test_presets():

@@ -117,7 +117,7 @@ def test_a_pool_is_labeled_command_by_command(tmp_path, pool):
             assert row["label"] == truth[row["id"]]
 
 
-def test_bad_flags_are_named_before_a_folder_is_made(pool):
+def test_bad_flags_are_named_before_a_folder_is_made(tmp_path, pool):
     flags, _ = pool
     cases = [
         ({"classes": "owl,ood"}, "classes: got owl, ood, expected distinct names"),
@@ -134,7 +134,7 @@ def test_bad_flags_are_named_before_a_folder_is_made(pool):
     for (_, expected), message in zip(cases, messages):
         assert message.startswith(expected), message
         assert "\n" not in message
-    assert not flags["folder"].exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["birds.npz"]
 
 
 def test_the_preset_and_the_flags_make_the_strategy():
