@@ -24,6 +24,7 @@ from experiments.studies.active_learning import setup
 from experiments.studies.active_learning.config import OpenSetConfig
 from experiments.studies.active_learning.networks import (
     Classifiers,
+    check_embeddings,
     kind_of,
     needs_embeddings,
     read_embeddings,
@@ -120,6 +121,8 @@ def main(stop: StopRequest) -> None:
         if name not in ("data_dir", "options")
     }
     # Before embeddings are trained, which can take hours.
+    with errors_name_flags(methods="method"):
+        check_embeddings(training, inputs, strategy.wants)
     check_output_folder("folder", f"{config.folder}_embeddings")
     with errors_name_flags(known_labels="known", strategy="options"):
         purpose = exchange_purpose(
@@ -133,10 +136,9 @@ def main(stop: StopRequest) -> None:
             seed=config.seed,
         )
         check_folder(pathlib.Path(config.folder), purpose)
-    with errors_name_flags(methods="method"):
-        embeddings: Mapping[str, jax.Array] = {}
-        if needs_embeddings(strategy.wants):
-            embeddings = _embeddings(config, training, inputs, strategy, stop)
+    embeddings: Mapping[str, jax.Array] = {}
+    if needs_embeddings(strategy.wants):
+        embeddings = _embeddings(config, training, inputs, strategy, stop)
     with errors_name_flags(known_labels="known", strategy="options"):
         exchange = OpenSetExchange(
             config.folder,

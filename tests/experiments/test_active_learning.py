@@ -1,15 +1,14 @@
-"""The open-set study: pools, what it leaves behind, and continuing after a kill."""
+"""The open-set study: bad flags, pools, and what it leaves behind."""
 
 from __future__ import annotations
 
 import csv
-import os
-import pathlib
-import subprocess
-import sys
+import dataclasses
+import io
 
 import jax
 import jax.numpy as jnp
+import matplotlib.image
 import numpy as np
 import pytest
 
@@ -24,22 +23,26 @@ from experiments.studies.active_learning.class_splits import CLASS_SPLITS
 from experiments.studies.active_learning.config import OpenSetConfig
 from experiments.studies.active_learning.presets import PRESETS
 from experiments.studies.active_learning.strategies import make_strategies
-from experiments.studies.active_learning.study import run_study
+from experiments.studies.active_learning.study import STUDY
+from experiments.study.journal import Journal
 from experiments.study.options import choose_methods
+from experiments.study.run import Request, run_study
+from experiments.study.run_folder import open_run_folder
+from experiments.study.table import Table
 from robustjax import data
 from robustjax.methods import entries
 from robustjax.methods.active_learning import (
+    UNASKED,
     MQNetNotes,
     MQNetQuery,
+    OpenSetRun,
     Proposal,
     mqnet_scores,
 )
 from robustjax.methods.active_learning._open_set_round import Query
 from robustjax.methods.active_learning._query_ccal import CcalNotes
-from robustjax.training import InterruptedRunError, StopRequest
-from robustjax.training._metrics import read_jsonl
+from robustjax.training import CheckpointFolder, InterruptedRunError, StopRequest
 
-ROOT = pathlib.Path(__file__).parents[2]
 RUN = {
     "num_in_classes": 3,
     "noise_ratio": (0.4,),
@@ -87,15 +90,14 @@ def sets(tmp_path_factory):
     return found
 
 
-def run(folder, sets, methods=("random", "conf"), stop=None, **given):
-    return run_study(
-        methods,
-        None,
-        {"dataset": sets["target"], **RUN, **given},
-        run_dir=str(folder),
-        name="study",
-        stop=stop or StopRequest(),
-    )
+METHODS = ("random", "ll", "ccal", "sum", "mqnet", "product_conf=product")
+OPTIONS = ("product_conf.informativeness=conf", "mqnet.steps=20")
+
+
+def run(folder, sets, methods=("random", "conf"), **given):
+    fields = {"dataset": sets["target"], **RUN, **given}
+    request = Request(methods, None, fields, run_dir=str(folder), name="study")
+    return run_study(STUDY, request, StopRequest())
 
 
 def rows_of(path):
@@ -103,28 +105,14 @@ def rows_of(path):
         return list(csv.DictReader(file))
 
 
-class AfterRounds(StopRequest):
-    """Asks to stop after so many checks."""
-
-    def __init__(self, count):
-        super().__init__()
-        self.left = count
-
-    def check(self):
-        self.left -= 1
-        if self.left < 0:
-            raise InterruptedRunError("stopped by a test")
-
-
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory, sets):
-    strategies = ("random", "ll", "ccal", "sum", "mqnet", "product_conf=product")
-    options = ("product_conf.informativeness=conf", "mqnet.steps=20")
+    """The folder of a finished small comparison."""
     folder = tmp_path_factory.mktemp("finished")
-    return run(folder, sets, strategies, options=options, last_training=True)
+    return run(folder, sets, METHODS, options=OPTIONS, last_training=True)
 
 
-def test_a_study_leaves_a_summary_queries_and_pictures(finished):
+def test_a_study_leaves_a_summary_and_pictures(finished):
     rows = rows_of(finished / "summary.csv")
     assert len(rows) == 6 * 3
     by_round = {(r["method"], r["round"]): r for r in rows}
@@ -145,14 +133,10 @@ def test_a_study_leaves_a_summary_queries_and_pictures(finished):
     assert auroc["random"] == ""
     for name in ("accuracy.png", "purity.png"):
         assert (finished / name).stat().st_size > 1000
-    for folder in (finished / "mqnet").iterdir():
-        ids = np.load(folder / "queried_ids.npy")
-        assert len(np.unique(ids)) == len(ids) == 24
 
 
 def test_all_strategies_begin_alike(finished):
-    records = read_jsonl(finished / "metrics.jsonl")
-    first = [r for r in records if r["round"] == 1]
+    first = [r for r in Table.read(finished).records("round") if r["round"] == 1]
     assert len(first) == 12
     for repeat in (0, 1):
         mine = [r for r in first if r["repeat"] == repeat]
@@ -160,53 +144,67 @@ def test_all_strategies_begin_alike(finished):
         # Of one kind of classifier, the same network.
         plain = [r for r in mine if r["method"] in ("random", "ccal", "product_conf")]
         assert len({r["accuracy"] for r in plain}) == 1
-        initial = {
-            tuple(
-                np.load(
-                    finished / s / f"noise_0.4_repeat_{repeat}" / "queried_ids.npy"
-                )[:8].tolist()
-            )
-            for s in ("random", "ll", "mqnet")
-        }
-        assert len(initial) == 1
 
 
-def test_a_finished_study_reports_again_and_trains_nothing(finished, sets):
-    before = (finished / "summary.csv").read_bytes()
-    times = (finished / "metrics.jsonl").read_bytes()
-    options = ("product_conf.informativeness=conf", "mqnet.steps=20")
-    strategies = ("random", "ll", "ccal", "sum", "mqnet", "product_conf=product")
-    stop = AfterRounds(0)
-    again = run(
-        finished.parents[1], sets, strategies, stop, options=options, last_training=True
-    )
-    assert (again / "summary.csv").read_bytes() == before
-    assert (again / "metrics.jsonl").read_bytes() == times
-
-
-def test_killed_studies_continue_to_the_same_summary(tmp_path, sets):
-    given = {"methods": ("random", "mqnet"), "options": ("mqnet.steps=20",)}
-    whole = run(tmp_path / "whole", sets, **given)
-    stopped = 0
-    while True:
-        try:
-            # Between epochs of a training, of an embedding, and between rounds.
-            folder = run(tmp_path / "killed", sets, stop=AfterRounds(7), **given)
-            break
-        except InterruptedRunError:
-            stopped += 1
-            assert stopped < 20
-    assert stopped >= 3
-    want = (whole / "summary.csv").read_bytes()
-    assert (folder / "summary.csv").read_bytes() == want
-    records = read_jsonl(folder / "metrics.jsonl")
-    keys = [(r["repeat"], r["method"], r["round"]) for r in records]
-    assert keys == [
-        (repeat, strategy, number)
-        for repeat in (0, 1)
-        for strategy in ("random", "mqnet")
-        for number in (1, 2)
+@pytest.mark.parametrize("repeat", [0, 1])
+def test_examples_say_who_was_asked_when(finished, sets, repeat):
+    """As the checkpoint of the last training and the pool's labels have it."""
+    given = {"dataset": sets["target"], **RUN, "options": OPTIONS}
+    request = Request(METHODS, None, {**given, "last_training": True})
+    study, strategies, _ = STUDY.prepare(STUDY.plan(request), StopRequest()).parts
+    pool = setup.make_pool(study, 0.4, repeat)
+    stored = finished / "embeddings" / pool.name / "embeddings.npz"
+    rows = [
+        row
+        for row in rows_of(finished / "examples.csv")
+        if row["repeat"] == str(repeat)
     ]
+    assert [row["id"] for row in rows] == [str(name) for name in pool.ids]
+    assert [int(row["true"]) for row in rows] == pool.labels.tolist()
+    whole = data.load(sets["target"], "train")
+    own = whole.labels[data.rows_of(whole, pool.ids)]
+    inside = np.isin(own, study.in_classes[repeat])
+    np.testing.assert_array_equal(pool.labels == 3, ~inside)
+    for label, strategy in strategies.items():
+        like = OpenSetRun(
+            strategy,
+            None,
+            study.budget,
+            pool.key,
+            num_examples=len(pool.ids),
+            num_classes=3,
+            embeddings=networks.read_embeddings(stored.read_bytes()),
+        ).start(pool.initial, pool.labels[pool.initial])
+        cell = finished / runner.cell_of(label, 0.4, repeat)
+        _, state, _ = CheckpointFolder(cell / "checkpoints").restore_latest(like)
+        asked, rounds = (
+            np.array([float(row[f"{label}.{name}"] or "nan") for row in rows])
+            for name in ("asked", "round")
+        )
+        total = int(np.isfinite(asked).sum())
+        assert total == int(state.asked.sum()) == 24
+        np.testing.assert_array_equal(np.argsort(asked)[:total], state.picks[:total])
+        np.testing.assert_array_equal(np.isfinite(asked), np.isfinite(rounds))
+        # The initial set is round 0.
+        assert set(np.flatnonzero(rounds == 0)) == set(pool.initial.tolist())
+        for number in range(2):
+            mine = np.flatnonzero(rounds == number + 1)
+            assert set(mine) == set(state.rows_of_round(number).tolist())
+        answers = np.where(np.isfinite(asked), pool.labels, UNASKED)
+        np.testing.assert_array_equal(state.labels, answers)
+        # What is told of the rounds agrees.
+        records = [
+            r
+            for r in Table.read(finished).records("round")
+            if (r["method"], r["repeat"]) == (label, repeat)
+        ]
+        for record in records:
+            before = rounds < record["round"]
+            assert record["labels"] == before.sum()
+            assert record["labeled_in"] == (before & inside).sum()
+            asking = rounds == record["round"]
+            if asking.any():
+                assert record["purity"] == pytest.approx(inside[asking].mean())
 
 
 @pytest.mark.parametrize("variant", setup.VARIANTS)
@@ -233,76 +231,99 @@ def test_classifier_variants_and_costs(tmp_path, sets, variant):
         assert rows[1]["strict_accuracy_mean"] == rows[1]["accuracy_mean"]
 
 
-def study_of(sets, **given):
+def data_of(sets, **given):
     config = OpenSetConfig(**{"dataset": sets["target"], **RUN, **given})
     return setup.prepare(config)
 
 
 def test_pools_of_a_split(sets):
-    study = study_of(sets, noise_ratio=(0.4, 0.0))
-    tasks = [setup.make_task(study, 0.4, repeat) for repeat in (0, 1)]
+    study = data_of(sets, noise_ratio=(0.4, 0.0))
+    pools = [setup.make_pool(study, 0.4, repeat) for repeat in (0, 1)]
     assert study.in_classes[0] != study.in_classes[1]
     whole = data.load(sets["target"], "train")
-    for task, classes in zip(tasks, study.in_classes):
-        assert task.inputs.shape == (70, 8, 8, 3)
-        assert (task.labels == 3).sum() == 28
-        rows = data.rows_of(whole, task.ids)
-        np.testing.assert_array_equal(whole.inputs[rows], task.inputs)
+    for pool, classes in zip(pools, study.in_classes):
+        assert pool.inputs.shape == (70, 8, 8, 3)
+        assert (pool.labels == 3).sum() == 28
+        rows = data.rows_of(whole, pool.ids)
+        np.testing.assert_array_equal(whole.inputs[rows], pool.inputs)
         inside = np.isin(whole.labels[rows], classes)
-        np.testing.assert_array_equal(inside, task.labels < 3)
-        assert len(task.test_labels) == 20
-        assert task.test_labels.max() == 2
-        assert len(task.initial) == 8
+        np.testing.assert_array_equal(inside, pool.labels < 3)
+        assert len(pool.test_labels) == 20
+        assert pool.test_labels.max() == 2
+        assert len(pool.initial) == 8
     assert (
-        jax.random.key_data(tasks[0].key) != jax.random.key_data(tasks[1].key)
+        jax.random.key_data(pools[0].key) != jax.random.key_data(pools[1].key)
     ).any()
-    clean = setup.make_task(study, 0.0, 0)
+    clean = setup.make_pool(study, 0.0, 0)
     assert (clean.labels < 3).all()
 
 
 def test_pools_across_data_sets(sets):
-    study = study_of(sets, class_split="all", ood=(sets["other"],), pool_in=0)
-    task = setup.make_task(study, 0.4, 0)
+    study = data_of(sets, class_split="all", ood=(sets["other"],), pool_in=0)
+    pool = setup.make_pool(study, 0.4, 0)
     assert study.num_classes == 6
-    assert task.inputs.shape == (200, 8, 8, 3)
-    outside = task.labels == 6
+    assert pool.inputs.shape == (200, 8, 8, 3)
+    outside = pool.labels == 6
     assert outside.sum() == 80
-    assert all(sets["other"] in i for i in task.ids[outside])
-    assert len(np.unique(task.ids)) == 200
+    assert all(sets["other"] in i for i in pool.ids[outside])
+    assert len(np.unique(pool.ids)) == 200
 
 
-def test_embeddings_are_trained_once(tmp_path, sets, monkeypatch):
-    study = study_of(sets)
-    task = setup.make_task(study, 0.4, 0)
+class AfterEpochs(StopRequest):
+    """Asks to stop after so many checks."""
 
-    def load(*wants):
-        return networks.load_embeddings(
-            study.config, task.key, task.inputs, wants, tmp_path, "pool", StopRequest()
+    def __init__(self, count):
+        super().__init__()
+        self.left = count
+
+    def check(self):
+        self.left -= 1
+        if self.left < 0:
+            raise InterruptedRunError("stopped by a test")
+
+
+def test_interrupted_embeddings_continue_to_the_same_bytes(tmp_path, sets):
+    study = data_of(sets)
+    pool = setup.make_pool(study, 0.4, 0)
+    wants = {"rotations", "projections"}
+
+    def train(folder, stop):
+        key = pool.embedding_key
+        return networks.train_embeddings(
+            study.config, key, pool.inputs, wants, tmp_path / folder, stop
         )
 
-    found = load("rotations", "projections")
+    whole = train("whole", StopRequest())
+    found = networks.read_embeddings(whole)
     assert found["projections"].shape == (70, 4)
     assert found["semantic"].shape == found["distinctive"].shape == (4, 70, 4)
-    monkeypatch.setattr(networks, "pool_embeddings", None)
-    again = load("rotations", "projections")
-    np.testing.assert_array_equal(again["semantic"], found["semantic"])
-    assert not load()
+    # After the first network, and after the second.
+    for _ in range(2):
+        with pytest.raises(InterruptedRunError):
+            train("stopped", AfterEpochs(0))
+        assert list((tmp_path / "stopped").iterdir())
+    again = networks.read_embeddings(train("stopped", StopRequest()))
+    for name, array in found.items():
+        np.testing.assert_array_equal(again[name], array)
+    assert not list(tmp_path.iterdir())
+    assert networks.needs_embeddings(wants)
+    assert not networks.needs_embeddings({"loss_prediction"})
 
 
 def test_the_first_training_serves_all_strategies(sets):
-    study = study_of(sets)
-    task = setup.make_task(study, 0.4, 0)
+    study = data_of(sets)
+    pool = setup.make_pool(study, 0.4, 0)
     made = networks.Classifiers(study.config, 3, study.train.inputs, StopRequest())
-    kept = made.of(task.inputs, (False, False), np.arange(20)[::-1])
-    labels = np.where(np.arange(70) < 20, task.labels, -1)
+    kept = made.of(pool.inputs, (False, False), np.arange(20)[::-1])
+    labels = np.where(np.arange(70) < 20, pool.labels, -1)
     # A resumed run begins with a later training, which is not kept.
-    later = np.where(np.arange(70) < 30, task.labels, -1)
-    assert kept.fit(task.key, later) is not kept.fit(task.key, later)
-    first = kept.fit(task.key, labels)
-    assert kept.fit(task.key, labels.copy()) is first
+    later = np.where(np.arange(70) < 30, pool.labels, -1)
+    assert kept.fit(pool.key, later) is not kept.fit(pool.key, later)
+    first = kept.fit(pool.key, labels)
+    assert kept.fit(pool.key, labels.copy()) is first
     assert kept.observe(first) is kept.observe(first)
     labels[20] = 0
-    other = kept.fit(task.key, labels)
+    other = kept.fit(pool.key, labels)
     assert other is not first
     assert kept.observe(other) is not kept.observe(first)
 
@@ -333,12 +354,30 @@ def test_strategies_are_made_by_label():
         ({"rounds": 9}, "rounds: got 9 .* asked up before the last round"),
         ({"network": "vgg"}, "network: unknown 'vgg'"),
         ({"learning_rate": 0.0}, "learning_rate: got 0"),
+        # Of what is trained before the first round.
+        ({"methods": ("ccal",), "embedding_network": "vgg"}, "embedding_network: unk"),
+        ({"methods": ("ccal",), "embedding_crop": 2.0}, "embedding_crop: got"),
+        (
+            {"methods": ("ccal",), "embedding_projection": ()},
+            "embedding_projection: got no",
+        ),
     ],
 )
 def test_bad_flags(tmp_path, sets, given, message):
     with pytest.raises(ValueError, match=message):
         run(tmp_path, sets, **given)
     assert not list(tmp_path.iterdir())
+
+
+def test_strategies_that_turn_images_refuse_vectors(tmp_path, sets):
+    labels = np.arange(120) % 6
+    vectors = data.make_dataset(np.eye(6, dtype=np.float32)[labels], labels)
+    path = str(tmp_path / "vectors.npz")
+    data.save_npz(path, train=vectors, test=vectors)
+    message = "methods: got one that compares images .* not inputs of shape .6,"
+    with pytest.raises(ValueError, match=message):
+        run(tmp_path / "runs", sets, ("random", "mqnet"), dataset=path)
+    assert not (tmp_path / "runs").exists()
 
 
 def test_presets():
@@ -353,37 +392,46 @@ def test_presets():
     assert [len(CLASS_SPLITS[n][1][0]) for n in CLASS_SPLITS] == [4, 40, 50]
 
 
-def test_results_leave_out_what_was_not_measured():
-    records = [
-        {"noise_ratio": 0.2, "method": s, "repeat": r, "round": n, **values}
-        for s in ("random", "mqnet")
-        for r in (0, 1)
-        for n, values in (
-            (1, {"accuracy": None, "purity": 0.5}),
-            (2, {"accuracy": 0.5 + 0.1 * r + 0.2 * (s == "mqnet")}),
-        )
-    ]
-    results = report.read_results(records, (0.2,), ("random", "mqnet"), 2, 2)
-    text = report.tables(results)
+def record_of(cells, mqnet=None):
+    """What stands in `config.json` of a run with these cells."""
+    return {
+        "title": "a study",
+        "config": {},
+        "data": {},
+        "cells": cells,
+        "facts": {"mqnet": mqnet},
+        "measures": [dataclasses.asdict(measure) for measure in report.MEASURES],
+    }
+
+
+def test_tables_leave_out_what_was_not_measured(tmp_path):
+    record = record_of(["random", "mqnet"])
+    nothing = np.full(2, np.nan)
+    with open_run_folder(tmp_path, record), Journal(tmp_path) as journal:
+        for label, last in (("random", [0.5, 0.6]), ("mqnet", [0.7, 0.8])):
+            for number, values in (
+                (1, {"accuracy": nothing, "purity": [0.5, np.nan], "auroc": nothing}),
+                (2, {"accuracy": last, "purity": nothing, "auroc": nothing}),
+            ):
+                columns = {"noise_ratio": 0.2, "method": label, "round": number}
+                spent = {"spent": [8.0 * number] * 2}
+                journal.cell(label).result(columns, spent | values, repeats=[0, 1])
+    table = Table.read(tmp_path)
+    text = report.report(table)
     assert "55.0 ±7.1" in text
     assert "75.0 ±7.1" in text
     assert "AUROC" not in text
-    assert "mqnet +20.0 ±0.0" in report.meaning(results)
+    assert "mqnet +20.0 ±0.0" in text
+    assert not (tmp_path / "surface.png").exists()
+    table.write_files()
+    first, second, *_ = rows_of(tmp_path / "summary.csv")
+    # One repeat has no deviation.
+    assert (first["purity_mean"], first["purity_std"]) == ("50.0000", "")
+    assert (first["accuracy_mean"], first["accuracy_std"]) == ("", "")
+    assert float(second["accuracy_std"]) == pytest.approx(7.0711)
 
 
-def test_what_one_repeat_or_none_measured_has_no_deviation(tmp_path):
-    records = [
-        {"noise_ratio": 0.2, "method": "mqnet", "repeat": r, "round": 1, **values}
-        for r, values in ((0, {"accuracy": 0.5, "auroc": 0.7}), (1, {"accuracy": 0.7}))
-    ]
-    results = report.read_results(records, (0.2,), ("mqnet",), 2, 1)
-    report.write_summary(tmp_path, results)
-    (row,) = rows_of(tmp_path / "summary.csv")
-    assert (row["auroc_mean"], row["auroc_std"]) == ("70.0000", "")
-    assert float(row["accuracy_std"]) == pytest.approx(14.1421)
-
-
-def surface_of(tmp_path, strategy, answered):
+def surface_of(strategy, answered):
     """What is kept of a round in which rows 4, 2, 7 and 5 were proposed."""
     rows = np.arange(1, 9)
     converted = np.random.default_rng(0).uniform(0.3, 3, (8, 2)).astype(np.float32)
@@ -395,14 +443,15 @@ def surface_of(tmp_path, strategy, answered):
         lambda p: p * jnp.cos(jnp.arange(p.size)).reshape(p.shape), memory.params
     )
     memory = memory._replace(params=params)
-    surfaces.write_surface(tmp_path, 2, strategy, proposal, memory, np.array(answered))
-    with np.load(tmp_path / "surfaces" / "round_03.npz") as file:
-        return dict(file), converted, memory
+    content = surfaces.surface_of(strategy, proposal, memory, np.array(answered))
+    return content, converted, memory
 
 
-def test_surfaces_are_of_the_own_model_and_of_what_was_paid_for(tmp_path):
+def test_surfaces_are_of_the_own_model_and_of_what_was_paid_for():
     strategy = MQNetQuery(monotone=False)
-    found, converted, memory = surface_of(tmp_path, strategy, [4, 2])
+    content, converted, memory = surface_of(strategy, [4, 2])
+    with np.load(io.BytesIO(content)) as file:
+        found = dict(file)
     np.testing.assert_array_equal(found["asked"], converted[[1, 3]])
     assert len(found["others"]) == 6
     np.testing.assert_array_equal(found["lowest"], converted[1])
@@ -413,32 +462,31 @@ def test_surfaces_are_of_the_own_model_and_of_what_was_paid_for(tmp_path):
     assert abs(float(wrong) - float(want)) > 1e-3
 
 
+def test_surfaces_are_drawn_of_rounds_that_have_one(tmp_path):
+    content, *_ = surface_of(MQNetQuery(), [4, 2, 7])
+    with open_run_folder(tmp_path, record_of(["mine"], "mine")):
+        with Journal(tmp_path) as journal:
+            fields = {"method": "mine", "repeat": 0}
+            for ratio, number in ((0.2, 2), (0.2, 3), (0.6, 3)):
+                where = {**fields, "noise_ratio": ratio, "round": number}
+                name = f"{ratio}_{number}.npz"
+                journal.cell("mine").attach(surfaces.SURFACE, name, content, **where)
+        table = Table.read(tmp_path)
+        surfaces.plot_surfaces(table, "other")
+        assert not (tmp_path / "surface.png").exists()
+        surfaces.plot_surfaces(table, "mine")
+    height, width = matplotlib.image.imread(tmp_path / "surface.png").shape[:2]
+    # Two rows, two columns.
+    assert abs(height - width) < 0.1 * width
+
+
 def test_purity_that_is_equal_everywhere_has_no_auroc(sets):
-    task = setup.make_task(study_of(sets), 0.4, 0)
+    pool = setup.make_pool(data_of(sets), 0.4, 0)
     rows = np.arange(70)
 
     def auroc(purity):
         query = Query(rows[:2], CcalNotes(rows, purity))
-        return runner._purity_auroc(Proposal(rows[:2], None, query), task, 3)
+        return runner._purity_auroc(Proposal(rows[:2], None, query), pool, 3)
 
     assert np.isnan(auroc(np.zeros(70)))
-    assert auroc(np.where(task.labels < 3, 1.0, 0.0)) == 1
-
-
-def test_bad_flags_end_in_one_line_and_status_2(tmp_path):
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "experiments.active_learning",
-            "--cost_in=-1",
-            f"--run_dir={tmp_path}",
-        ],
-        cwd=ROOT,
-        env={**os.environ, "JAX_PLATFORMS": "cpu"},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 2
-    assert done.stderr.startswith("error: cost_in: got -1")
-    assert done.stderr.count("\n") == 1
+    assert auroc(np.where(pool.labels < 3, 1.0, 0.0)) == 1

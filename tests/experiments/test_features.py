@@ -319,17 +319,6 @@ def test_repeats_differ_and_methods_share_their_draws(finished):
     assert (values[:, 0] != values[:, 1]).all()
 
 
-def test_damaged_activations_are_made_anew(tmp_path, sets):
-    given = {"num_examples": (16,), "epochs": 1, "picture_examples": 12}
-    folder = run(tmp_path, sets, ("standard",), **given)
-    path = folder / "standard_16" / "repeats_0-1" / "activations.npz"
-    files = [path, folder / "metrics.jsonl", folder / "summary.csv"]
-    before = [file.read_bytes() for file in files]
-    path.write_bytes(before[0][:-40])
-    run(tmp_path, sets, ("standard",), **given)
-    assert [file.read_bytes() for file in files] == before
-
-
 def test_boxes(tmp_path, sets, capsys):
     given = composed(sets, "boxes", box_loss="d_iou", position_correlation=0.9)
     given |= {"train_image_size": 16, "augment": "window"}

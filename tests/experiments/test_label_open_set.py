@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import json
 import os
 import pathlib
 import subprocess
@@ -20,16 +21,42 @@ ROOT = pathlib.Path(__file__).parents[2]
 NAMES = ("owl", "crow", "ood")
 
 
-def run(**flags):
-    given = [f"--{name}={value}" for name, value in flags.items()]
+# Runs the launcher's main function with one list of flags after the other.
+DRIVER = """
+import json, sys
+from absl import flags
+from absl.testing import flagsaver
+from experiments import label_open_set
+from robustjax.training import StopRequest
+
+for arguments in json.loads(sys.argv[1]):
+    with flagsaver.flagsaver():
+        flags.FLAGS(["label_open_set", *arguments])
+        try:
+            label_open_set.main(StopRequest())
+            print(json.dumps("fine"))
+        except ValueError as error:
+            print(json.dumps(str(error)))
+"""
+
+
+def command(*arguments):
     return subprocess.run(
-        [sys.executable, "-m", "experiments.label_open_set", *given],
+        [sys.executable, *arguments],
         cwd=ROOT,
         env={**os.environ, "JAX_PLATFORMS": "cpu"},
         capture_output=True,
         text=True,
         timeout=300,
     )
+
+
+def arguments_of(flags):
+    return [f"--{name}={value}" for name, value in flags.items()]
+
+
+def run(**flags):
+    return command("-m", "experiments.label_open_set", *arguments_of(flags))
 
 
 def read(path):
@@ -90,20 +117,24 @@ def test_a_pool_is_labeled_command_by_command(tmp_path, pool):
             assert row["label"] == truth[row["id"]]
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
+def test_bad_flags_are_named_before_a_folder_is_made(tmp_path, pool):
+    flags, _ = pool
+    cases = [
         ({"classes": "owl,ood"}, "classes: got owl, ood, expected distinct names"),
+        ({"classes": "owl"}, "classes: got owl, expected at least two"),
+        ({"folder": ""}, "folder: got nothing, expected --folder="),
         ({"method": "mqnet"}, "method: got one that compares images"),
         ({"method": "mqnet", "batch": 31}, "batch: got 31, expected at most"),
-    ],
-)
-def test_bad_flags_end_in_one_line_and_status_2(pool, changes, message):
-    flags, _ = pool
-    done = run(**{**flags, **changes})
-    assert done.returncode == 2
-    assert done.stderr.startswith(f"error: {message}")
-    assert not flags["folder"].exists()
+    ]
+    runs = [arguments_of({**flags, **changes}) for changes, _ in cases]
+    done = command("-c", DRIVER, json.dumps(runs))
+    assert done.returncode == 0, done.stderr
+    messages = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(messages) == len(cases)
+    for (_, expected), message in zip(cases, messages):
+        assert message.startswith(expected), message
+        assert "\n" not in message
+    assert [path.name for path in tmp_path.iterdir()] == ["birds.npz"]
 
 
 def test_the_preset_and_the_flags_make_the_strategy():

@@ -1,27 +1,22 @@
-"""The pruning study: bad flags, what it leaves behind, and continuing a run."""
+"""The pruning study: bad flags, what it leaves behind, and its re-labelling models."""
 
 from __future__ import annotations
 
 import csv
 import json
-import os
-import pathlib
-import signal
-import subprocess
-import sys
-import time
 
 import jax
 import numpy as np
 import pytest
 
 from experiments.studies.pruning import programs
-from experiments.studies.pruning.study import run_study
+from experiments.studies.pruning.study import STUDY
+from experiments.study.journal import attached_files, read_cells
+from experiments.study.run import Request, run_study
+from experiments.study.table import Table
 from robustjax import data
 from robustjax.training import InterruptedRunError, StopRequest, as_float
-from robustjax.training._metrics import read_jsonl
 
-ROOT = pathlib.Path(__file__).parents[2]
 SMALL = {
     "hidden": (16,),
     "epochs": 2,
@@ -64,23 +59,32 @@ def pictures(tmp_path_factory):
 
 
 def run(tmp_path, dataset, stop=None, name="run", preset=None, **given):
-    return run_study(
-        preset,
-        {**SMALL, "dataset": dataset, **given},
-        run_dir=str(tmp_path),
-        name=name,
-        stop=stop or StopRequest(),
-    )
+    fields = {**SMALL, "dataset": dataset, **given}
+    request = Request((), preset, fields, run_dir=str(tmp_path), name=name)
+    return run_study(STUDY, request, stop or StopRequest())
 
 
-def arrays_of(path):
-    """All arrays of an `.npz` file, which is closed again."""
-    with np.load(path) as loaded:
-        return dict(loaded)
+def attached(folder, event):
+    """(repeat, record, arrays) of all files of a kind."""
+    for record, arrays in attached_files(folder, read_cells(folder), event):
+        yield int(record["cell"].rpartition("_")[2]), record, arrays
 
 
-def read_summary(folder):
-    with open(folder / "summary.csv") as file:
+def subsets_of(folder):
+    """(method, fraction, repeat) -> the arrays of a subset."""
+    return {
+        (record["method"], record["fraction"], repeat): arrays
+        for repeat, record, arrays in attached(folder, "subset")
+    }
+
+
+def evaluations_of(folder):
+    """Repeat -> what the warm-up says of all examples."""
+    return {repeat: found for repeat, _, found in attached(folder, "evaluation")}
+
+
+def read_rows(path):
+    with open(path, newline="") as file:
         return list(csv.DictReader(file))
 
 
@@ -146,11 +150,11 @@ def test_features_of_another_data_set_are_refused(tmp_path, points):
 
 
 def test_leaves_what_people_look_at(finished):
-    for name in ("config.json", "accuracy.png", "bins.png", "bins.csv"):
+    for name in ("accuracy.png", "bins.png", "speed.csv"):
         assert (finished / name).stat().st_size > 0
     config = json.loads((finished / "config.json").read_text())["config"]
     assert config["relabeler"] == "ce"
-    rows = read_summary(finished)
+    rows = read_rows(finished / "summary.csv")
     cells = [(row["method"], row["fraction"]) for row in rows]
     pruning = ("uniform", "ccs", "prune4rel_balanced")
     assert cells == [(m, f) for f in ("0.25", "0.5") for m in pruning] + [("full", "1")]
@@ -158,64 +162,92 @@ def test_leaves_what_people_look_at(finished):
     assert all(row["repeats"] == "2" for row in rows)
 
 
-def test_the_summary_is_that_of_the_subsets(finished):
-    """%Noisy and Eq. 5.8, computed again from what was stored."""
-    evaluations = [arrays_of(finished / f"warmup/repeat_{r}.npz") for r in range(2)]
-    records = read_jsonl(finished / "metrics.jsonl")
-    for row in read_summary(finished):
-        shares, values = [], []
-        for repeat, evaluation in enumerate(evaluations):
-            stem = f"{row['method']}_{row['fraction']}"
-            path = finished / "subsets" / f"repeat_{repeat}" / f"{stem}.npy"
-            indices = np.load(path)
+def test_the_summary_is_that_of_subsets_and_trainings(finished):
+    """%Noisy, Eq. 5.8 and accuracies, computed again from what was stored."""
+    subsets, evaluations = subsets_of(finished), evaluations_of(finished)
+    examples = read_rows(finished / "examples.csv")
+    table = Table.read(finished)
+    bins = read_rows(finished / "bins.csv")
+    for row in read_rows(finished / "summary.csv"):
+        where = {"method": row["method"], "fraction": float(row["fraction"])}
+        found = {name: [] for name in ("noisy_share", "objective", "last", "best")}
+        for repeat, evaluation in evaluations.items():
+            indices = subsets[*where.values(), repeat]["indices"]
             assert len(set(indices.tolist())) == len(indices) == int(row["examples"])
-            with open(path.with_suffix(".csv")) as file:
-                table = list(csv.DictReader(file))
-            assert [int(line["index"]) for line in table] == indices.tolist()
-            given = np.array([int(line["label"]) for line in table])
-            shares.append((given != indices % 3).mean())
+            mine = [r for r in examples if r["repeat"] == str(repeat)]
+            wrong = np.array([r["given"] != r["true"] for r in mine])
+            found["noisy_share"].append(100 * wrong[indices].mean())
             p, f = (evaluation[name] for name in ("probabilities", "features"))
             unit = f / np.linalg.norm(f, axis=1, keepdims=True)
             near = (1 + unit @ unit[indices].T) / 2
             near = np.where(near > SMALL["threshold"], near, 0)
-            values.append(np.tanh(near @ p.max(axis=1)[indices]).sum())
-        mean, deviation = 100 * np.mean(shares), 100 * np.std(shares, ddof=1)
-        assert float(row["noisy_share_mean"]) == pytest.approx(mean, abs=1e-3)
-        assert float(row["noisy_share_std"]) == pytest.approx(deviation, abs=1e-3)
-        assert float(row["objective_mean"]) == pytest.approx(np.mean(values), rel=1e-3)
-        mine = [
-            r
-            for r in records
-            if r["event"] == "result"
-            and (r["method"], f"{r['fraction']:g}") == (row["method"], row["fraction"])
+            confidence = p.max(axis=1)[indices]
+            found["objective"].append(np.tanh(near @ confidence).sum())
+            accuracies = [
+                100 * r["test_accuracy"]
+                for r in table.records("epoch")
+                if {**r, **where, "repeat": repeat} == r
+            ]
+            assert len(accuracies) == SMALL["epochs"]
+            found["last"].append(accuracies[-1])
+            found["best"].append(max(accuracies))
+        for name, values in found.items():
+            mean, deviation = np.mean(values), np.std(values, ddof=1)
+            assert float(row[f"{name}_mean"]) == pytest.approx(mean, rel=1e-4)
+            assert float(row[f"{name}_std"]) == pytest.approx(
+                deviation, rel=1e-2, abs=1e-3
+            )
+        binned = [
+            float(b["accuracy_mean"])
+            for b in bins
+            if (b["method"], float(b["fraction"])) == tuple(where.values())
         ]
-        for measure in ("last", "best", "relabel_accuracy", "correct_share"):
-            mean = 100 * np.mean([r[measure] for r in mine])
-            assert float(row[f"{measure}_mean"]) == pytest.approx(mean, abs=1e-3)
-        assert all(r["best"] >= r["last"] for r in mine)
-        for r in mine:
-            assert np.mean(r["bin_accuracy"]) == pytest.approx(r["relabel_accuracy"])
+        assert len(binned) == 15
+        accuracy = float(row["relabel_accuracy_mean"])
+        assert np.mean(binned) == pytest.approx(accuracy, abs=1e-3)
+
+
+def test_examples_say_who_kept_them_when(finished):
+    rows = read_rows(finished / "examples.csv")
+    assert len(rows) == 2 * 120
+
+    def column(repeat, name):
+        mine = [row for row in rows if row["repeat"] == str(repeat)]
+        return np.array([float(row[name] or "nan") for row in mine])
+
+    for (method, fraction, repeat), subset in subsets_of(finished).items():
+        indices = subset["indices"]
+        for name, values in (
+            ("order", np.arange(len(indices))),
+            ("gain", subset["gains"]),
+        ):
+            want = np.full(120, np.nan)
+            want[indices] = values
+            got = column(repeat, f"{method}_{fraction:g}.{name}")
+            np.testing.assert_allclose(got, want, rtol=1e-5)
+    for repeat, evaluation in evaluations_of(finished).items():
+        np.testing.assert_array_equal(column(repeat, "true"), np.arange(120) % 3)
+        for name, of in (
+            ("loss", "losses"),
+            ("margin", "margin"),
+            ("forgetting", "forgetting"),
+        ):
+            got = column(repeat, f"warmup.{name}")
+            np.testing.assert_allclose(got, evaluation[of], rtol=1e-5)
+        given = column(repeat, "given").astype(int)
+        probability = evaluation["probabilities"][np.arange(120), given]
+        loss = column(repeat, "warmup.loss")
+        np.testing.assert_allclose(np.exp(-loss), probability, rtol=1e-4)
 
 
 def test_balanced_subsets_are_balanced_and_smaller_ones_begin_larger_ones(finished):
-    folder = finished / "subsets" / "repeat_0"
-    small, large = (
-        np.load(folder / f"prune4rel_balanced_{f}.npy") for f in (0.25, 0.5)
-    )
+    subsets = subsets_of(finished)
+    small, large = (subsets["prune4rel_balanced", f, 0]["indices"] for f in (0.25, 0.5))
     np.testing.assert_array_equal(large[:30], small)
-    with open(folder / "prune4rel_balanced_0.25.csv") as file:
-        given = [int(line["label"]) for line in csv.DictReader(file)]
-    assert np.bincount(given).tolist() == [10, 10, 10]
-    np.testing.assert_array_equal(np.load(folder / "full_1.npy"), np.arange(120))
-
-
-def test_a_finished_run_is_not_trained_again(finished, points):
-    before = (finished / "metrics.jsonl").read_bytes()
-    summary = (finished / "summary.csv").read_bytes()
-    again = run(finished.parents[1], points)
-    assert again == finished
-    assert (finished / "metrics.jsonl").read_bytes() == before
-    assert (finished / "summary.csv").read_bytes() == summary
+    rows = read_rows(finished / "examples.csv")[:120]
+    given = np.array([int(row["given"]) for row in rows])
+    assert np.bincount(given[small]).tolist() == [10, 10, 10]
+    np.testing.assert_array_equal(subsets["full", 1.0, 0]["indices"], np.arange(120))
 
 
 class StopAfter(StopRequest):
@@ -231,26 +263,18 @@ class StopAfter(StopRequest):
             raise InterruptedRunError("stopped")
 
 
-@pytest.mark.parametrize("checkpoint_every_epochs", [0, 1])
-def test_interrupted_runs_continue_to_the_same_summary(
-    tmp_path, points, finished, checkpoint_every_epochs
-):
-    options = {"checkpoint_every_epochs": checkpoint_every_epochs}
-    # In the warm-up, between subsets, and within several trainings.
-    for asks in (1, 4, 9, 3, 10):
+def test_trainings_without_checkpoints_start_again(tmp_path, points, finished):
+    # In the warm-up, between subsets, and within a training.
+    for asks in (1, 9, 10):
         with pytest.raises(InterruptedRunError):
-            run(tmp_path, points, StopAfter(asks), **options)
-    folder = run(tmp_path, points, **options)
-    for name in ("summary.csv", "bins.csv"):
+            run(tmp_path, points, StopAfter(asks))
+    cells = read_cells(tmp_path / "pruning" / "run").values()
+    assert [len(c) for c in cells if c[-1]["event"] == "epoch"] == [1]
+    folder = run(tmp_path, points)
+    for name in ("summary.csv", "examples.csv", "bins.csv"):
         assert (folder / name).read_bytes() == (finished / name).read_bytes()
-    records = read_jsonl(folder / "metrics.jsonl")
-    epochs = [
-        (r["method"], r["fraction"], r["repeat"], r["epoch"])
-        for r in records
-        if r["event"] == "epoch"
-    ]
-    assert len(epochs) == len(set(epochs)) == 14 * SMALL["epochs"]
-    assert sum(r["event"] == "result" for r in records) == 14
+    epochs = Table.read(folder).records("epoch")
+    assert len(epochs) == 14 * SMALL["epochs"]
 
 
 @pytest.mark.parametrize("relabeler", ["divide_mix", "sop_plus"])
@@ -266,11 +290,11 @@ def test_other_relabelers(tmp_path, points, relabeler):
         learning_rate=0.1,
         options=("lr_u=1",) if relabeler == "sop_plus" else ("divide_mix.alpha=1",),
     )
-    (row,) = read_summary(folder)
+    (row,) = read_rows(folder / "summary.csv")
     # Chance is a third.
     assert float(row["last_mean"]) > 50
     assert float(row["noisy_share_mean"]) < 40
-    epochs = [r for r in read_jsonl(folder / "metrics.jsonl") if r["event"] == "epoch"]
+    epochs = Table.read(folder).records("epoch")
     if relabeler == "divide_mix":
         # Divided from the end of the first epoch on, without a warm-up.
         assert epochs[0]["labeled_share"] == 1.0
@@ -302,73 +326,13 @@ def test_views_and_rounding_of_the_published_code(tmp_path, pictures, monkeypatc
         ranking="float32",
         **options,
     )
-    found = [arrays_of(folder / "warmup/repeat_0.npz") for folder in (plain, authors)]
+    found = [evaluations_of(folder)[0] for folder in (plain, authors)]
     for name in ("features", "probabilities", "margin"):
         np.testing.assert_array_equal(found[0][name], found[1][name])
     assert set(found[1]) - set(found[0]) == {"view_features", "view_probabilities"}
     assert np.abs(found[1]["view_features"] - found[1]["features"]).max() > 1e-3
     # Baselines look at the images as they are.
-    path = "subsets/repeat_0/margin_0.5.npy"
-    np.testing.assert_array_equal(np.load(plain / path), np.load(authors / path))
-
-
-def command(tmp_path, dataset, *flags):
-    return [
-        sys.executable,
-        "-m",
-        "experiments.pruning",
-        f"--dataset={dataset}",
-        "--methods=uniform,prune4rel",
-        "--fractions=0.5",
-        "--relabeler=ce",
-        "--epochs=40",
-        "--warmup_epochs=5",
-        "--batch_size=16",
-        "--repeats=2",
-        "--hidden=16",
-        "--name=run",
-        f"--run_dir={tmp_path}",
-        *flags,
+    kept = [
+        subsets_of(folder)["margin", 0.5, 0]["indices"] for folder in (plain, authors)
     ]
-
-
-@pytest.mark.slow
-def test_killed_runs_continue_to_the_same_summary(tmp_path, points):
-    environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
-    options = {"cwd": ROOT, "env": environment, "capture_output": True, "text": True}
-    whole = subprocess.run(command(tmp_path / "whole", points), **options)
-    assert whole.returncode == 0, whole.stderr
-    want = (tmp_path / "whole/pruning/run/summary.csv").read_bytes()
-    killed = tmp_path / "killed/pruning/run"
-    log = killed / "metrics.jsonl"
-    # In the warm-up, in the first and in the last training.
-    for lines in (2, 20, 150):
-        process = subprocess.Popen(
-            command(tmp_path / "killed", points),
-            cwd=ROOT,
-            env=environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        deadline = time.monotonic() + 200
-        while process.poll() is None and time.monotonic() < deadline:
-            if log.exists() and len(log.read_text().splitlines()) >= lines:
-                break
-            time.sleep(0.01)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    done = subprocess.run(command(tmp_path / "killed", points), **options)
-    assert done.returncode == 0, done.stderr
-    assert (killed / "summary.csv").read_bytes() == want
-
-
-def test_bad_flags_end_in_one_line_and_status_2(tmp_path, points):
-    done = subprocess.run(
-        command(tmp_path, points, "--threshold=2"),
-        cwd=ROOT,
-        env={**os.environ, "JAX_PLATFORMS": "cpu"},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 2
-    assert done.stderr == "error: threshold: got 2.0, expected a number in [0, 1]\n"
+    np.testing.assert_array_equal(*kept)

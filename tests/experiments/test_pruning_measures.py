@@ -1,15 +1,19 @@
-"""Measures of a subset against plain NumPy, and how repeats are joined."""
+"""Measures of a subset against plain NumPy, and what is said of them."""
 
 from __future__ import annotations
 
 import csv
+import dataclasses
 import math
 
 import numpy as np
 import pytest
 
 from experiments.studies.pruning import measures, report
-from experiments.studies.pruning.retrain import Training
+from experiments.studies.pruning.retrain import BINS, Training
+from experiments.study.journal import Journal
+from experiments.study.run_folder import open_run_folder
+from experiments.study.table import Table
 
 
 @pytest.fixture
@@ -63,35 +67,75 @@ def test_equal_confidences_are_binned_at_random():
     assert np.abs(np.array(accuracies) - 0.5).max() < 0.15
 
 
-def record(**changes):
-    base = dict.fromkeys((*report.SHARES, *report.LEVELS), 0.5)
-    bins = {name: [0.25, 0.75] for name in report.BINNED}
-    return {**base, **bins, "examples": 10, "seconds": 1.0, **changes}
+RESULTS = {
+    # As after a run that was resumed: the repeats are in no order.
+    Training("uniform", 0.2, 1): {"last": 0.7, "correct_share": math.nan},
+    Training("uniform", 0.2, 0): {"last": 0.5, "correct_share": 0.4},
+    Training("small_loss", 0.2, 0): {"last": 0.9, "correct_share": math.nan},
+    Training("full", 1.0, 0): {"last": 0.8},
+}
 
 
-def test_repeats_are_joined_by_sample_deviations(tmp_path):
-    results = {
-        Training("uniform", 0.2, 1): record(last=0.7, correct_share=None),
-        Training("uniform", 0.2, 0): record(last=0.5, correct_share=0.4),
-        Training("small_loss", 0.2, 0): record(last=0.9, correct_share=None),
-        Training("full", 1.0, 0): record(last=0.8),
+@pytest.fixture
+def table(tmp_path):
+    """Of a run that gave `RESULTS`."""
+    record = {
+        "title": "a study",
+        "config": {},
+        "data": {},
+        "cells": [training.cell for training in RESULTS],
+        "measures": [dataclasses.asdict(measure) for measure in report.MEASURES],
     }
-    cells = report.collect(results)
-    np.testing.assert_array_equal(cells["uniform", 0.2]["last"], [0.5, 0.7])
-    report.write_summary(tmp_path, cells)
-    with open(tmp_path / "summary.csv") as file:
-        rows = {row["method"]: row for row in csv.DictReader(file)}
+    with open_run_folder(tmp_path, record), Journal(tmp_path) as journal:
+        for training, values in RESULTS.items():
+            cell, (method, fraction, repeat) = journal.cell(training.cell), training
+            accuracies = [0.0, values["last"]]
+            cell.write(
+                BINS, **training._asdict(), levels=[0.25, 0.75], accuracies=accuracies
+            )
+            filled = {measure.key: 0.5 for measure in report.MEASURES} | values
+            cell.result(
+                {"method": method, "fraction": fraction},
+                {name: [value] for name, value in filled.items()},
+                repeats=[repeat],
+                examples=10,
+            )
+    return Table.read(tmp_path)
+
+
+def rows_of(path):
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_repeats_are_joined_by_sample_deviations(table):
+    uniform = table.one(method="uniform", fraction=0.2)
+    np.testing.assert_array_equal(uniform.values["last"], [0.5, 0.7])
+    table.write_files()
+    rows = {row["method"]: row for row in rows_of(table.folder / "summary.csv")}
     assert float(rows["uniform"]["last_mean"]) == pytest.approx(60)
     assert float(rows["uniform"]["last_std"]) == pytest.approx(14.1421)
     # Over the repeats where it is defined.
     assert float(rows["uniform"]["correct_share_mean"]) == pytest.approx(40)
+    assert rows["uniform"]["correct_share_std"] == ""
     assert rows["small_loss"]["correct_share_mean"] == ""
     assert float(rows["uniform"]["objective_mean"]) == pytest.approx(0.5)
-    text = report.tables(cells)
+
+
+def test_the_report_has_a_column_per_fraction_and_names_the_best(table):
+    text = report.report(table)
     assert "60.0 ±14.1" in text
     header, _, *lines = text.split("\n\n")[0].split("\n")
     assert header.split()[-2:] == ["0.2", "1"]
     assert [line.split()[0] for line in lines] == ["uniform", "small_loss", "full"]
-    assert "small_loss is best with 90.0 %, against 60.0 % of uniform" in (
-        report.meaning(cells)
-    )
+    assert "small_loss is best with 90.0 %, against 60.0 % of uniform" in text
+    bins = [row for row in rows_of(table.folder / "bins.csv") if row["bin"] == "1"]
+    assert [(row["method"], row["neighborhood_mean"]) for row in bins] == [
+        ("uniform", "0.75"),
+        ("small_loss", "0.75"),
+        ("full", "0.75"),
+    ]
+    assert [row["accuracy_mean"] for row in bins] == ["60.0000", "90.0000", "80.0000"]
+    assert [row["accuracy_std"] for row in bins] == ["14.1421", "", ""]
+    for name in ("accuracy.png", "bins.png"):
+        assert (table.folder / name).stat().st_size > 1000

@@ -151,6 +151,7 @@ RUNS = (
             "watch_every_epochs": 1,
             "checkpoint_every_epochs": 1,
             "ood_count": 40,
+            "picture_examples": 12,
             "ood_test_count": 12,
         },
         ("standard", "taufe"),

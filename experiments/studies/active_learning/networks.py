@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import pathlib
 import shutil
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -25,10 +26,13 @@ from robustjax import data
 from robustjax.methods.active_learning import (
     NetworkPoolClassifier,
     Observation,
+    csi,
     csi_optimizer,
     pool_embeddings,
 )
 from robustjax.training import (
+    Augment,
+    Execution,
     Preprocess,
     StopRequest,
     advance,
@@ -36,6 +40,7 @@ from robustjax.training import (
     choose_execution,
     progress_bar,
 )
+from robustjax.transforms import ExampleSpec
 
 Kind = tuple[bool, bool]
 """(with loss prediction, with an OOD output that is not trained)"""
@@ -228,6 +233,98 @@ def read_embeddings(content: bytes) -> Mapping[str, jax.Array]:
         return {part: jnp.asarray(arrays[part]) for part in arrays}
 
 
+class _EmbeddingParts(NamedTuple):
+    """What contrastive networks are made of."""
+
+    encoder: nn.Module
+    optimizer: optax.GradientTransformation
+    augment: Augment
+    execution: Execution
+    batch_size: int
+
+
+def check_embeddings(
+    config: OpenSetConfig, inputs: np.ndarray, wants: Collection[str]
+) -> None:
+    """Builds what `train_embeddings` would train, if anything, and trains nothing.
+
+    Args:
+      config: the flags.
+      inputs: (N, ...) of the pool.
+      wants: of all strategies together.
+
+    Raises:
+      ValueError: see `train_embeddings`.
+    """
+    if not needs_embeddings(wants):
+        return
+    parts = _embedding_parts(config, inputs)
+    sample = jax.ShapeDtypeStruct((1, *inputs.shape[1:]), inputs.dtype)
+    with _errors_name_embedding_flags():
+        algorithm = csi(
+            parts.encoder,
+            parts.optimizer,
+            projection=config.embedding_projection,
+            augment=parts.augment,
+        )
+        jax.eval_shape(
+            lambda x: algorithm.init(jax.random.key(0), x, ExampleSpec(1, 2)), sample
+        )
+
+
+def _errors_name_embedding_flags() -> contextlib.AbstractContextManager[None]:
+    return errors_name_flags(
+        epochs="embedding_epochs",
+        batch_size="embedding_batch_size",
+        projection="embedding_projection",
+        images="dataset",
+        network="embedding_network",
+        crop_scale="embedding_crop",
+        pooling="embedding_pooling",
+        **{"channels and hidden": "embedding_channels and embedding_hidden"},
+    )
+
+
+def _embedding_parts(config: OpenSetConfig, inputs: np.ndarray) -> _EmbeddingParts:
+    if inputs.ndim != 4:
+        raise ValueError(
+            "methods: got one that compares images with their rotations (CSI, "
+            f"CCAL), expected images, not inputs of shape {inputs.shape[1:]}; for such "
+            "inputs mqnet has --options=mqnet.purity=features"
+        )
+    execution = choose_execution(convolutional=config.embedding_network != "mlp")
+    batch_size = min(config.embedding_batch_size, len(inputs))
+    steps = -(-len(inputs) // batch_size)
+    rate, epochs = config.embedding_learning_rate, config.embedding_epochs
+    if config.embedding_optimizer == "lars":
+        optimizer = csi_optimizer(
+            epochs=epochs, steps_per_epoch=steps, learning_rate=rate
+        )
+    else:
+        optimizer = optax.adam(optax.cosine_decay_schedule(rate, epochs * steps))
+    colored = inputs.shape[-1] == 3
+    with _errors_name_embedding_flags():
+        encoder = make_network(
+            config.embedding_network,
+            # Its head is not made.
+            2,
+            inputs_rank=4,
+            channels=config.embedding_channels,
+            hidden=config.embedding_hidden,
+            downsampling=config.downsampling,
+            dtype=config.dtype,
+            convolution=execution.convolution,
+            pooling=config.embedding_pooling,
+        )
+        augment = data.simclr_augmentation(
+            crop_scale=(config.embedding_crop, 1.0),
+            flip=False,
+            jitter=0.5 if colored else 0.0,
+            grayscale=0.2 if colored else 0.0,
+        )
+    return _EmbeddingParts(encoder, optimizer, augment, execution, batch_size)
+
+
 def _train_embeddings(
     config: OpenSetConfig,
     key: jax.Array,
@@ -236,44 +333,7 @@ def _train_embeddings(
     progress: pathlib.Path,
     stop: StopRequest,
 ) -> dict[str, jax.Array]:
-    if inputs.ndim != 4:
-        raise ValueError(
-            "methods: got one that compares images with their rotations (CSI, "
-            f"CCAL), expected images, not inputs of shape {inputs.shape[1:]}; for such "
-            "inputs mqnet has --options=mqnet.purity=features"
-        )
-    execution = choose_execution(convolutional=config.embedding_network != "mlp")
-    encoder = make_network(
-        config.embedding_network,
-        # Its head is not made.
-        2,
-        inputs_rank=4,
-        channels=config.embedding_channels,
-        hidden=config.embedding_hidden,
-        downsampling=config.downsampling,
-        dtype=config.dtype,
-        convolution=execution.convolution,
-        pooling=config.embedding_pooling,
-    )
-    batch_size = min(config.embedding_batch_size, len(inputs))
-    steps = -(-len(inputs) // batch_size)
-    rate = config.embedding_learning_rate
-    if config.embedding_optimizer == "lars":
-        optimizer = csi_optimizer(
-            epochs=config.embedding_epochs, steps_per_epoch=steps, learning_rate=rate
-        )
-    else:
-        optimizer = optax.adam(
-            optax.cosine_decay_schedule(rate, config.embedding_epochs * steps)
-        )
-    colored = inputs.shape[-1] == 3
-    with errors_name_flags(crop_scale="embedding_crop"):
-        augment = data.simclr_augmentation(
-            crop_scale=(config.embedding_crop, 1.0),
-            flip=False,
-            jitter=0.5 if colored else 0.0,
-            grayscale=0.2 if colored else 0.0,
-        )
+    parts = _embedding_parts(config, inputs)
     total = config.embedding_epochs * (1 + rotations)
     with progress_bar(total, f"embeddings, {progress.name}", unit="epoch") as bar:
 
@@ -286,24 +346,19 @@ def _train_embeddings(
             bar.update(first + epoch - bar.n)
             advance(bar)
 
-        with errors_name_flags(
-            epochs="embedding_epochs",
-            batch_size="embedding_batch_size",
-            projection="embedding_projection",
-            images="dataset",
-        ):
+        with _errors_name_embedding_flags():
             return pool_embeddings(
                 key,
                 inputs,
-                encoder,
-                optimizer,
+                parts.encoder,
+                parts.optimizer,
                 epochs=config.embedding_epochs,
-                batch_size=batch_size,
+                batch_size=parts.batch_size,
                 rotations=rotations,
                 projection=config.embedding_projection,
                 flip=config.embedding_flip,
-                augment=augment,
-                execution=execution,
+                augment=parts.augment,
+                execution=parts.execution,
                 report=report,
                 stop=stop,
                 checkpoints=progress,

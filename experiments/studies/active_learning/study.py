@@ -15,6 +15,7 @@ from experiments.studies.active_learning import report, setup
 from experiments.studies.active_learning.config import OpenSetConfig
 from experiments.studies.active_learning.networks import (
     Classifiers,
+    check_embeddings,
     kind_of,
     needs_embeddings,
     read_embeddings,
@@ -84,9 +85,11 @@ def _prepare(plan: Plan[Settings], stop: StopRequest) -> Ready[Parts]:
     labels, config, strategies, preset = plan.settings
     data = setup.prepare(config)
     classifiers = Classifiers(config, data.num_classes, data.train.inputs, stop)
+    wants = _wants(strategies)
     # The last pool must not fail after hours of the first one's trainings.
     for ratio in config.noise_ratio:
         pool = setup.make_pool(data, ratio, config.repeats - 1)
+        check_embeddings(config, pool.inputs, wants)
         inputs = jnp.asarray(pool.inputs)
         for strategy in strategies.values():
             classifiers.of(inputs, kind_of(strategy.wants))
@@ -130,6 +133,11 @@ def _run(ready: Ready[Parts], journal: Journal, stop: StopRequest) -> None:
                 _run_pool(data, pool, strategies, classifiers, journal, bar, stop)
 
 
+def _wants(strategies: Mapping[str, QueryStrategy]) -> frozenset[str]:
+    """Of all strategies together."""
+    return frozenset[str]().union(*(s.wants for s in strategies.values()))
+
+
 def _run_pool(
     data: setup.Data,
     pool: setup.Pool,
@@ -140,7 +148,7 @@ def _run_pool(
     stop: StopRequest,
 ) -> None:
     """Runs all strategies on one pool."""
-    wants = frozenset[str]().union(*(s.wants for s in strategies.values()))
+    wants = _wants(strategies)
     embeddings: Mapping[str, jax.Array] = {}
     if needs_embeddings(wants):
         embeddings = _embeddings(data, pool, wants, journal, stop)
