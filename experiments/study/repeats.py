@@ -196,9 +196,7 @@ class EpochRecords:
             repeats=len(metrics["loss"]),
             epoch=epoch,
             **means,
-            of_repeats={
-                key: [round(float(v), 6) for v in metrics[key]] for key in self._watched
-            },
+            of_repeats={key: [float(v) for v in metrics[key]] for key in self._watched},
             seconds=round(seconds, 3),
         )
         postfix = {key: f"{means[key]:.3f}" for key in self._shown if key in means}

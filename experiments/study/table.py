@@ -6,14 +6,13 @@ import dataclasses
 import math
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from experiments.study.journal import (
     EPOCH,
     KEPT,
-    RESULT,
     attached_files,
     read_cells,
 )
@@ -27,35 +26,8 @@ from experiments.study.numbers import (
     text_table,
 )
 from experiments.study.run_folder import RECORD, read_record
+from experiments.study.settings import Curve, Setting, join_results
 from robustjax.training import Record, write_csv
-
-
-class Setting(NamedTuple):
-    """All repeats of one row of the summary.
-
-    Attributes:
-      columns: what tells the row from others, such as {"method": "ce", "labels": 50}.
-      values: measure -> (R,) as recorded; NaN where it is undefined.
-      repeats: (R,) their numbers, ascending.
-      constants: further columns, the same in all repeats.
-    """
-
-    columns: Mapping[str, Any]
-    values: Mapping[str, np.ndarray]
-    repeats: tuple[int, ...]
-    constants: Mapping[str, Any]
-
-
-class Curve(NamedTuple):
-    """A measure over the epochs of a method.
-
-    Attributes:
-      epochs: (E,) counted from 1.
-      values: (R, E); NaN where it was not measured.
-    """
-
-    epochs: np.ndarray
-    values: np.ndarray
 
 
 class Table:
@@ -79,7 +51,7 @@ class Table:
         self.measures = {m["key"]: Measure(**m) for m in record["measures"]}
         ordered = [name for name in record["cells"] if name in cells]
         self._cells = {name: cells[name] for name in ordered}
-        self.settings = list(_join(self._cells))
+        self.settings = list(join_results(self._cells))
 
     @classmethod
     def read(cls, folder: str | pathlib.Path) -> Table:
@@ -371,34 +343,3 @@ def _texts(array: np.ndarray) -> list[str]:
     if array.dtype.kind == "f":
         return ["" if not math.isfinite(x) else f"{x:.6g}" for x in array.tolist()]
     return [str(x) for x in array.tolist()]
-
-
-def _join(cells: Mapping[str, Sequence[Record]]) -> Iterator[Setting]:
-    """Settings from results, of which each may hold some of the repeats."""
-    parts: dict[str, list[Record]] = {}
-    for records in cells.values():
-        for record in records:
-            if record["event"] == RESULT:
-                key = repr(list(record["columns"].items()))
-                parts.setdefault(key, []).append(record)
-    for records in parts.values():
-        repeats = [r for record in records for r in record["repeats"]]
-        if len(set(repeats)) < len(repeats):
-            raise ValueError(f"results: {records[0]['columns']} has a repeat twice")
-        order = np.argsort(repeats, kind="stable")
-        keys = dict.fromkeys(key for record in records for key in record["values"])
-        values = {}
-        for key in keys:
-            each = [
-                value
-                for record in records
-                for value in record["values"].get(key, [None] * len(record["repeats"]))
-            ]
-            found = [math.nan if value is None else value for value in each]
-            values[key] = np.array(found, np.float64)[order]
-        yield Setting(
-            records[0]["columns"],
-            values,
-            tuple(sorted(repeats)),
-            records[0]["constants"],
-        )

@@ -16,7 +16,8 @@ from experiments.study.numbers import (
     text_table,
 )
 from experiments.study.plot import Line, Panel, draw
-from experiments.study.table import Setting, Table
+from experiments.study.settings import Setting
+from experiments.study.table import Table
 from robustjax.training import write_csv
 
 _HEADLINE = (
