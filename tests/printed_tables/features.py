@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+
 from tests.printed_tables.cells import (
     Files,
     Table,
@@ -21,6 +23,13 @@ def against(one: Mapping[str, str], base: Mapping[str, str], name: str) -> str:
     """Mean, deviation, and the difference of the means."""
     difference = float(one[f"{name}_mean"]) - float(base[f"{name}_mean"])
     return f"{spread(one, name)} ({signed(difference)})"
+
+
+def paired(one: np.ndarray, base: np.ndarray) -> str:
+    """The mean difference of repeats (R,), and its standard error."""
+    difference = one - base
+    error = difference.std(ddof=1) / len(difference) ** 0.5
+    return f"{signed(difference.mean())} ±{error:.1f}"
 
 
 @builder
@@ -169,14 +178,9 @@ def combined_trainings(files: Files) -> Table:
 
 @builder
 def localization(files: Files) -> Table:
-    standard, *others = (
-        files.row(f"{FEATURES}/{folder}/summary.csv", method=method)
-        for folder, method in (
-            ("localization-standard-half", "standard"),
-            ("localization", "oat"),
-            ("localization", "taufe"),
-        )
-    )
+    folder = f"{FEATURES}/localization"
+    methods = ("standard", "oat", "taufe")
+    rows = {m: files.row(f"{folder}/summary.csv", method=m) for m in methods}
     table = [
         ["`composed_localization`, 8,000 images", "Standard", "OAT", "TAUFE (λ = 1)"]
     ]
@@ -185,9 +189,13 @@ def localization(files: Files) -> Table:
         ("fixed_box_accuracy", "GT-known Loc, threshold 0.2"),
         ("test_accuracy", "test accuracy"),
     ):
-        cells = [against(row, standard, name) for row in others]
-        table.append([words, spread(standard, name), *cells])
-    norms = [number(row, "heldout_ood_norm", 2) for row in (standard, *others)]
+        each = {m: files.repeats(f"{folder}/repeats.csv", name, method=m) for m in rows}
+        cells = [
+            f"{spread(rows[m], name)} ({paired(each[m], each['standard'])})"
+            for m in methods[1:]
+        ]
+        table.append([words, spread(rows["standard"], name), *cells])
+    norms = [number(row, "heldout_ood_norm", 2) for row in rows.values()]
     table.append(["norm of held-out OOD activations", *norms])
     return table
 

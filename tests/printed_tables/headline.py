@@ -86,13 +86,10 @@ def headline(files: Files) -> Table:
     )
     values = [
         spread(
-            files.row(f"{FEATURES}/{folder}/summary.csv", method=method),
+            files.row(f"{FEATURES}/localization/summary.csv", method=method),
             "max_box_accuracy",
         )
-        for folder, method in (
-            ("localization-standard-half", "standard"),
-            ("localization", "taufe"),
-        )
+        for method in ("standard", "taufe")
     ]
     add(
         "digits on misleading backgrounds, localised without boxes: GT-known Loc",
