@@ -107,6 +107,10 @@ def open_run_folder(
         another process that is at work in the folder.
     """
     wanted = _plain(record)
+    if jax.process_index():
+        # The first of several processes answers for the folder.
+        yield folder
+        return
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
