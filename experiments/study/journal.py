@@ -21,6 +21,7 @@ import jax
 import numpy as np
 
 from experiments.study.output import say
+from experiments.study.tensorboard import Events
 from robustjax.files import write_atomically
 from robustjax.training import CheckpointFolder, Record
 
@@ -105,8 +106,7 @@ class Journal:
           tensorboard: also write TensorBoard events, if tensorboardX is installed.
         """
         self.folder = folder
-        self._tensorboard = tensorboard and jax.process_index() == 0
-        self._writers: dict[str, Any] = {}
+        self._events = Events(folder / "tensorboard", wanted=tensorboard)
         self._cells = read_cells(folder, report=say)
         self._rewrite()
 
@@ -116,8 +116,7 @@ class Journal:
 
     def __exit__(self, *exception: object) -> None:
         """Closes the TensorBoard writers."""
-        for writer in self._writers.values():
-            writer.close()
+        self._events.close()
 
     def cell(self, name: str) -> Cell:
         """The part of the journal that is one cell's.
@@ -146,22 +145,6 @@ class Journal:
             return
         with open(self.folder / FILE, "a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
-
-    def _show(self, record: Record, step: int, group: str) -> None:
-        """A record's numbers as TensorBoard events."""
-        if not self._tensorboard:
-            return
-        if group not in self._writers:
-            try:
-                from tensorboardX import SummaryWriter
-            except ImportError:
-                self._tensorboard = False
-                return
-            path = self.folder / "tensorboard" / group
-            self._writers[group] = SummaryWriter(str(path))
-        for key, value in record.items():
-            if isinstance(value, float):
-                self._writers[group].add_scalar(key, value, step)
 
 
 class Cell:
@@ -212,7 +195,7 @@ class Cell:
         self._journal._append(record)
         self._records.append(record)
         if step is not None:
-            self._journal._show(record, step, f"{self.name}/{group}".rstrip("/"))
+            self._journal._events.show(record, step, f"{self.name}/{group}".rstrip("/"))
         return record
 
     def result(

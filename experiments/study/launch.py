@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NoReturn
 
@@ -92,8 +93,19 @@ def launch(
                 raise
             _end(*found)
 
+    threading.excepthook = _quiet_where_the_disk_is_full
     with surviving_streams():
         app.run(run, flags_parser=parse)
+
+
+def _quiet_where_the_disk_is_full(error: threading.ExceptHookArgs) -> None:
+    # The threads of Orbax and of tensorboardX would tell at length what the launcher
+    # says in one line.
+    value = error.exc_value
+    events = type(error.thread).__module__.startswith("tensorboardX")
+    full = value is not None and any(_is_full(cause) for cause in _causes(value))
+    if not (full or (events and isinstance(value, OSError))):
+        threading.__excepthook__(error)
 
 
 def _end(line: str, status: int) -> NoReturn:

@@ -155,7 +155,7 @@ def run_method(
                 **record,
                 labels=budget.asked(number),
                 accuracy=float(each.mean()),
-                accuracy_of_repeats=[round(float(a), 6) for a in each],
+                accuracy_of_repeats=[float(a) for a in each],
                 seconds=round(time.monotonic() - started, 3),
             )
             if number < budget.rounds:
