@@ -13,9 +13,9 @@ import pytest
 
 import robustjax as rj
 from robustjax import arrays, checks, conditioning, data, graph, scores, selection
-from robustjax.selection import selection as make_selection
 from robustjax.selection._ccal import Distinctive
 from robustjax.selection._greedy import check_picks
+from robustjax.selection._greedy import selection as make_selection
 
 
 def _neighbors(points, k, metric="euclidean"):

@@ -12,7 +12,6 @@ from robustjax.selection._greedy import Progress as Progress
 from robustjax.selection._greedy import Selection as Selection
 from robustjax.selection._greedy import budget_from_fraction as budget_from_fraction
 from robustjax.selection._greedy import check_features as check_features
-from robustjax.selection._greedy import selection as selection
 from robustjax.selection._k_center import k_center as k_center
 from robustjax.selection._log_det import log_det_cmi as log_det_cmi
 from robustjax.selection._neighborhood_confidence import (

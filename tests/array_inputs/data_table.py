@@ -281,7 +281,9 @@ TABLE = {
 
 # Functions without arrays of numbers among their arguments.
 WITHOUT = {
+    "array_names": "a file",
     "check_no_class_overlap": "names",
+    "check_text": "is a check itself",
     "load": "a name",
     "load_cars": "a folder",
     "load_cub200": "a folder",
@@ -291,8 +293,10 @@ WITHOUT = {
     "load_npz": "a file, whose arrays go through make_dataset",
     "load_tfds": "a name",
     "parse_labels": "strings",
+    "read_arrays": "a file",
     "read_csv": "a file",
     "read_labels": "a file",
     "save_located_npz": "data sets, which were checked when they were made",
     "save_npz": "data sets, which were checked when they were made",
+    "without_prefix": "names",
 }

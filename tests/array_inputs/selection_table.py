@@ -385,6 +385,8 @@ TABLE = {
 # Functions without arrays of numbers among their arguments.
 WITHOUT = {
     "budget_from_fraction": "two numbers",
+    "check_features": "is a check itself",
     "check_pruning": "names",
+    "even_turns": "counts, and a number",
     "prune4rel_bytes": "two numbers",
 }

@@ -11,6 +11,7 @@ import numpy as np
 from robustjax import selection
 from robustjax.methods._entry import Entry
 from robustjax.selection import PRUNING_METHODS, Selection
+from robustjax.selection._greedy import selection as make_selection
 
 _CALL = inspect.signature(selection.select, eval_str=True).parameters
 _OUTER = {
@@ -29,7 +30,7 @@ def _everything(
         raise ValueError(f"fraction: got {fraction}, expected 1 with everything kept")
     del given
     size = len(next(x for x in (labels, features, probabilities) if x is not None))
-    return selection.selection(np.arange(size), np.zeros(size, np.float32), 0.0, size)
+    return make_selection(np.arange(size), np.zeros(size, np.float32), 0.0, size)
 
 
 _everything.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
