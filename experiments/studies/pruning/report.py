@@ -104,7 +104,7 @@ def _write_bins(table: Table, bins: Bins) -> None:
     rows = [
         {
             "method": method,
-            "fraction": fraction,
+            "fraction": f"{fraction:g}",
             "bin": number,
             "neighborhood_mean": f"{levels[:, number].mean():.6g}",
             "accuracy_mean": in_file(100 * mean(accuracies[:, number])),
