@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import json
 import os
 import pathlib
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import IO, Any
 
 import numpy as np
@@ -129,3 +130,13 @@ def digest_of(*arrays: np.ndarray) -> str:
             chunk = np.ascontiguousarray(array[first : first + _CHUNK_ROWS])
             hasher.update(chunk.tobytes())
     return hasher.hexdigest()
+
+
+def digest_of_record(record: Mapping[str, Any]) -> str:
+    """SHA-256 over a record's entries other than "digest", in any order.
+
+    Args:
+      record: JSON-serialisable; as JSON gives it back, or the digest will differ.
+    """
+    rest = {key: value for key, value in record.items() if key != "digest"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()

@@ -30,7 +30,6 @@ FINISHED = "finished"
 RESULT = "result"
 EPOCH = "epoch"
 KEPT = "kept"
-_OWN = ("cell", "n", "sum")
 
 
 def _sum(before: str, record: Mapping[str, Any]) -> str:
@@ -107,7 +106,8 @@ class Journal:
         """
         self.folder = folder
         self._events = Events(folder / "tensorboard", wanted=tensorboard)
-        self._cells = read_cells(folder, report=say)
+        self._records = read_cells(folder, report=say)
+        self._cells: dict[str, Cell] = {}
         self._rewrite()
 
     def __enter__(self) -> Journal:
@@ -124,7 +124,10 @@ class Journal:
         Args:
           name: of the cell; its files live in a folder of this name.
         """
-        return Cell(self, name, self._cells.setdefault(name, []))
+        # Once: a new one reads all files of the cell to see whether they are whole.
+        if name not in self._cells:
+            self._cells[name] = Cell(self, name, self._records.setdefault(name, []))
+        return self._cells[name]
 
     def finished(self, name: str) -> bool:
         """Whether a cell has all its results, and its files are whole."""
@@ -133,7 +136,7 @@ class Journal:
     def _rewrite(self) -> None:
         if jax.process_index():
             return
-        records = [record for cell in self._cells.values() for record in cell]
+        records = [record for cell in self._records.values() for record in cell]
         text = "".join(json.dumps(record) + "\n" for record in records)
         path = self.folder / FILE
         # A finished run stays as it is.
@@ -290,17 +293,12 @@ class Cell:
             del self._records[count:]
             self._journal._rewrite()
 
-    def start_over(self) -> None:
-        """Takes back all records of a cell that has no checkpoint to go on from."""
-        self.rewind(0)
-
     def _drop_from_damaged_files(self) -> None:
         for number, record in enumerate(self._records):
             if "sha256" not in record:
                 continue
             path = self.folder / record["file"]
-            raw = path.read_bytes() if path.is_file() else b""
-            if _sha256(raw) != record["sha256"]:
+            if _whole(path, record) is None:
                 say(f"{str(path)!r} is missing or was altered, and is made anew")
                 self.rewind(number)
                 return
@@ -358,11 +356,17 @@ def attached_files(
             if record["event"] != event:
                 continue
             path = folder / cell / record["file"]
-            raw = path.read_bytes() if path.is_file() else b""
-            if _sha256(raw) != record["sha256"]:
+            raw = _whole(path, record)
+            if raw is None:
                 raise ValueError(f"run_dir: {str(path)!r} is missing or was altered")
             with np.load(io.BytesIO(raw)) as arrays:
                 yield record, dict(arrays)
+
+
+def _whole(path: pathlib.Path, record: Record) -> bytes | None:
+    """What a file holds that a record answers for; None if it is not as written."""
+    raw = path.read_bytes() if path.is_file() else b""
+    return raw if _sha256(raw) == record["sha256"] else None
 
 
 def _sha256(raw: bytes) -> str:

@@ -45,9 +45,7 @@ def deviation(values: np.ndarray) -> np.ndarray:
     values = np.asarray(values, np.float64)
     there = np.isfinite(values)
     count = there.sum(axis=0)
-    total = np.where(there, values, 0).sum(axis=0)
-    center = total / np.maximum(count, 1)
-    square = np.where(there, (values - center) ** 2, 0).sum(axis=0)
+    square = np.where(there, (values - mean(values)) ** 2, 0).sum(axis=0)
     return np.where(count > 1, np.sqrt(square / np.maximum(count - 1, 1)), np.nan)
 
 

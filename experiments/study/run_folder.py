@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
 import json
 import os
 import pathlib
@@ -17,7 +16,12 @@ from typing import Any
 import jax
 import numpy as np
 
-from robustjax.files import digest_of, is_system_entry, write_atomically
+from robustjax.files import (
+    digest_of,
+    digest_of_record,
+    is_system_entry,
+    write_atomically,
+)
 from robustjax.output_paths import check_output_folder
 
 RECORD = "config.json"
@@ -119,7 +123,7 @@ def open_run_folder(
         found = read_record(folder)
         if found is None:
             content = {**wanted, "versions": versions()}
-            content["digest"] = _digest(content)
+            content["digest"] = digest_of_record(content)
             try:
                 text = json.dumps(content, indent=2) + "\n"
                 write_atomically(folder / RECORD, text)
@@ -158,7 +162,7 @@ def read_record(folder: pathlib.Path) -> dict[str, Any] | None:
         return None
     try:
         found = dict(json.loads(raw.decode("utf-8")))
-        whole = found["digest"] == _digest(found) and "config" in found
+        whole = found["digest"] == digest_of_record(found) and "config" in found
     except (ValueError, KeyError, TypeError):
         whole = False
     if not whole:
@@ -241,11 +245,6 @@ def _remove_leftovers(folder: pathlib.Path) -> None:
 def _plain(value: Any) -> Any:
     """As it will be read: JSON has no tuples."""
     return json.loads(json.dumps(value))
-
-
-def _digest(record: Mapping[str, Any]) -> str:
-    rest = {key: value for key, value in record.items() if key != "digest"}
-    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
 def _unusable(folder: pathlib.Path, error: OSError) -> ValueError:

@@ -14,7 +14,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from robustjax.files import is_system_entry
+from robustjax.files import digest_of_record, is_system_entry
 from robustjax.output_paths import check_output_folder
 
 _log = logging.getLogger(__name__)
@@ -65,12 +65,6 @@ def _sha256_of(path: pathlib.Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _digest(record: dict[str, Any]) -> str:
-    """Of a record's other entries."""
-    rest = {key: value for key, value in record.items() if key != "digest"}
-    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
-
-
 def _check_content(folder: pathlib.Path, record: dict[str, Any]) -> None:
     """Raises `ValueError` unless all that was written is there as it was written.
 
@@ -79,7 +73,7 @@ def _check_content(folder: pathlib.Path, record: dict[str, Any]) -> None:
     if "files" not in record:
         _check_old_content(folder, record["digest"])
         return
-    if _digest(record) != record["digest"]:
+    if digest_of_record(record) != record["digest"]:
         raise ValueError(f"{_META} does not match its digest")
     for name, digest in record["files"].items():
         path = folder / name
@@ -149,7 +143,9 @@ class CheckpointFolder:
         """The record beside a checkpoint; empty if it is missing or was altered."""
         try:
             record = json.loads((self._path / str(step) / _META).read_text())
-            meta = record["meta"] if _digest(record) == record["digest"] else {}
+            meta = (
+                record["meta"] if digest_of_record(record) == record["digest"] else {}
+            )
         except (OSError, ValueError, KeyError, TypeError):
             return {}
         return dict(meta)
@@ -173,7 +169,7 @@ class CheckpointFolder:
         record = {"files": _file_digests(partial / _STATE), "meta": meta or {}}
         # As it will be read: JSON has no tuples, and only text as keys.
         record = json.loads(json.dumps(record))
-        record["digest"] = _digest(record)
+        record["digest"] = digest_of_record(record)
         (partial / _META).write_text(json.dumps(record))
         shutil.rmtree(final, ignore_errors=True)
         partial.rename(final)
