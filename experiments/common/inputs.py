@@ -6,6 +6,8 @@ import dataclasses
 import os
 import pathlib
 
+import numpy as np
+
 from experiments.study.flags import errors_name_flags
 from experiments.study.output import say
 from robustjax import checks, data, models
@@ -55,6 +57,16 @@ def load_splits(
             "test_split: its classes differ from those of the training set"
         )
     return train, test
+
+
+def arrays_of(train: data.Dataset, test: data.Dataset) -> dict[str, np.ndarray]:
+    """What results depend on of the data, by name, for a run's digests."""
+    return {
+        "training inputs": train.inputs,
+        "training labels": train.labels,
+        "test inputs": test.inputs,
+        "test labels": test.labels,
+    }
 
 
 def load_human_labels(

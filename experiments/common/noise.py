@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.common.inputs import load_human_labels
+from experiments.study.flag_groups import DataFlags, NoiseFlags
 from robustjax import checks, corruption, data
 from robustjax.corruption import transitions
 
@@ -108,6 +110,39 @@ def _asymmetric_targets(dataset: data.Dataset) -> np.ndarray:
     raise ValueError(
         f"noise: no asymmetric class map is published for {name!r}; use pairflip, or "
         "noise=file with labels of your own"
+    )
+
+
+def noise_of_flags(
+    flags: NoiseFlags, source: DataFlags, train: data.Dataset, keys: jax.Array
+) -> NoisyTask:
+    """What the flags of a study say of the labels of its training set.
+
+    Args:
+      flags: of the noise.
+      source: of the data set, of which human labels are read.
+      train: with the true labels.
+      keys: (R,) PRNG keys.
+
+    Raises:
+      ValueError: see `make_noise` and `load_human_labels`.
+    """
+    return make_noise(
+        flags.noise,
+        train,
+        keys,
+        rate=flags.noise_rate,
+        include_true=flags.noise_include_true,
+        scope=flags.noise_scope,
+        count=flags.noise_count,
+        label_file=flags.noisy_labels,
+        noisy=load_human_labels(
+            flags.noise,
+            flags.label_set,
+            source.dataset,
+            source.train_split,
+            data_dir=source.data_dir,
+        ),
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from experiments.common.inputs import arrays_of
 from experiments.studies.active_learning import report, setup
 from experiments.studies.active_learning.config import OpenSetConfig
 from experiments.studies.active_learning.networks import (
@@ -102,10 +103,7 @@ def _prepare(plan: Plan[Settings], stop: StopRequest) -> Ready[Parts]:
             for repeat in range(config.repeats)
         ],
         {
-            "training inputs": data.train.inputs,
-            "training labels": data.train.labels,
-            "test inputs": data.test.inputs,
-            "test labels": data.test.labels,
+            **arrays_of(data.train, data.test),
             **{f"ood images {n}": x for n, x in enumerate(data.ood_images)},
         },
         (f"preset: {preset or 'none'}", data.title),

@@ -12,7 +12,7 @@ import numpy as np
 from experiments.common import noise
 from experiments.common.inputs import (
     FeatureOptions,
-    load_human_labels,
+    arrays_of,
     load_splits,
     to_features,
 )
@@ -84,23 +84,7 @@ def prepare(config: CorrectionConfig) -> Data:
     noise_keys, run_keys = jax.random.split(
         jax.random.key(config.seed), (2, config.repeats)
     )
-    task = noise.make_noise(
-        config.noise,
-        train,
-        noise_keys,
-        rate=config.noise_rate,
-        include_true=config.noise_include_true,
-        scope=config.noise_scope,
-        label_file=config.noisy_labels,
-        count=config.noise_count,
-        noisy=load_human_labels(
-            config.noise,
-            config.label_set,
-            config.dataset,
-            config.train_split,
-            data_dir=config.data_dir,
-        ),
-    )
+    task = noise.noise_of_flags(config, config, train, noise_keys)
     options = dataclasses.replace(options, noise_rate=float(task.is_noisy.mean()))
     # Last, for extracting features can take hours.
     train, test = to_features((train, test), features)
@@ -111,13 +95,7 @@ def prepare(config: CorrectionConfig) -> Data:
 
 def digested(study: Data) -> dict[str, np.ndarray]:
     """The arrays that the results depend on."""
-    return {
-        "training inputs": study.train.inputs,
-        "training labels": study.train.labels,
-        "given labels": study.task.labels,
-        "test inputs": study.test.inputs,
-        "test labels": study.test.labels,
-    }
+    return {**arrays_of(study.train, study.test), "given labels": study.task.labels}
 
 
 def default_name(config: CorrectionConfig, preset: str | None) -> str:

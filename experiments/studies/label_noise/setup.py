@@ -10,7 +10,7 @@ import numpy as np
 
 from experiments.common import noise
 from experiments.common.augmentations import WEAK_AUGMENTATIONS
-from experiments.common.inputs import load_human_labels, load_splits
+from experiments.common.inputs import load_splits
 from experiments.common.networks import make_network
 from experiments.common.optimizer import OptimizerOptions
 from experiments.studies.label_noise.config import NoisyLabelsConfig
@@ -87,22 +87,8 @@ def prepare(config: NoisyLabelsConfig) -> Study:
         image_size=config.image_size,
     )
     noise_key, split_key, run_key = jax.random.split(jax.random.key(config.seed), 3)
-    task = noise.make_noise(
-        config.noise,
-        train,
-        jax.random.split(noise_key, config.repeats),
-        rate=config.noise_rate,
-        include_true=config.noise_include_true,
-        scope=config.noise_scope,
-        count=config.noise_count,
-        label_file=config.noisy_labels,
-        noisy=load_human_labels(
-            config.noise,
-            config.label_set,
-            config.dataset,
-            config.train_split,
-            data_dir=config.data_dir,
-        ),
+    task = noise.noise_of_flags(
+        config, config, train, jax.random.split(noise_key, config.repeats)
     )
     if config.standardize:
         train, test = data.standardize(train, test)

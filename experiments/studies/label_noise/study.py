@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from experiments.common.inputs import arrays_of
 from experiments.studies.label_noise import report, setup
 from experiments.studies.label_noise.config import NoisyLabelsConfig
 from experiments.studies.label_noise.configs import Built, MethodConfig, resolve
@@ -79,16 +80,13 @@ def _prepare(plan: Plan[Configs], stop: StopRequest) -> Ready[Parts]:
     for method, each in built.items():
         size = group_size(config.parallel_repeats, data.repeats, each.execution)
         groups[method] = groups_of(data.repeats, size)
-    train, test = data.train, data.test
+    train = data.train
     return Ready(
         data.title,
         [cell_name(method, g) for method, own in groups.items() for g in own],
         {
-            "training inputs": train.inputs,
-            "training labels": train.labels,
+            **arrays_of(train, data.test),
             "given labels": np.concatenate([data.given, data.validation_labels], 1),
-            "test inputs": test.inputs,
-            "test labels": test.labels,
         },
         (
             f"{train.name}: {len(train):,} examples, {train.num_classes} classes",

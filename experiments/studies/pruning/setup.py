@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from experiments.common.array_files import read_array
+from experiments.common.inputs import arrays_of
 from experiments.studies.label_noise import setup as robust_setup
 from experiments.studies.label_noise.config import NoisyLabelsConfig
 from experiments.studies.pruning import subset_methods
@@ -78,11 +79,8 @@ class Data(NamedTuple):
     def digested(self) -> dict[str, np.ndarray | None]:
         """The arrays that the results depend on."""
         return {
-            "training inputs": self.train.inputs,
-            "training labels": self.train.labels,
+            **arrays_of(self.train, self.test),
             "given labels": self.given,
-            "test inputs": self.test.inputs,
-            "test labels": self.test.labels,
             "ssp_features": self.ssp_features,
         }
 
