@@ -42,27 +42,9 @@ from robustjax.methods.active_learning import (
 from robustjax.methods.active_learning._open_set_round import Query
 from robustjax.methods.active_learning._query_ccal import CcalNotes
 from robustjax.training import CheckpointFolder, InterruptedRunError, StopRequest
+from tests.harness.runs import run_of
 
-RUN = {
-    "num_in_classes": 3,
-    "noise_ratio": (0.4,),
-    "pool_in": 42,
-    "test_count": 20,
-    "per_round": 8,
-    "rounds": 2,
-    "network": "mlp",
-    "hidden": (8,),
-    "epochs": 2,
-    "steps_per_epoch": 3,
-    "batch_size": 8,
-    "embedding_network": "mlp",
-    "embedding_hidden": (6,),
-    "embedding_epochs": 1,
-    "embedding_batch_size": 35,
-    "embedding_optimizer": "adam",
-    "embedding_projection": (5, 4),
-    "repeats": 2,
-}
+RUN = run_of("active_learning").fields
 
 
 def images(count, classes, size, seed):

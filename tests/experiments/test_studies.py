@@ -15,7 +15,15 @@ from robustjax.training import InterruptedRunError, StopRequest
 from tests.harness.corrupt import damage
 from tests.harness.faults import die_in_write
 from tests.harness.kill import Whole, trial
-from tests.harness.runs import RUNS, Launch, request_of, results, run_folder, write_data
+from tests.harness.runs import (
+    RUNS,
+    Launch,
+    request_of,
+    results,
+    run_folder,
+    run_of,
+    write_data,
+)
 
 
 class AfterChecks(StopRequest):
@@ -138,7 +146,7 @@ def test_other_flags_in_the_same_folder_are_refused(whole):
 @pytest.mark.slow
 def test_killed_processes_continue_to_the_same_bytes(tmp_path):
     # All launchers and kinds are `python -m tests.harness.kill`.
-    (small,) = (small for small in RUNS if small.launcher == "label_correction")
+    small = run_of("label_correction")
     whole, rng = Whole(tmp_path), random.Random(0)
     for kind in ("journal", "checkpoint", "SIGINT"):
         outcome = trial(small, kind, whole, tmp_path / f"trial_{kind}", rng)
@@ -148,7 +156,7 @@ def test_killed_processes_continue_to_the_same_bytes(tmp_path):
 def test_two_processes_in_one_folder_are_one_too_many(tmp_path):
     from experiments.study.run_folder import open_run_folder
 
-    small, paths = RUNS[0], write_data(tmp_path / "data")
+    small, paths = run_of("label_noise"), write_data(tmp_path / "data")
     launch = Launch(small, paths, tmp_path, die_in_write, what="journal", number=3)
     assert launch.wait() == -9, "killed, and its lock with it"
     folder = run_folder(small, tmp_path)

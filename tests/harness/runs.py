@@ -160,6 +160,11 @@ RUNS = (
 """A run of every launcher that is a study."""
 
 
+def run_of(launcher: str) -> Small:
+    """The run of one launcher."""
+    return next(run for run in RUNS if run.launcher == launcher)
+
+
 def request_of(
     small: Small, paths: dict[str, pathlib.Path], run_dir: pathlib.Path
 ) -> Any:
