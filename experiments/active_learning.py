@@ -27,7 +27,7 @@ from robustjax.training import StopRequest
 _METHODS = flags.DEFINE_list(
     "methods",
     ["all"],
-    f"all, or of {', '.join(e.name for e in entries('active_learning'))}; "
+    f"all, or of {', '.join(e.name for e in entries('active_learning', 'strategy'))}; "
     "label=method gives one another name.",
 )
 define_run_flags(PRESETS)

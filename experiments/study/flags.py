@@ -8,17 +8,17 @@ field is first defined. A flag that is not given leaves the preset's value.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import math
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple, TypeVar
 
 from absl import flags
 
 from experiments.study.presets import Preset, preset_of
+from robustjax import checks
 
 Config = TypeVar("Config")
 
@@ -26,16 +26,8 @@ Config = TypeVar("Config")
 _LARGEST = 2**31 - 1
 
 
-@contextlib.contextmanager
-def errors_name_flags(**flags_by_argument: str) -> Iterator[None]:
-    """Errors about a library argument name the flag that it came from."""
-    try:
-        yield
-    except ValueError as error:
-        argument, colon, rest = str(error).partition(":")
-        if not colon or argument not in flags_by_argument:
-            raise
-        raise ValueError(f"{flags_by_argument[argument]}:{rest}") from None
+errors_name_flags = checks.errors_name
+"""Errors about a library argument name the flag that it came from."""
 
 
 def option(

@@ -387,6 +387,7 @@ WITHOUT = {
     "budget_from_fraction": "two numbers",
     "check_features": "is a check itself",
     "check_pruning": "names",
+    "check_pruning_option": "an option",
     "even_turns": "counts, and a number",
     "prune4rel_bytes": "two numbers",
 }

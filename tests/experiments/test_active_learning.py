@@ -311,7 +311,9 @@ def test_the_first_training_serves_all_strategies(sets):
 
 
 def test_strategies_are_made_by_label():
-    chosen = choose_methods(["random", "mine=mqnet"], entries("active_learning"))
+    chosen = choose_methods(
+        ["random", "mine=mqnet"], entries("active_learning", "strategy")
+    )
     made = make_strategies(chosen, ["mine.margin=0.5", "mine.clip=NONE"])
     assert made["random"].name == "random"
     mine = made["mine"]

@@ -92,8 +92,12 @@ def test_bad_flags_are_one_line_and_status_2(small):
     flags, _ = small
     for changes, message in (
         ({"dataset": None}, "error: dataset: got nothing, expected --dataset=…"),
-        ({"method": "o2u_net"}, "error: noise_rate: got None, but O2U-Net must"),
-        ({"noise_rate": 1.5}, "error: noise_rate: got 1.5, expected a number in (0, 1"),
+        ({"method": "o2u_net"}, "error: noise_rate: got nothing, expected a value for"),
+        (
+            {"method": "o2u_net", "options": "noise_rate=1.5"},
+            "error: options (o2u_net.noise_rate): got 1.5, expected a number in (0, 1",
+        ),
+        ({"options": "weight_stepp=1"}, "has no 'weight_stepp' (did you mean"),
     ):
         merged = {**flags, **changes}
         done = _run(**{name: v for name, v in merged.items() if v is not None})

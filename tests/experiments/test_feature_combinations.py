@@ -44,13 +44,17 @@ FLAGS = {
     "ood_count": 24,
     "ood_test_count": 8,
 }
-ATTACK = {"training": "adversarial", "attack_steps": 2, "test_attack_steps": 3}
-MIX = {"training": "mix_match", "ramp_up_steps": 4}
+ATTACK = {
+    "training": "adversarial",
+    "options": ("adversarial.steps=2",),
+    "test_attack_steps": 3,
+}
+MIX = {"training": "mix_match", "options": ("mix_match.ramp_up_steps=4",)}
 SIMCLR = {
     "training": "pretrained",
     "pretraining_epochs": 2,
     "pretraining_batch_size": 24,
-    "projection": (4,),
+    "options": ("simclr.projection=4",),
 }
 
 
@@ -120,29 +124,54 @@ def read_rows(path):
             {"training": "mix_match", "task": "boxes"},
             "training: got mix_match with task=boxes, expected task=classification",
         ),
-        ({"attack_steps": 7}, "attack_steps: got 7 with training=plain, expected trai"),
+        ({"attack_test_count": 7}, "attack_test_count: got 7 with training=plain, exp"),
+        (
+            {"options": ("adversarial.steps=7",)},
+            "options: unknown 'adversarial'; known: standard, oat, taufe",
+        ),
         (
             {**MIX, "fine_tune": "all"},
             "fine_tune: got all with training=mix_match, expected training=pretrained",
         ),
-        ({**ATTACK, "attack_radius": -1.0}, "attack_radius: got -1.0"),
-        ({**ATTACK, "attack_step_size": 0.0}, "attack_step_size: got 0.0"),
+        (
+            {**ATTACK, "options": ("adversarial.radius=-1/255",)},
+            "options .adversarial.radius.: got -0.0039",
+        ),
+        (
+            {**ATTACK, "options": ("adversarial.step_size=0",)},
+            "options .adversarial.step_size.: got 0.0",
+        ),
+        (
+            {**ATTACK, "options": ("adversarial.radios=0",)},
+            "options: adversarial has no 'radios' .did you mean 'radius'",
+        ),
         ({**ATTACK, "test_attack_steps": 0}, "test_attack_steps: got 0"),
         ({**ATTACK, "attack_test_count": 0}, "attack_test_count: got 0"),
         ({**ATTACK, "methods": ("joint",)}, "methods: unknown 'joint'"),
         ({**MIX, "num_examples": (0,)}, r"num_examples: got 0 \(all\) with training=m"),
         ({**MIX, "num_examples": (48,)}, "num_examples: got 48 .*fewer than the 48"),
         ({**MIX, "standard_batch": "full"}, "standard_batch: got full with training=m"),
-        ({**MIX, "lambda_u": -1.0}, "lambda_u: got -1.0"),
-        ({**MIX, "sharpening_temperature": 0.0}, "sharpening_temperature: got 0.0"),
-        ({**MIX, "average_decay": 1.0}, "average_decay: got 1.0"),
+        *(
+            (
+                {**MIX, "options": (f"mix_match.{name}={value:g}",)},
+                rf"options .mix_match.{name}.: got {value}",
+            )
+            for name, value in (
+                ("lambda_u", -1.0),
+                ("temperature", 0.0),
+                ("average_decay", 1.5),
+            )
+        ),
         ({**MIX, "kernel_decay": 0.1}, "kernel_decay: got 0.1 with optimizer=sgd"),
         (
             {**SIMCLR, "methods": ("taufe",)},
             "methods: got taufe with fine_tune=head, expected fine_tune=all, or joint",
         ),
         ({**SIMCLR, "fine_tune": "last"}, "fine_tune: unknown 'last'"),
-        ({**SIMCLR, "projection": ()}, "projection: got no layer"),
+        (
+            {**SIMCLR, "options": ("simclr.projection=0",)},
+            "options .simclr.projection.: got 0",
+        ),
         (
             {**SIMCLR, "pretraining_warmup_epochs": 2},
             "pretraining_warmup_epochs: got 2",
@@ -152,7 +181,10 @@ def read_rows(path):
             "pretraining_batch_size: got 49, expected at most .* 48",
         ),
         ({**SIMCLR, "pretraining_optimizer": "sgd"}, "pretraining_optimizer: unknown"),
-        ({**SIMCLR, "contrast_temperature": 0.0}, "contrast_temperature: got 0.0"),
+        (
+            {**SIMCLR, "options": ("simclr.temperature=0",)},
+            "options .simclr.temperature.: got 0.0",
+        ),
     ],
 )
 def test_bad_flags_are_named_before_any_training(tmp_path, sets, given, message):
@@ -229,7 +261,8 @@ def test_killed_pretraining_continues_to_the_same_results(tmp_path, sets):
 
 def test_an_attack_is_measured_after_the_last_epoch_alone(tmp_path, sets, capsys):
     methods = ("standard", "taufe")
-    folder = run(tmp_path, sets, methods, **ATTACK, attack_radius=255.0)
+    options = ("adversarial.steps=2", "adversarial.radius=1")
+    folder = run(tmp_path, sets, methods, **{**ATTACK, "options": options})
     first, last, *_ = Table.read(folder).records("epoch")
     assert "adversarial_accuracy" not in first["of_repeats"]
     assert len(last["of_repeats"]["adversarial_accuracy"]) == 2
@@ -243,7 +276,8 @@ def test_an_attack_is_measured_after_the_last_epoch_alone(tmp_path, sets, capsys
 
 def test_accuracy_under_an_attack(sets):
     """Of a linear network of two classes, whose best attack is one step of signs."""
-    given = {**ATTACK, "hidden": (), "attack_radius": 10.2, "attack_step_size": 5.1}
+    options = ("adversarial.radius=0.04", "adversarial.step_size=0.02")
+    given = {**ATTACK, "hidden": (), "options": options}
     study, network = study_of(sets, **given, attack_test_count=30)
     test = study.target.test
     rng = np.random.default_rng(0)
@@ -329,7 +363,9 @@ def test_a_normalized_network_has_the_same_variables(kind):
 
 
 def test_mix_match_has_labels_of_its_repeat_alone(sets):
-    study, network = study_of(sets, **MIX, average_decay=0.5)
+    study, network = study_of(
+        sets, **{**MIX, "options": ("mix_match.average_decay=0.5",)}
+    )
     for method in ("standard", "oat", "taufe"):
         training = build_mix_match(study, network, method, 16)
         state = begun(training, study, slice(1, 2))
@@ -462,7 +498,7 @@ def test_presets_of_combinations():
     for training, name in TRAINING_PRESETS.items():
         assert resolve(None, {"training": training})[0] == name
         for preset in (name, name.removesuffix("_small")):
-            found, config = resolve(preset, {})
+            found, config, _ = resolve(preset, {})
             setup.check(config)
             assert (found, config.training) == (preset, training)
             assert combinations.check_methods((), config)

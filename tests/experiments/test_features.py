@@ -16,6 +16,7 @@ from experiments.studies.features import setup
 from experiments.studies.features.classification import DETECTION_SCORES
 from experiments.studies.features.config import FeatureDebiasingConfig
 from experiments.studies.features.observation import Observer
+from experiments.studies.features.options import published
 from experiments.studies.features.presets import PRESETS, TASK_PRESETS, resolve
 from experiments.studies.features.programs import build_network, make_loss
 from experiments.studies.features.report import MEASURES, meaning
@@ -109,7 +110,7 @@ def composed(sets, task, **given):
         "test_count": 20,
         "ood": ("backgrounds",),
         "num_examples": (16,),
-        "penalty_setting": "boxes",
+        "options": published("taufe", "boxes"),
         **given,
     }
 
@@ -145,12 +146,24 @@ def finished(tmp_path_factory, sets):
             "dataset: got 'mnist' for task=boxes, expected one with boxes: composed",
         ),
         ({"task": "boxes"}, "dataset: '.*target.npz' lacks train_boxes"),
-        ({"weight": -1.0}, r"weight: got -1.0, expected a number in \[0, inf\)"),
-        ({"oat_weight": -1.0}, r"oat_weight: got -1.0, expected a number in"),
-        ({"penalty_setting": "cifr"}, "penalty_setting: unknown 'cifr' .*'cifar'"),
-        ({"tensor": "map"}, "tensor: unknown 'map'"),
-        ({"tensor": "feature_map"}, "tensor: got 'feature_map' .* for mlp, which has"),
-        ({"reduction": "max"}, "reduction: unknown 'max'"),
+        *(
+            ({"options": (text,)}, f"options .*{message}")
+            for text, message in (
+                ("taufe.weight=-1", r".taufe.weight.: got -1.0, expected a number in"),
+                ("oat.weight=-1", r".oat.weight.: got -1.0, expected a number in"),
+                ("taufe.tensor=feature_map", ".taufe.tensor.: .* for mlp, which has"),
+            )
+        ),
+        (
+            {"options": ("taufe.tensor=map",)},
+            "options: got 'taufe.tensor=map', expected features or feature_map",
+        ),
+        ({"options": ("taufe.reduction=max",)}, "expected mean or sum for reduction"),
+        ({"options": ("taufe.wait=1",)}, "taufe has no 'wait' .did you mean 'weight'"),
+        (
+            {"methods": ("standard", "oat"), "options": ("taufe.weight=1",)},
+            "options: unknown 'taufe'; known: standard, oat",
+        ),
         ({"num_examples": ()}, "num_examples: got none"),
         ({"num_examples": (16, 16)}, "num_examples: got 16,16, expected each"),
         ({"num_examples": (-1,)}, "num_examples: got -1"),
@@ -492,7 +505,12 @@ def test_composed_sets_share_nothing_and_break_the_correlation(sets):
 
 def test_taufe_and_oat_settings(sets):
     config = FeatureDebiasingConfig(
-        penalty_setting="boxes", weight=0.5, reduction="sum", oat_weight=2.0
+        options=(
+            *published("taufe", "boxes"),
+            "taufe.weight=0.5",
+            "taufe.reduction=sum",
+            "oat.weight=2",
+        )
     )
     extra = {
         "logits": jnp.zeros((1, 2)),
@@ -516,7 +534,7 @@ def test_taufe_and_oat_settings(sets):
 
 def test_presets():
     for name in PRESETS:
-        found, config = resolve(name, {})
+        found, config, _ = resolve(name, {})
         assert found == name
         setup.check(config)
         assert config.task in TASK_PRESETS

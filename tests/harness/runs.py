@@ -53,7 +53,7 @@ _CORRECTION: dict[str, Any] = {
     "hidden": (8, 8),
     "epochs": 2,
     "batch_size": 16,
-    "neighbors": 5,
+    "options": ("alc.neighbors=5",),
 }
 
 RUNS = (

@@ -66,7 +66,7 @@ class Parts(NamedTuple):
 
 def _plan(request: Request) -> Plan[Settings]:
     preset, given = request.preset, request.given
-    chosen = choose_methods(request.methods, entries("active_learning"))
+    chosen = choose_methods(request.methods, entries("active_learning", "strategy"))
     labels = {label: entry.name for label, entry in chosen.items()}
     dataset = given.get("dataset", OpenSetConfig.dataset)
     preset, base = preset_of(PRESETS, preset, dataset)

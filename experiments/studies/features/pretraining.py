@@ -16,6 +16,7 @@ import optax
 
 from experiments.studies.features.config import FeatureDebiasingConfig
 from experiments.studies.features.normalized import Normalized, frozen
+from experiments.studies.features.options import make_part
 from experiments.studies.features.programs import Network, Training, build_training
 from experiments.studies.features.setup import Study
 from experiments.study.flags import errors_name_flags
@@ -25,7 +26,6 @@ from robustjax import data
 from robustjax.methods.features import (
     HEAD,
     encoder_variables,
-    simclr,
     train_simclr,
     with_pretrained,
 )
@@ -152,13 +152,13 @@ class Pretraining:
         config, study = self._study.config, self._study
         rows = len(study.target.train) if method == "standard" else len(study.pool)
         pixels = jnp.asarray(study.pool[:rows])
-        algorithm = simclr(
-            self._network.model,
-            make_pretraining_optimizer(
+        algorithm = make_part(
+            config,
+            "simclr",
+            encoder=self._network.model,
+            optimizer=make_pretraining_optimizer(
                 config, -(-rows // config.pretraining_batch_size)
             ),
-            temperature=config.contrast_temperature,
-            projection=config.projection,
             augment=self._augment,
         )
         name = _name(method)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -75,9 +76,18 @@ class Watcher:
 
 
 def make_runs(
-    made: Sequence[CorrectionMethod], study: Data, trainer: methods.RoundTrainer
+    made: Sequence[CorrectionMethod],
+    study: Data,
+    trainer: methods.RoundTrainer,
+    errors: Callable[[str], contextlib.AbstractContextManager[None]],
 ) -> list[methods.CorrectionRun]:
     """The runs of all methods, none of them begun.
+
+    Args:
+      made: the methods.
+      study: data, labels and budget.
+      trainer: of all of them.
+      errors: of the name of a method: errors about its arguments name its options.
 
     Raises:
       ValueError: a method whose settings do not fit the data.
@@ -95,7 +105,8 @@ def make_runs(
     ]
     for run in runs:
         # The last method must not fail after hours of the first one's training.
-        run.start(study.task.labels)
+        with errors(run.method.name):
+            run.start(study.task.labels)
     return runs
 
 

@@ -356,15 +356,16 @@ def test_labels_are_there_before_the_first_answers(noisy, tmp_path):
 def test_reprs_of_all_methods_are_the_same_in_every_process():
     program = (
         "from robustjax import methods\n"
-        "options = methods.CorrectionOptions(noise_rate=0.3)\n"
-        "for name in [e.name for e in methods.entries('label_correction')]:\n"
-        "    print(repr(methods.make_correction_method(name, options)))\n"
+        "for each in methods.entries('label_correction'):\n"
+        "    print(repr(each.make(**dict.fromkeys(each.required, 0.3))))\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
-    options = methods.CorrectionOptions(noise_rate=0.3)
-    here = [repr(methods.make_correction_method(name, options)) for name in NAMES]
+    here = [
+        repr(each.make(**dict.fromkeys(each.required, 0.3)))
+        for each in methods.entries("label_correction")
+    ]
     assert done.stdout.splitlines() == here
     assert len(set(here)) == len(here)
 
