@@ -41,4 +41,4 @@ def main(stop: StopRequest) -> None:
 
 
 if __name__ == "__main__":
-    launch(main, OpenSetConfig, PRESETS)
+    launch(main, OpenSetConfig, PRESETS, entries("active_learning", "strategy"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from absl import flags
@@ -12,7 +12,9 @@ from absl import flags
 from experiments.study import flags as study_flags
 from experiments.study.flag_groups import GROUPS
 from experiments.study.flags import OWN_GROUP, flags_of
+from experiments.study.options import as_texts
 from experiments.study.presets import Preset
+from robustjax.methods import Entry
 
 _PROCESSES = "Devices and processes"
 _ASKS = ("--help", "-help", "-h", "-?", "--helpshort", "--helpfull")
@@ -29,6 +31,7 @@ def help_text(
     launcher: str,
     config_class: type[Any] | None,
     presets: Mapping[str, Preset],
+    methods: Sequence[Entry] = (),
 ) -> str:
     """Everything that a launcher takes.
 
@@ -37,11 +40,15 @@ def help_text(
       launcher: its module, such as "experiments.pruning".
       config_class: its configuration, or None.
       presets: by name.
+      methods: that it can run or that have options.
     """
     shown = [text.strip()]
     for title, lines in _groups(config_class).items():
         if lines:
             shown.append("\n".join([f"{title}:", *lines]))
+    if methods:
+        title = "Methods, and what --options=method.name=value can set:"
+        shown.append("\n".join([title, *map(_method, methods)]))
     if presets:
         shown.append("\n\n".join(["Presets:", *_presets(launcher, presets)]))
     return "\n\n".join(shown)
@@ -86,6 +93,23 @@ def _lines(name: str, text: str, default: Any, kind: str | None) -> list[str]:
 
 def _is_list(value: Any) -> bool:
     return isinstance(value, list | tuple)
+
+
+def _method(entry: Entry) -> str:
+    """What a method is, and its options with their defaults."""
+    values = {
+        name: "…" if option.required else option.default
+        for name, option in entry.options.items()
+    }
+    parts = [f"{entry.description} ({entry.source})", " ".join(as_texts(values))]
+    return textwrap.fill(
+        "; ".join(part for part in parts if part),
+        86,
+        initial_indent=f"  {entry.name}: ",
+        subsequent_indent="    ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def _presets(launcher: str, presets: Mapping[str, Preset]) -> list[str]:

@@ -6,7 +6,7 @@ import errno
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
 import jax
@@ -17,6 +17,7 @@ from experiments.study.help import asks_for_help, help_text
 from experiments.study.output import say, surviving_streams
 from experiments.study.presets import Preset
 from experiments.study.processes import start_processes
+from robustjax.methods import Entry
 from robustjax.training import (
     CheckpointError,
     InterruptedRunError,
@@ -41,6 +42,7 @@ def launch(
     main: Callable[[StopRequest], None],
     config_class: type[Any] | None = None,
     presets: Mapping[str, Preset] | None = None,
+    methods: Sequence[Entry] = (),
 ) -> None:
     """Runs a launcher's main function under absl.
 
@@ -53,6 +55,7 @@ def launch(
       main: gets the request to stop, to be checked now and then.
       config_class: the dataclass whose fields are flags, for `--help`.
       presets: by name, for `--help`.
+      methods: that it can run or that have options, for `--help`.
     """
 
     def parse(arguments: list[str]) -> list[str]:
@@ -60,7 +63,8 @@ def launch(
             own = sys.modules["__main__"]
             spec = getattr(own, "__spec__", None)
             name = spec.name if spec is not None else arguments[0]
-            print(help_text(own.__doc__ or "", name, config_class, presets or {}))
+            text = own.__doc__ or ""
+            print(help_text(text, name, config_class, presets or {}, methods))
             sys.exit(0)
         try:
             rest = flags.FLAGS(arguments)

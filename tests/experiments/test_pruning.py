@@ -122,7 +122,7 @@ def finished(tmp_path_factory, points):
             )
             for method, name, value in (
                 ("prune4rel", "ranking", "exact"),
-                ("prune4rel_balanced", "balance", "none"),
+                ("prune4rel_balanced", "balance", "odd"),
                 ("prune4rel", "threshold", "1.5"),
                 ("ssp", "keep", "far"),
                 ("ssp", "clusters", "0"),
