@@ -103,8 +103,8 @@ def test_a_study_leaves_a_summary_and_pictures(finished):
             float(by_round[strategy, n]["labels_mean"]) for n in "123"
         ] == [8, 16, 24]  # fmt: skip
         assert float(by_round[strategy, "3"]["spent_mean"]) == 24
-        assert by_round[strategy, "3"]["purity_mean"] == ""
-        share = float(by_round[strategy, "2"]["purity_mean"])
+        assert by_round[strategy, "3"]["query_precision_mean"] == ""
+        share = float(by_round[strategy, "2"]["query_precision_mean"])
         gained = float(by_round[strategy, "3"]["labeled_in_mean"]) - float(
             by_round[strategy, "2"]["labeled_in_mean"]
         )
@@ -113,7 +113,7 @@ def test_a_study_leaves_a_summary_and_pictures(finished):
     auroc = {s: by_round[s, "1"]["auroc_mean"] for s in ("sum", "mqnet", "random")}
     assert auroc["sum"] == auroc["mqnet"] != ""
     assert auroc["random"] == ""
-    for name in ("accuracy.png", "purity.png"):
+    for name in ("accuracy.png", "query_precision.png"):
         assert (finished / name).stat().st_size > 1000
 
 
@@ -186,7 +186,7 @@ def test_examples_say_who_was_asked_when(finished, sets, repeat):
             assert record["labeled_in"] == (before & inside).sum()
             asking = rounds == record["round"]
             if asking.any():
-                assert record["purity"] == pytest.approx(inside[asking].mean())
+                assert record["query_precision"] == pytest.approx(inside[asking].mean())
 
 
 @pytest.mark.parametrize("variant", setup.VARIANTS)
@@ -394,7 +394,14 @@ def test_tables_leave_out_what_was_not_measured(tmp_path):
     with open_run_folder(tmp_path, record), Journal(tmp_path) as journal:
         for label, last in (("random", [0.5, 0.6]), ("mqnet", [0.7, 0.8])):
             for number, values in (
-                (1, {"accuracy": nothing, "purity": [0.5, np.nan], "auroc": nothing}),
+                (
+                    1,
+                    {
+                        "accuracy": nothing,
+                        "query_precision": [0.5, np.nan],
+                        "auroc": nothing,
+                    },
+                ),
                 (2, {"accuracy": last, "purity": nothing, "auroc": nothing}),
             ):
                 columns = {"noise_ratio": 0.2, "method": label, "round": number}
@@ -410,7 +417,7 @@ def test_tables_leave_out_what_was_not_measured(tmp_path):
     table.write_files()
     first, second, *_ = rows_of(tmp_path / "summary.csv")
     # One repeat has no deviation.
-    assert (first["purity_mean"], first["purity_std"]) == ("50.0000", "")
+    assert (first["query_precision_mean"], first["purity_std"]) == ("50.0000", "")
     assert (first["accuracy_mean"], first["accuracy_std"]) == ("", "")
     assert float(second["accuracy_std"]) == pytest.approx(7.0711)
 

@@ -15,20 +15,20 @@ MEASURES = (
     Measure("spent", "cost of all labels", is_share=False),
     Measure("accuracy", "accuracy %"),
     Measure("strict_accuracy", "strict accuracy %"),
-    Measure("purity", "IN % of queries"),
+    Measure("query_precision", "IN % of queries"),
     Measure("auroc", "AUROC % of purity"),
 )
 
 
 def report(table: Table) -> str:
-    """Draws `accuracy.png`, `purity.png` and, of MQNet, `surface.png`; the text.
+    """Draws `accuracy.png`, `query_precision.png`, and `surface.png` of MQNet; the text.
 
-    Accuracy is drawn against what all labels before the training have cost, purity
+    Accuracy is drawn against what all labels before the training have cost, the other
     against the round.
     """
     for key, words in (
         ("accuracy", "IN test accuracy (%)"),
-        ("purity", "IN examples in the query (%)"),
+        ("query_precision", "IN examples in the query (%)"),
     ):
         panels = [_panel(table, ratio, key, words) for ratio in _ratios(table)]
         draw(table.folder / f"{key}.png", panels, table.title)
@@ -43,7 +43,7 @@ def report(table: Table) -> str:
             most=8,
             noise_ratio=ratio,
         )
-        for key in ("accuracy", "purity", "auroc")
+        for key in ("accuracy", "query_precision", "auroc")
         for ratio in _ratios(table)
         if any(np.isfinite(s.values[key]).any() for s in table.where(noise_ratio=ratio))
     ]

@@ -79,7 +79,7 @@ def run_strategy(
                 if surface is not None:
                     name = f"surface_{number + 1:02d}.npz"
                     cell.attach(SURFACE, name, surface, **fields, round=number + 1)
-            measures["purity"] = float(query_precision(state)[number])
+            measures["query_precision"] = float(query_precision(state)[number])
         else:
             state, _ = run.finish(state)
         measures = {

@@ -15,13 +15,13 @@ import numpy as np
 from experiments.studies.features.classification import Classification
 from experiments.studies.features.options import make_attack
 from experiments.studies.features.programs import Network, Training, build_training
-from experiments.studies.features.setup import Study
+from experiments.studies.features.setup import Data
 from robustjax.methods.features import adversarial_accuracy
 from robustjax.training import apply_prediction
 
 
 def build_adversarial(
-    study: Study, network: Network, method: str, count: int
+    study: Data, network: Network, method: str, count: int
 ) -> Training:
     """As `build_training`, on target images that are attacked; OOD images are not."""
     attack = make_attack(study.config)
@@ -35,7 +35,7 @@ class AdversarialClassification(Classification):
     all methods and repeats, as are the attack's random starts.
     """
 
-    def __init__(self, study: Study, network: Network):
+    def __init__(self, study: Data, network: Network):
         """Takes what all methods share.
 
         Raises:

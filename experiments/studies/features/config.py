@@ -115,8 +115,8 @@ class FeatureDebiasingConfig(
     options: tuple[str, ...] = option(
         (),
         "Of methods and of what trains them (adversarial, mix_match, simclr), such as "
-        "taufe.weight=1 or adversarial.radius=8/255; several numbers are 1:2. By default "
-        "taufe and mix_match are as published with TAUFE on CIFAR.",
+        "taufe.weight=1 or adversarial.radius=8/255; several numbers are 1:2. "
+        "By default taufe and mix_match are as published with TAUFE on CIFAR.",
     )
     ood_statistics: bool = option(
         True, "Whether OOD images move BatchNorm's running statistics, too."

@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 
 from experiments.studies.features.observation import Measurement
-from experiments.studies.features.setup import Study
+from experiments.studies.features.setup import Data
 from experiments.study.journal import Cell
 from robustjax.methods.features import OOD, TARGET
 
 
 def keep_examples(
     cell: Cell,
-    study: Study,
+    study: Data,
     measure: Measurement,
     method: str,
     count: int,

@@ -18,7 +18,7 @@ from experiments.studies.features.config import FeatureDebiasingConfig
 from experiments.studies.features.normalized import Normalized, frozen
 from experiments.studies.features.options import make_part
 from experiments.studies.features.programs import Network, Training, build_training
-from experiments.studies.features.setup import Study
+from experiments.studies.features.setup import Data
 from experiments.study.flags import errors_name_flags
 from experiments.study.journal import Journal
 from experiments.study.repeats import EpochRecords, cell_name
@@ -41,7 +41,7 @@ Variables = tuple[Any, Any]
 
 
 def build_fine_tuning(
-    study: Study, network: Network, method: str, count: int
+    study: Data, network: Network, method: str, count: int
 ) -> Training:
     """As `build_training`; of the head alone, unless the flags say otherwise.
 
@@ -100,7 +100,7 @@ class Pretraining:
     images share the networks, and so do all numbers of examples.
     """
 
-    def __init__(self, study: Study, network: Network):
+    def __init__(self, study: Data, network: Network):
         """Prepares (but does not yet train) the networks.
 
         Raises:

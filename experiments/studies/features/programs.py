@@ -21,7 +21,7 @@ from experiments.studies.features.combinations import WITH_OOD
 from experiments.studies.features.config import FeatureDebiasingConfig
 from experiments.studies.features.normalized import normalized
 from experiments.studies.features.options import make_part, options_of
-from experiments.studies.features.setup import Study, optimizer_options
+from experiments.studies.features.setup import Data, optimizer_options
 from experiments.study.flags import errors_name_flags
 from robustjax import data, models, transforms
 from robustjax.methods.features import Attack, feature_debiasing, with_roles
@@ -91,7 +91,7 @@ def make_loss(method: str, config: FeatureDebiasingConfig) -> LossTransform:
     return head if penalty is None else transforms.chain(head, penalty)
 
 
-def build_network(study: Study) -> Network:
+def build_network(study: Data) -> Network:
     """The network of a study.
 
     Raises:
@@ -153,7 +153,7 @@ def _check_activation_map(config: FeatureDebiasingConfig) -> None:
         )
 
 
-def make_changes(study: Study) -> Augmentations:
+def make_changes(study: Data) -> Augmentations:
     """The augmentations of a study; OOD images have one in any case."""
     config = study.config
     change = make_augmentations(
@@ -167,7 +167,7 @@ def make_changes(study: Study) -> Augmentations:
 
 
 def compiled(
-    recipe: Recipe, study: Study, network: Network, batch_size: int
+    recipe: Recipe, study: Data, network: Network, batch_size: int
 ) -> RecipeProgram:
     """The program of a recipe on the pool of a study.
 
@@ -186,7 +186,7 @@ def compiled(
 
 
 def build_training(
-    study: Study,
+    study: Data,
     network: Network,
     method: str,
     count: int,

@@ -23,14 +23,12 @@ from experiments.studies.features.programs import (
     compiled,
     make_changes,
 )
-from experiments.studies.features.setup import Study, optimizer_options
+from experiments.studies.features.setup import Data, optimizer_options
 from robustjax.methods.features import TARGET
 from robustjax.training import TrainState
 
 
-def build_mix_match(
-    study: Study, network: Network, method: str, count: int
-) -> Training:
+def build_mix_match(study: Data, network: Network, method: str, count: int) -> Training:
     """The training of a method with a number of labelled examples.
 
     All target images that are not labelled are unlabelled, and all OOD images of the

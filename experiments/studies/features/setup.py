@@ -23,7 +23,7 @@ from robustjax import checks
 from robustjax.transforms import BOX_LOSSES
 
 
-class Study(NamedTuple):
+class Data(NamedTuple):
     """What all methods of a study share.
 
     Attributes:
@@ -128,7 +128,7 @@ def optimizer_options(config: FeatureDebiasingConfig) -> OptimizerOptions:
     return OptimizerOptions.of(config)
 
 
-def prepare(config: FeatureDebiasingConfig) -> Study:
+def prepare(config: FeatureDebiasingConfig) -> Data:
     """Loads the data and draws every repeat's examples.
 
     Raises:
@@ -157,7 +157,7 @@ def prepare(config: FeatureDebiasingConfig) -> Study:
     if config.task == "boxes":
         assert target.train_boxes is not None
         boxes = np.concatenate([target.train_boxes, np.zeros((num_ood, 4), np.float32)])
-    return Study(
+    return Data(
         config=config,
         target=target,
         ood=ood,

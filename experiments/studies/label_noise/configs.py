@@ -92,7 +92,7 @@ class MethodConfig:
             )
         return DIFFERENCES.get(self.method_preset, "")
 
-    def build(self, study: setup.Study) -> Built:
+    def build(self, study: setup.Data) -> Built:
         """The program of the method for a study's data.
 
         Raises:

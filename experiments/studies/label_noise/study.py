@@ -34,7 +34,7 @@ class Parts(NamedTuple):
       groups: of every method, the repeats that train as one program.
     """
 
-    data: setup.Study
+    data: setup.Data
     configs: Configs
     built: dict[str, Built]
     groups: dict[str, list[range]]

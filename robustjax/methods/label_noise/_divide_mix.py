@@ -120,7 +120,7 @@ def divide_mix(
       is by the mean of the two networks' logits (the published sum has the same
       arg-max). The state's row "clean_probability" (N_padded, 2) holds w by either
       network, initially 1. Metrics, means of the two networks: "loss", "accuracy" and
-      "labelled_share" (of all examples, in the last division).
+      "labeled_share" (of all examples, in the last division).
 
     Raises:
       ValueError: a number outside its range; when compiled, an odd batch size.
