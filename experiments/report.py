@@ -19,12 +19,15 @@ from experiments.study.output import say
 from robustjax.training import StopRequest
 
 _OUTPUT = flags.DEFINE_string("output", "report", "Path of the files, without ending.")
-_FORMAT = flags.DEFINE_list("format", FORMATS, f"Any of {', '.join(FORMATS)}.")
+_FORMAT = flags.DEFINE_list("format", list(FORMATS), f"Any of {', '.join(FORMATS)}.")
 _BASELINE = flags.DEFINE_string(
     "baseline", None, "Method that others are compared with; by default the first."
 )
-_EXAMPLES = flags.DEFINE_string(
-    "examples", "8", "Examples shown of a group, such as those queried; 0: none."
+_EXAMPLES = flags.DEFINE_integer(
+    "examples", 8, "Examples shown of a group, such as those queried.", lower_bound=0
+)
+_POINTS = flags.DEFINE_integer(
+    "points", 8, "Points of a sweep, from the first, shown in full.", lower_bound=0
 )
 
 
@@ -37,6 +40,7 @@ def main(stop: StopRequest, *folders: str) -> None:
         formats=_FORMAT.value,
         baseline=_BASELINE.value,
         examples=_EXAMPLES.value,
+        points=_POINTS.value,
     ):
         say(line)
 

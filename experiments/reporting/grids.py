@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from experiments.reporting.runs import Run
 from experiments.study.numbers import Measure, in_cell, mean
 from experiments.study.table import Table
 
@@ -78,29 +77,29 @@ def grid(title: str, rows: Sequence[Mapping[str, Any]]) -> Grid:
     return Grid(title, header, cells)
 
 
-def results(run: Run) -> Grid:
+def results(table: Table) -> Grid:
     """Means and sample deviations over repeats, a row per setting."""
     rows = []
-    for setting in run.table.settings:
+    for setting in table.settings:
         row = {**setting.columns, **setting.constants}
-        for key in _shown(run.table):
-            measure = run.table.measure(key)
+        for key in _shown(table):
+            measure = table.measure(key)
             row[measure.title] = _measured(setting.values.get(key, _NONE), measure)
         rows.append({**row, "repeats": len(setting.repeats)})
     return grid("Mean ± sample deviation over repeats; shares in percent", rows)
 
 
-def differences(run: Run, baseline: str | None) -> Grid | None:
+def differences(table: Table, baseline: str | None) -> Grid | None:
     """Differences to a method, of the repeats that both have.
 
     Args:
-      run: whose.
+      table: of the run.
       baseline: the method; None for the first of the table.
 
     Returns:
       None where there is nothing to compare.
     """
-    table, methods = run.table, run.table.column("method")
+    methods = table.column("method")
     base = methods[0] if baseline is None and methods else baseline
     if len(methods) < 2 or base not in methods:
         return None
@@ -121,19 +120,18 @@ def differences(run: Run, baseline: str | None) -> Grid | None:
     return grid(title, list(rows.values())) if rows else None
 
 
-def speeds(run: Run) -> Grid:
+def speeds(table: Table) -> Grid:
     """Minutes of work, and seconds of a late epoch or round."""
     names = {"minutes": "minutes of work", "seconds_late": "seconds per epoch or round"}
     rows = [
         {names.get(key, key): value for key, value in row.items()}
-        for row in run.table.speeds()
+        for row in table.speeds()
     ]
     return grid("Time", rows)
 
 
-def flags(run: Run) -> list[Grid]:
+def flags(by_method: Mapping[str, Mapping[str, Any]]) -> list[Grid]:
     """Every flag; those that differ between methods in a table of their own."""
-    by_method = run.flags
     names = dict.fromkeys(name for own in by_method.values() for name in own)
     shared, own = [], []
     for name in names:

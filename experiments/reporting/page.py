@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import base64
-import dataclasses
 import functools
 import hashlib
-import os
 import pathlib
 import re
 import urllib.parse
 from collections.abc import Sequence
 from typing import Any
 
-from experiments.reporting import grids
-from experiments.reporting.examples import examples_behind
-from experiments.reporting.pictures import Album, Example
-from experiments.reporting.plots import Plot, plots
-from experiments.reporting.runs import Run, read_runs
+from experiments.reporting.runs import Run
+from experiments.reporting.sections import read_folders, sections_of
+from experiments.reporting.sweeps import Sweep
 from robustjax import checks
 from robustjax.files import write_atomically
 from robustjax.output_paths import check_output_file, check_output_folder
@@ -27,49 +23,24 @@ _ENDINGS = {"html": ".html", "markdown": ".md"}
 _TEMPLATES = pathlib.Path(__file__).parent / "templates"
 
 
-@dataclasses.dataclass(frozen=True)
-class Section:
-    """What the page says of one run.
-
-    Attributes:
-      anchor: of the section.
-      run: whose.
-      results: its table.
-      differences: to the baseline, or None.
-      flags: tables of them.
-      speeds: a table.
-      plots: of the run.
-      behind: (title, [(title, count, of, examples)]) of every method.
-      no_pictures: why examples have none.
-    """
-
-    anchor: str
-    run: Run
-    results: grids.Grid
-    differences: grids.Grid | None
-    flags: Sequence[grids.Grid]
-    speeds: grids.Grid
-    plots: Sequence[Plot]
-    behind: Sequence[tuple[str, Sequence[tuple[str, int, int, Sequence[Example]]]]]
-    no_pictures: str
-
-
 def write_report(
     folders: Sequence[str],
     output: str,
     *,
     formats: Sequence[str] = FORMATS,
     baseline: str | None = None,
-    examples: int | str = 8,
+    examples: int = 8,
+    points: int = 8,
 ) -> list[str]:
     """Writes the report of some folders.
 
     Args:
-      folders: of runs.
+      folders: of runs and sweeps.
       output: path of the files, without ending.
       formats: of `FORMATS`.
       baseline: the method that others are compared with; None for every run's first.
       examples: how many are shown of a group.
+      points: how many of a sweep have sections of their own.
 
     Returns:
       A line on every folder that is unfinished, and one on what was written.
@@ -84,8 +55,6 @@ def write_report(
         raise ValueError(f"format: got none, expected any of {', '.join(FORMATS)}")
     for name in formats:
         checks.one_of("format", name, FORMATS)
-    if not re.fullmatch(r"\d{1,4}", str(examples)):
-        raise ValueError(f"examples: got {examples}, expected an integer in 0 … 9999")
     paths = {name: f"{output}{_ENDINGS[name]}" for name in formats}
     for path in paths.values():
         check_output_file("output", path)
@@ -93,62 +62,32 @@ def write_report(
     if "markdown" in paths:
         check_output_folder("output", files)
     render = _renderers()
-    runs = read_runs(folders)
-    _check_baseline(runs, baseline)
-    sections = [
-        _section(f"run-{number}", run, baseline, int(examples))
-        for number, run in enumerate(runs, 1)
-    ]
+    found = read_folders(folders)
+    _check_baseline(found, baseline)
+    sections = list(
+        sections_of(found, baseline=baseline, examples=examples, points=points)
+    )
     if "html" in paths:
         write_atomically(paths["html"], render["html"](sections=sections))
     if "markdown" in paths:
-        _write_plots(files, sections)
+        for number, section in enumerate(sections, 1):
+            for place, plot in enumerate(section.plots, 1):
+                files.mkdir(exist_ok=True)
+                write_atomically(files / f"{number}-{place}.svg", plot.svg)
         text = render["markdown"](sections=sections, files=files.name)
         write_atomically(paths["markdown"], text)
+    unfinished = (s for s in sections if s.unfinished)
     return [
-        *(
-            f"{run.name} is unfinished: {run.finished_parts} of {run.parts} parts"
-            for run in runs
-            if not run.finished
-        ),
+        *(f"{s.name} is unfinished: {s.unfinished}" for s in unfinished),
         f"written: {', '.join(paths.values())}",
     ]
 
 
-def _check_baseline(runs: Sequence[Run], baseline: str | None) -> None:
-    known = {name for run in runs for name in run.table.column("method")}
+def _check_baseline(found: Sequence[Run | Sweep], baseline: str | None) -> None:
+    tables = [each.table for each in found if isinstance(each, Run)]
+    known = {name for table in tables for name in table.column("method")}
     if baseline is not None and known:
         checks.one_of("baseline", baseline, sorted(known))
-
-
-def _section(anchor: str, run: Run, baseline: str | None, most: int) -> Section:
-    found = examples_behind(run.table, most)
-    album = Album(run) if found else None
-    return Section(
-        anchor,
-        run,
-        grids.results(run),
-        grids.differences(run, baseline),
-        grids.flags(run),
-        grids.speeds(run),
-        plots(run.table),
-        [
-            (
-                each.title,
-                [(g.title, g.count, g.of, album.examples(g)) for g in each.groups],
-            )
-            for each in found
-            if album is not None
-        ],
-        album.reason if album is not None else "",
-    )
-
-
-def _write_plots(folder: pathlib.Path, sections: Sequence[Section]) -> None:
-    for section in sections:
-        for number, plot in enumerate(section.plots, 1):
-            folder.mkdir(exist_ok=True)
-            write_atomically(folder / f"{section.anchor}-{number}.svg", plot.svg)
 
 
 def _renderers() -> dict[str, Any]:

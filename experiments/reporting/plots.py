@@ -43,11 +43,13 @@ class Plot:
       title: what it shows.
       alt: the same for those who do not see it, with the numbers at the right end.
       svg: a whole SVG file.
+      wide: whether panels are side by side.
     """
 
     title: str
     alt: str
     svg: str
+    wide: bool
 
 
 def plots(table: Table) -> list[Plot]:
@@ -85,7 +87,8 @@ def _plot(title: str, panels: Sequence[Panel]) -> Plot:
         for line in panel.lines
         if np.isfinite(end := float(mean(line.values)[-1]))
     ]
-    return Plot(title, f"{title}. At the right end: {'; '.join(ends)}.", svg_of(panels))
+    alt = f"{title}. At the right end: {'; '.join(ends)}."
+    return Plot(title, alt, svg_of(panels), wide=len(panels) > 1)
 
 
 def _along_settings(table: Table) -> Iterator[tuple[str, list[Panel]]]:
@@ -93,28 +96,40 @@ def _along_settings(table: Table) -> Iterator[tuple[str, list[Panel]]]:
     names, numbers, words = _columns([s.columns for s in table.settings])
     if not numbers:
         return
-    axis = max(numbers, key=lambda name: len(set(table.column(name))))
+    axis = max(numbers, key=lambda name: len(table.column(name)))
     facets = [name for name in numbers if name != axis]
     rest = [n for n in names if n != axis]
+    groups = _distinct([s.columns for s in table.settings], rest)
+    if facets and len({_label(where, words) for where in groups}) == 1:
+        # One method alone: lines in a panel tell its settings from each other.
+        words = [*words, facets.pop(0)]
     for key in dict.fromkeys(key for s in table.settings for key in s.values):
         measure = table.measure(key)
         if not measure.in_summary:
             continue
         panels: dict[str, list[Line]] = {}
-        for where in _distinct([s.columns for s in table.settings], rest):
-            x, values = table.line(key, axis, **where)
-            there = np.isfinite(values).any(axis=0) if len(x) else np.zeros(0, bool)
-            if there.any():
-                order = np.argsort(x[there], kind="stable")
-                line = Line(
-                    _label(where, words),
-                    x[there][order],
-                    measure.scale * values[:, there][:, order],
-                )
+        for where in groups:
+            if line := _line(table, key, axis, where, _label(where, words)):
                 panels.setdefault(_title(where, facets), []).append(line)
         title = f"{measure.title}, by {_words(axis)}"
         unit = " (%)" if measure.is_share and "%" not in measure.title else ""
         yield title, _panels(panels, _words(axis), measure.title + unit)
+
+
+def _line(
+    table: Table, key: str, axis: str, where: Mapping[str, Any], label: str
+) -> Line | None:
+    """A measure along a column, in order; None where it was not measured."""
+    scale = table.measure(key).scale
+    one = table.where(**where)[0]
+    if axis not in one.columns:
+        # What the axis does not apply to is the same all along it.
+        values = one.values.get(key, np.zeros(0))[:, None]
+        return Line(label, [], scale * values) if np.isfinite(values).any() else None
+    x, values = table.line(key, axis, **where)
+    there = np.flatnonzero(np.isfinite(values).any(axis=0))
+    order = there[np.argsort(x[there], kind="stable")]
+    return Line(label, x[order], scale * values[:, order]) if order.size else None
 
 
 def _along_epochs(table: Table) -> Iterator[tuple[str, list[Panel]]]:
@@ -167,12 +182,16 @@ def _distinct(
 
 
 def _label(where: Mapping[str, Any], words: Sequence[str]) -> str:
-    return ", ".join(str(where[name]) for name in words if name in where) or "all"
+    named = [
+        where[n] if isinstance(where[n], str) else f"{_words(n)} {where[n]:g}"
+        for n in words
+        if n in where
+    ]
+    return ", ".join(named) or "all"
 
 
 def _title(where: Mapping[str, Any], facets: Sequence[str]) -> str:
-    named = [f"{_words(n)} {where[n]:g}" for n in facets if n in where]
-    return ", ".join(named)
+    return ", ".join(f"{_words(n)} {where[n]:g}" for n in facets if n in where)
 
 
 def _words(name: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from experiments.study.journal import FINISHED, read_cells
@@ -99,22 +99,6 @@ def read_run(folder: pathlib.Path) -> Run:
         )
     name = "/".join(folder.resolve().parts[-2:])
     return Run(name, Table(folder, record, cells))
-
-
-def read_runs(folders: Sequence[str]) -> list[Run]:
-    """Reads run folders, each once.
-
-    Raises:
-      ValueError: see `read_run`.
-    """
-    return [read_run(path) for path in distinct(folders)]
-
-
-def distinct(folders: Sequence[str]) -> list[pathlib.Path]:
-    """The paths in their order, without those that lead to one before."""
-    paths = {pathlib.Path(text).resolve(): pathlib.Path(text) for text in folders[::-1]}
-    order = dict.fromkeys(pathlib.Path(text).resolve() for text in folders)
-    return [paths[real] for real in order]
 
 
 def _check_version(folder: pathlib.Path, record: Mapping[str, Any]) -> None:

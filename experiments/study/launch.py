@@ -21,7 +21,6 @@ from robustjax.training import (
     CheckpointError,
     InterruptedRunError,
     NonFiniteLossError,
-    StopRequest,
     stop_on_signals,
 )
 

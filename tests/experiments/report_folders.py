@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import pathlib
 
 import numpy as np
 
 from experiments.study.journal import EPOCH, Journal
+from experiments.study.numbers import deviation, in_file, mean
 from experiments.study.run_folder import data_digests, open_run_folder
 from robustjax import data
+from robustjax.files import digest_of_record
+from robustjax.training import write_csv
 
 SCRIPT = "<script>alert(1)</script>"
 PIPES = 'a|b `c` <b>*d*</b> "&amp;" $x$ [e](http://f)'
@@ -40,8 +44,8 @@ def record_of(train: data.Dataset, path: pathlib.Path) -> dict:
     return {
         "study": "tried",
         "title": f"a title\nwith {SCRIPT}",
-        "command": "python -m experiments.tried '--noise=<script>alert(1)</script>' `x`",
-        "config": {"methods": {m: {**config, "rate": i} for i, m in enumerate(METHODS)}},
+        "command": f"python -m experiments.tried '--noise={SCRIPT}' `x`",
+        "config": {"methods": {m: {**config, "rate": m == "ce"} for m in METHODS}},
         "data": data_digests(
             {"training inputs": train.inputs, "training labels": train.labels}
         ),
@@ -55,11 +59,43 @@ def write_run(folder: pathlib.Path, *, finish: bool = True, name: str = "run"):
     """Writes a run of three methods; returns its folder."""
     home = folder / "tried" / name
     train = write_images(folder)
-    with open_run_folder(home, record_of(train, folder / "images.npz")) as path:
-        with Journal(path, tensorboard=False) as journal:
-            methods = METHODS if finish else METHODS[:1]
-            for number, method in enumerate(methods):
-                _write_cell(journal.cell(f"cell_{number}"), method, train)
+    record = record_of(train, folder / "images.npz")
+    with (
+        open_run_folder(home, record) as path,
+        Journal(path, tensorboard=False) as journal,
+    ):
+        for number, method in enumerate(METHODS if finish else METHODS[:1]):
+            _write_cell(journal.cell(f"cell_{number}"), method, train)
+    return home
+
+
+def write_sweep(folder: pathlib.Path) -> pathlib.Path:
+    """Writes a sweep of two values, three methods each, and a point that is missing."""
+    home = folder / "sweeps" / "rates"
+    home.mkdir(parents=True)
+    runs = [write_run(folder, name=name) for name in ("one", "two")]
+    points, results, summary = [], [], []
+    for rate, run in zip(("0.2", "0.10"), runs):
+        values = {"noise_rate": rate, "noise": SCRIPT}
+        points.append({"folder": f"../../tried/{run.name}", "values": values})
+        for method in METHODS:
+            each = 100 * np.array([x for x in LAST[method] if np.isfinite(x)])
+            columns = {**values, "method": method, "measure": "last"}
+            results += [
+                {"point": run.name, **columns, "repeat": r, "value": x}
+                for r, x in enumerate(each.tolist())
+            ]
+            row = {**columns, "repeats": len(each), "mean": in_file(mean(each))}
+            row |= {"std": in_file(deviation(each))}
+            row |= {"difference_mean": "" if method == "ce" else 9.5}
+            row |= {"difference_std": "", "difference_repeats": 2}
+            summary.append(row)
+    points.append({"folder": "../../tried/none", "values": {"noise_rate": "0.9"}})
+    record = {"command": "python -m experiments.sweep", "points": points}
+    record["digest"] = digest_of_record(record)
+    (home / "sweep.json").write_text(json.dumps(record))
+    write_csv(home / "results.csv", results)
+    write_csv(home / "summary.csv", summary)
     return home
 
 
