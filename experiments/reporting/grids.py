@@ -103,21 +103,33 @@ def differences(table: Table, baseline: str | None) -> Grid | None:
     base = methods[0] if baseline is None and methods else baseline
     if len(methods) < 2 or base not in methods:
         return None
-    rows: dict[str, dict[str, Any]] = {}
+    found: dict[str, dict[str, Any]] = {}
+    pairs: dict[str, int] = {}
+    titles = []
     for key in _shown(table):
         measure = table.measure(key)
+        titles.append(measure.title)
         for setting, difference in table.against({"method": base}, key):
-            row = rows.setdefault(str(setting.columns), dict(setting.columns))
-            pairs = int(np.isfinite(difference).sum())
-            # Last of the columns, however many measures there are.
-            row["pairs"] = max(row.pop("pairs", 0), pairs)
+            place = str(setting.columns)
             cell = _measured(difference, measure)
             sign = "+" if (cell.number or 0) > 0 else ""
+            row = found.setdefault(place, dict(setting.columns))
             row[measure.title] = Cell(f"{sign}{cell.text}", cell.number)
-    for row in rows.values():
-        row["pairs"] = row.pop("pairs")
+            there = int(np.isfinite(difference).sum())
+            pairs[place] = max(pairs.get(place, 0), there)
+    if not found:
+        return None
+    unknown = dict.fromkeys(titles, Cell("-"))
+    rows = [
+        {
+            **{name: x for name, x in row.items() if name not in unknown},
+            **{title: row.get(title, cell) for title, cell in unknown.items()},
+            "pairs": pairs[place],
+        }
+        for place, row in found.items()
+    ]
     title = f"Mean ± sample deviation of the differences to {base}, repeat by repeat"
-    return grid(title, list(rows.values())) if rows else None
+    return grid(title, rows)
 
 
 def speeds(table: Table) -> Grid:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from experiments.study.journal import EPOCH
-from experiments.study.numbers import mean
+from experiments.study.numbers import Measure, mean
 from experiments.study.plot import Line, Panel, draw
 from experiments.study.table import Table
 
@@ -24,8 +24,9 @@ _STYLE = (
 )
 _INKED = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color")
 _BARE = ("figure.facecolor", "axes.facecolor", "savefig.facecolor", "legend.facecolor")
-_RC: dict[str, Any] = {
+_RC: Any = {
     "savefig.format": "svg",
+    "font.size": 13.0,
     "svg.fonttype": "none",
     "svg.hashsalt": "robustjax",
     "text.parse_math": False,
@@ -112,8 +113,7 @@ def _along_settings(table: Table) -> Iterator[tuple[str, list[Panel]]]:
             if line := _line(table, key, axis, where, _label(where, words)):
                 panels.setdefault(_title(where, facets), []).append(line)
         title = f"{measure.title}, by {_words(axis)}"
-        unit = " (%)" if measure.is_share and "%" not in measure.title else ""
-        yield title, _panels(panels, _words(axis), measure.title + unit)
+        yield title, _panels(panels, _words(axis), _with_unit(measure))
 
 
 def _line(
@@ -139,15 +139,23 @@ def _along_epochs(table: Table) -> Iterator[tuple[str, list[Panel]]]:
     fields = [{n: r[n] for n in known if n in r} for r in records]
     names, numbers, words = _columns(fields)
     for key in dict.fromkeys(key for r in records for key in r["of_repeats"]):
-        scale = table.measures[key].scale if key in table.measures else 1.0
-        title = table.measures[key].title if key in table.measures else _words(key)
+        # What only the journal knows of is shown as it was measured.
+        measure = table.measures.get(key, Measure(key, _words(key), is_share=False))
         panels: dict[str, list[Line]] = {}
         for where in _distinct(fields, names):
             curve = table.curve(key, **where)
             if curve is not None and np.isfinite(curve.values).any():
-                line = Line(_label(where, words), curve.epochs, scale * curve.values)
+                label = _label(where, words)
+                line = Line(label, curve.epochs, measure.scale * curve.values)
                 panels.setdefault(_title(where, numbers), []).append(line)
-        yield f"{title}, by epoch", _panels(panels, "epoch", title)
+        title = f"{measure.title}, by epoch"
+        yield title, _panels(panels, "epoch", _with_unit(measure))
+
+
+def _with_unit(measure: Measure) -> str:
+    return measure.title + (
+        " (%)" if measure.is_share and "%" not in measure.title else ""
+    )
 
 
 def _panels(

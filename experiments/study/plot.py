@@ -95,7 +95,7 @@ def draw(
         for line in panel.lines:
             _draw_line(axes, panel, line, {"color": colors[line.label], **line.style})
         axes.set(xlabel=panel.xlabel, ylabel=panel.ylabel)
-        axes.set_title(panel.title, fontsize=9)
+        axes.set_title(panel.title, fontsize="medium")
         axes.grid(alpha=0.3)
         if panel.scale == "symlog":
             axes.set_xscale("symlog", linthresh=1.0)
@@ -110,7 +110,10 @@ def draw(
             handles.setdefault(label, handle)
     if len(labels) > 1:
         figure.legend(
-            handles.values(), handles.keys(), loc="outside right center", fontsize=8
+            handles.values(),
+            handles.keys(),
+            loc="outside right center",
+            fontsize="small",
         )
     _save(figure, path, title)
 
