@@ -77,8 +77,12 @@ def _forgotten_programs():
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
-    """A test that needs data fails if it skips although the data is there."""
+    """Tests fail that skip although what they need is there: data, or a browser."""
     report = yield
+    browser = item.get_closest_marker("browser") and shutil.which("chromium")
+    if report.skipped and browser:
+        report.outcome = "failed"
+        report.longrepr = f"skipped although {browser} is there: {report.longrepr}"
     if report.skipped and "data_dir" in item.fixturenames:
         root = os.environ.get("ROBUSTJAX_DATA")
         if root and pathlib.Path(root).is_dir():

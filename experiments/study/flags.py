@@ -173,6 +173,15 @@ def read_given(config_class: type[Any]) -> Given:
     return Given(preset, fields, str(values["run_dir"].value), values["name"].value)
 
 
+def as_flag(name: str, value: Any) -> str:
+    """The text that gives a field a value on a command line."""
+    if isinstance(value, bool):
+        return f"--{'' if value else 'no'}{name}"
+    if isinstance(value, list | tuple):
+        value = flags.CsvListSerializer(",").serialize([str(part) for part in value])
+    return f"--{name}={value}"
+
+
 def read_config(config_class: type[Config]) -> Config:
     """The configuration with the given flags, of a launcher without presets.
 

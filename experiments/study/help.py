@@ -11,7 +11,7 @@ from absl import flags
 
 from experiments.study import flags as study_flags
 from experiments.study.flag_groups import GROUPS
-from experiments.study.flags import OWN_GROUP, flags_of
+from experiments.study.flags import OWN_GROUP, as_flag, flags_of
 from experiments.study.options import as_texts
 from experiments.study.presets import Preset
 from robustjax.methods import Entry
@@ -115,7 +115,7 @@ def _method(entry: Entry) -> str:
 def _presets(launcher: str, presets: Mapping[str, Preset]) -> list[str]:
     shown = []
     for name, preset in presets.items():
-        sets = " ".join(_setting(key, value) for key, value in preset.fields.items())
+        sets = " ".join(as_flag(key, value) for key, value in preset.fields.items())
         parts = [
             f"sets {sets}",
             preset.command(launcher, name),
@@ -133,11 +133,3 @@ def _presets(launcher: str, presets: Mapping[str, Preset]) -> list[str]:
             )
         shown.append("\n".join(lines))
     return shown
-
-
-def _setting(name: str, value: Any) -> str:
-    if isinstance(value, bool):
-        return f"--{'' if value else 'no'}{name}"
-    if _is_list(value):
-        value = ",".join(map(str, value))
-    return f"--{name}={value}"

@@ -79,6 +79,8 @@ def read_cells(
         except (ValueError, KeyError, TypeError):
             # The last line is torn by a kill; of another one, the records that follow
             # it in its cell will not match.
+            if number < len(lines) and report is not None:
+                report(f"line {number} of {str(path)!r} is not as it was written")
             continue
         if cell in broken:
             continue

@@ -22,7 +22,6 @@ from robustjax.training import (
     CheckpointError,
     InterruptedRunError,
     NonFiniteLossError,
-    StopRequest,
     stop_on_signals,
 )
 
@@ -39,10 +38,13 @@ _THRIFT = {
 
 
 def launch(
-    main: Callable[[StopRequest], None],
+    main: Callable[..., None],
     config_class: type[Any] | None = None,
     presets: Mapping[str, Preset] | None = None,
     methods: Sequence[Entry] = (),
+    *,
+    computes: bool = True,
+    takes_paths: bool = False,
 ) -> None:
     """Runs a launcher's main function under absl.
 
@@ -52,10 +54,12 @@ def launch(
     the process at once. Where nobody reads standard output any more, the run goes on.
 
     Args:
-      main: gets the request to stop, to be checked now and then.
+      main: gets the request to stop, to be checked now and then, and the paths.
       config_class: the dataclass whose fields are flags, for `--help`.
       presets: by name, for `--help`.
       methods: that it can run or that have options, for `--help`.
+      computes: False leaves the devices to processes that this one starts.
+      takes_paths: whether arguments that are no flags are paths for `main`.
     """
 
     def parse(arguments: list[str]) -> list[str]:
@@ -70,7 +74,7 @@ def launch(
             rest = flags.FLAGS(arguments)
         except flags.Error as error:
             _end(f"error: {' '.join(str(error).split())}", _BAD_ARGUMENT)
-        if len(rest) > 1:
+        if len(rest) > 1 and not takes_paths:
             _end(
                 f"error: unknown argument {rest[1]!r}; flags begin with --",
                 _BAD_ARGUMENT,
@@ -78,16 +82,18 @@ def launch(
         return rest
 
     def run(argv: list[str]) -> None:
-        del argv
         # Orbax reports every step of every checkpoint as information.
         logging.set_verbosity(logging.WARNING)
         try:
             with stop_on_signals(_SIGNALS) as stop:
-                start_processes()
-                warning = enable_compilation_cache()
-                if warning is not None:
-                    say(f"warning: {warning}", error=True)
-                main(stop)
+                if computes:
+                    start_processes()
+                    warning = enable_compilation_cache()
+                    if warning is not None:
+                        say(f"warning: {warning}", error=True)
+                else:
+                    jax.config.update("jax_platforms", "cpu")
+                main(stop, *argv[1:])
                 # What still waits in buffers can fail, too.
                 if sys.stdout is not None:
                     sys.stdout.flush()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 from collections.abc import Sequence
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -73,12 +73,16 @@ class Histogram:
 
 
 def draw(
-    path: pathlib.Path, panels: Sequence[Panel], title: str, *, across: int = 4
+    path: pathlib.Path | IO[bytes],
+    panels: Sequence[Panel],
+    title: str,
+    *,
+    across: int = 4,
 ) -> None:
     """Draws panels of lines with bands (or bars) of one sample deviation.
 
     Args:
-      path: the PNG file.
+      path: the PNG file, or an open one of matplotlib's `savefig.format`.
       panels: at least one; they share their ordinate where all have the same label.
       title: above everything.
       across: panels in a row.
@@ -91,7 +95,7 @@ def draw(
         for line in panel.lines:
             _draw_line(axes, panel, line, {"color": colors[line.label], **line.style})
         axes.set(xlabel=panel.xlabel, ylabel=panel.ylabel)
-        axes.set_title(panel.title, fontsize=9)
+        axes.set_title(panel.title, fontsize="medium")
         axes.grid(alpha=0.3)
         if panel.scale == "symlog":
             axes.set_xscale("symlog", linthresh=1.0)
@@ -106,7 +110,10 @@ def draw(
             handles.setdefault(label, handle)
     if len(labels) > 1:
         figure.legend(
-            handles.values(), handles.keys(), loc="outside right center", fontsize=8
+            handles.values(),
+            handles.keys(),
+            loc="outside right center",
+            fontsize="small",
         )
     _save(figure, path, title)
 
@@ -209,6 +216,6 @@ def _colors(labels: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _save(figure: Any, path: pathlib.Path, title: str) -> None:
+def _save(figure: Any, path: pathlib.Path | IO[bytes], title: str) -> None:
     figure.suptitle(title, fontsize=9)
     figure.savefig(path, dpi=110)

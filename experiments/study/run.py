@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 import jax
 import numpy as np
 
-from experiments.study.flags import Given
+from experiments.study.flags import Given, as_flag
 from experiments.study.journal import Journal
 from experiments.study.numbers import Measure
 from experiments.study.output import say
@@ -49,6 +50,14 @@ class Request:
     def of(cls, given: Given, methods: Sequence[str] = ()) -> Request:
         """From what was given as flags."""
         return cls(methods, given.preset, given.fields, given.run_dir, given.name)
+
+    def command(self, study: str) -> str:
+        """What to type for the same run."""
+        names = {"preset": self.preset, "methods": self.methods or None}
+        places = {"run_dir": None if self.run_dir == "runs" else self.run_dir}
+        given = {**names, **self.given, **places, "name": self.name}
+        parts = [as_flag(name, x) for name, x in given.items() if x is not None]
+        return shlex.join(["python", "-m", f"experiments.{study}", *parts])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,6 +146,7 @@ def run_study(
     record = {
         "study": study.name,
         "title": ready.title,
+        "command": request.command(study.name),
         "config": plan.config,
         "data": data_digests(ready.data),
         "cells": list(ready.cells),

@@ -241,14 +241,14 @@ class Table:
         keys = [
             key
             for key in dict.fromkeys(k for s in self.settings for k in s.values)
-            if self._measure(key).in_summary
+            if self.measure(key).in_summary
         ]
-        header = [rows, *(self._measure(key).title for key in keys)]
+        header = [rows, *(self.measure(key).title for key in keys)]
         lines = [
             [
                 str(setting.columns[rows]),
                 *(
-                    in_cell(setting.values[key], self._measure(key))
+                    in_cell(setting.values[key], self.measure(key))
                     if key in setting.values
                     else ""
                     for key in keys
@@ -269,7 +269,7 @@ class Table:
             columns = {name: _plain(x) for name, x in setting.columns.items()}
             row: dict[str, Any] = {**columns, **setting.constants}
             for key, values in setting.values.items():
-                measure = self._measure(key)
+                measure = self.measure(key)
                 scaled = measure.scale * values
                 if measure.in_summary:
                     row[f"{key}_mean"] = in_file(measure.scale * mean(values))
@@ -296,7 +296,7 @@ class Table:
         if speeds:
             write_csv(self.folder / "speed.csv", speeds)
 
-    def _measure(self, key: str) -> Measure:
+    def measure(self, key: str) -> Measure:
         """A measure; those that the study does not list are told by their prefix."""
         if key in self.measures:
             return self.measures[key]

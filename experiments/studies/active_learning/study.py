@@ -108,7 +108,10 @@ def _prepare(plan: Plan[Settings], stop: StopRequest) -> Ready[Parts]:
         },
         (f"preset: {preset or 'none'}", data.title),
         Parts(data, strategies, classifiers),
-        {"mqnet": next((x for x, name in labels.items() if name == "mqnet"), None)},
+        {
+            "mqnet": next((x for x, name in labels.items() if name == "mqnet"), None),
+            "ood_label": data.num_classes,
+        },
     )
 
 
