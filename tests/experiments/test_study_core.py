@@ -11,9 +11,10 @@ import matplotlib.figure
 import numpy as np
 import pytest
 
-from experiments.study.journal import FILE, Journal, read_cells
+from experiments.study.journal import Journal
 from experiments.study.numbers import Measure, deviation, in_cell, in_file, mean
 from experiments.study.plot import Line, Panel, draw
+from experiments.study.records import FILE, read_cells
 from experiments.study.run_folder import open_run_folder
 from experiments.study.table import Table
 
@@ -247,7 +248,7 @@ def test_a_record_that_was_altered_deleted_or_moved_ends_its_cell(folder):
     assert len(read_cells(folder, report=said.append)["ce"]) == 1
     (line,) = said
     assert "line 3" in line
-    assert "ce goes on" in line
+    assert "of ce only what stands before it counts" in line
 
 
 def test_a_checkpoint_counts_only_with_the_records_before_it(folder):
