@@ -32,7 +32,7 @@ from experiments.study.records import (
 )
 from experiments.study.tensorboard import Events
 from robustjax.files import write_atomically
-from robustjax.training import CheckpointFolder, Record
+from robustjax.training import CheckpointFolder, Record, from_first_process
 
 
 def _clean(value: Any) -> Any:
@@ -62,7 +62,7 @@ class Journal:
         """
         self.folder = folder
         self._events = Events(folder / "tensorboard", wanted=tensorboard)
-        self._records = read_cells(folder, report=say)
+        self._records = from_first_process(lambda: read_cells(folder, report=say))
         self._cells: dict[str, Cell] = {}
         self._rewrite()
 
@@ -237,9 +237,10 @@ class Cell:
 
     def attached(self, event: str) -> Iterator[tuple[Record, bytes]]:
         """The records of a kind with the contents of their files."""
-        for record in self._records:
-            if record["event"] == event:
-                yield record, (self.folder / record["file"]).read_bytes()
+        mine = [record for record in self._records if record["event"] == event]
+        for record in mine:
+            path = self.folder / record["file"]
+            yield record, from_first_process(path.read_bytes)
 
     def finish(self) -> None:
         """Says that nothing is left to do."""
@@ -252,7 +253,8 @@ class Cell:
             self._journal._rewrite()
 
     def _drop_from_damaged_files(self) -> None:
-        number = first_damaged(self._journal.folder, self._records)
+        folder = self._journal.folder
+        number = from_first_process(lambda: first_damaged(folder, self._records))
         if number is not None:
             path = self.folder / self._records[number]["file"]
             say(f"{str(path)!r} is missing or was altered, and is made anew")
@@ -267,10 +269,6 @@ class CellCheckpoints(CheckpointFolder):
         super().__init__(path)
         self._cell = cell
 
-    def steps(self) -> list[int]:
-        """Those whose records are still there, ascending."""
-        return [step for step in super().steps() if self._records_before(step) >= 0]
-
     def save(self, step: int, tree: Any, meta: dict[str, Any] | None = None) -> None:
         """Writes a checkpoint that knows the records so far."""
         count, head = self._cell.head
@@ -284,10 +282,9 @@ class CellCheckpoints(CheckpointFolder):
         self._cell.rewind(0 if found is None else found[2]["records"])
         return found
 
-    def _records_before(self, step: int) -> int:
-        """How many records there were when it was saved; -1 if they are not there."""
-        meta = self.meta(step)
+    def _counts(self, meta: Mapping[str, Any]) -> bool:
+        """Whether the records that were there when it was saved still are."""
         count, head = meta.get("records"), meta.get("head")
         if not isinstance(count, int) or not isinstance(head, str):
-            return -1
-        return count if self._cell.holds(count, head) else -1
+            return False
+        return self._cell.holds(count, head)

@@ -25,6 +25,7 @@ from robustjax.files import (
     write_atomically,
 )
 from robustjax.output_paths import check_output_folder
+from robustjax.training import from_first_process
 
 RECORD = "config.json"
 SUMMARY = "summary.csv"
@@ -119,11 +120,15 @@ def open_run_folder(
       ValueError: see `check_run_folder`; other data than the run was begun with; or
         another process that is at work in the folder.
     """
-    wanted = _plain(record)
-    if jax.process_index():
-        # The first of several processes answers for the folder.
+    # The first of several processes answers for the folder.
+    with contextlib.ExitStack() as stack:
+        from_first_process(lambda: stack.enter_context(_opened(folder, record)))
         yield folder
-        return
+
+
+@contextlib.contextmanager
+def _opened(folder: pathlib.Path, record: Mapping[str, Any]) -> Iterator[None]:
+    wanted = _plain(record)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -142,7 +147,7 @@ def open_run_folder(
             _check_same(folder, found["config"], wanted["config"])
             _check_data(folder, found["data"], wanted["data"])
         _remove_leftovers(folder)
-        yield folder
+        yield
 
 
 def read_record(folder: pathlib.Path) -> dict[str, Any] | None:
