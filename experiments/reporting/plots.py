@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from experiments.study.journal import EPOCH
 from experiments.study.numbers import Measure, mean
 from experiments.study.plot import Line, Panel, draw
+from experiments.study.records import EPOCH
 from experiments.study.table import Table
 
 # Replaced by the colour of text, which a reader's theme decides.

@@ -7,7 +7,7 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from experiments.study.journal import FINISHED, read_cells
+from experiments.study.records import FINISHED, read_cells
 from experiments.study.run_folder import RECORD, read_record
 from experiments.study.table import Table
 from robustjax import __version__

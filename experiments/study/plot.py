@@ -11,6 +11,7 @@ import numpy as np
 
 from experiments.study.numbers import deviation, mean
 from experiments.study.table import Table
+from robustjax.files import atomic_file
 
 BINS = 40
 
@@ -218,4 +219,8 @@ def _colors(labels: Sequence[str]) -> dict[str, Any]:
 
 def _save(figure: Any, path: pathlib.Path | IO[bytes], title: str) -> None:
     figure.suptitle(title, fontsize=9)
-    figure.savefig(path, dpi=110)
+    if not isinstance(path, pathlib.Path):
+        figure.savefig(path, dpi=110)
+        return
+    with atomic_file(path) as file:
+        figure.savefig(file, dpi=110, format="png")

@@ -16,6 +16,7 @@ from experiments.study.journal import Journal
 from experiments.study.numbers import Measure
 from experiments.study.output import say
 from experiments.study.run_folder import (
+    SUMMARY,
     check_run_folder,
     data_digests,
     open_run_folder,
@@ -158,6 +159,10 @@ def run_study(
             say(line)
         try:
             with Journal(folder) as journal:
+                whole = all(map(journal.finished, ready.cells))
+                if jax.process_index() == 0 and not whole:
+                    # Until it is written again, it would say too little.
+                    (folder / SUMMARY).unlink(missing_ok=True)
                 study.run(ready, journal, stop)
         except InterruptedRunError:
             if jax.process_index() == 0:

@@ -10,12 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from experiments.study.journal import (
-    EPOCH,
-    KEPT,
-    attached_files,
-    read_cells,
-)
 from experiments.study.numbers import (
     Measure,
     deviation,
@@ -25,7 +19,13 @@ from experiments.study.numbers import (
     shown,
     text_table,
 )
-from experiments.study.run_folder import RECORD, read_record
+from experiments.study.records import EPOCH, KEPT, attached_files, read_cells
+from experiments.study.run_folder import (
+    RECORD,
+    SUMMARY,
+    of_another_version,
+    read_record,
+)
 from experiments.study.settings import Curve, Setting, join_results
 from robustjax.training import Record, write_csv
 
@@ -36,6 +36,8 @@ class Table:
     Attributes:
       folder: of the run.
       record: what `config.json` holds.
+      title: of the run, for plots.
+      facts: what the report must know besides.
       measures: key -> measure, in the order of the study.
       settings: the rows of the summary, cell by cell in the study's order.
     """
@@ -48,28 +50,45 @@ class Table:
     ):
         """See `read`."""
         self.folder, self.record = folder, record
+        self.title, self.facts = str(record["title"]), dict(record["facts"])
         self.measures = {m["key"]: Measure(**m) for m in record["measures"]}
         ordered = [name for name in record["cells"] if name in cells]
         self._cells = {name: cells[name] for name in ordered}
         self.settings = list(join_results(self._cells))
+        for key in {key for setting in self.settings for key in setting.values}:
+            self.measure(key)
 
     @classmethod
     def read(cls, folder: str | pathlib.Path) -> Table:
-        """Reads a run folder.
+        """Reads a run folder, whether its run is finished, at work or was killed.
 
         Raises:
-          ValueError: a folder that is none, or whose `config.json` was altered.
+          ValueError: a folder that holds no run of a study, or one of another
+            version; a `config.json` or `metrics.jsonl` that was altered or cannot be
+            read.
         """
         folder = pathlib.Path(folder)
         record = read_record(folder)
         if record is None:
             raise ValueError(f"folder: {str(folder)!r} holds no {RECORD}")
-        return cls(folder, record, read_cells(folder))
-
-    @property
-    def title(self) -> str:
-        """Of the run, for plots."""
-        return str(self.record["title"])
+        damage: list[str] = []
+        try:
+            cells = read_cells(folder, report=damage.append)
+        except OSError as error:
+            raise ValueError(
+                f"folder: cannot read {error.filename!r}: {error.strerror}"
+            ) from None
+        if damage:
+            raise ValueError(
+                f"folder: {damage[0]}; the run's command, given again, mends it"
+            )
+        try:
+            return cls(folder, record, cells)
+        except (KeyError, TypeError, AttributeError):
+            # All was read as it was written, but not by this version.
+            raise of_another_version(folder, record) from None
+        except ValueError as error:
+            raise ValueError(f"folder: {str(folder)!r}: {error}") from None
 
     def records(self, event: str) -> list[Record]:
         """The records of a kind, cell by cell."""
@@ -286,8 +305,6 @@ class Table:
                 ]
             row["repeats"] = len(setting.repeats)
             rows.append(row)
-        # Before the first result there is nothing to say; an old file would lie.
-        write_csv(self.folder / "summary.csv", rows)
         write_csv(self.folder / "repeats.csv", each)
         examples = self._examples()
         if examples:
@@ -295,6 +312,9 @@ class Table:
         speeds = self.speeds()
         if speeds:
             write_csv(self.folder / "speed.csv", speeds)
+        # The last, for it tells `status` that all are there. Before the first result
+        # there is nothing to say; an old file would lie.
+        write_csv(self.folder / SUMMARY, rows)
 
     def measure(self, key: str) -> Measure:
         """A measure; those that the study does not list are told by their prefix."""
@@ -303,7 +323,7 @@ class Table:
         for prefix, measure in self.measures.items():
             if prefix.endswith("*") and key.startswith(prefix[:-1]):
                 return dataclasses.replace(measure, key=key)
-        raise KeyError(key)
+        raise ValueError(f"measures: {key!r} is none of the study's")
 
     def examples(self) -> Iterator[tuple[str, dict[str, Any], dict[str, np.ndarray]]]:
         """What was kept of examples: (label, keys, arrays with "ids")."""

@@ -24,7 +24,8 @@ from experiments.studies.features.pretraining import (
 from experiments.studies.features.programs import build_network, build_training
 from experiments.studies.features.semi_supervised import _optimizer, build_mix_match
 from experiments.studies.features.study import STUDY
-from experiments.study.journal import Journal, read_cells
+from experiments.study.journal import Journal
+from experiments.study.records import read_cells
 from experiments.study.run import Request, run_study
 from experiments.study.table import Table
 from robustjax import data, models

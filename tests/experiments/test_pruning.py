@@ -11,7 +11,7 @@ import pytest
 
 from experiments.studies.pruning import programs
 from experiments.studies.pruning.study import STUDY
-from experiments.study.journal import attached_files, read_cells
+from experiments.study.records import attached_files, read_cells
 from experiments.study.run import Request, run_study
 from experiments.study.table import Table
 from robustjax import data

@@ -11,9 +11,10 @@ import matplotlib.figure
 import numpy as np
 import pytest
 
-from experiments.study.journal import FILE, Journal, read_cells
+from experiments.study.journal import Journal
 from experiments.study.numbers import Measure, deviation, in_cell, in_file, mean
 from experiments.study.plot import Line, Panel, draw
+from experiments.study.records import FILE, read_cells
 from experiments.study.run_folder import open_run_folder
 from experiments.study.table import Table
 
@@ -83,7 +84,17 @@ def test_deviation_is_of_a_sample(rng):
     assert mean(values)[1] == pytest.approx(np.nanmean(values[:, 1]))
     assert np.isnan(mean(np.full(2, np.nan)))
     assert in_file(deviation(TWO[:1])) == ""
-    assert in_file(SAMPLE) == "0.1414"
+    for value, text in (
+        (SAMPLE, "0.141421"),
+        (0.0, "0.0000"),
+        (98.7654321, "98.7654"),
+        (12345.6789, "12345.6789"),
+        (-0.00123456789, "-0.00123457"),
+        (1.23456789e-7, "1.23457e-07"),
+        (np.float32(np.inf), ""),
+    ):
+        assert in_file(value) == text
+        assert not text or float(text) == pytest.approx(value, rel=1e-5)
     assert in_cell(TWO, MEASURES[0]) == "60.0 ±14.1"
     assert in_cell(TWO[:1], MEASURES[0]) == "50.0"
     assert in_cell(np.full(2, np.nan), MEASURES[0]) == "-"
@@ -99,9 +110,9 @@ def test_files_follow_from_the_records(folder):
         ("elr", "5"),
     ]
     assert summary[0]["last_mean"] == "60.0000"
-    assert summary[0]["last_std"] == f"{100 * SAMPLE:.4f}"
+    assert summary[0]["last_std"] == "14.1421"
     # What one repeat alone has measured has no deviation.
-    assert (summary[0]["norm_mean"], summary[0]["norm_std"]) == ("3.0000", "")
+    assert (summary[0]["norm_mean"], summary[0]["norm_std"]) == ("3.00000", "")
     assert "msp_auroc_mean" not in summary[0]
     assert summary[2]["epochs"] == "7"
     assert {r["repeats"] for r in summary} == {"2"}
@@ -247,7 +258,7 @@ def test_a_record_that_was_altered_deleted_or_moved_ends_its_cell(folder):
     assert len(read_cells(folder, report=said.append)["ce"]) == 1
     (line,) = said
     assert "line 3" in line
-    assert "ce goes on" in line
+    assert "of ce only what stands before it counts" in line
 
 
 def test_a_checkpoint_counts_only_with_the_records_before_it(folder):

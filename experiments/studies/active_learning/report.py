@@ -32,8 +32,8 @@ def report(table: Table) -> str:
     ):
         panels = [_panel(table, ratio, key, words) for ratio in _ratios(table)]
         draw(table.folder / f"{key}.png", panels, table.title)
-    if table.record["facts"]["mqnet"]:
-        plot_surfaces(table, table.record["facts"]["mqnet"])
+    if table.facts["mqnet"]:
+        plot_surfaces(table, table.facts["mqnet"])
     parts = [
         table.text(
             key,

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from experiments.studies.label_correction.setup import Data
-from experiments.study.journal import EPOCH, Cell
+from experiments.study.journal import Cell
+from experiments.study.records import EPOCH
 from robustjax import methods
 from robustjax.methods.label_correction import CorrectionMethod
 from robustjax.training import StopRequest, advance, progress_bar
