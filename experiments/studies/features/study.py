@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from experiments.studies.features import combinations, report, setup
 from experiments.studies.features.adversarial import build_adversarial
 from experiments.studies.features.config import FeatureDebiasingConfig
+from experiments.studies.features.examples import known_examples
 from experiments.studies.features.presets import TASK_PRESETS, resolve
 from experiments.studies.features.pretraining import Pretraining, build_fine_tuning
 from experiments.studies.features.programs import (
@@ -135,6 +136,7 @@ def _prepare(plan: Plan[Settings], stop: StopRequest) -> Ready[Parts]:
             *(f"{method}: {_describe(method, config)}" for method in methods),
         ),
         parts,
+        known_examples(study),
     )
 
 

@@ -20,6 +20,7 @@ from experiments.studies.label_correction.runner import (
     make_runs,
     run_method,
 )
+from experiments.study.examples import known_labels
 from experiments.study.flags import option, resolve
 from experiments.study.journal import Journal
 from experiments.study.run import Plan, Ready, Request, Study
@@ -108,6 +109,7 @@ def _prepare(plan: Plan[DiffusionConfig], stop: StopRequest) -> Ready[Parts]:
         setup.digested(data),
         (data.title,),
         Parts(data, variants, runs, trainer, watcher),
+        known_labels(data.train.ids, data.task.labels, data.train.labels),
         {"neighbors": plan.settings.neighbors},
     )
 

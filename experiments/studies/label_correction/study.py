@@ -17,6 +17,7 @@ from experiments.studies.label_correction.runner import (
     make_runs,
     run_method,
 )
+from experiments.study.examples import known_labels
 from experiments.study.flags import resolve
 from experiments.study.journal import Journal
 from experiments.study.options import choose_methods
@@ -84,6 +85,7 @@ def _prepare(plan: Plan[Settings], stop: StopRequest) -> Ready[Parts]:
             *(f"  {name}: {entry.description}" for name, entry in chosen.items()),
         ),
         Parts(data, runs, watcher),
+        known_labels(data.train.ids, data.task.labels, data.train.labels),
         {"noise_rate": float(data.task.is_noisy.mean())},
     )
 
