@@ -10,7 +10,7 @@ import hashlib
 import io
 import json
 import pathlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -107,26 +107,15 @@ def content_of(folder: pathlib.Path, record: Record) -> bytes | None:
     return raw if hashlib.sha256(raw).hexdigest() == record["sha256"] else None
 
 
-def attached_files(
-    folder: pathlib.Path, cells: Mapping[str, Sequence[Record]], event: str
-) -> Iterator[tuple[Record, dict[str, np.ndarray]]]:
-    """The arrays of all files that cells have attached to records of a kind.
-
-    Args:
-      folder: of the run.
-      cells: of `read_cells`.
-      event: the kind.
+def read_arrays(folder: pathlib.Path, record: Record) -> dict[str, np.ndarray]:
+    """The arrays in the file of a record.
 
     Raises:
-      ValueError: a file that was altered since.
+      ValueError: a file that is missing or was altered.
     """
-    for records in cells.values():
-        for record in records:
-            if record["event"] != event:
-                continue
-            raw = content_of(folder, record)
-            if raw is None:
-                path = folder / record["cell"] / record["file"]
-                raise ValueError(f"run_dir: {str(path)!r} is missing or was altered")
-            with np.load(io.BytesIO(raw)) as arrays:
-                yield record, dict(arrays)
+    raw = content_of(folder, record)
+    if raw is None:
+        path = folder / record["cell"] / record["file"]
+        raise ValueError(f"run_dir: {str(path)!r} is missing or was altered")
+    with np.load(io.BytesIO(raw)) as arrays:
+        return dict(arrays)

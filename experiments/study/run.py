@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 import jax
 import numpy as np
 
+from experiments.study.examples import Known, keep_known
 from experiments.study.flags import Given, as_flag
 from experiments.study.journal import Journal
 from experiments.study.numbers import Measure
@@ -27,6 +28,8 @@ from robustjax.training import InterruptedRunError, StopRequest
 
 Settings = TypeVar("Settings")
 Parts = TypeVar("Parts")
+# No method can be called so.
+_KNOWN = "data/examples"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,6 +89,7 @@ class Ready(Generic[Parts]):
       data: arrays that the results depend on; their digests are the run's, too.
       lines: what to tell people before it begins.
       parts: what the study goes on with.
+      known: of examples before anything trains, for `examples.csv`; read once.
       facts: what the report must know besides, JSON-serialisable.
     """
 
@@ -94,6 +98,7 @@ class Ready(Generic[Parts]):
     data: Mapping[str, np.ndarray | None]
     lines: Sequence[str]
     parts: Parts
+    known: Iterable[Known] = ()
     facts: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
@@ -150,7 +155,7 @@ def run_study(
         "command": request.command(study.name),
         "config": plan.config,
         "data": data_digests(ready.data),
-        "cells": list(ready.cells),
+        "cells": [_KNOWN, *ready.cells],
         "facts": dict(ready.facts),
         "measures": [dataclasses.asdict(measure) for measure in study.measures],
     }
@@ -163,6 +168,7 @@ def run_study(
                 if jax.process_index() == 0 and not whole:
                     # Until it is written again, it would say too little.
                     (folder / SUMMARY).unlink(missing_ok=True)
+                keep_known(journal.cell(_KNOWN), ready.known)
                 study.run(ready, journal, stop)
         except InterruptedRunError:
             if jax.process_index() == 0:

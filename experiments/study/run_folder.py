@@ -145,6 +145,9 @@ def _opened(folder: pathlib.Path, record: Mapping[str, Any]) -> Iterator[None]:
                 raise _unusable(folder, error) from None
         else:
             _check_same(folder, found["config"], wanted["config"])
+            if found.get("cells") != wanted.get("cells"):
+                # The same flags are not the same work.
+                raise of_another_version(folder, found)
             _check_data(folder, found["data"], wanted["data"])
         _remove_leftovers(folder)
         yield

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from experiments.study.example_table import ExampleTable
 from experiments.study.numbers import (
     Measure,
     deviation,
@@ -19,7 +20,7 @@ from experiments.study.numbers import (
     shown,
     text_table,
 )
-from experiments.study.records import EPOCH, KEPT, attached_files, read_cells
+from experiments.study.records import EPOCH, KEPT, read_arrays, read_cells
 from experiments.study.run_folder import (
     RECORD,
     SUMMARY,
@@ -306,9 +307,10 @@ class Table:
             row["repeats"] = len(setting.repeats)
             rows.append(row)
         write_csv(self.folder / "repeats.csv", each)
-        examples = self._examples()
-        if examples:
-            write_csv(self.folder / "examples.csv", examples)
+        kept = self.records(KEPT)
+        if kept:
+            examples = ExampleTable(self.folder, kept, self._read)
+            write_csv(self.folder / "examples.csv", examples.rows(), examples.columns)
         speeds = self.speeds()
         if speeds:
             write_csv(self.folder / "speed.csv", speeds)
@@ -325,27 +327,29 @@ class Table:
                 return dataclasses.replace(measure, key=key)
         raise ValueError(f"measures: {key!r} is none of the study's")
 
-    def examples(self) -> Iterator[tuple[str, dict[str, Any], dict[str, np.ndarray]]]:
-        """What was kept of examples: (label, keys, arrays with "ids")."""
-        for record, arrays in self.attached(KEPT):
-            yield record["label"], record["keys"], arrays
+    def examples(
+        self, **keys: Any
+    ) -> Iterator[tuple[str, dict[str, Any], dict[str, np.ndarray]]]:
+        """What was kept of examples: (label, keys, arrays with "ids").
+
+        Args:
+          **keys: what is read, such as repeat=0; all by default.
+        """
+        for record in self.records(KEPT):
+            if keys.items() <= record["keys"].items():
+                yield record["label"], record["keys"], self._read(record)
 
     def attached(self, event: str) -> Iterator[tuple[Record, dict[str, np.ndarray]]]:
-        """The records of a kind with the arrays of their files."""
-        return attached_files(self.folder, self._cells, event)
+        """The records of a kind with the arrays of their files.
 
-    def _examples(self) -> list[dict[str, Any]]:
-        rows: dict[tuple[Any, ...], dict[str, Any]] = {}
-        for label, keys, arrays in self.examples():
-            ids = arrays.pop("ids").tolist()
-            prefix = f"{label}." if label else ""
-            texts = {f"{prefix}{name}": _texts(array) for name, array in arrays.items()}
-            place = tuple(keys.items())
-            for number, name in enumerate(ids):
-                row = rows.setdefault((*place, name), {**keys, "id": name})
-                for column, cells in texts.items():
-                    row[column] = cells[number]
-        return list(rows.values())
+        Raises:
+          ValueError: a file that is missing or was altered.
+        """
+        for record in self.records(event):
+            yield record, self._read(record)
+
+    def _read(self, record: Record) -> dict[str, np.ndarray]:
+        return read_arrays(self.folder, record)
 
 
 def _head(value: Any) -> str:
@@ -357,9 +361,3 @@ def _head(value: Any) -> str:
 def _plain(value: Any) -> Any:
     """0.2 for 0.2, and 1 for 1.0."""
     return f"{value:g}" if isinstance(value, float) else value
-
-
-def _texts(array: np.ndarray) -> list[str]:
-    if array.dtype.kind == "f":
-        return ["" if not math.isfinite(x) else f"{x:.6g}" for x in array.tolist()]
-    return [str(x) for x in array.tolist()]

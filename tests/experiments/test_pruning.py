@@ -11,7 +11,7 @@ import pytest
 
 from experiments.studies.pruning import programs
 from experiments.studies.pruning.study import STUDY
-from experiments.study.records import attached_files, read_cells
+from experiments.study.records import read_arrays, read_cells
 from experiments.study.run import Request, run_study
 from experiments.study.table import Table
 from robustjax import data
@@ -66,8 +66,10 @@ def run(tmp_path, dataset, stop=None, name="run", preset=None, **given):
 
 def attached(folder, event):
     """(repeat, record, arrays) of all files of a kind."""
-    for record, arrays in attached_files(folder, read_cells(folder), event):
-        yield int(record["cell"].rpartition("_")[2]), record, arrays
+    for record in (r for cell in read_cells(folder).values() for r in cell):
+        if record["event"] == event:
+            repeat = int(record["cell"].rpartition("_")[2])
+            yield repeat, record, read_arrays(folder, record)
 
 
 def subsets_of(folder):

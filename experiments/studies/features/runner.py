@@ -11,7 +11,7 @@ import numpy as np
 from experiments.studies.features.adversarial import AdversarialClassification
 from experiments.studies.features.boxes import Boxes
 from experiments.studies.features.classification import Classification
-from experiments.studies.features.examples import keep_examples
+from experiments.studies.features.examples import keep_decided
 from experiments.studies.features.localization import Localization
 from experiments.studies.features.observation import Measurement
 from experiments.studies.features.pictures import ACTIVATIONS
@@ -133,7 +133,7 @@ def run_method(
         cell.result(fields, watched.last(), repeats=watched.repeats, epochs=epochs)
         for number, repeat in enumerate(watched.repeats):
             own = variables(state, number)
-            keep_examples(cell, study, measure, method, count, repeat, own)
+            keep_decided(cell, study, measure, method, count, repeat, own)
             if repeat == 0 and config.picture_examples:
                 content = measure.activations(*own)
                 if content:

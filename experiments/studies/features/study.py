@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from experiments.studies.features import combinations, report, setup
 from experiments.studies.features.adversarial import build_adversarial
 from experiments.studies.features.config import FeatureDebiasingConfig
+from experiments.studies.features.examples import known_examples
 from experiments.studies.features.options import options_of
 from experiments.studies.features.presets import TASK_PRESETS, Settings, resolve
 from experiments.studies.features.pretraining import Pretraining, build_fine_tuning
@@ -121,6 +122,7 @@ def _prepare(plan: Plan[Settings], stop: StopRequest) -> Ready[Parts]:
             *(f"{method}: {_describe(method, config)}" for method in methods),
         ),
         parts,
+        known_examples(study),
     )
 
 

@@ -21,6 +21,7 @@ from experiments.studies.label_correction.runner import (
     make_runs,
     run_method,
 )
+from experiments.study.examples import known_labels
 from experiments.study.flags import option
 from experiments.study.journal import Journal
 from experiments.study.presets import preset_of
@@ -158,6 +159,7 @@ def _prepare(plan: Plan[Settings], stop: StopRequest) -> Ready[Parts]:
         setup.digested(data),
         (data.title,),
         Parts(data, variants, runs, trainer, watcher),
+        known_labels(data.train.ids, data.task.labels, data.train.labels),
         {"neighbors": alc.propagation.neighbors},
     )
 

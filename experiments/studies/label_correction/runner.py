@@ -197,9 +197,6 @@ def _keep_examples(
     ids, count = study.train.ids, len(study.train)
     for repeat, asked in enumerate(picks):
         keys = {"repeat": repeat}
-        cell.keep(
-            "", ids, keys, given=study.task.labels[repeat], true=study.train.labels
-        )
         order = np.full(count, np.nan)
         order[asked] = np.arange(len(asked))
         more = {} if weights is None else {"weight": weights[repeat, :count]}

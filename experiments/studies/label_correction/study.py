@@ -18,6 +18,7 @@ from experiments.studies.label_correction.runner import (
     make_runs,
     run_method,
 )
+from experiments.study.examples import known_labels
 from experiments.study.journal import Journal
 from experiments.study.output import say
 from experiments.study.presets import preset_of
@@ -85,6 +86,7 @@ def _prepare(plan: Plan[Settings], stop: StopRequest) -> Ready[Parts]:
             *(f"  {label}: {e.description}" for label, e in choice.chosen.items()),
         ),
         Parts(data, runs, watcher),
+        known_labels(data.train.ids, data.task.labels, data.train.labels),
         {"noise_rate": data.noise_rate},
     )
 

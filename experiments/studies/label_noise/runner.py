@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.studies.label_noise.setup import Data
-from experiments.study.examples import given_probability, keep_labels, state_columns
+from experiments.study.examples import given_probability, state_columns
 from experiments.study.journal import Cell, Journal
 from experiments.study.repeats import Prepared, Watched, run_repeats
 from robustjax.training import RecipeProgram, StopRequest, TrainState
@@ -134,7 +134,6 @@ def run_method(
         )
         predicted, probability = given_probability(program, state, inputs, given)
         memory = state_columns(state.loss_state.rows, given, train.num_classes)
-        keep_labels(cell, train.ids, given, train.labels, watched.repeats)
         for number, repeat in enumerate(watched.repeats):
             cell.keep(
                 name,

@@ -13,6 +13,7 @@ from experiments.studies.label_noise import report, setup
 from experiments.studies.label_noise.config import NoisyLabelsConfig
 from experiments.studies.label_noise.configs import Built, MethodConfig, resolve
 from experiments.studies.label_noise.runner import run_method
+from experiments.study.examples import known_labels
 from experiments.study.journal import Journal
 from experiments.study.options import choose_methods
 from experiments.study.output import say
@@ -93,6 +94,7 @@ def _prepare(plan: Plan[Configs], stop: StopRequest) -> Ready[Parts]:
             data.description,
         ),
         Parts(data, configs, built, groups),
+        known_labels(train.ids, data.given, train.labels),
     )
 
 
