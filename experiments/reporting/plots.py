@@ -161,7 +161,19 @@ def _with_unit(measure: Measure) -> str:
 def _panels(
     panels: Mapping[str, Sequence[Line]], xlabel: str, ylabel: str
 ) -> list[Panel]:
-    return [Panel(lines, xlabel, ylabel, title) for title, lines in panels.items()]
+    return [
+        Panel(lines, xlabel, ylabel, title, ticks=_ticks(lines))
+        for title, lines in panels.items()
+    ]
+
+
+def _ticks(lines: Sequence[Line]) -> list[float] | None:
+    """Where something was measured, if these are few and apart."""
+    places = sorted({float(x) for line in lines for x in line.x})
+    if not 2 <= len(places) <= 8:
+        return None
+    gaps = np.diff(places)
+    return places if gaps.min() >= 0.08 * gaps.sum() else None
 
 
 def _columns(
