@@ -41,6 +41,8 @@ def launch(
     main: Callable[[StopRequest], None],
     config_class: type[Any] | None = None,
     presets: Mapping[str, Preset] | None = None,
+    *,
+    computes: bool = True,
 ) -> None:
     """Runs a launcher's main function under absl.
 
@@ -53,6 +55,7 @@ def launch(
       main: gets the request to stop, to be checked now and then.
       config_class: the dataclass whose fields are flags, for `--help`.
       presets: by name, for `--help`.
+      computes: False leaves the devices to processes that this one starts.
     """
 
     def parse(arguments: list[str]) -> list[str]:
@@ -79,10 +82,13 @@ def launch(
         logging.set_verbosity(logging.WARNING)
         try:
             with stop_on_signals(_SIGNALS) as stop:
-                start_processes()
-                warning = enable_compilation_cache()
-                if warning is not None:
-                    say(f"warning: {warning}", error=True)
+                if computes:
+                    start_processes()
+                    warning = enable_compilation_cache()
+                    if warning is not None:
+                        say(f"warning: {warning}", error=True)
+                else:
+                    jax.config.update("jax_platforms", "cpu")
                 main(stop)
                 # What still waits in buffers can fail, too.
                 if sys.stdout is not None:

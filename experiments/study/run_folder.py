@@ -25,6 +25,8 @@ from robustjax.files import (
 from robustjax.output_paths import check_output_folder
 
 RECORD = "config.json"
+AT_WORK = "another process is at work"
+"""What an error says of a folder that is locked."""
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "scipy")
 
 
@@ -119,7 +121,7 @@ def open_run_folder(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise _unusable(folder, error) from None
-    with _locked(folder):
+    with locked(folder):
         found = read_record(folder)
         if found is None:
             content = {**wanted, "versions": versions()}
@@ -174,7 +176,12 @@ def read_record(folder: pathlib.Path) -> dict[str, Any] | None:
 
 
 @contextlib.contextmanager
-def _locked(folder: pathlib.Path) -> Iterator[None]:
+def locked(folder: pathlib.Path) -> Iterator[None]:
+    """Keeps other processes out of a run folder that is there.
+
+    Raises:
+      ValueError: another process is at work in it.
+    """
     # On the folder itself: a file of its own would have to be left behind.
     handle = os.open(folder, os.O_RDONLY)
     try:
@@ -182,7 +189,7 @@ def _locked(folder: pathlib.Path) -> Iterator[None]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise ValueError(
-                f"run_dir: another process is at work in {str(folder)!r}; wait for it "
+                f"run_dir: {AT_WORK} in {str(folder)!r}; wait for it "
                 "or pass another --name"
             ) from None
         except OSError:
