@@ -30,6 +30,7 @@ from experiments.sweeping.points import (
     FINISHED,
     MISSING,
     UNFINISHED,
+    BadPointsError,
     Resolved,
     delete,
     resolve_points,
@@ -104,9 +105,13 @@ class _Sweep:
         self.launcher = import_launcher(config.study)
         given, methods = self.launcher.given()
         extra = _of_every_run()
-        self.points = resolve_points(
-            self.launcher, _points(config, self.launcher), given, methods, extra
-        )
+        points = _points(config, self.launcher)
+        try:
+            self.points = resolve_points(self.launcher, points, given, methods, extra)
+        except BadPointsError as error:
+            for line in error.lines[:-1]:
+                say(f"error: {line}", error=True)
+            raise
         self.swept = list(dict.fromkeys(n for p in self.points for n in p.values))
         self.base = read_values("baseline", config.baseline)
         self.mark = read_values("mark", config.mark)

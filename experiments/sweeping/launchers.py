@@ -22,7 +22,7 @@ class Launcher(NamedTuple):
     """A launcher of a study.
 
     Attributes:
-      name: of its module under `experiments`.
+      name: of its module.
       study: that it runs.
       config: the dataclass of its flags.
       presets: by name.
@@ -69,21 +69,34 @@ def known_launchers() -> list[str]:
 def import_launcher(name: str) -> Launcher:
     """Reads a launcher; this defines its flags in this process.
 
+    Args:
+      name: of a module under `experiments`, or of any module, with its dots, that runs
+        a study as these do.
+
     Raises:
       ValueError: an unknown one, with the list of known ones.
     """
-    checks.one_of("study", name, known_launchers())
-    module = importlib.import_module(f"experiments.{name}")
-    names = vars(module)
+    if "." not in name:
+        checks.one_of("study", name, known_launchers())
+        name = f"experiments.{name}"
+    try:
+        names = vars(importlib.import_module(name))
+    except ModuleNotFoundError as error:
+        raise ValueError(f"study: cannot import {name!r}: {error}") from None
     # A launcher names no more than it needs: one study and one set of flags.
-    (config,) = (
-        value
-        for value in names.values()
-        if isinstance(value, type)
-        and dataclasses.is_dataclass(value)
-        and hasattr(value, "group")
-    )
-    (study,) = (value for value in names.values() if isinstance(value, Study))
+    configs = [value for value in names.values() if _has_flags(value)]
+    studies = [value for value in names.values() if isinstance(value, Study)]
+    if len(configs) != 1 or len(studies) != 1:
+        raise ValueError(
+            f"study: {name!r} names {len(studies)} studies and {len(configs)} sets of "
+            "flags, expected one of each"
+        )
+    (config,), (study,) = configs, studies
     beside = "methods" not in (field.name for field in dataclasses.fields(config))
     methods = tuple(flags.FLAGS["methods"].default) if beside else None
     return Launcher(name, study, config, names.get("PRESETS", {}), methods)
+
+
+def _has_flags(value: Any) -> bool:
+    fields = isinstance(value, type) and dataclasses.is_dataclass(value)
+    return fields and hasattr(value, "group")

@@ -27,6 +27,19 @@ from robustjax import __version__
 FINISHED, UNFINISHED, MISSING = "finished", "unfinished", "missing"
 
 
+class BadPointsError(ValueError):
+    """Points that cannot be run.
+
+    Attributes:
+      lines: one per point; the error's text is the last.
+    """
+
+    def __init__(self, lines: Sequence[str]):
+        """Keeps the lines."""
+        super().__init__(lines[-1])
+        self.lines = lines
+
+
 @dataclasses.dataclass(frozen=True)
 class Resolved:
     """A point whose flags were understood.
@@ -68,8 +81,8 @@ def resolve_points(
       extra: further arguments of every run.
 
     Raises:
-      ValueError: an unknown flag, a value that it cannot have, an option of no method,
-        or two points that are the same run.
+      ValueError: an unknown flag, or an option of no method.
+      BadPointsError: values that a flag cannot have, or points that are the same run.
     """
     _check_names(launcher, points)
 
@@ -79,19 +92,23 @@ def resolve_points(
         return methods or given.fields.get("methods", ())
 
     found: dict[str, Resolved] = {}
+    bad: list[str] = []
     digests: dict[str, str] = {}
     for point in only_where_they_run(points, methods_of):
         try:
             resolved = _resolve(launcher, point, given, methods, extra, digests)
         except ValueError as error:
             shown = " ".join(f"{name}={value}" for name, value in point.items())
-            raise ValueError(f"grid: at {shown or 'the base'}: {error}") from None
+            bad.append(f"grid: at {shown or 'the base'}: {error}")
+            continue
         other = found.setdefault(resolved.name, resolved)
         if other is not resolved:
-            raise ValueError(
+            bad.append(
                 f"grid: {resolved} and {other} are the same run, with the folder "
                 f"{str(resolved.folder)!r}; expected each once"
             )
+    if bad:
+        raise BadPointsError(bad)
     return list(found.values())
 
 
@@ -137,7 +154,7 @@ def _resolve(
     identity = {"study": launcher.study.name, "config": config, "files": files}
     text = json.dumps(identity, sort_keys=True)
     name = f"point-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
-    arguments = ["-m", f"experiments.{launcher.name}"]
+    arguments = ["-m", launcher.name]
     if given.preset is not None:
         arguments.append(f"--preset={given.preset}")
     if launcher.methods is not None:
