@@ -112,7 +112,7 @@ class _Sweep:
             for line in error.lines[:-1]:
                 say(f"error: {line}", error=True)
             raise
-        self.swept = list(dict.fromkeys(n for p in self.points for n in p.values))
+        self.swept = list(dict.fromkeys(name for point in points for name in point))
         self.base = read_values("baseline", config.baseline)
         self.mark = read_values("mark", config.mark)
         self.where = read_values("where", config.where)

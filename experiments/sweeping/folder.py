@@ -70,6 +70,12 @@ class SweepFolder:
             for each in record["points"]
         ]
 
+    @property
+    def swept(self) -> list[str]:
+        """The names of all that was swept, in the order of the grid."""
+        named = dict.fromkeys(self.record.get("swept", ()))
+        return list(named | dict.fromkeys(n for m in self.members for n in m.values))
+
     @classmethod
     def read(cls, path: pathlib.Path) -> SweepFolder | None:
         """Reads a folder; None where there is no sweep.

@@ -68,7 +68,7 @@ class Results:
         found = [(m, m.table) for m in folder.members]
         self.tables = {m.name: table for m, table in found if table is not None}
         self.finished = [m for m, table in found if table is not None]
-        self._swept = list(dict.fromkeys(n for m in folder.members for n in m.values))
+        self._swept = folder.swept
         renamed = self._renamed()
         self.rows: list[dict[str, Any]] = []
         results: dict[tuple[Any, ...], Result] = {}

@@ -6,11 +6,8 @@ import json
 
 import pytest
 
-from experiments.study.flags import Given
-from experiments.study.run import run_study
 from experiments.study.run_folder import locked
-from experiments.sweeping.grid import product, read_grid, read_points, read_values
-from experiments.sweeping.launchers import Launcher
+from experiments.sweeping.grid import read_points, read_values
 from experiments.sweeping.points import (
     FINISHED,
     MISSING,
@@ -18,24 +15,17 @@ from experiments.sweeping.points import (
     BadPointsError,
     delete,
     is_at_work,
-    resolve_points,
     state_of,
 )
 from robustjax.files import digest_of_record
 from robustjax.training import InterruptedRunError, StopRequest
-from tests.harness.toy_study import PRESETS, STUDY, ToyConfig
-
-TOY = Launcher("tests.harness.toy_launcher", STUDY, ToyConfig, PRESETS, ("ce",))
-
-
-def resolved(grid, run_dir, methods=("ce",), preset=None, **fields):
-    given = Given(preset, fields, str(run_dir), None)
-    points = product(read_grid(grid, TOY.takes_list))
-    return resolve_points(TOY, points, given, methods)
+from tests.harness.toy_points import run_toy, toy_points
 
 
 def test_an_option_is_swept_only_where_its_method_runs(tmp_path):
-    points = resolved("rate=0.2,0.5; methods=ce,elr,ce:elr; elr.strength=1,3", tmp_path)
+    points = toy_points(
+        tmp_path, "rate=0.2,0.5; methods=ce,elr,ce:elr; elr.strength=1,3"
+    )
     shown = [str(point) for point in points]
     assert len(points) == 2 * (1 + 2 + 2)
     assert shown[:4] == [
@@ -45,7 +35,7 @@ def test_an_option_is_swept_only_where_its_method_runs(tmp_path):
         "rate=0.2 methods=ce,elr elr.strength=1",
     ]
     assert "--methods=ce,elr" in points[3].arguments
-    labels = resolved("methods=elr,long=elr; long.strength=1,3", tmp_path)
+    labels = toy_points(tmp_path, "methods=elr,long=elr; long.strength=1,3")
     assert [str(point) for point in labels] == [
         "methods=elr",
         "methods=long=elr long.strength=1",
@@ -57,26 +47,26 @@ def test_an_option_is_swept_only_where_its_method_runs(tmp_path):
 def test_names_follow_from_what_a_run_is(tmp_path):
     path = tmp_path / "labels.csv"
     path.write_text("first")
-    first = resolved("rate=0.2,0.5; seed=0", tmp_path, file=str(path))
+    first = toy_points(tmp_path, "rate=0.2,0.5; seed=0", file=str(path))
     # In another order, another way of writing numbers, given and swept exchanged.
-    again = resolved("rate=0.50,0.2,0.7", tmp_path, seed=0, file=str(path))
+    again = toy_points(tmp_path, "rate=0.50,0.2,0.7", seed=0, file=str(path))
     assert first[0].name == again[1].name
     assert first[1].name == again[0].name
     others = [
-        resolved("rate=0.2", tmp_path, file=str(path), preset="toy"),
-        resolved("rate=0.2", tmp_path, file=str(path), methods=("elr",)),
-        resolved("rate=0.2; seed=1", tmp_path, file=str(path)),
+        toy_points(tmp_path, "rate=0.2", file=str(path), preset="toy"),
+        toy_points(tmp_path, "rate=0.2", file=str(path), methods=("elr",)),
+        toy_points(tmp_path, "rate=0.2; seed=1", file=str(path)),
     ]
     path.write_text("second")
-    others.append(resolved("rate=0.2; seed=0", tmp_path, file=str(path)))
+    others.append(toy_points(tmp_path, "rate=0.2; seed=0", file=str(path)))
     names = {point.name for (point,) in others} | {p.name for p in first}
     assert len(names) == 6
     assert first[0].folder == tmp_path / "toy" / first[0].name
 
 
 def test_flags_are_given_on_as_they_were_read(tmp_path):
-    (point,) = resolved(
-        "sizes=2:3; preset=toy", tmp_path, fast=False, rate=0.1 + 0.2, repeats=2
+    (point,) = toy_points(
+        tmp_path, "sizes=2:3; preset=toy", fast=False, rate=0.1 + 0.2, repeats=2
     )
     assert point.arguments == (
         "-m", "tests.harness.toy_launcher", "--preset=toy", "--methods=ce",
@@ -107,7 +97,7 @@ def test_flags_are_given_on_as_they_were_read(tmp_path):
         ("options=ce.x=1", "grid: got options, expected method.name=value"),
         (
             "elr.strength=1",
-            "grid: elr.strength is an option of 'elr', which runs at no",
+            "grid: elr.strength is an option of 'elr', which runs at",
         ),
         ("methods=elr;elr.strenth=1", "elr has no 'strenth'"),
         ("methods=elr;elr.strength=x", "options: got 'elr.strength=x', expected"),
@@ -116,14 +106,14 @@ def test_flags_are_given_on_as_they_were_read(tmp_path):
 )
 def test_bad_grids_are_one_line(grid, line, tmp_path):
     with pytest.raises(ValueError, match=line) as error:
-        resolved(grid, tmp_path)
+        toy_points(tmp_path, grid)
     assert "\n" not in str(error.value)
     assert not list(tmp_path.iterdir())
 
 
 def test_every_bad_point_has_a_line(tmp_path):
     with pytest.raises(BadPointsError) as error:
-        resolved("rate=0.2,7,few; sizes=1,2", tmp_path)
+        toy_points(tmp_path, "rate=0.2,7,few; sizes=1,2")
     assert len(error.value.lines) == 4
     assert str(error.value) == error.value.lines[-1]
     assert error.value.lines[0].startswith("grid: at rate=7 sizes=1: rate: got 7.0")
@@ -151,38 +141,28 @@ def test_points_from_a_file(tmp_path):
         read_values("mark", "a=1; x")
 
 
-def run(point, stop=None):
-    fields = {n: v for n, v in point.config.items() if n not in ("methods", "options")}
-    request = TOY.request(
-        Given(None, {**fields, "sizes": tuple(fields["sizes"])}, str(point.folder.parents[1]), None),
-        tuple(point.config["methods"]),
-        point.name,
-    )  # fmt: skip
-    run_study(STUDY, request, stop or StopRequest())
-
-
 def test_the_state_of_a_point_is_what_its_folder_says(tmp_path):
-    one, two = resolved("rate=0.2,0.5", tmp_path, methods=("ce", "gce"))
+    one, two = toy_points(tmp_path, "rate=0.2,0.5", methods=("ce", "gce"))
     assert [state_of(one), state_of(two)] == [MISSING, MISSING]
     assert not is_at_work(one)
     stop = StopRequest()
     stop.signal_name = "SIGTERM"
     with pytest.raises(InterruptedRunError):
-        run(one, stop)
+        run_toy(one, stop)
     assert state_of(one) == UNFINISHED
     with locked(one.folder):
         assert is_at_work(one)
         assert not delete(one)
     assert not is_at_work(one)
-    run(one)
+    run_toy(one)
     assert state_of(one) == FINISHED
     assert delete(one)
     assert state_of(one) == MISSING
 
 
 def test_folders_that_cannot_be_a_points_are_refused(tmp_path):
-    one, two = resolved("rate=0.2,0.5", tmp_path)
-    run(one)
+    one, two = toy_points(tmp_path, "rate=0.2,0.5")
+    run_toy(one)
     one.folder.rename(two.folder)
     with pytest.raises(ValueError, match="holds a run with other flags"):
         state_of(two)

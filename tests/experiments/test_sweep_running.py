@@ -6,8 +6,6 @@ import collections
 
 import pytest
 
-from experiments.study.flags import Given
-from experiments.study.run import run_study
 from experiments.study.run_folder import locked
 from experiments.sweeping import loop
 from experiments.sweeping.folder import (
@@ -16,16 +14,13 @@ from experiments.sweeping.folder import (
     seconds_left,
     sweep_path,
 )
-from experiments.sweeping.grid import product, read_grid
 from experiments.sweeping.jobs import Ending, Job
-from experiments.sweeping.launchers import Launcher
 from experiments.sweeping.loop import run_points
-from experiments.sweeping.points import FINISHED, resolve_points, state_of
+from experiments.sweeping.points import FINISHED, state_of
 from experiments.sweeping.results import Results
 from robustjax.training import InterruptedRunError, StopRequest
-from tests.harness.toy_study import PRESETS, STUDY, ToyConfig
+from tests.harness.toy_points import run_toy, toy_points
 
-TOY = Launcher("tests.harness.toy_launcher", STUDY, ToyConfig, PRESETS, ("ce",))
 KILLED = Ending(-9, 1.0, "killed by SIGKILL")
 
 
@@ -61,19 +56,11 @@ class InProcess:
             self._ended.append((job, self._run(self._points[job.name])))
 
     def _run(self, point):
-        fields = {n: v for n, v in point.config.items() if n != "methods"}
-        given = Given(
-            None,
-            {**fields, "options": (), "sizes": tuple(fields["sizes"])},
-            str(point.folder.parents[1]),
-            None,
-        )
-        request = TOY.request(given, tuple(point.config["methods"]), point.name)
         kill = self._kills.popleft() if self._kills else None
         if kill == 0:
             return KILLED
         try:
-            run_study(STUDY, request, After(kill or 10**9))
+            run_toy(point, After(kill or 10**9))
         except InterruptedRunError:
             return KILLED
         except ValueError as error:
@@ -86,11 +73,6 @@ class InProcess:
 
     def close(self):
         self.closed = True
-
-
-def points_of(run_dir, grid, **fields):
-    given = Given(None, fields, str(run_dir), None)
-    return resolve_points(TOY, product(read_grid(grid, TOY.takes_list)), given, ("ce",))
 
 
 def run(points, engine, stop=None, retries=2):
@@ -116,7 +98,7 @@ def bytes_of(run_dir, points):
 
 @pytest.fixture
 def whole(tmp_path):
-    points = points_of(tmp_path / "whole", "rate=0.2,0.5; sizes=1,2; seed=0,1")
+    points = toy_points(tmp_path / "whole", "rate=0.2,0.5; sizes=1,2; seed=0,1")
     engine = InProcess(points)
     failed, said = run(points, engine)
     assert failed == {}
@@ -126,7 +108,7 @@ def whole(tmp_path):
 
 
 def test_deaths_continue_and_leave_the_same_bytes(tmp_path, whole):
-    points = points_of(tmp_path / "dies", "rate=0.2,0.5; sizes=1,2; seed=0,1")
+    points = toy_points(tmp_path / "dies", "rate=0.2,0.5; sizes=1,2; seed=0,1")
     # At once, and after one and two records of three; then to the end.
     engine = InProcess(points, [0, 1, 2, 0, 1, 1, 2, None, 0, 2])
     failed, said = run(points, engine)
@@ -137,13 +119,13 @@ def test_deaths_continue_and_leave_the_same_bytes(tmp_path, whole):
 
 
 def test_what_dies_without_coming_further_fails_in_the_end(tmp_path):
-    (point,) = points_of(tmp_path, "rate=0.2", epochs=9)
+    (point,) = toy_points(tmp_path, "rate=0.2", epochs=9)
     # Deaths that came further do not count.
     engine = InProcess([point], [1, 1, 0, 1, 0, 0, 1, 1], at_once=1)
     failed, said = run([point], engine)
     assert failed == {}
     assert len(said) == 9
-    (other,) = points_of(tmp_path, "rate=0.5", epochs=9)
+    (other,) = toy_points(tmp_path, "rate=0.5", epochs=9)
     failed, _ = run([other], InProcess([other], [2, 0, 0, 0], at_once=1))
     assert failed == {
         other.name: "died 3 times without coming further: killed by SIGKILL"
@@ -156,7 +138,7 @@ def test_what_dies_without_coming_further_fails_in_the_end(tmp_path):
 
 
 def test_a_failure_is_one_points_own_and_is_tried_again(tmp_path):
-    points = points_of(tmp_path, "rate=0.2,0.13,0.5")
+    points = toy_points(tmp_path, "rate=0.2,0.13,0.5")
     for _ in range(2):
         engine = InProcess(points)
         failed, said = run(points, engine)
@@ -168,10 +150,10 @@ def test_a_failure_is_one_points_own_and_is_tried_again(tmp_path):
 
 
 def test_a_grid_that_has_grown_runs_what_is_new(tmp_path):
-    few = points_of(tmp_path, "rate=0.2,0.5")
+    few = toy_points(tmp_path, "rate=0.2,0.5")
     run(few, InProcess(few))
     folder = SweepFolder.write(sweep_path(str(tmp_path), "s"), few, {})
-    more = points_of(tmp_path, "rate=0.1,0.2,0.5; seed=0,1")
+    more = toy_points(tmp_path, "rate=0.1,0.2,0.5; seed=0,1")
     engine = InProcess(more)
     run(more, engine)
     assert len(engine.started) == 4
@@ -186,7 +168,7 @@ def test_a_grid_that_has_grown_runs_what_is_new(tmp_path):
 
 def test_a_point_that_another_sweep_is_at_is_waited_for(tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "_BUSY_SECONDS", 0.01)
-    points = points_of(tmp_path, "rate=0.2,0.5")
+    points = toy_points(tmp_path, "rate=0.2,0.5")
     with pytest.raises(InterruptedRunError):
         # Asked to stop while the first was dying: it is begun, not finished.
         run(points[:1], InProcess(points, [1, 1, 1], at_once=1), After(2))
@@ -207,7 +189,7 @@ def test_a_point_that_another_sweep_is_at_is_waited_for(tmp_path, monkeypatch):
     assert engine.started == [points[1].name, points[0].name]
     assert engine.polls > 4
     # Found to be at work only by the job itself: no attempt is counted.
-    (third,) = points_of(tmp_path, "rate=0.7")
+    (third,) = toy_points(tmp_path, "rate=0.7")
     engine = InProcess([third], at_once=1)
     inner = engine._run
     answers = iter([Ending(2, 1.0, "error: run_dir: another process is at work in x")])
@@ -216,7 +198,7 @@ def test_a_point_that_another_sweep_is_at_is_waited_for(tmp_path, monkeypatch):
 
 
 def test_a_sweep_that_is_stopped_closes_its_engine(tmp_path):
-    points = points_of(tmp_path, "rate=0.2,0.5,0.7")
+    points = toy_points(tmp_path, "rate=0.2,0.5,0.7")
     engine = InProcess(points, at_once=1)
     with pytest.raises(InterruptedRunError):
         run(points, engine, After(2))
@@ -225,7 +207,7 @@ def test_a_sweep_that_is_stopped_closes_its_engine(tmp_path):
 
 
 def test_the_time_left_is_that_of_the_nearest_finished_points(tmp_path):
-    points = points_of(tmp_path, "rate=0.2,0.5")
+    points = toy_points(tmp_path, "rate=0.2,0.5")
     folder = SweepFolder.write(sweep_path(str(tmp_path), "s"), points, {})
     assert read_seconds(folder.path) == {}
     folder.note(points[0].name, "died", Ending(-9, 3.0))

@@ -206,9 +206,8 @@ class RayNodes:
         """Starts it."""
         from ray.cluster_utils import Cluster
 
-        self._cluster = Cluster(
-            initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False}
-        )  # fmt: skip
+        head = {"num_cpus": 1, "include_dashboard": False}
+        self._cluster = Cluster(initialize_head=True, head_node_args=head)
         self._second = self._cluster.add_node(num_cpus=1)
         self.address = self._cluster.address
 
