@@ -223,14 +223,45 @@ def given_flags(config_class: type[Any]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for flag in flags_of(config_class):
         given = flags.FLAGS[flag.name].value
-        if given is None:
-            continue
-        if flag.is_list:
-            parts = [part for part in given if part != ""]
-            values[flag.name] = tuple(_parse(flag, part, given) for part in parts)
-        else:
-            values[flag.name] = _parse(flag, given, given)
+        if given is not None:
+            values[flag.name] = _value(flag, given)
     return values
+
+
+def read_texts(config_class: type[Any], texts: Mapping[str, str]) -> dict[str, Any]:
+    """Fields from what would stand behind their flags on a command line.
+
+    Args:
+      config_class: the dataclass.
+      texts: flag -> text; lists are separated by commas, truths are true or false.
+
+    Raises:
+      ValueError: an unknown flag, with the nearest known one, or what `given_flags`
+        does not take.
+    """
+    known = {flag.name: flag for flag in flags_of(config_class)}
+    values: dict[str, Any] = {}
+    for name, text in texts.items():
+        checks.one_of("flag", name, known)
+        flag, given = known[name], text
+        if flag.is_list:
+            values[name] = _value(flag, text.split(","))
+        elif flag.kind is bool:
+            try:
+                values[name] = flags.BooleanParser().parse(given)
+            except ValueError:
+                raise ValueError(
+                    f"{name}: got {text}, expected true or false"
+                ) from None
+        else:
+            values[name] = _value(flag, given)
+    return values
+
+
+def _value(flag: Flag, given: Any) -> Any:
+    if not flag.is_list:
+        return _parse(flag, given, given)
+    return tuple(_parse(flag, part, given) for part in given if part != "")
 
 
 def _parse(flag: Flag, text: Any, given: Any) -> Any:

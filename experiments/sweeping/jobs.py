@@ -1,0 +1,163 @@
+"""A point as a process of the ordinary launcher, which ends with whoever started it."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+
+# Becomes the launcher, after it has asked the system for SIGTERM at its parent's death:
+# what a killed sweep leaves behind saves a checkpoint and goes.
+_TIED = """
+import ctypes, os, sys
+parent = int(sys.argv[1])
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(1, 15)
+if os.getppid() != parent:
+    sys.exit(143)
+os.execv(sys.executable, [sys.executable, *sys.argv[2:]])
+"""
+_STOPPED = (128 + signal.SIGTERM, 128 + signal.SIGINT)
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """A process to run.
+
+    Attributes:
+      name: of the point.
+      arguments: of `python`.
+      cwd: where it runs.
+      log: gets all that it prints, after what earlier attempts have printed.
+      environment: variables beside those of whoever starts it.
+    """
+
+    name: str
+    arguments: tuple[str, ...]
+    cwd: str
+    log: str
+    environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Ending:
+    """How a job ended.
+
+    Attributes:
+      status: of the process, negative for a signal; None where it was lost.
+      seconds: that it took.
+      error: the line that it ended with, or on what became of it.
+    """
+
+    status: int | None
+    seconds: float
+    error: str = ""
+
+    @property
+    def died(self) -> bool:
+        """Whether it was ended from outside, and can go on from a checkpoint."""
+        return self.status is None or self.status < 0 or self.status in _STOPPED
+
+
+class Running:
+    """A job's process, in a session of its own: Ctrl-C is the sweep's alone."""
+
+    def __init__(self, job: Job, environment: Mapping[str, str] | None = None):
+        """Starts it."""
+        self.job = job
+        self._began = time.monotonic()
+        root = str(pathlib.Path(__file__).parents[2])
+        path = os.environ.get("PYTHONPATH")
+        inherited = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([root, path] if path else [root]),
+        }
+        with open(job.log, "ab") as log:
+            self._from = log.tell()
+            self._process = subprocess.Popen(
+                [sys.executable, "-S", "-c", _TIED, str(os.getpid()), *job.arguments],
+                cwd=job.cwd,
+                env={**inherited, **job.environment, **(environment or {})},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def poll(self) -> Ending | None:
+        """How it ended; None while it runs."""
+        status = self._process.poll()
+        return None if status is None else self._ending(status)
+
+    def wait(self) -> Ending:
+        """Waits until it has ended."""
+        return self._ending(self._process.wait())
+
+    def stop(self) -> None:
+        """Asks it to save what it has and to end."""
+        with contextlib.suppress(ProcessLookupError):
+            self._process.terminate()
+
+    def _ending(self, status: int) -> Ending:
+        seconds = time.monotonic() - self._began
+        return Ending(status, seconds, _last_line(self.job.log, self._from, status))
+
+
+def run_job(job: Job) -> Ending:
+    """Runs a job to its end, wherever this is called.
+
+    SIGTERM and SIGUSR2, by which schedulers say that time is up, are handed on.
+    """
+    try:
+        running = Running(job)
+    except OSError as error:
+        return Ending(1, 0.0, f"error: {error.filename!r}: {error.strerror}")
+    with _handed_on(running):
+        try:
+            return running.wait()
+        except BaseException:
+            running.stop()
+            running.wait()
+            raise
+
+
+@contextlib.contextmanager
+def _handed_on(running: Running) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        # Signals do not come here.
+        yield
+        return
+    before = {
+        number: signal.signal(number, lambda *_: running.stop())
+        for number in (signal.SIGTERM, signal.SIGUSR2)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _last_line(log: str, start: int, status: int) -> str:
+    """The line that says why, of what was printed from `start` on."""
+    if status == 0:
+        return ""
+    if status < 0:
+        return f"killed by {signal.Signals(-status).name}"
+    try:
+        with open(log, "rb") as file:
+            file.seek(start)
+            text = file.read().decode("utf-8", "replace")
+    except OSError:
+        text = ""
+    lines = [line.strip() for line in text.replace("\r", "\n").splitlines()]
+    lines = [line for line in lines if line]
+    errors = [line for line in lines if line.startswith(("error:", "stopped by"))]
+    return (errors or lines or [f"ended with status {status}"])[-1]

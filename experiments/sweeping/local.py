@@ -1,0 +1,101 @@
+"""Points as processes of this machine: one per device, or several on a CPU."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+
+from experiments.sweeping.jobs import Ending, Job, Running
+
+_ASK = "import jax; print(jax.default_backend(), jax.local_device_count())"
+_PAUSE_SECONDS = 0.1
+
+
+class LocalEngine:
+    """Runs so many jobs at once, each on a device (or on threads) of its own."""
+
+    def __init__(self, slots: Sequence[Mapping[str, str]]):
+        """Takes an environment per job that runs at the same time; see `slots_of`."""
+        self._slots = list(slots)
+        self._running: dict[int, Running] = {}
+
+    def free(self) -> int:
+        """How many jobs can start now."""
+        return len(self._slots) - len(self._running)
+
+    def start(self, jobs: Sequence[Job]) -> None:
+        """Starts jobs, at most `free()` of them."""
+        for job in jobs:
+            slot = next(n for n in range(len(self._slots)) if n not in self._running)
+            self._running[slot] = Running(job, self._slots[slot])
+
+    def ended(self) -> list[tuple[Job, Ending]]:
+        """The jobs that have ended since it was last asked."""
+        time.sleep(_PAUSE_SECONDS)
+        found = []
+        for slot, running in list(self._running.items()):
+            ending = running.poll()
+            if ending is not None:
+                del self._running[slot]
+                found.append((running.job, ending))
+        return found
+
+    def close(self) -> None:
+        """Asks what still runs to save and to end, and waits for it."""
+        for running in self._running.values():
+            running.stop()
+        for running in self._running.values():
+            running.wait()
+
+
+def slots_of(jobs: int, platforms: str | None) -> list[dict[str, str]]:
+    """The environments of jobs that run at once.
+
+    Args:
+      jobs: how many; 0 for one per accelerator, or one on a CPU.
+      platforms: as asked for by `--jax_platforms`, or None.
+
+    Raises:
+      ValueError: more jobs than accelerators.
+    """
+    platform, count = _devices(platforms)
+    if platform == "cpu":
+        jobs = jobs or 1
+        threads = max(1, (os.cpu_count() or 1) // jobs)
+        return [threads_of(threads)] * jobs
+    # The chips of a TPU can belong to one process alone.
+    most = 1 if platform == "tpu" else count
+    if jobs > most:
+        raise ValueError(
+            f"jobs: got {jobs}, expected at most {most}, a process per {platform}"
+        )
+    if most == 1:
+        return [{}]
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    names = visible.split(",") if visible else [str(n) for n in range(count)]
+    return [{"CUDA_VISIBLE_DEVICES": name} for name in names[: jobs or most]]
+
+
+def threads_of(count: int) -> dict[str, str]:
+    """Variables that hold a process to so many threads for computing."""
+    names = ("NPROC", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    return dict.fromkeys(names, str(count))
+
+
+def _devices(platforms: str | None) -> tuple[str, int]:
+    """Platform and number of devices, asked in a process that then lets go of them."""
+    wanted = platforms or os.environ.get("JAX_PLATFORMS")
+    if wanted == "cpu":
+        return "cpu", 1
+    environment = {**os.environ, **({"JAX_PLATFORMS": wanted} if wanted else {})}
+    asked = subprocess.run(
+        [sys.executable, "-c", _ASK], env=environment, capture_output=True, text=True
+    )
+    words = asked.stdout.split()
+    if asked.returncode or len(words) != 2:
+        name = "jax_platforms" if platforms else "JAX_PLATFORMS"
+        raise ValueError(f"{name}: got {wanted}, expected a platform of this machine")
+    return words[0], int(words[1])

@@ -1,0 +1,239 @@
+"""Points of a sweep, resolved: what each will run, where, and what is there already."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from experiments.study.flags import Given, flags_of, read_texts
+from experiments.study.run_folder import (
+    AT_WORK,
+    check_run_folder,
+    locked,
+    read_record,
+    run_folder_path,
+)
+from experiments.study.table import Table
+from experiments.sweeping.grid import Point, only_where_they_run
+from experiments.sweeping.launchers import Launcher
+from robustjax import __version__
+
+FINISHED, UNFINISHED, MISSING = "finished", "unfinished", "missing"
+
+
+class BadPointsError(ValueError):
+    """Points that cannot be run.
+
+    Attributes:
+      lines: one per point; the error's text is the last.
+    """
+
+    def __init__(self, lines: Sequence[str]):
+        """Keeps the lines."""
+        super().__init__(lines[-1])
+        self.lines = lines
+
+
+@dataclasses.dataclass(frozen=True)
+class Resolved:
+    """A point whose flags were understood.
+
+    Attributes:
+      values: what was swept -> text; without options of methods that do not run.
+      name: of its run, made of a hash of all that the run is.
+      folder: of its run.
+      arguments: of `python`, which run it.
+      config: every flag, as the study resolves it.
+    """
+
+    values: Point
+    name: str
+    folder: pathlib.Path
+    arguments: tuple[str, ...]
+    config: Mapping[str, Any]
+
+    def __str__(self) -> str:
+        """The swept values, for people."""
+        shown = " ".join(f"{name}={value}" for name, value in self.values.items())
+        return shown or "the base"
+
+
+def resolve_points(
+    launcher: Launcher,
+    points: Sequence[Point],
+    given: Given,
+    methods: tuple[str, ...],
+    extra: Sequence[str] = (),
+) -> list[Resolved]:
+    """Asks the study what every point is; no data are looked at.
+
+    Args:
+      launcher: of the study.
+      points: of the grid.
+      given: flags that all points share.
+      methods: of all points, where `--methods` is no field of the configuration.
+      extra: further arguments of every run.
+
+    Raises:
+      ValueError: an unknown flag, or an option of no method.
+      BadPointsError: values that a flag cannot have, or points that are the same run.
+    """
+    _check_names(launcher, points)
+
+    def methods_of(point: Point) -> Sequence[str]:
+        if "methods" in point:
+            return point["methods"].split(",")
+        return methods or given.fields.get("methods", ())
+
+    found: dict[str, Resolved] = {}
+    bad: list[str] = []
+    digests: dict[str, str] = {}
+    for point in only_where_they_run(points, methods_of):
+        try:
+            resolved = _resolve(launcher, point, given, methods, extra, digests)
+        except ValueError as error:
+            shown = " ".join(f"{name}={value}" for name, value in point.items())
+            bad.append(f"grid: at {shown or 'the base'}: {error}")
+            continue
+        other = found.setdefault(resolved.name, resolved)
+        if other is not resolved:
+            bad.append(
+                f"grid: {resolved} and {other} are the same run, with the folder "
+                f"{str(resolved.folder)!r}; expected each once"
+            )
+    if bad:
+        raise BadPointsError(bad)
+    return list(found.values())
+
+
+def _check_names(launcher: Launcher, points: Sequence[Point]) -> None:
+    known = {flag.name for flag in flags_of(launcher.config)}
+    known |= {"preset"} if launcher.methods is None else {"preset", "methods"}
+    for name in dict.fromkeys(name for point in points for name in point):
+        if name == "options":
+            raise ValueError("grid: got options, expected method.name=value,value")
+        if "." in name and not launcher.has_options:
+            raise ValueError(
+                f"grid: got {name}, but {launcher.name} takes no options of methods"
+            )
+        if "." not in name and name not in known:
+            try:
+                read_texts(launcher.config, {name: ""})
+            except ValueError as error:
+                raise ValueError(f"grid: {error}") from None
+
+
+def _resolve(
+    launcher: Launcher,
+    point: Point,
+    given: Given,
+    methods: tuple[str, ...],
+    extra: Sequence[str],
+    digests: dict[str, str],
+) -> Resolved:
+    flags = {name: text for name, text in point.items() if "." not in name}
+    options = [f"{name}={text}" for name, text in point.items() if "." in name]
+    if "preset" in flags:
+        given = given._replace(preset=flags.pop("preset"))
+    if launcher.methods is not None and "methods" in flags:
+        methods = tuple(flags.pop("methods").split(","))
+    fields = {**given.fields, **read_texts(launcher.config, flags)}
+    if options:
+        fields["options"] = (*fields.get("options", ()), *options)
+    plan = launcher.study.plan(
+        launcher.request(given._replace(fields=fields), methods, "")
+    )
+    config = json.loads(json.dumps(plan.config))
+    files = {path: _digest(path, digests) for path in sorted(_files(config))}
+    identity = {"study": launcher.study.name, "config": config, "files": files}
+    text = json.dumps(identity, sort_keys=True)
+    name = f"point-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+    arguments = ["-m", launcher.name]
+    if given.preset is not None:
+        arguments.append(f"--preset={given.preset}")
+    if launcher.methods is not None:
+        arguments.append(f"--methods={','.join(methods)}")
+    arguments += [_argument(field, value) for field, value in fields.items()]
+    arguments += [*extra, f"--run_dir={given.run_dir}", f"--name={name}"]
+    folder = run_folder_path(given.run_dir, launcher.study.name, name)
+    return Resolved(point, name, folder, tuple(arguments), config)
+
+
+def _argument(name: str, value: Any) -> str:
+    if isinstance(value, bool):
+        return f"--{'' if value else 'no'}{name}"
+    if isinstance(value, tuple):
+        value = ",".join(map(str, value))
+    return f"--{name}={value}"
+
+
+def _files(value: Any) -> Iterator[str]:
+    """The files that flags name: what they hold belongs to what a run is."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        for each in value:
+            yield from _files(each)
+    elif isinstance(value, str) and os.path.isfile(value):
+        yield value
+
+
+def _digest(path: str, known: dict[str, str]) -> str:
+    if path not in known:
+        try:
+            with open(path, "rb") as file:
+                known[path] = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise ValueError(f"cannot read {path!r}: {error.strerror}") from None
+    return known[path]
+
+
+def state_of(point: Resolved) -> str:
+    """FINISHED, UNFINISHED or MISSING, as the run folder says.
+
+    Raises:
+      ValueError: a folder that cannot be this run's: of other flags, altered, of
+        another version, or no run folder.
+    """
+    check_run_folder(point.folder, point.config)
+    record = read_record(point.folder)
+    if record is None:
+        return MISSING
+    was = record["versions"].get("robustjax")
+    if was != __version__:
+        raise ValueError(
+            f"run_dir: {str(point.folder)!r} was made by robustjax {was}, this is "
+            f"{__version__}; pass another --run_dir, or remove the folder"
+        )
+    return FINISHED if Table.read(point.folder).finished else UNFINISHED
+
+
+def is_at_work(point: Resolved) -> bool:
+    """Whether another process is at work on a point."""
+    try:
+        with locked(point.folder):
+            return False
+    except FileNotFoundError:
+        return False
+    except ValueError as error:
+        if AT_WORK not in str(error):
+            raise
+        return True
+
+
+def delete(point: Resolved) -> bool:
+    """Removes a point's folder, unless another process is at work in it."""
+    try:
+        with locked(point.folder):
+            shutil.rmtree(point.folder)
+    except ValueError as error:
+        if AT_WORK not in str(error):
+            raise
+        return False
+    return True

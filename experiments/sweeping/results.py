@@ -1,0 +1,282 @@
+"""What the finished points of a sweep gave, side by side, from their folders alone.
+
+A point's repeats and its seed are what is repeated; everything else that was swept,
+and every column of the study's own table, tells one result from another.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from experiments.study.numbers import (
+    Measure,
+    deviation,
+    in_cell,
+    in_file,
+    mean,
+    text_table,
+)
+from experiments.sweeping.folder import Member, SweepFolder
+from robustjax.training import write_csv
+
+SEED = "seed"
+_PER_REPEAT = ("point", SEED, "repeat", "value")
+
+
+@dataclasses.dataclass
+class Result:
+    """One measure under one combination of columns.
+
+    Attributes:
+      columns: name -> text; "" where a column does not apply.
+      measure: its key.
+      values: (seed, repeat) -> value, shares in percent.
+      members: the points that it is from.
+    """
+
+    columns: dict[str, str]
+    measure: str
+    values: dict[tuple[str, str], float]
+    members: list[Member]
+
+    @property
+    def array(self) -> np.ndarray:
+        """(R,) the values."""
+        return np.array(list(self.values.values()), np.float64)
+
+    def has(self, wanted: Mapping[str, str]) -> bool:
+        """Whether it has these values in its columns."""
+        return all(same(self.columns.get(n, ""), value) for n, value in wanted.items())
+
+
+class Results:
+    """Everything that was measured so far.
+
+    Attributes:
+      rows: tidy: a row per point, setting, repeat and measure.
+      results: the same, with repeats and seeds together.
+      finished: the points that are in it.
+      tables: of their runs, by the name of the point.
+    """
+
+    def __init__(self, folder: SweepFolder):
+        """Reads all run folders of a sweep."""
+        found = [(m, m.table) for m in folder.members]
+        self.tables = {m.name: table for m, table in found if table is not None}
+        self.finished = [m for m, table in found if table is not None]
+        self._swept = folder.swept
+        renamed = self._renamed()
+        self.rows: list[dict[str, Any]] = []
+        results: dict[tuple[Any, ...], Result] = {}
+        for member in self.finished:
+            swept = {
+                renamed[name]: member.values.get(name, "")
+                for name in self._swept
+                if renamed[name]
+            }
+            for each in self.tables[member.name].each_repeat():
+                row = {"point": member.name, **swept, **each}
+                self.rows.append(row)
+                columns = {
+                    n: str(x)
+                    for n, x in row.items()
+                    if n not in (*_PER_REPEAT, "measure")
+                }
+                key = (*columns.items(), each["measure"])
+                result = results.setdefault(
+                    key, Result(columns, each["measure"], {}, [])
+                )
+                if member not in result.members:
+                    result.members.append(member)
+                place = (member.values.get(SEED, ""), str(each["repeat"]))
+                result.values[place] = float(each["value"])
+        self.results = list(results.values())
+
+    def warnings(self) -> list[str]:
+        """What was not the same in all runs: versions and devices."""
+        found: dict[str, dict[str, int]] = {}
+        for table in self.tables.values():
+            for name, value in table.record["versions"].items():
+                counts = found.setdefault(name, {})
+                counts[value] = counts.get(value, 0) + 1
+        return [
+            f"points were run with different {name}: "
+            + ", ".join(f"{value} ({n})" for value, n in sorted(counts.items()))
+            for name, counts in found.items()
+            if len(counts) > 1
+        ]
+
+    def measure(self, key: str) -> Measure:
+        """A measure of the study, by its key."""
+        table = next(iter(self.tables.values()))
+        return table.measures.get(key, Measure(key, key))
+
+    def _renamed(self) -> dict[str, str]:
+        """Swept name -> its column; "" for none."""
+        settings = {
+            name: {str(s.columns.get(name)) for t in self.tables.values()
+                   for s in t.settings}
+            for name in {n for t in self.tables.values()
+                         for s in t.settings for n in s.columns}
+        }  # fmt: skip
+        renamed = {}
+        for name in self._swept:
+            values = [m.values[name] for m in self.finished if name in m.values]
+            if name == "methods" and "method" in settings:
+                # Of a point with one method the table says which it is.
+                renamed[name] = name if any("," in value for value in values) else ""
+            else:
+                renamed[name] = f"flag {name}" if name in settings else name
+        return renamed
+
+    def chosen(self, measure: str, where: Mapping[str, str]) -> list[Result]:
+        """The results of a measure, at the end of whatever was followed.
+
+        Args:
+          measure: its key.
+          where: columns and their values; of a numeric column of the study itself that
+            is not among them, the largest value alone.
+
+        Raises:
+          ValueError: nothing of this kind, with what there is.
+        """
+        known = list(dict.fromkeys(r.measure for r in self.results))
+        if measure not in known:
+            raise ValueError(
+                f"measure: no finished point has {measure!r}; they have "
+                f"{', '.join(known) or 'none'}"
+            )
+        found = [r for r in self.results if r.measure == measure and r.has(where)]
+        for name in dict.fromkeys(n for r in found for n in r.columns):
+            if name in (*self._swept, *where):
+                continue
+            values = [number(r.columns.get(name, "")) for r in found]
+            if any(value is None for value in values):
+                continue
+            top = max(value for value in values if value is not None)
+            found = [r for r, value in zip(found, values) if value == top]
+        if not found:
+            shown = "; ".join(f"{name}={value}" for name, value in where.items())
+            raise ValueError(f"where: no finished point has {shown}")
+        return found
+
+    def difference(self, result: Result, base: Mapping[str, str]) -> np.ndarray | None:
+        """Differences (R,) to a baseline, of the seeds and repeats that both have.
+
+        Args:
+          result: of which.
+          base: columns that make a result its baseline: the one that has them, and
+            agrees in all other columns that apply to both.
+
+        Raises:
+          ValueError: several results could be the baseline.
+        """
+        if result.has(base):
+            return None
+        rest = {n: x for n, x in result.columns.items() if x and n not in base}
+        found = [
+            other
+            for other in self.results
+            if other.measure == result.measure
+            and other.has(base)
+            and all(same(x, other.columns.get(n) or x) for n, x in rest.items())
+        ]
+        if len(found) > 1:
+            first, second = found[:2]
+            name = next(n for n, x in first.columns.items() if second.columns[n] != x)
+            raise ValueError(
+                f"baseline: several results have these values; expected {name}, too"
+            )
+        if not found:
+            return None
+        both = [place for place in result.values if place in found[0].values]
+        return np.array([result.values[p] - found[0].values[p] for p in both])
+
+    def summary(
+        self, base: Mapping[str, str], mark: Mapping[str, str]
+    ) -> list[dict[str, Any]]:
+        """Means, sample deviations and paired differences, a row per result.
+
+        Args:
+          base: see `difference`; empty for none.
+          mark: results with these values are marked; empty for none.
+
+        Raises:
+          ValueError: no result is a baseline.
+        """
+        if base and self.results and not any(r.has(base) for r in self.results):
+            shown = "; ".join(f"{name}={value}" for name, value in base.items())
+            raise ValueError(f"baseline: no finished point has {shown}")
+        rows = []
+        for result in self.results:
+            values = result.array
+            row: dict[str, Any] = {
+                **result.columns,
+                "measure": result.measure,
+                "repeats": len(values),
+                "mean": in_file(mean(values)),
+                "std": in_file(deviation(values)),
+            }
+            if base:
+                there = self.difference(result, base)
+                there = np.zeros(0) if there is None else there
+                row["difference_mean"] = in_file(mean(there))
+                row["difference_std"] = in_file(deviation(there))
+                row["difference_repeats"] = len(there) or ""
+            if mark:
+                row["marked"] = "yes" if result.has(mark) else ""
+            rows.append(row)
+        return rows
+
+    def write(
+        self, folder: SweepFolder, base: Mapping[str, str], mark: Mapping[str, str]
+    ) -> None:
+        """Writes `results.csv` and `summary.csv`."""
+        summary = self.summary(base, mark)
+        write_csv(folder.path / "results.csv", self.rows)
+        write_csv(folder.path / "summary.csv", summary)
+
+    def text(
+        self, found: Sequence[Result], base: Mapping[str, str], mark: Mapping[str, str]
+    ) -> str:
+        """Some results of one measure for people; marked ones with a star."""
+        measure = self.measure(found[0].measure)
+        names = [
+            name
+            for name in dict.fromkeys(n for r in found for n in r.columns)
+            if any(r.columns.get(name) for r in found)
+        ]
+        header = [*names, measure.title]
+        header += ["difference"] if base else []
+        lines = []
+        for result in found:
+            star = " *" if mark and result.has(mark) else ""
+            cells = [result.columns.get(name, "") for name in names]
+            cells.append(shown_in_cell(result.array, measure) + star)
+            if base:
+                there = self.difference(result, base)
+                cells.append("" if there is None else shown_in_cell(there, measure))
+            lines.append(cells)
+        return text_table(header, lines)
+
+
+def shown_in_cell(values: np.ndarray, measure: Measure) -> str:
+    """Mean and deviation, for people, of values that are in percent already."""
+    return in_cell(values / measure.scale, measure)
+
+
+def number(text: str) -> float | None:
+    """A text as a number, or None."""
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def same(one: str, other: str) -> bool:
+    """Whether two texts are the same value: 0.2 and 0.20 are."""
+    return one == other or (number(one) is not None and number(one) == number(other))
