@@ -10,10 +10,11 @@ import shutil
 import sys
 import tempfile
 
-# Where it is switched off, every process would compile this library, its launchers and
-# the asserts of all tests anew: a quarter of a run that finds its programs in the cache.
-sys.dont_write_bytecode = False
-os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+# Every process would compile this library, its launchers and the asserts of all tests
+# anew: a quarter of the time of a file of tests whose programs are in the cache.
+if sys.dont_write_bytecode:
+    sys.dont_write_bytecode = False
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 from tests import compilation_cache
 
