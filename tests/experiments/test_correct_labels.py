@@ -6,7 +6,6 @@ In processes of their own: two launchers in one would define some flags twice.
 from __future__ import annotations
 
 import csv
-import pathlib
 import signal
 import subprocess
 import sys
@@ -16,20 +15,18 @@ import numpy as np
 import pytest
 
 from robustjax import data
+from tests.harness.forked import ROOT, python
 
-ROOT = pathlib.Path(__file__).parents[2]
 NAMES = ("cat", "dog", "cow")
 
 
 def _command(**flags):
     given = [f"--{name}={value}" for name, value in flags.items()]
-    return [sys.executable, "-m", "experiments.correct_labels", *given]
+    return ["-m", "experiments.correct_labels", *given]
 
 
 def _run(**flags):
-    return subprocess.run(
-        _command(**flags), cwd=ROOT, capture_output=True, text=True, timeout=300
-    )
+    return python(*_command(**flags))
 
 
 def _read(path):
@@ -111,7 +108,7 @@ def test_bad_flags_are_one_line_and_status_2(small):
 def test_sigterm_ends_the_training_and_keeps_the_answers(small):
     flags, _ = small
     process = subprocess.Popen(
-        _command(**{**flags, "epochs": 50}),
+        [sys.executable, *_command(**{**flags, "epochs": 50})],
         cwd=ROOT,
         stderr=subprocess.PIPE,
         text=True,

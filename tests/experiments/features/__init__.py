@@ -1,0 +1,1 @@
+from experiments.studies.features.options import published
