@@ -28,7 +28,7 @@ def test_strategies_are_made_by_label():
     assert made["random"].name == "random"
     mine = made["mine"]
     assert (mine.name, mine.margin, mine.clip) == ("mine", 0.5, None)
-    with pytest.raises(ValueError, match=r"options .margin.: got -1"):
+    with pytest.raises(ValueError, match=r"options .mine.margin.: got -1"):
         make_strategies(chosen, ["mine.margin=-1"])
 
 

@@ -1,1 +1,0 @@
-from experiments.studies.features.options import published

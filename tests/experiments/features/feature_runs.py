@@ -10,6 +10,7 @@ import numpy as np
 
 from experiments.studies.features import setup
 from experiments.studies.features.config import FeatureDebiasingConfig
+from experiments.studies.features.options import published
 from experiments.studies.features.programs import build_network
 from experiments.studies.features.study import STUDY
 from experiments.study.run import Request, run_study

@@ -8,6 +8,7 @@ import pytest
 
 from experiments.studies.features.config import FeatureDebiasingConfig
 from experiments.studies.features.observation import Observer
+from experiments.studies.features.options import published
 from experiments.studies.features.programs import make_loss
 from experiments.studies.features.runner import make_measure
 from robustjax import losses, scores
