@@ -15,14 +15,14 @@ from typing import Any, TypeVar
 import jax
 import numpy as np
 
-from robustjax import arrays, checks
+from robustjax import arrays
 from robustjax.corruption._image_draws import Draws
 
 SEVERITIES = (1, 2, 3, 4, 5)
 SMALLEST_SIDE = 8
 
 # A block and what is computed from it stay in a core's cache.
-_BLOCK_VALUES = 2**15
+_BLOCK_VALUES = 3 * 2**14
 
 # Sums of float32 levels are this exact; what should be an integer must not be cut to
 # the level below.
@@ -136,9 +136,7 @@ def change_at_random(
     return _in_blocks(array, lambda here: apply(array[here], draws.rows(here)))
 
 
-def _in_blocks(
-    images: np.ndarray, apply: Callable[[slice], np.ndarray]
-) -> np.ndarray:
+def _in_blocks(images: np.ndarray, apply: Callable[[slice], np.ndarray]) -> np.ndarray:
     result = np.empty(images.shape, np.uint8)
     step = max(1, _BLOCK_VALUES // max(1, int(np.prod(images.shape[1:]))))
 

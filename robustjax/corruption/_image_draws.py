@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+import threading
 import zlib
 from typing import Any
 
@@ -53,9 +54,10 @@ class Draws:
     def words(self, what: str, count: int) -> np.ndarray:
         """(N, count) uint32, uniform over all; `what` tells draws of an image apart."""
         steps = -(-count // _WORDS)
-        philox = np.random.Philox(key=_philox_key((*self.seed, _number(what))))
+        philox = _philox()
         state: Any = philox.state
         state["buffer_pos"] = 4
+        state["state"]["key"][:] = _philox_key((*self.seed, _number(what)))
         found = np.empty((len(self.ids), steps * _WORDS), np.uint32)
         # Consecutive ids have consecutive counters.
         ends = np.flatnonzero(np.diff(self.ids) != 1) + 1
@@ -101,6 +103,18 @@ class Draws:
         """(N,) int64, one place each of a list of probabilities."""
         edges = np.cumsum(np.asarray(probabilities, np.float64))[:-1]
         return np.searchsorted(edges, self.uniform(what, ())[:], side="right")
+
+
+# A generator asks the system for entropy when it is made, which takes longer than all
+# that is drawn from it for an image. Key and counter are set before every use.
+_generators = threading.local()
+
+
+def _philox() -> np.random.Philox:
+    """This thread's generator, in any state."""
+    if not hasattr(_generators, "philox"):
+        _generators.philox = np.random.Philox(0)
+    return _generators.philox
 
 
 def _number(text: str) -> int:

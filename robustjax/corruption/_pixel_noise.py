@@ -12,7 +12,7 @@ method: no normal or Poisson number is ever drawn.
 from __future__ import annotations
 
 import functools
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
@@ -27,18 +27,6 @@ _GAUSSIAN = (0.04, 0.06, 0.08, 0.09, 0.10)
 _SHOT = (500, 250, 100, 75, 50)
 _IMPULSE = (0.01, 0.02, 0.03, 0.05, 0.07)
 _SPECKLE = (0.06, 0.1, 0.12, 0.16, 0.2)
-
-
-class _AliasTable(NamedTuple):
-    """A column is kept with its own probability, and else exchanged.
-
-    Attributes:
-      keep: (256 * 256,) uint32, the probability in steps of 2^-32, the last 8 bits 0.
-      other: (256 * 256,) uint8, what is taken instead.
-    """
-
-    keep: np.ndarray
-    other: np.ndarray
 
 
 def gaussian_noise(
@@ -192,41 +180,50 @@ _TRANSITIONS = {
 }
 
 
-@functools.lru_cache(maxsize=None)
-def _alias_table(noise: str, amount: float) -> _AliasTable:
-    """Walker's tables of all levels at once."""
+@functools.cache
+def alias_table(noise: str, amount: float) -> np.ndarray:
+    """Walker's table of all levels at once: columns are kept or exchanged.
+
+    Returns:
+      (256 * 256,) uint32: in the upper 24 bits the probability to keep a column, in the
+      lower 8 what it is exchanged for.
+    """
     left = 256 * level_transition(noise, amount)
     keep = np.zeros((256, 256))
-    other = np.zeros((256, 256), np.uint8)
+    other = np.zeros((256, 256), np.uint32)
     rows = np.arange(256)
-    open_ = np.ones((256, 256), bool)
+    is_open = np.ones((256, 256), bool)
     for _ in range(256):
         # The smallest is filled up to one column's height by the largest.
-        small = np.where(open_, left, np.inf).argmin(axis=1)
-        large = np.where(open_, left, -np.inf).argmax(axis=1)
+        small = np.where(is_open, left, np.inf).argmin(axis=1)
+        large = np.where(is_open, left, -np.inf).argmax(axis=1)
         keep[rows, small] = left[rows, small]
         other[rows, small] = large
         left[rows, large] -= 1 - left[rows, small]
-        open_[rows, small] = False
-    # A full column's other is itself, so that the last step below 1 does no harm.
+        is_open[rows, small] = False
+    # A full column is exchanged for itself, so that the last step short of 1 does no
+    # harm.
     steps = np.clip(np.rint(keep * 2**24), 0, 2**24 - 1).astype(np.uint32)
-    return _AliasTable((steps << 8).reshape(-1), other.reshape(-1))
+    return (steps << 8 | other).reshape(-1)
 
 
 def _sample(
     noise: str, amount: float, images: Any, key: jax.Array, ids: Any
 ) -> np.ndarray:
-    table = _alias_table(noise, amount)
+    table = alias_table(noise, amount)
 
     def apply(levels: np.ndarray, draws: Draws) -> np.ndarray:
-        # The last 8 bits of a word choose a column, the others whether to keep it.
+        # The lower 8 bits of a word choose a column, the upper 24 whether to keep it.
         words = draws.words("levels", levels[0].size).reshape(levels.shape)
         column = words.astype(np.uint8)
-        place = np.left_shift(levels, 8, dtype=np.intp)
+        place = levels.astype(np.uint16)
+        place <<= 8
         place |= column
-        words &= np.uint32(0xFFFFFF00)
-        result = table.other.take(place)
-        np.copyto(result, column, where=words < table.keep.take(place))
-        return result
+        found = table.take(place.astype(np.intp))
+        other = found.astype(np.uint8)
+        found &= np.uint32(0xFFFFFF00)
+        # All bits set where the column is kept; masked copies are slower.
+        is_kept = np.negative((words < found).view(np.uint8))
+        return other ^ ((other ^ column) & is_kept)
 
     return batches.change_at_random(noise, images, key, ids, apply)

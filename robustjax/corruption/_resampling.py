@@ -64,10 +64,13 @@ def jpeg(
 
     def apply(levels: np.ndarray) -> np.ndarray:
         result = np.empty_like(levels)
+        size = levels.shape[2], levels.shape[1]
         for row, image in enumerate(levels):
             with io.BytesIO() as file:
                 pillow.fromarray(image).save(file, "JPEG", quality=quality)
-                result[row] = pillow.open(file, formats=("JPEG",))
+                # The decoder alone: opening a file parses its header once more.
+                stream = file.getvalue()
+            result[row] = pillow.frombytes("RGB", size, stream, "jpeg", "RGB", "")
         return result
 
     return batches.change(images, apply)
@@ -149,15 +152,25 @@ def elastic_transform(
         side = min(height, width)
         strength, deviation, move = (share * side for share in shares)
         rows, columns = _affine_places(draws, height, width, move)
-        planes = bilinear(levels.astype(np.float32), rows, columns)
+        planes = np.zeros((*levels.shape[:3], 4), np.float32)
+        planes[..., :3] = levels
+        planes = bilinear(planes, rows, columns)
         if not strength:
-            return planes
-        field = draws.uniform("field", (height, width, 2), -1, 1)
-        field = strength * gaussian_blur_planes(
-            field, deviation, truncate=_ELASTIC_TRUNCATE, mode="reflect"
+            return planes[..., :3]
+        rows, columns = (
+            place
+            + np.float32(strength)
+            * gaussian_blur_planes(
+                draws.uniform(what, (height, width), -1, 1),
+                deviation,
+                truncate=_ELASTIC_TRUNCATE,
+                mode="reflect",
+            )
+            for what, place in zip(
+                ("rows", "columns"), np.mgrid[:height, :width].astype(np.float32)
+            )
         )
-        grid = np.mgrid[:height, :width].astype(np.float32)
-        return bilinear(planes, grid[0] + field[..., 0], grid[1] + field[..., 1])
+        return bilinear(planes, rows, columns)[..., :3]
 
     return batches.change_at_random("elastic_transform", images, key, ids, apply)
 
@@ -176,9 +189,10 @@ def _affine_places(
         np.concatenate([moved, ones], axis=2),
         np.broadcast_to(points.astype(np.float64), moved.shape),
     )
-    grid = np.mgrid[:height, :width].reshape(2, -1)
-    places = back[:, :2].transpose(0, 2, 1) @ grid + back[:, 2][..., None]
-    rows, columns = places.reshape(-1, 2, height, width).transpose(1, 0, 2, 3)
+    back = back.transpose(2, 1, 0)[..., None]
+    down = back[:, 0] * np.arange(height) + back[:, 2]
+    right = back[:, 1] * np.arange(width)
+    rows, columns = down[..., None] + right[:, :, None]
     return rows, columns
 
 
@@ -186,7 +200,7 @@ def bilinear(planes: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.nd
     """Values between pixels; beyond the border the image is mirrored.
 
     Args:
-      planes: (B, H, W, C) float32.
+      planes: (B, H, W, C) float32; pixels of four channels are copied the fastest.
       rows: (B, H', W') places, fractions allowed.
       columns: (B, H', W').
 
@@ -196,32 +210,41 @@ def bilinear(planes: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.nd
     count, height, width, channels = planes.shape
     row, down = _neighbours(rows, height)
     column, right = _neighbours(columns, width)
+    # Written out: inner loops over the few channels of a pixel would be slow.
+    down, right = (
+        np.repeat(weight, channels).reshape(*weight.shape, channels)
+        for weight in (down, right)
+    )
+    first = np.arange(count)[:, None, None] * height
     flat = planes.reshape(-1, channels)
-    first = np.arange(count)[:, None, None] * (height * width)
-    above = [first + row[0] * width + column[i] for i in (0, 1)]
-    below = [first + row[1] * width + column[i] for i in (0, 1)]
-    result = []
-    for left_place, right_place in (above, below):
-        left = flat.take(left_place, axis=0)
-        between = flat.take(right_place, axis=0)
+    lines = []
+    for line in row:
+        line = (line + first) * width
+        left = flat.take(line + column[0], axis=0)
+        between = flat.take(line + column[1], axis=0)
         between -= left
-        between *= right[..., None]
+        between *= right
         between += left
-        result.append(between)
-    upper, lower = result
+        lines.append(between)
+    upper, lower = lines
     lower -= upper
-    lower *= down[..., None]
+    lower *= down
     lower += upper
     return lower
 
 
 def _neighbours(places: np.ndarray, size: int) -> tuple[list[np.ndarray], np.ndarray]:
     """Both whole neighbours of each place, mirrored, and the weight of the second."""
-    lower = np.floor(places)
-    weight = (places - lower).astype(np.float32)
-    lower = lower.astype(np.int64)
-    period = 2 * (size - 1)
-    found = [
-        np.abs((place + size - 1) % period - (size - 1)) for place in (lower, lower + 1)
-    ]
+    places = places.astype(np.float32)
+    floor = np.floor(places)
+    weight = places - floor
+    lower = floor.astype(np.int32)
+    last = size - 1
+    if lower.min() < -last or lower.max() >= 2 * last:
+        # Farther than the first mirror image.
+        lower %= 2 * last
+    found = []
+    for place in (lower, lower + 1):
+        place = np.abs(place)
+        found.append(last - np.abs(last - place))
     return found, weight

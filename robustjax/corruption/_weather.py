@@ -62,9 +62,7 @@ _FROST_PLASMA, _FROST_GRAIN = 0.6, 0.4
 _GRAIN_DEVIATION = 0.5
 
 
-def snow(
-    images: Any, severity: int, key: jax.Array, *, ids: Any = None
-) -> np.ndarray:
+def snow(images: Any, severity: int, key: jax.Array, *, ids: Any = None) -> np.ndarray:
     """Bright, blurred flakes that fall steeply, over a whitened image.
 
     Normal noise N(loc, scale^2), magnified by `zoom`, values below `threshold` set to
@@ -110,9 +108,7 @@ def snow(
     return batches.change_at_random("snow", images, key, ids, apply)
 
 
-def frost(
-    images: Any, severity: int, key: jax.Array, *, ids: Any = None
-) -> np.ndarray:
+def frost(images: Any, severity: int, key: jax.Array, *, ids: Any = None) -> np.ndarray:
     """Lays *procedural* frost over the image, `c1 x + c2 F`; it is not the benchmark's.
 
     The benchmark takes F from photographs of frosted windows. Here no file is needed: F
