@@ -6,8 +6,8 @@
 Both change the same images. Its process is told by `--peer_python` which interpreter to
 use, one that has imagecorruptions 1.1 and the packages of its time (with scikit-image
 0.24 and NumPy 1.26 it runs, see `imagecorruptions_peer`). "one core" is robustjax held
-to a single one, as the package works; without that it uses all. imagecorruptions has the
-parameters of ImageNet-C, ours are those of CIFAR-10-C: the work is alike, not the same,
+to a single one, as the package works; without that it uses all. The package has the
+parameters of ImageNet-C, we have those of CIFAR-10-C: the work is alike, not the same,
 where kernels and repetitions differ (motion, zoom, glass and defocus blur, snow). Its
 frost is read from files, ours is computed.
 """
@@ -31,8 +31,7 @@ from experiments.benchmarks import imagecorruptions_peer
 from experiments.benchmarks.timing import OUT_DIR, interleaved, report
 from robustjax import checks, corruption, data
 
-_IMAGES = flags.DEFINE_integer("images", 256, "N.", lower_bound=1)
-_SIDE = flags.DEFINE_integer("side", 32, "Pixels; others are resized.", lower_bound=32)
+_IMAGES = flags.DEFINE_integer("images", 500, "N.", lower_bound=1)
 _SEVERITY = flags.DEFINE_integer("severity", 5, "1 … 5.")
 _ROUNDS = flags.DEFINE_integer("rounds", 5, "Timed rounds.", lower_bound=1)
 _ONLY = flags.DEFINE_list("only", [], "Corruptions to time; by default all.")
@@ -91,6 +90,29 @@ def _one_core() -> Iterator[None]:
         os.sched_setaffinity(0, allowed)
 
 
+def _compare(
+    name: str, images: np.ndarray, versions: str, theirs: Callable[[str], None]
+) -> None:
+    """Times one corruption in turns and writes its file."""
+    key = jax.random.key(0)
+
+    def ours() -> None:
+        corruption.corrupt_images(images, name, _SEVERITY.value, key)
+
+    def ours_on_one_core() -> None:
+        with _one_core():
+            ours()
+
+    cases = {
+        versions: functools.partial(theirs, _THEIR_NAMES.get(name, name)),
+        "robustjax, one core": ours_on_one_core,
+        "robustjax": ours,
+    }
+    times = interleaved(cases, _ROUNDS.value)
+    folder = pathlib.Path(OUT_DIR.value) / "image_corruptions"
+    report(name, times, versions, folder, units=len(images))
+
+
 def main(argv: list[str]) -> None:
     """Times every corruption that both have."""
     del argv
@@ -98,31 +120,10 @@ def main(argv: list[str]) -> None:
         checks.one_of("only", name, corruption.IMAGE_CORRUPTIONS)
     split = f"test[:{_IMAGES.value}]"
     images = data.load(_DATASET.value, split, data_dir=_DATA_DIR.value).inputs
-    if images.shape[1] != _SIDE.value:
-        rows, columns = (np.arange(_SIDE.value) * s // _SIDE.value for s in (32, 32))
-        images = np.ascontiguousarray(images[:, rows][:, :, columns])
     print(f"{images.shape} images, severity {_SEVERITY.value}")
-    key = jax.random.key(0)
     with _peer(images) as (versions, theirs):
         for name in _ONLY.value or corruption.IMAGE_CORRUPTIONS:
-            change = functools.partial(
-                corruption.corrupt_images, images, name, _SEVERITY.value, key
-            )
-
-            def on_one_core(change: Callable = change) -> None:
-                with _one_core():
-                    change()
-
-            times = interleaved(
-                {
-                    versions: functools.partial(theirs, _THEIR_NAMES.get(name, name)),
-                    "robustjax, one core": on_one_core,
-                    "robustjax": lambda change=change: (change(), None)[1],
-                },
-                _ROUNDS.value,
-            )
-            folder = pathlib.Path(OUT_DIR.value) / "image_corruptions"
-            report(name, times, versions, folder, units=len(images))
+            _compare(name, images, versions, theirs)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,25 @@
 """How data goes wrong: label noise, open-set pools, corrupted images, dataset bias."""
 
 from robustjax.corruption import transitions as transitions
+from robustjax.corruption._bias import BIAS_ASSIGNMENTS as BIAS_ASSIGNMENTS
+from robustjax.corruption._bias import assign_bias as assign_bias
+from robustjax.corruption._bias_corruptions import (
+    CORRUPTED_CIFAR10 as CORRUPTED_CIFAR10,
+)
+from robustjax.corruption._bias_corruptions import (
+    CORRUPTED_CIFAR10_SEVERITY as CORRUPTED_CIFAR10_SEVERITY,
+)
+from robustjax.corruption._bias_corruptions import corrupt_by_bias as corrupt_by_bias
 from robustjax.corruption._blurs import defocus_blur as defocus_blur
 from robustjax.corruption._blurs import gaussian_blur as gaussian_blur
 from robustjax.corruption._blurs import glass_blur as glass_blur
 from robustjax.corruption._blurs import motion_blur as motion_blur
 from robustjax.corruption._blurs import zoom_blur as zoom_blur
+from robustjax.corruption._colors import LFF_COLORS as LFF_COLORS
+from robustjax.corruption._colors import LFF_JITTER as LFF_JITTER
+from robustjax.corruption._colors import PGD_COLORS as PGD_COLORS
+from robustjax.corruption._colors import PGD_JITTER as PGD_JITTER
+from robustjax.corruption._colors import color_digits as color_digits
 from robustjax.corruption._estimation import anchor_transition as anchor_transition
 from robustjax.corruption._estimation import trusted_transition as trusted_transition
 from robustjax.corruption._image_corruptions import (

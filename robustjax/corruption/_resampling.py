@@ -109,15 +109,23 @@ def pixelate(
         low, narrow = int(share * height), int(share * width)
         # All images of a block on top of each other, then side by side: an axis at a
         # time, as Pillow does it itself, horizontally first.
-        tall = resize(levels.reshape(count * height, width, 3), count * height, narrow)
-        tall = tall.reshape(count, height, narrow, 3)
-        wide = tall.transpose(1, 0, 2, 3).reshape(height, count * narrow, 3)
-        wide = resize(resize(wide, low, count * narrow), height, count * narrow)
-        wide = wide.reshape(height, count, narrow, 3)
-        tall = wide.transpose(1, 0, 2, 3).reshape(count * height, narrow, 3)
-        return resize(tall, count * height, width).reshape(levels.shape)
+        rows = levels.reshape(count * height, width, 3)
+        small = _exchanged(resize(rows, count * height, narrow), count, axis=0)
+        small = resize(small, low, count * narrow)
+        large = _exchanged(resize(small, height, count * narrow), count, axis=1)
+        return resize(large, count * height, width).reshape(levels.shape)
 
     return batches.change(images, apply)
+
+
+def _exchanged(image: np.ndarray, count: int, axis: int) -> np.ndarray:
+    """Images that lie one after the other along an axis, 0 or 1, along the other one."""
+    side = image.shape[axis] // count
+    if axis == 0:
+        parts = image.reshape(count, side, -1, 3)
+        return parts.transpose(1, 0, 2, 3).reshape(side, -1, 3)
+    parts = image.reshape(len(image), count, side, 3)
+    return parts.transpose(1, 0, 2, 3).reshape(-1, side, 3)
 
 
 def elastic_transform(

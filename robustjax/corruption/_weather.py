@@ -69,9 +69,9 @@ def snow(images: Any, severity: int, key: jax.Array, *, ids: Any = None) -> np.n
     0, cut, rounded down to 8 bits and smeared one-sided over 2 r + 1 pixels with a
     deviation s, within 45 degrees of the vertical, is L. The result is
     `m x + (1 - m) max(x, 1.5 grey + .5) + L + (L turned by 180 degrees)`. (loc, scale,
-    zoom, threshold, r, s, m) are (.1, .2, 1, .6, 8, 3, .95), (.1, .2, 1, .5, 10, 4, .9),
-    (.15, .3, 1.75, .55, 10, 4, .9), (.25, .3, 2.25, .6, 12, 6, .85),
-    (.3, .3, 1.25, .65, 14, 12, .8).
+    zoom, threshold, r, s, m) are (.1, .2, 1, .6, 8, 3, .95),
+    (.1, .2, 1, .5, 10, 4, .9), (.15, .3, 1.75, .55, 10, 4, .9),
+    (.25, .3, 2.25, .6, 12, 6, .85), (.3, .3, 1.25, .65, 14, 12, .8).
 
     Args:
       images: (N, H, W, 3) uint8, sides of at least 8 pixels.
@@ -116,8 +116,8 @@ def frost(images: Any, severity: int, key: jax.Array, *, ids: Any = None) -> np.
     correlation along the image. One of their four textures is chosen; a plasma map (six
     parts) and fine grain (four parts) are scaled to its deviation inside a window;
     a random offset of the whole window and its mean colour are added. There are no
-    crystals. Say so where results are reported. (c1, c2) are (1, .2), (1, .3), (.9, .4),
-    (.85, .4), (.75, .45).
+    crystals. Say so where results are reported. (c1, c2) are (1, .2), (1, .3),
+    (.9, .4), (.85, .4), (.75, .45).
 
     Args:
       images: (N, H, W, 3) uint8, sides of at least 8 pixels.
