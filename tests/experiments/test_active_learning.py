@@ -402,7 +402,7 @@ def test_tables_leave_out_what_was_not_measured(tmp_path):
                         "auroc": nothing,
                     },
                 ),
-                (2, {"accuracy": last, "purity": nothing, "auroc": nothing}),
+                (2, {"accuracy": last, "query_precision": nothing, "auroc": nothing}),
             ):
                 columns = {"noise_ratio": 0.2, "method": label, "round": number}
                 spent = {"spent": [8.0 * number] * 2}
@@ -417,7 +417,10 @@ def test_tables_leave_out_what_was_not_measured(tmp_path):
     table.write_files()
     first, second, *_ = rows_of(tmp_path / "summary.csv")
     # One repeat has no deviation.
-    assert (first["query_precision_mean"], first["purity_std"]) == ("50.0000", "")
+    assert (first["query_precision_mean"], first["query_precision_std"]) == (
+        "50.0000",
+        "",
+    )
     assert (first["accuracy_mean"], first["accuracy_std"]) == ("", "")
     assert float(second["accuracy_std"]) == pytest.approx(7.0711)
 
