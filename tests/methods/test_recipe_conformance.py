@@ -38,10 +38,12 @@ KNOWN = {"labeled": np.arange(toy.N) % 3 == 0, "ood": ~INSIDE}
 class Network(nn.Module):
     """All that any method asks of a network: features, stages, a head; BatchNorm."""
 
+    num_classes: int = toy.C
+
     def setup(self):
         self.first = nn.Dense(8)
         self.norm = BatchNorm()
-        self.head = nn.Dense(toy.C)
+        self.head = nn.Dense(self.num_classes)
 
     def features(self, inputs, *, train=False, mask=None):
         return nn.relu(self.norm(self.first(inputs), train=train, mask=mask))
@@ -85,6 +87,7 @@ OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "forward": {"estimation_epochs": 2},
     "backward": {"estimation_epochs": 2},
     "noise_adaptation": {"kind": "complex", "warmup_epochs": 1, "simple_epochs": 1},
+    "heteroscedastic": {"num_samples": 8, "chunk": 4},
     "elr_plus": {"ramp_steps": 4, "weight_labels": True},
     "sop_plus": {"strong": lambda key, x: 0.5 * x, "record": True},
     "co_teaching": _GRADUAL,
