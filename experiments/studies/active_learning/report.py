@@ -21,7 +21,7 @@ MEASURES = (
 
 
 def report(table: Table) -> str:
-    """Draws `accuracy.png`, `query_precision.png` and `surface.png` of MQNet.
+    """Draws `accuracy.png`, `query_precision.png` and MQNet's `surface.png`; the text.
 
     Accuracy is drawn against what all labels before the training have cost, the other
     against the round.
