@@ -98,9 +98,12 @@ def _along_settings(table: Table) -> Iterator[tuple[str, list[Panel]]]:
     if not numbers:
         return
     axis = max(numbers, key=lambda name: len(table.column(name)))
-    facets = [name for name in numbers if name != axis]
     rest = [n for n in names if n != axis]
     groups = _distinct([s.columns for s in table.settings], rest)
+    # What some methods alone have is said with their names.
+    own = [n for n in numbers if n != axis and any(n not in g for g in groups)]
+    words = [*words, *own]
+    facets = [n for n in numbers if n not in (axis, *own)]
     if facets and len({_label(where, words) for where in groups}) == 1:
         # One method alone: lines in a panel tell its settings from each other.
         words = [*words, facets.pop(0)]

@@ -147,10 +147,11 @@ def _of_sweep(sweep: Sweep) -> Section:
     minutes = sum(run.minutes for run in runs)
     return Section(
         name=sweep.name,
-        title=f"A sweep over {len(sweep.points):,} points",
+        title=f"A sweep of {sweep.study} over {len(sweep.points):,} points",
         unfinished="" if whole else done,
         command=sweep.record.get("command"),
         facts=[
+            *sweep.facts,
             ("Device", ", ".join(devices) or "unknown"),
             ("Time", f"{minutes:.1f} minutes of work"),
         ],

@@ -61,6 +61,18 @@ class Sweep:
     each: Sequence[Mapping[str, str]]
 
     @property
+    def study(self) -> str:
+        """Its name."""
+        return str(self.record.get("study", "runs"))
+
+    @property
+    def facts(self) -> list[tuple[str, str]]:
+        """What was asked for, by name."""
+        names = ("preset", "base", "grid", "baseline", "mark")
+        there = [(name, self.record[name]) for name in names if self.record.get(name)]
+        return [(name.capitalize(), _in_words(value)) for name, value in there]
+
+    @property
     def finished(self) -> int:
         """How many points are."""
         return sum(point.state == "finished" for point in self.points)
@@ -149,8 +161,17 @@ def results_of(sweep: Sweep, table: Table | None) -> list[Grid]:
                     shown[name] = text
             rows.append(shown)
         title = f"{measure.title}: mean ± sample deviation over repeats"
+        if sweep.record.get("baseline"):
+            base = _in_words(sweep.record["baseline"])
+            title += f", and of the paired differences to {base}"
         grids.append(grid(title, rows))
     return grids
+
+
+def _in_words(value: Any) -> str:
+    if not isinstance(value, dict):
+        return str(value)
+    return ", ".join(f"{name}={plain(x).text}" for name, x in value.items())
 
 
 def _is_begun(path: pathlib.Path) -> bool:

@@ -91,7 +91,7 @@ def write_sweep(folder: pathlib.Path) -> pathlib.Path:
             row |= {"difference_std": "", "difference_repeats": 2}
             summary.append(row)
     points.append({"folder": "../../tried/none", "values": {"noise_rate": "0.9"}})
-    record = {"command": "python -m experiments.sweep", "points": points}
+    record = {"study": "tried", "baseline": {"method": "ce"}, "points": points}
     record["digest"] = digest_of_record(record)
     (home / "sweep.json").write_text(json.dumps(record))
     write_csv(home / "results.csv", results)

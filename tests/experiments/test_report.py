@@ -25,6 +25,8 @@ from experiments.study.journal import FILE
 from experiments.study.launch import ending
 from experiments.study.plot import Line, Panel
 from experiments.study.run import Request
+from experiments.study.settings import Setting
+from experiments.study.table import Table
 from robustjax import data
 from robustjax.files import digest_of_record
 from tests.experiments.report_folders import (
@@ -37,6 +39,7 @@ from tests.experiments.report_folders import (
 
 pytest.importorskip("jinja2", reason="Jinja2 is not installed (extra `report`)")
 ROOT = pathlib.Path(__file__).parents[2]
+RECORD = {"cells": [], "measures": [{"key": "last", "title": "last"}]}
 
 
 @pytest.fixture(scope="module")
@@ -147,6 +150,36 @@ def test_plots_are_vectors_in_the_readers_ink():
     assert svg == plots.svg_of([Panel(lines * 2, "x", "y <&> $")])
 
 
+def test_panels_and_lines_tell_settings_apart():
+    table = Table(pathlib.Path(), RECORD, {})
+    values = {"last": np.array([0.5, 0.7])}
+
+    def lines(*columns):
+        table.settings = [Setting(each, values, (0, 1), {}) for each in columns]
+        ((_, panels),) = plots._along_settings(table)
+        return {p.title: [(x.label, list(x.x)) for x in p.lines] for p in panels}
+
+    two = [{"method": m, "n": n} for m in ("ce", "elr") for n in (5, 1, 3)]
+    assert lines(*two) == {"": [("ce", [1, 3, 5]), ("elr", [1, 3, 5])]}
+    # Two numbers: panels where lines are methods, lines where there is one method.
+    many = [{**each, "noise_rate": r} for each in two for r in (0.2, 0.5)]
+    assert list(lines(*many)) == ["noise rate 0.2", "noise rate 0.5"]
+    one = lines(*(each for each in many if each["method"] == "ce"))
+    labels = [f"ce, noise rate {r}" for r in (0.2, 0.5)]
+    assert one == {"": [(label, [1, 3, 5]) for label in labels]}
+    # What only one method has is said with its name; what has no axis is level.
+    own = [
+        {"method": "elr", "n": n, "elr.strength": s} for n in (1, 2, 3) for s in (1, 3)
+    ]
+    assert lines({"method": "ce"}, *own) == {
+        "": [
+            ("ce", []),
+            ("elr, elr.strength 1", [1, 2, 3]),
+            ("elr, elr.strength 3", [1, 2, 3]),
+        ]
+    }
+
+
 def test_examples_are_those_that_the_journal_kept(run_folder):
     (behind, *others) = examples_behind(read_run(run_folder).table, 3)
     assert len(others) == 2
@@ -198,6 +231,8 @@ def test_a_sweep_is_read_from_its_tables_and_runs(tmp_path):
         read_folders([str(home)]), baseline=None, examples=2, points=1
     )
     assert [section.name for section in of_runs] == ["tried/one"]
+    assert of_sweep.title == "A sweep of tried over 3 points"
+    assert of_sweep.facts[0] == ("Baseline", "method=ce")
     assert of_sweep.unfinished == "2 of 3 points are finished"
     ((_, (table,)),) = of_sweep.tables
     head = ["noise_rate", "noise", "method", "repeats", f"last {SCRIPT}"]
