@@ -17,7 +17,10 @@ from robustjax.selection._prune4rel import prune4rel
 from robustjax.selection._ranking import middle_scores, rank_by_class
 
 CONFIDENCES = ("max_prob", "diff_prob")
+"""Values of `confidence`: the largest probability, or its lead over the second."""
+
 KEEPS = ("hard", "easy")
+"""Values of `keep`: examples far from their prototype, or close to it."""
 
 
 @dataclasses.dataclass(frozen=True)

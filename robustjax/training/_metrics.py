@@ -13,6 +13,7 @@ from typing import Any
 from robustjax.files import safe_cell, write_atomically
 
 Record = dict[str, Any]
+"""A line of a file of JSON lines."""
 
 
 def read_jsonl(path: str | pathlib.Path) -> list[Record]:
