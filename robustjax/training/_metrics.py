@@ -12,6 +12,7 @@ from typing import Any
 from robustjax.files import atomic_file, safe_cell
 
 Record = dict[str, Any]
+"""A line of a file of JSON lines."""
 
 
 def write_csv(

@@ -32,6 +32,7 @@ from robustjax.training import apply_prediction, as_float
 from robustjax.transforms import LossTransform
 
 GRAPH_SPACES = ("input", "hidden")
+"""Values of `Propagation.space`."""
 
 
 @dataclasses.dataclass(frozen=True)
