@@ -120,8 +120,9 @@ class _Sweep:
         self.over = self._over()
         self.measure = config.measure or self.launcher.study.measures[0].key
         text = repr((config.grid, config.points, config.seeds, given.fields, methods))
-        made_up = f"{config.study}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
-        self.path = sweep_path(given.run_dir, given.name or made_up)
+        digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+        name = given.name or f"{self.launcher.study.name}-{digest}"
+        self.path = sweep_path(given.run_dir, name)
         self.preset, self.given = given.preset, given.fields
 
     def _check_values(self) -> None:
@@ -192,20 +193,23 @@ class _Sweep:
 
     def run(self, states: Mapping[str, str], stop: StopRequest) -> None:
         """Runs what is left and writes the tables."""
-        folder = SweepFolder.write(self.path, self.points, self._about())
-        say(f"sweep folder {self.path}")
-        say(self._counts(states))
         left = self._left(states)
-        if self.config.delete_incomplete:
-            for point in left:
-                if states[point.name] == UNFINISHED and not delete(point):
-                    say(f"another process is at work on {point}: it is left alone")
-        failed: dict[str, str] = {}
-        try:
-            with contextlib.ExitStack() as stack:
-                if left:
-                    engine = engines.make(self.config, self.path, _platforms())
-                    stack.callback(engine.close)
+        with contextlib.ExitStack() as stack:
+            # Before anything is written: it can refuse.
+            engine = None
+            if left:
+                engine = engines.make(self.config, self.path, _platforms())
+                stack.callback(engine.close)
+            folder = SweepFolder.write(self.path, self.points, self._about())
+            say(f"sweep folder {self.path}")
+            say(self._counts(states))
+            if self.config.delete_incomplete:
+                for point in left:
+                    if states[point.name] == UNFINISHED and not delete(point):
+                        say(f"another process is at work on {point}: left alone")
+            failed: dict[str, str] = {}
+            try:
+                if engine is not None:
                     failed = run_points(
                         left,
                         self._job,
@@ -214,9 +218,9 @@ class _Sweep:
                         retries=self.config.retries,
                         report=self._reporter(folder, len(left)),
                     )
-        except InterruptedRunError:
-            self._conclude(folder)
-            raise
+            except InterruptedRunError:
+                self._conclude(folder)
+                raise
         self._conclude(folder)
         if failed:
             say(f"error: {len(failed)} of {len(self.points)} points failed", error=True)

@@ -6,6 +6,7 @@ import dataclasses
 import pathlib
 import socket
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -42,13 +43,16 @@ class RayEngine:
             _check_answers(address)
         root = str(pathlib.Path(__file__).parents[2])
         try:
-            ray.init(
-                address=address or "local",
-                runtime_env={"env_vars": {"PYTHONPATH": root}},
-                log_to_driver=False,
-                logging_level="ERROR",
-                include_dashboard=False if address is None else None,
-            )
+            with warnings.catch_warnings():
+                # JAX warns of forks, but Ray's become other programs at once.
+                warnings.filterwarnings("ignore", r"os\.fork", RuntimeWarning)
+                ray.init(
+                    address=address or "local",
+                    runtime_env={"env_vars": {"PYTHONPATH": root}},
+                    log_to_driver=False,
+                    logging_level="ERROR",
+                    include_dashboard=False if address is None else None,
+                )
         except (ConnectionError, RuntimeError, ValueError) as error:
             reason = (str(error).splitlines() or ["it does not answer"])[0]
             raise ValueError(

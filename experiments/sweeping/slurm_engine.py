@@ -107,7 +107,7 @@ def batch_text(folder: pathlib.Path, resources: Mapping[str, Any], count: int) -
       ValueError: as `SlurmEngine`; SLURM itself need not be here.
     """
     parameters = _parameters(resources)
-    _submitit()
+    folder = folder.absolute()
     from submitit.slurm import slurm
 
     python = shlex.quote(sys.executable)
