@@ -28,6 +28,8 @@ from robustjax.output_paths import check_output_folder
 from robustjax.training import from_first_process
 
 RECORD = "config.json"
+AT_WORK = "another process is at work"
+"""What an error says of a folder that is locked."""
 SUMMARY = "summary.csv"
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "scipy")
 
@@ -133,7 +135,7 @@ def _opened(folder: pathlib.Path, record: Mapping[str, Any]) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise _unusable(folder, error) from None
-    with _locked(folder):
+    with locked(folder):
         found = read_record(folder)
         if found is None:
             content = {**wanted, "versions": versions()}
@@ -252,14 +254,19 @@ def _is_locked(folder: pathlib.Path) -> bool:
 
 
 @contextlib.contextmanager
-def _locked(folder: pathlib.Path) -> Iterator[None]:
+def locked(folder: pathlib.Path) -> Iterator[None]:
+    """Keeps other processes out of a run folder that is there.
+
+    Raises:
+      ValueError: another process is at work in it.
+    """
     # On the folder itself: a file of its own would have to be left behind.
     handle = os.open(folder, os.O_RDONLY)
     try:
         if not _lock(handle):
             raise ValueError(
-                f"run_dir: another process is at work in {str(folder)!r}; wait for it "
-                "or pass another --name"
+                f"run_dir: {AT_WORK} in {str(folder)!r}; wait for it or pass another "
+                "--name"
             )
         yield
     finally:

@@ -278,35 +278,39 @@ class Table:
         ]
         return text_table(header, lines)
 
+    def each_repeat(self) -> Iterator[dict[str, Any]]:
+        """The rows of `repeats.csv`: what one repeat gave in one setting."""
+        for setting in self.settings:
+            columns = {name: _plain(x) for name, x in setting.columns.items()}
+            for key, values in setting.values.items():
+                scaled = self._measure(key).scale * values
+                for repeat, value in zip(setting.repeats, scaled.tolist()):
+                    if math.isfinite(value):
+                        yield {
+                            **columns,
+                            "repeat": repeat,
+                            "measure": key,
+                            "value": f"{value:.8g}",
+                        }
+
     def write_files(self) -> None:
         """Writes `summary.csv`, `repeats.csv`, and `examples.csv` if any were kept.
 
         Means and sample deviations over repeats, shares in percent. Only `speed.csv`
         holds times, so that a run that was killed and resumed gives the same bytes.
         """
-        rows, each = [], []
+        rows = []
         for setting in self.settings:
             columns = {name: _plain(x) for name, x in setting.columns.items()}
             row: dict[str, Any] = {**columns, **setting.constants}
             for key, values in setting.values.items():
                 measure = self._measure(key)
-                scaled = measure.scale * values
                 if measure.in_summary:
                     row[f"{key}_mean"] = in_file(measure.scale * mean(values))
                     row[f"{key}_std"] = in_file(measure.scale * deviation(values))
-                each += [
-                    {
-                        **columns,
-                        "repeat": repeat,
-                        "measure": key,
-                        "value": f"{value:.8g}",
-                    }
-                    for repeat, value in zip(setting.repeats, scaled.tolist())
-                    if math.isfinite(value)
-                ]
             row["repeats"] = len(setting.repeats)
             rows.append(row)
-        write_csv(self.folder / "repeats.csv", each)
+        write_csv(self.folder / "repeats.csv", self.each_repeat())
         kept = self.records(KEPT)
         if kept:
             examples = ExampleTable(self.folder, kept, self._read)
