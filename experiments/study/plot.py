@@ -128,7 +128,7 @@ def draw(
         figure.legend(
             handles.values(), handles.keys(), loc="outside right center", fontsize=8
         )
-    _save(figure, path, title)
+    save(figure, path, title)
 
 
 def draw_histograms(
@@ -150,7 +150,7 @@ def draw_histograms(
         axes.set(xlabel=histogram.xlabel, ylabel="% of these examples")
         axes.set_title(histogram.title, fontsize=9)
         axes.legend(fontsize=7)
-    _save(figure, path, title)
+    save(figure, path, title)
 
 
 def draw_label_histograms(table: Table, names: Sequence[str] = ()) -> None:
@@ -223,7 +223,8 @@ def _colors(labels: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _save(figure: Any, path: pathlib.Path, title: str) -> None:
+def save(figure: Any, path: pathlib.Path, title: str) -> None:
+    """Writes a figure with a title, whole or not at all."""
     figure.suptitle(title, fontsize=9)
     with atomic_file(path) as file:
         figure.savefig(file, dpi=110, format="png")
