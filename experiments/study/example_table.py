@@ -51,39 +51,45 @@ class ExampleTable:
     def rows(self) -> Iterator[dict[str, Any]]:
         """A row per example and set of keys, joined by id from all files."""
         for place, records in self._places.items():
-            keys = dict(place)
-            ids, columns = self._joined(records)
-            for first in range(0, len(ids), _ROWS):
-                part = slice(first, first + _ROWS)
-                texts = {
-                    name: _texts(array, where[part])
-                    for name, (array, where) in columns.items()
-                }
-                for number, name in enumerate(ids[part].tolist()):
-                    own = {column: cells[number] for column, cells in texts.items()}
-                    yield {**keys, "id": name, **own}
+            yield from self._rows(dict(place), records)
+
+    def _rows(
+        self, keys: Mapping[str, Any], records: Sequence[Record]
+    ) -> Iterator[dict[str, Any]]:
+        ids, columns = self._joined(records)
+        for first in range(0, len(ids), _ROWS):
+            part = slice(first, first + _ROWS)
+            texts = {
+                name: _texts(array, where[part])
+                for name, (array, where) in columns.items()
+            }
+            for number, name in enumerate(ids[part].tolist()):
+                own = {column: cells[number] for column, cells in texts.items()}
+                yield {**keys, "id": name, **own}
 
     def _joined(
         self, records: Sequence[Record]
     ) -> tuple[np.ndarray, dict[str, tuple[np.ndarray, np.ndarray]]]:
         """(N,) ids, and per column its values and (N,) where they are; -1: nowhere."""
-        ids = np.zeros(0, np.int64)
+        ids: np.ndarray | None = None
         row_of: dict[Any, int] = {}
         found: list[tuple[str, np.ndarray, np.ndarray]] = []
         for record in records:
             arrays = dict(self._read(record))
             mine = arrays.pop("ids")
+            if ids is None:
+                ids = mine
             if np.array_equal(ids, mine):
                 rows = np.arange(len(ids))
             else:
                 row_of = row_of or {name: row for row, name in enumerate(ids.tolist())}
-                names = mine.tolist()
-                new = np.array([name not in row_of for name in names], bool)
+                new = np.array([name not in row_of for name in mine.tolist()], bool)
                 for name in mine[new].tolist():
                     row_of[name] = len(row_of)
-                ids = np.concatenate([ids, mine[new]]) if len(ids) else mine[new]
-                rows = np.array([row_of[name] for name in names], np.int64)
+                ids = np.concatenate([ids, mine[new]])
+                rows = np.array([row_of[name] for name in mine.tolist()], np.int64)
             found += [(_column(record, n), array, rows) for n, array in arrays.items()]
+        assert ids is not None
         columns = {}
         for name, array, rows in found:
             where = np.full(len(ids), -1)

@@ -87,6 +87,13 @@ def in_cell(values: np.ndarray, measure: Measure) -> str:
     return f"{text} ±{format(float(deviation(values)), form)}"
 
 
+def in_words(differences: np.ndarray) -> str:
+    """The mean of paired differences (R,), and its standard error if there is one."""
+    error = float(deviation(differences)) / len(differences) ** 0.5
+    text = f"{float(np.mean(differences)):+.1f}"
+    return f"{text} ±{error:.1f}" if np.isfinite(error) else text
+
+
 def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Aligns columns: the first to the left, the others to the right."""
     table = [list(header), *map(list, rows)]

@@ -135,7 +135,7 @@ def draw(
             loc="outside right center",
             fontsize="small",
         )
-    _save(figure, path, title)
+    save(figure, path, title)
 
 
 def draw_histograms(
@@ -157,7 +157,7 @@ def draw_histograms(
         axes.set(xlabel=histogram.xlabel, ylabel="% of these examples")
         axes.set_title(histogram.title, fontsize=9)
         axes.legend(fontsize=7)
-    _save(figure, path, title)
+    save(figure, path, title)
 
 
 def draw_label_histograms(table: Table, names: Sequence[str] = ()) -> None:
@@ -230,7 +230,8 @@ def _colors(labels: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _save(figure: Any, path: pathlib.Path | IO[bytes], title: str) -> None:
+def save(figure: Any, path: pathlib.Path | IO[bytes], title: str) -> None:
+    """Writes a figure with a title, whole or not at all."""
     figure.suptitle(title, fontsize=9)
     if not isinstance(path, pathlib.Path):
         figure.savefig(path, dpi=110)

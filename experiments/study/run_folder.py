@@ -28,9 +28,9 @@ from robustjax.output_paths import check_output_folder
 from robustjax.training import from_first_process
 
 RECORD = "config.json"
-SUMMARY = "summary.csv"
 AT_WORK = "another process is at work"
 """What an error says of a folder that is locked."""
+SUMMARY = "summary.csv"
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "scipy")
 
 
@@ -265,8 +265,8 @@ def locked(folder: pathlib.Path) -> Iterator[None]:
     try:
         if not _lock(handle):
             raise ValueError(
-                f"run_dir: {AT_WORK} in {str(folder)!r}; wait for it "
-                "or pass another --name"
+                f"run_dir: {AT_WORK} in {str(folder)!r}; wait for it or pass another "
+                "--name"
             )
         yield
     finally:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from experiments.studies.active_learning.surfaces import plot_surfaces
-from experiments.study.numbers import Measure, deviation, mean
+from experiments.study.numbers import Measure, in_words, mean
 from experiments.study.plot import Line, Panel, draw
 from experiments.study.table import Table
 
@@ -75,11 +75,7 @@ def meaning(table: Table, base: str = "random") -> str:
         if setting.columns["round"] != last:
             continue
         # The repeats of both begin with the same pool, labels and network.
-        points = 100 * differences
-        error = ""
-        if len(points) > 1:
-            error = f" ±{deviation(points) / len(points) ** 0.5:.1f}"
-        text = f"{setting.columns['method']} {points.mean():+.1f}{error}"
+        text = f"{setting.columns['method']} {in_words(100 * differences)}"
         found.setdefault(setting.columns["noise_ratio"], []).append(text)
     return "\n".join(
         f"noise {ratio:g}, last accuracy against {base} (points"
