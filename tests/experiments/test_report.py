@@ -324,6 +324,17 @@ def test_a_bad_folder_is_one_line_that_names_it(what, tmp_path):
     assert not (tmp_path / "out.html").exists()
 
 
+def test_a_damaged_sweep_names_what_is_damaged(tmp_path):
+    home = write_sweep(tmp_path)
+    change_journal(tmp_path / "tried" / "two", "0.28", "0.29")
+    with pytest.raises(ValueError, match=r"tried/two/metrics.jsonl' is not as it was"):
+        read_folders([str(home)])
+    path = home / "sweep.json"
+    path.write_text(path.read_text().replace("0.10", "0.11"))
+    with pytest.raises(ValueError, match=r"sweep.json' cannot be read as a sweep"):
+        read_folders([str(home)])
+
+
 def test_a_journal_that_a_kill_has_torn_is_unfinished(tmp_path):
     folder = write_run(tmp_path)
     path = folder / FILE
