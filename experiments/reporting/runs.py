@@ -7,12 +7,8 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from experiments.study.records import FINISHED, read_cells
-from experiments.study.run_folder import RECORD, read_record
+from experiments.study.records import FINISHED
 from experiments.study.table import Table
-from robustjax import __version__
-
-_NEEDED = ("study", "title", "config", "data", "cells", "measures", "versions", "facts")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,33 +81,5 @@ def read_run(folder: pathlib.Path) -> Run:
     if not folder.is_dir():
         what = "is a file" if folder.exists() else "does not exist"
         raise ValueError(f"folder: {str(folder)!r} {what}, expected a run folder")
-    record = read_record(folder)
-    if record is None:
-        raise ValueError(
-            f"folder: {str(folder)!r} is empty, expected a run folder with {RECORD}"
-        )
-    _check_version(folder, record)
-    damages: list[str] = []
-    cells = read_cells(folder, report=damages.append)
-    if damages:
-        raise ValueError(
-            f"folder: {damages[0]}; give the command of the run again to mend it"
-        )
     name = "/".join(folder.resolve().parts[-2:])
-    return Run(name, Table(folder, record, cells))
-
-
-def _check_version(folder: pathlib.Path, record: Mapping[str, Any]) -> None:
-    missing = [name for name in _NEEDED if name not in record]
-    wrote = record.get("versions", {}).get("robustjax", "of an unknown version")
-    if missing or _series(wrote) != _series(__version__):
-        lacks = f" (it lacks {missing[0]!r})" if missing else ""
-        raise ValueError(
-            f"folder: {str(folder / RECORD)!r} was written by robustjax {wrote}"
-            f"{lacks}, expected {__version__}; read it with the version that wrote it"
-        )
-
-
-def _series(version: str) -> list[str]:
-    """What files have in common: patches change no format."""
-    return version.split(".")[:2]
+    return Run(name, Table.read(folder))
