@@ -27,7 +27,7 @@ from robustjax.training import StopRequest
 _METHODS = flags.DEFINE_list(
     "methods",
     ["all"],
-    f"all, or of {', '.join(e.name for e in entries('active_learning'))}; "
+    f"all, or of {', '.join(e.name for e in entries('active_learning', 'strategy'))}; "
     "label=method gives one another name.",
 )
 define_run_flags(PRESETS)
@@ -41,4 +41,4 @@ def main(stop: StopRequest) -> None:
 
 
 if __name__ == "__main__":
-    launch(main, OpenSetConfig, PRESETS)
+    launch(main, OpenSetConfig, PRESETS, entries("active_learning", "strategy"))

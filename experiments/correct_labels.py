@@ -25,6 +25,11 @@ from experiments.study.flag_groups import (
 )
 from experiments.study.flags import define_flags, option, read_config
 from experiments.study.launch import launch
+from experiments.study.options import (
+    choose_methods,
+    errors_name_options,
+    read_options,
+)
 from experiments.study.output import say
 from robustjax import checks, data, methods
 from robustjax.methods.label_correction import CorrectionMethod
@@ -42,8 +47,8 @@ class CurationConfig(SeedFlags, TrainingFlags, MlpFlags, OwnLabelFlags):
     folder: str | None = option(None, "Where questions, answers and labels live.")
     batch: int = option(100, "Questions at a time, at most all.")
     method: str = option("alc", "Which examples to ask about.")
-    noise_rate: float | None = option(
-        None, "The known or estimated share of wrong labels; only o2u_net needs it."
+    options: tuple[str, ...] = option(
+        (), "Of the method, such as weight_step=0.2; o2u_net needs a noise_rate."
     )
 
 
@@ -51,17 +56,19 @@ define_flags(CurationConfig)
 
 
 def _make_method(config: CurationConfig) -> CorrectionMethod | None:
-    """The method, or None for the default one."""
-    known = [entry.name for entry in methods.entries("label_correction")]
-    checks.one_of("method", config.method, known)
-    if config.noise_rate is not None:
-        checks.in_range(
-            "noise_rate", config.noise_rate, 0, 1, low_open=True, high_open=True
-        )
-    if config.method == "alc":
+    """The method, or None for the default one.
+
+    Raises:
+      ValueError: an unknown method or option, or one that is missing or out of range.
+    """
+    known = methods.entries("label_correction")
+    checks.one_of("method", config.method, [entry.name for entry in known])
+    chosen = choose_methods([config.method], known)
+    values = read_options(config.options, chosen)[config.method]
+    if config.method == "alc" and not values:
         return None
-    options = methods.CorrectionOptions(noise_rate=config.noise_rate)
-    return methods.make_correction_method(config.method, options)
+    with errors_name_options(config.method, chosen[config.method], values):
+        return methods.make_correction_method(config.method, **values)
 
 
 def main(stop: StopRequest) -> None:

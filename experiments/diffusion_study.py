@@ -18,6 +18,7 @@ from experiments.studies.label_correction.presets import PRESETS
 from experiments.study.flags import define_flags, define_run_flags, read_given
 from experiments.study.launch import launch
 from experiments.study.run import Request, run_study
+from robustjax.methods import entry
 from robustjax.training import StopRequest
 
 define_run_flags(PRESETS)
@@ -31,4 +32,4 @@ def main(stop: StopRequest) -> None:
 
 
 if __name__ == "__main__":
-    launch(main, DiffusionConfig, PRESETS)
+    launch(main, DiffusionConfig, PRESETS, [entry("alc")])

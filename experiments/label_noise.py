@@ -38,4 +38,4 @@ def main(stop: StopRequest) -> None:
 
 
 if __name__ == "__main__":
-    launch(main, NoisyLabelsConfig, PRESETS)
+    launch(main, NoisyLabelsConfig, PRESETS, entries("label_noise"))

@@ -25,9 +25,10 @@ from experiments.common.inputs import load_splits
 from experiments.common.networks import DTYPES
 from experiments.study.flag_groups import DataFlags, SeedFlags, TrainingFlags
 from experiments.study.flags import define_flags, define_run_flags, option, read_given
-from experiments.study.journal import EPOCH, Cell, Journal
+from experiments.study.journal import Cell, Journal
 from experiments.study.launch import launch
 from experiments.study.output import say
+from experiments.study.records import EPOCH
 from experiments.study.run_folder import (
     check_run_folder,
     data_digests,

@@ -14,10 +14,12 @@ from __future__ import annotations
 
 from experiments.studies.pruning.config import DataPruningConfig
 from experiments.studies.pruning.presets import PRESETS
+from experiments.studies.pruning.setup import RELABELERS
 from experiments.studies.pruning.study import STUDY
 from experiments.study.flags import define_flags, define_run_flags, read_given
 from experiments.study.launch import launch
 from experiments.study.run import Request, run_study
+from robustjax.methods import entries, entry
 from robustjax.training import StopRequest
 
 define_run_flags(PRESETS)
@@ -31,4 +33,5 @@ def main(stop: StopRequest) -> None:
 
 
 if __name__ == "__main__":
-    launch(main, DataPruningConfig, PRESETS)
+    relabelers = [entry(name, "label_noise") for name in RELABELERS]
+    launch(main, DataPruningConfig, PRESETS, [*entries("pruning"), *relabelers])

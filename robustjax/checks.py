@@ -7,8 +7,9 @@ checked where it enters.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -20,6 +21,18 @@ from robustjax import arrays
 # number of classes must not fill the memory.
 _MOST_CLASSES = 2**20
 _CLASSES_PER_LABEL = 16
+
+
+@contextlib.contextmanager
+def errors_name(**names: str) -> Iterator[None]:
+    """Errors about an argument name what whoever calls gave: argument -> its name."""
+    try:
+        yield
+    except ValueError as error:
+        argument, colon, rest = str(error).partition(":")
+        if not colon or argument not in names:
+            raise
+        raise ValueError(f"{names[argument]}:{rest}") from None
 
 
 def is_traced(value: Any) -> bool:

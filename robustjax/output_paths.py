@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from robustjax.files import partial_path
 
 Path = str | os.PathLike[str]
+"""What functions take as a path."""
 
 
 def check_output_file(

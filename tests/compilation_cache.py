@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import pathlib
+
+from experiments.study.cache_folder import cache_folder, problem_with
 
 MAX_BYTES = 2**30
 _KEPT_SHARE = 0.75
@@ -11,23 +12,12 @@ _KEPT_SHARE = 0.75
 
 def default_folder() -> pathlib.Path:
     """Of this user, beside the launchers' own."""
-    root = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
-    return pathlib.Path(root) / "robustjax" / "tests-xla"
+    return cache_folder("tests-xla")
 
 
 def is_ours(folder: pathlib.Path) -> bool:
     """Makes the folder, and says whether nobody else can put programs into it."""
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        status = folder.stat()
-    except OSError:
-        return False
-    return (
-        not folder.is_symlink()
-        and status.st_uid == os.getuid()
-        and not status.st_mode & 0o022
-        and os.access(folder, os.W_OK)
-    )
+    return problem_with(folder) is None
 
 
 def trim(folder: pathlib.Path, max_bytes: int = MAX_BYTES) -> None:

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 import pathlib
 import shutil
+import sys
 import tempfile
+
+# Every process would compile this library, its launchers and the asserts of all tests
+# anew: a quarter of the time of a file of tests whose programs are in the cache.
+if sys.dont_write_bytecode:
+    sys.dont_write_bytecode = False
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 from tests import compilation_cache
 
@@ -41,6 +49,9 @@ if "XLA_FLAGS" not in os.environ:
 
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
+# Where an operation stands in the source is written into every program otherwise.
+jax.config.update("jax_include_full_tracebacks_in_locations", False)
+jax.config.update("jax_traceback_in_locations_limit", 0)
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
@@ -68,17 +79,49 @@ def mesh() -> jax.sharding.Mesh:
     return jax.make_mesh((8,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
 
 
+# Of one worker, from which on it forgets its programs.
+_MAX_RESIDENT_BYTES = 3 * 2**30
+
+
+def _resident_bytes() -> int | None:
+    """What this process has in memory; None where the system does not say."""
+    try:
+        pages = int(pathlib.Path("/proc/self/statm").read_text().split()[1])
+    except OSError:
+        return None
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _forgotten_programs():
-    """Compiled programs of thousands of tests would fill gigabytes."""
+    """Compiled programs of thousands of tests would fill gigabytes.
+
+    The next module needs many of them again: they are kept as long as there is room.
+    """
     yield
-    jax.clear_caches()
+    resident = _resident_bytes()
+    if resident is None or resident > _MAX_RESIDENT_BYTES:
+        jax.clear_caches()
+
+
+def pytest_collection_finish():
+    """Tracing allocates too much for collections after every 700 objects.
+
+    What has been imported by now stays, and is not looked at again.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 100)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
-    """A test that needs data fails if it skips although the data is there."""
+    """Tests fail that skip although what they need is there: data, or a browser."""
     report = yield
+    browser = item.get_closest_marker("browser") and shutil.which("chromium")
+    if report.skipped and browser:
+        report.outcome = "failed"
+        report.longrepr = f"skipped although {browser} is there: {report.longrepr}"
     if report.skipped and "data_dir" in item.fixturenames:
         root = os.environ.get("ROBUSTJAX_DATA")
         if root and pathlib.Path(root).is_dir():

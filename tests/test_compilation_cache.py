@@ -36,6 +36,8 @@ def test_a_folder_that_others_can_write_is_not_ours(tmp_path):
     assert not compilation_cache.is_ours(folder)
     folder.chmod(0o700)
     (tmp_path / "link").symlink_to(folder)
+    assert compilation_cache.is_ours(tmp_path / "link")
+    folder.chmod(0o707)
     assert not compilation_cache.is_ours(tmp_path / "link")
     (tmp_path / "file").write_text("x")
     assert not compilation_cache.is_ours(tmp_path / "file")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -79,21 +80,39 @@ def given_probability(
     return np.concatenate(predicted, axis=1), np.concatenate(probability, axis=1)
 
 
-def keep_labels(
-    cell: Cell,
-    ids: np.ndarray,
-    given: np.ndarray,
-    true: np.ndarray,
-    repeats: range,
-) -> None:
-    """Keeps the given and the true labels of some repeats, for `examples.csv`.
+class Known(NamedTuple):
+    """What all methods know of examples before anything trains.
+
+    Attributes:
+      keys: what tells a row of the same id from others, such as {"repeat": 0}.
+      ids: (N,) of the examples.
+      columns: name -> (N,).
+    """
+
+    keys: Mapping[str, Any]
+    ids: np.ndarray
+    columns: Mapping[str, np.ndarray]
+
+
+def known_labels(ids: np.ndarray, given: np.ndarray, true: np.ndarray) -> list[Known]:
+    """The given and the true labels of all repeats.
 
     Args:
-      cell: whose.
       ids: (N,) of the examples.
-      given: (R, N) labels that were trained on.
+      given: (R, N) labels that are trained on.
       true: (N,) right labels.
-      repeats: their R numbers.
     """
-    for repeat, labels in zip(repeats, given, strict=True):
-        cell.keep("", ids, {"repeat": repeat}, given=labels, true=true)
+    return [
+        Known({"repeat": repeat}, ids, {"given": labels, "true": true})
+        for repeat, labels in enumerate(given)
+    ]
+
+
+def keep_known(cell: Cell, known: Iterable[Known]) -> None:
+    """Keeps what is known of examples, once in a run, for `examples.csv`."""
+    if cell.finished:
+        return
+    cell.rewind(0)
+    for each in known:
+        cell.keep("", each.ids, each.keys, **each.columns)
+    cell.finish()

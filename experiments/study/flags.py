@@ -8,12 +8,11 @@ field is first defined. A flag that is not given leaves the preset's value.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import math
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple, TypeVar
 
 from absl import flags
@@ -27,16 +26,8 @@ Config = TypeVar("Config")
 _LARGEST = 2**31 - 1
 
 
-@contextlib.contextmanager
-def errors_name_flags(**flags_by_argument: str) -> Iterator[None]:
-    """Errors about a library argument name the flag that it came from."""
-    try:
-        yield
-    except ValueError as error:
-        argument, colon, rest = str(error).partition(":")
-        if not colon or argument not in flags_by_argument:
-            raise
-        raise ValueError(f"{flags_by_argument[argument]}:{rest}") from None
+errors_name_flags = checks.errors_name
+"""Errors about a library argument name the flag that it came from."""
 
 
 def option(
@@ -180,6 +171,15 @@ def read_given(config_class: type[Any]) -> Given:
     preset = values["preset"].value if "preset" in values else None
     fields = given_flags(config_class)
     return Given(preset, fields, str(values["run_dir"].value), values["name"].value)
+
+
+def as_flag(name: str, value: Any) -> str:
+    """The text that gives a field a value on a command line."""
+    if isinstance(value, bool):
+        return f"--{'' if value else 'no'}{name}"
+    if isinstance(value, list | tuple):
+        value = flags.CsvListSerializer(",").serialize([str(part) for part in value])
+    return f"--{name}={value}"
 
 
 def read_config(config_class: type[Config]) -> Config:

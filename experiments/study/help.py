@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import sys
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from absl import flags
 
 from experiments.study import flags as study_flags
 from experiments.study.flag_groups import GROUPS
-from experiments.study.flags import OWN_GROUP, flags_of
+from experiments.study.flags import OWN_GROUP, as_flag, flags_of
+from experiments.study.options import as_texts
 from experiments.study.presets import Preset
+from robustjax.methods import Entry
 
 _PROCESSES = "Devices and processes"
 _ASKS = ("--help", "-help", "-h", "-?", "--helpshort", "--helpfull")
@@ -29,6 +31,7 @@ def help_text(
     launcher: str,
     config_class: type[Any] | None,
     presets: Mapping[str, Preset],
+    methods: Sequence[Entry] = (),
 ) -> str:
     """Everything that a launcher takes.
 
@@ -37,11 +40,15 @@ def help_text(
       launcher: its module, such as "experiments.pruning".
       config_class: its configuration, or None.
       presets: by name.
+      methods: that it can run or that have options.
     """
     shown = [text.strip()]
     for title, lines in _groups(config_class).items():
         if lines:
             shown.append("\n".join([f"{title}:", *lines]))
+    if methods:
+        title = "Methods, and what --options=method.name=value can set:"
+        shown.append("\n".join([title, *map(_method, methods)]))
     if presets:
         shown.append("\n\n".join(["Presets:", *_presets(launcher, presets)]))
     return "\n\n".join(shown)
@@ -88,10 +95,27 @@ def _is_list(value: Any) -> bool:
     return isinstance(value, list | tuple)
 
 
+def _method(entry: Entry) -> str:
+    """What a method is, and its options with their defaults."""
+    values = {
+        name: "…" if option.required else option.default
+        for name, option in entry.options.items()
+    }
+    parts = [f"{entry.description} ({entry.source})", " ".join(as_texts(values))]
+    return textwrap.fill(
+        "; ".join(part for part in parts if part),
+        86,
+        initial_indent=f"  {entry.name}: ",
+        subsequent_indent="    ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
 def _presets(launcher: str, presets: Mapping[str, Preset]) -> list[str]:
     shown = []
     for name, preset in presets.items():
-        sets = " ".join(_setting(key, value) for key, value in preset.fields.items())
+        sets = " ".join(as_flag(key, value) for key, value in preset.fields.items())
         parts = [
             f"sets {sets}",
             preset.command(launcher, name),
@@ -109,11 +133,3 @@ def _presets(launcher: str, presets: Mapping[str, Preset]) -> list[str]:
             )
         shown.append("\n".join(lines))
     return shown
-
-
-def _setting(name: str, value: Any) -> str:
-    if isinstance(value, bool):
-        return f"--{'' if value else 'no'}{name}"
-    if _is_list(value):
-        value = ",".join(map(str, value))
-    return f"--{name}={value}"

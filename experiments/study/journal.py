@@ -4,7 +4,7 @@ Every record belongs to a cell (one thing to train, such as a method) and carrie
 sum over itself and the records of the cell before it. A line that was altered,
 deleted or moved breaks the sums of its cell from there on: these records are dropped
 and trained anew. A checkpoint knows how far its cell's records reached when it was
-saved, and counts only while they are still there.
+saved, and counts only while they are still there. `records` reads all this.
 """
 
 from __future__ import annotations
@@ -21,20 +21,18 @@ import jax
 import numpy as np
 
 from experiments.study.output import say
+from experiments.study.records import (
+    FILE,
+    FINISHED,
+    KEPT,
+    RESULT,
+    first_damaged,
+    read_cells,
+    sum_after,
+)
 from experiments.study.tensorboard import Events
 from robustjax.files import write_atomically
-from robustjax.training import CheckpointFolder, Record
-
-FILE = "metrics.jsonl"
-FINISHED = "finished"
-RESULT = "result"
-EPOCH = "epoch"
-KEPT = "kept"
-
-
-def _sum(before: str, record: Mapping[str, Any]) -> str:
-    text = before + json.dumps(record, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:20]
+from robustjax.training import CheckpointFolder, Record, from_first_process
 
 
 def _clean(value: Any) -> Any:
@@ -52,48 +50,6 @@ def _clean(value: Any) -> Any:
     return value
 
 
-def read_cells(
-    folder: pathlib.Path, *, report: Callable[[str], None] | None = None
-) -> dict[str, list[Record]]:
-    """The records of a run folder that can be believed, by cell.
-
-    Args:
-      folder: of the run.
-      report: called with a sentence about every cell whose later records are dropped.
-
-    Returns:
-      Cell -> its records from the first on, as far as their sums hold.
-    """
-    path = folder / FILE
-    raw = path.read_bytes() if path.is_file() else b""
-    cells: dict[str, list[Record]] = {}
-    broken: dict[str, str] = {}
-    lines = raw.split(b"\n")
-    for number, line in enumerate(lines, 1):
-        if not line:
-            continue
-        try:
-            record = json.loads(line.decode("utf-8"))
-            cell, given = record["cell"], record["sum"]
-            known = cells.setdefault(cell, [])
-        except (ValueError, KeyError, TypeError):
-            # The last line is torn by a kill; of another one, the records that follow
-            # it in its cell will not match.
-            continue
-        if cell in broken:
-            continue
-        before = known[-1]["sum"] if known else ""
-        rest = {key: value for key, value in record.items() if key != "sum"}
-        if record.get("n") != len(known) or given != _sum(before, rest):
-            broken[cell] = f"line {number} of {str(path)!r} is not as it was written"
-            continue
-        known.append(record)
-    for cell, what in broken.items():
-        if report is not None:
-            report(f"{what}: {cell} goes on from what stands before it")
-    return cells
-
-
 class Journal:
     """Records, checkpoints and what was decided about examples, of a whole run."""
 
@@ -106,7 +62,7 @@ class Journal:
         """
         self.folder = folder
         self._events = Events(folder / "tensorboard", wanted=tensorboard)
-        self._records = read_cells(folder, report=say)
+        self._records = from_first_process(lambda: read_cells(folder, report=say))
         self._cells: dict[str, Cell] = {}
         self._rewrite()
 
@@ -194,7 +150,7 @@ class Cell:
         """
         record: Record = {"cell": self.name, "n": len(self._records), "event": event}
         record |= _clean(values)
-        record["sum"] = _sum(self.head[1], record)
+        record["sum"] = sum_after(self.head[1], record)
         self._journal._append(record)
         self._records.append(record)
         if step is not None:
@@ -275,13 +231,16 @@ class Cell:
         if jax.process_index() == 0:
             self.folder.mkdir(parents=True, exist_ok=True)
             write_atomically(self.folder / name, content)
-        self.write(event, **values, file=name, sha256=_sha256(content))
+        self.write(
+            event, **values, file=name, sha256=hashlib.sha256(content).hexdigest()
+        )
 
     def attached(self, event: str) -> Iterator[tuple[Record, bytes]]:
         """The records of a kind with the contents of their files."""
-        for record in self._records:
-            if record["event"] == event:
-                yield record, (self.folder / record["file"]).read_bytes()
+        mine = [record for record in self._records if record["event"] == event]
+        for record in mine:
+            path = self.folder / record["file"]
+            yield record, from_first_process(path.read_bytes)
 
     def finish(self) -> None:
         """Says that nothing is left to do."""
@@ -294,14 +253,12 @@ class Cell:
             self._journal._rewrite()
 
     def _drop_from_damaged_files(self) -> None:
-        for number, record in enumerate(self._records):
-            if "sha256" not in record:
-                continue
-            path = self.folder / record["file"]
-            if _whole(path, record) is None:
-                say(f"{str(path)!r} is missing or was altered, and is made anew")
-                self.rewind(number)
-                return
+        folder = self._journal.folder
+        number = from_first_process(lambda: first_damaged(folder, self._records))
+        if number is not None:
+            path = self.folder / self._records[number]["file"]
+            say(f"{str(path)!r} is missing or was altered, and is made anew")
+            self.rewind(number)
 
 
 class CellCheckpoints(CheckpointFolder):
@@ -311,10 +268,6 @@ class CellCheckpoints(CheckpointFolder):
         """Opens (or will create) a folder; see `CheckpointFolder`."""
         super().__init__(path)
         self._cell = cell
-
-    def steps(self) -> list[int]:
-        """Those whose records are still there, ascending."""
-        return [step for step in super().steps() if self._records_before(step) >= 0]
 
     def save(self, step: int, tree: Any, meta: dict[str, Any] | None = None) -> None:
         """Writes a checkpoint that knows the records so far."""
@@ -329,45 +282,9 @@ class CellCheckpoints(CheckpointFolder):
         self._cell.rewind(0 if found is None else found[2]["records"])
         return found
 
-    def _records_before(self, step: int) -> int:
-        """How many records there were when it was saved; -1 if they are not there."""
-        meta = self.meta(step)
+    def _counts(self, meta: Mapping[str, Any]) -> bool:
+        """Whether the records that were there when it was saved still are."""
         count, head = meta.get("records"), meta.get("head")
         if not isinstance(count, int) or not isinstance(head, str):
-            return -1
-        return count if self._cell.holds(count, head) else -1
-
-
-def attached_files(
-    folder: pathlib.Path, cells: Mapping[str, Sequence[Record]], event: str
-) -> Iterator[tuple[Record, dict[str, np.ndarray]]]:
-    """The arrays of all files that cells have attached to records of a kind.
-
-    Args:
-      folder: of the run.
-      cells: of `read_cells`.
-      event: the kind.
-
-    Raises:
-      ValueError: a file that was altered since.
-    """
-    for cell, records in cells.items():
-        for record in records:
-            if record["event"] != event:
-                continue
-            path = folder / cell / record["file"]
-            raw = _whole(path, record)
-            if raw is None:
-                raise ValueError(f"run_dir: {str(path)!r} is missing or was altered")
-            with np.load(io.BytesIO(raw)) as arrays:
-                yield record, dict(arrays)
-
-
-def _whole(path: pathlib.Path, record: Record) -> bytes | None:
-    """What a file holds that a record answers for; None if it is not as written."""
-    raw = path.read_bytes() if path.is_file() else b""
-    return raw if _sha256(raw) == record["sha256"] else None
-
-
-def _sha256(raw: bytes) -> str:
-    return hashlib.sha256(raw).hexdigest()
+            return False
+        return self._cell.holds(count, head)

@@ -6,7 +6,7 @@ import errno
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
 import jax
@@ -17,11 +17,11 @@ from experiments.study.help import asks_for_help, help_text
 from experiments.study.output import say, surviving_streams
 from experiments.study.presets import Preset
 from experiments.study.processes import start_processes
+from robustjax.methods import Entry
 from robustjax.training import (
     CheckpointError,
     InterruptedRunError,
     NonFiniteLossError,
-    StopRequest,
     stop_on_signals,
 )
 
@@ -38,11 +38,13 @@ _THRIFT = {
 
 
 def launch(
-    main: Callable[[StopRequest], None],
+    main: Callable[..., None],
     config_class: type[Any] | None = None,
     presets: Mapping[str, Preset] | None = None,
+    methods: Sequence[Entry] = (),
     *,
     computes: bool = True,
+    takes_paths: bool = False,
 ) -> None:
     """Runs a launcher's main function under absl.
 
@@ -52,10 +54,12 @@ def launch(
     the process at once. Where nobody reads standard output any more, the run goes on.
 
     Args:
-      main: gets the request to stop, to be checked now and then.
+      main: gets the request to stop, to be checked now and then, and the paths.
       config_class: the dataclass whose fields are flags, for `--help`.
       presets: by name, for `--help`.
+      methods: that it can run or that have options, for `--help`.
       computes: False leaves the devices to processes that this one starts.
+      takes_paths: whether arguments that are no flags are paths for `main`.
     """
 
     def parse(arguments: list[str]) -> list[str]:
@@ -63,13 +67,14 @@ def launch(
             own = sys.modules["__main__"]
             spec = getattr(own, "__spec__", None)
             name = spec.name if spec is not None else arguments[0]
-            print(help_text(own.__doc__ or "", name, config_class, presets or {}))
+            text = own.__doc__ or ""
+            print(help_text(text, name, config_class, presets or {}, methods))
             sys.exit(0)
         try:
             rest = flags.FLAGS(arguments)
         except flags.Error as error:
             _end(f"error: {' '.join(str(error).split())}", _BAD_ARGUMENT)
-        if len(rest) > 1:
+        if len(rest) > 1 and not takes_paths:
             _end(
                 f"error: unknown argument {rest[1]!r}; flags begin with --",
                 _BAD_ARGUMENT,
@@ -77,7 +82,6 @@ def launch(
         return rest
 
     def run(argv: list[str]) -> None:
-        del argv
         # Orbax reports every step of every checkpoint as information.
         logging.set_verbosity(logging.WARNING)
         try:
@@ -89,7 +93,7 @@ def launch(
                         say(f"warning: {warning}", error=True)
                 else:
                     jax.config.update("jax_platforms", "cpu")
-                main(stop)
+                main(stop, *argv[1:])
                 # What still waits in buffers can fail, too.
                 if sys.stdout is not None:
                     sys.stdout.flush()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -59,8 +60,18 @@ def mean(values: np.ndarray) -> np.ndarray:
 
 
 def in_file(value: float | np.ndarray) -> str:
-    """A number in a file: four digits after the point; empty where it is undefined."""
-    return f"{float(value):.4f}" if np.isfinite(value) else ""
+    """A number in a file: six digits that count, and four after the point at least.
+
+    Empty where it is undefined.
+    """
+    number = float(value)
+    if not math.isfinite(number):
+        return ""
+    size = abs(number)
+    if 0 < size < 1e-4:
+        return f"{number:.5e}"
+    digits = 5 - math.floor(math.log10(size)) if size else 4
+    return f"{number:.{max(4, digits)}f}"
 
 
 def in_cell(values: np.ndarray, measure: Measure) -> str:
@@ -74,6 +85,13 @@ def in_cell(values: np.ndarray, measure: Measure) -> str:
         return text
     form = ".1f" if measure.is_share else ".2g"
     return f"{text} ±{format(float(deviation(values)), form)}"
+
+
+def in_words(differences: np.ndarray) -> str:
+    """The mean of paired differences (R,), and its standard error if there is one."""
+    error = float(deviation(differences)) / len(differences) ** 0.5
+    text = f"{float(np.mean(differences)):+.1f}"
+    return f"{text} ±{error:.1f}" if np.isfinite(error) else text
 
 
 def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

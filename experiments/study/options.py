@@ -2,12 +2,15 @@
 
 `--methods=elr,long=elr` runs a method twice, under two labels;
 `--options=elr.strength=3,long.strength=7` sets what belongs to either. Everything is
-checked against the registry of methods, before any data is loaded.
+checked against the registry of methods, before any data is loaded. The same in every
+study: `choose_methods`, `preset_options` before what was given, `read_options`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import fractions
 import math
 import types
 import typing
@@ -80,6 +83,16 @@ def preset_options(
     return tuple(found)
 
 
+def published_options(entry: Entry, setting: str) -> tuple[str, ...]:
+    """A published setting of a method, as options.
+
+    Raises:
+      ValueError: an unknown setting, with the list of known ones.
+    """
+    checks.one_of(f"setting of {entry.name}", setting, entry.published)
+    return as_labeled_texts({entry.name: dict(entry.published[setting])})
+
+
 def read_options(
     given: Sequence[str], chosen: Mapping[str, Entry]
 ) -> dict[str, Values]:
@@ -114,9 +127,69 @@ def read_options(
     return values
 
 
+def options_of(
+    given: Sequence[str], label: str, entry: Entry, defaults: Sequence[str] = ()
+) -> Values:
+    """The options of one label among those of several.
+
+    Args:
+      given: "label.name=value".
+      label: of the method.
+      entry: of the method.
+      defaults: before them.
+
+    Raises:
+      ValueError: see `read_options`.
+    """
+    own = [text for text in given if text.startswith(f"{label}.")]
+    return read_options((*defaults, *own), {label: entry})[label]
+
+
 def as_texts(values: Values) -> tuple[str, ...]:
     """Options as "name=value", which `read_options` gives back."""
     return tuple(f"{name}={_text(value)}" for name, value in values.items())
+
+
+def as_labeled_texts(values: Mapping[str, Values]) -> tuple[str, ...]:
+    """Options of labels as "label.name=value", which `read_options` gives back."""
+    return tuple(
+        f"{label}.{text}" for label, own in values.items() for text in as_texts(own)
+    )
+
+
+def as_methods(chosen: Mapping[str, Entry]) -> tuple[str, ...]:
+    """Methods as `choose_methods` takes them."""
+    return tuple(
+        label if label == entry.name else f"{label}={entry.name}"
+        for label, entry in chosen.items()
+    )
+
+
+def with_noise_rate(entry: Entry, values: Values, noise_rate: float) -> Values:
+    """The options, and the measured noise rate for one that must be known and is not.
+
+    Args:
+      entry: of the method.
+      values: its options that were given.
+      noise_rate: the share of wrong labels.
+    """
+    needed = entry.required if "noise_rate" in entry.needs else ()
+    return {**dict.fromkeys(needed, noise_rate), **values}
+
+
+def errors_name_options(
+    label: str, entry: Entry, values: Values
+) -> contextlib.AbstractContextManager[None]:
+    """Errors about an argument of a method name the option, as a flag sets it.
+
+    Args:
+      label: of the method.
+      entry: of the method.
+      values: its options that were given. Of those without a default, an error names
+        only these: the others are not from an option.
+    """
+    names = (n for n, each in entry.options.items() if n in values or not each.required)
+    return checks.errors_name(**{name: f"options ({label}.{name})" for name in names})
 
 
 def _unknown(label: str, name: str, options: Mapping[str, Option]) -> str:
@@ -164,6 +237,8 @@ def _readers(hint: Any) -> dict[str, Callable[[str], Any]]:
         return {" or ".join(literals): lambda text: literals.get(text, _NO_VALUE)}
     if typing.get_origin(hint) is tuple:
         return _tuple_readers(typing.get_args(hint))
+    if typing.get_origin(hint) is Sequence:
+        return _tuple_readers((*typing.get_args(hint), Ellipsis))
     return _PLAIN.get(hint, {})
 
 
@@ -198,9 +273,10 @@ def _read_int(text: str) -> Any:
 
 
 def _read_float(text: str) -> Any:
+    """A number, or one over another, as in 8/255."""
     try:
-        found = float(text)
-    except ValueError:
+        found = float(fractions.Fraction(text) if "/" in text else text)
+    except (ValueError, ArithmeticError):
         return _NO_VALUE
     return found if math.isfinite(found) else _NO_VALUE
 
@@ -214,7 +290,7 @@ def _read_word(text: str) -> Any:
     try:
         float(text)
     except ValueError:
-        return text
+        return _NO_VALUE if "/" in text else text
     return _NO_VALUE
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import IO, Any
 
 import numpy as np
 
 from experiments.study.numbers import deviation, mean
 from experiments.study.table import Table
+from robustjax.files import atomic_file
 
 BINS = 40
 
@@ -61,24 +62,47 @@ class Histogram:
 
     Attributes:
       title: above it.
-      clean: (A,) of those whose label is right.
-      wrong: (B,) of those whose label is wrong.
       xlabel: of the number.
+      edges: (BINS + 1,) of the bins.
+      shares: per kind of label (BINS,), in percent of its examples.
     """
 
     title: str
-    clean: np.ndarray
-    wrong: np.ndarray
     xlabel: str
+    edges: np.ndarray
+    shares: Mapping[str, np.ndarray]
+
+    @classmethod
+    def of(
+        cls, title: str, xlabel: str, values: np.ndarray, wrong: np.ndarray
+    ) -> Histogram:
+        """Counts the numbers (N,) of examples whose labels are wrong, or not, (N,)."""
+        there = np.isfinite(values)
+        values, wrong = values[there], wrong[there]
+        edges = np.histogram_bin_edges(values if values.size else [0.0, 1.0], BINS)
+        counts = {
+            "right label": np.histogram(values[~wrong], edges)[0],
+            "wrong label": np.histogram(values[wrong], edges)[0],
+        }
+        shares = {
+            name: 100 * count / count.sum()
+            for name, count in counts.items()
+            if count.sum()
+        }
+        return cls(title, xlabel, edges, shares)
 
 
 def draw(
-    path: pathlib.Path, panels: Sequence[Panel], title: str, *, across: int = 4
+    path: pathlib.Path | IO[bytes],
+    panels: Sequence[Panel],
+    title: str,
+    *,
+    across: int = 4,
 ) -> None:
     """Draws panels of lines with bands (or bars) of one sample deviation.
 
     Args:
-      path: the PNG file.
+      path: the PNG file, or an open one of matplotlib's `savefig.format`.
       panels: at least one; they share their ordinate where all have the same label.
       title: above everything.
       across: panels in a row.
@@ -91,7 +115,7 @@ def draw(
         for line in panel.lines:
             _draw_line(axes, panel, line, {"color": colors[line.label], **line.style})
         axes.set(xlabel=panel.xlabel, ylabel=panel.ylabel)
-        axes.set_title(panel.title, fontsize=9)
+        axes.set_title(panel.title, fontsize="medium")
         axes.grid(alpha=0.3)
         if panel.scale == "symlog":
             axes.set_xscale("symlog", linthresh=1.0)
@@ -106,9 +130,12 @@ def draw(
             handles.setdefault(label, handle)
     if len(labels) > 1:
         figure.legend(
-            handles.values(), handles.keys(), loc="outside right center", fontsize=8
+            handles.values(),
+            handles.keys(),
+            loc="outside right center",
+            fontsize="small",
         )
-    _save(figure, path, title)
+    save(figure, path, title)
 
 
 def draw_histograms(
@@ -117,23 +144,20 @@ def draw_histograms(
     """Draws histograms of right against wrong labels, a panel each, as densities."""
     figure, flat = _panels(len(histograms), min(4, len(histograms)), False)
     for axes, histogram in zip(flat, histograms):
-        both = np.concatenate([histogram.clean, histogram.wrong])
-        both = both[np.isfinite(both)]
-        edges = np.histogram_bin_edges(both if both.size else [0.0, 1.0], BINS)
-        for values, label, color in (
-            (histogram.clean, "right label", "tab:blue"),
-            (histogram.wrong, "wrong label", "tab:red"),
-        ):
-            values = values[np.isfinite(values)]
-            if values.size:
-                weights = np.full(values.size, 100 / values.size)
-                axes.hist(
-                    values, edges, weights=weights, color=color, alpha=0.5, label=label
-                )
+        for label, shares in histogram.shares.items():
+            color = "tab:red" if label.startswith("wrong") else "tab:blue"
+            axes.hist(
+                histogram.edges[:-1],
+                histogram.edges,
+                weights=shares,
+                color=color,
+                alpha=0.5,
+                label=label,
+            )
         axes.set(xlabel=histogram.xlabel, ylabel="% of these examples")
         axes.set_title(histogram.title, fontsize=9)
         axes.legend(fontsize=7)
-    _save(figure, path, title)
+    save(figure, path, title)
 
 
 def draw_label_histograms(table: Table, names: Sequence[str] = ()) -> None:
@@ -146,21 +170,18 @@ def draw_label_histograms(table: Table, names: Sequence[str] = ()) -> None:
       table: of the run; its cells keep "given" and "true" labels.
       names: of the numbers; by default all.
     """
-    labels: dict[str, np.ndarray] = {}
+    wrong = np.zeros(0, bool)
     panels = []
-    for label, keys, arrays in table.examples():
-        if keys.get("repeat") != 0:
-            continue
+    for label, _, arrays in table.examples(repeat=0):
         if not label:
-            labels = arrays
-            continue
-        wrong = labels["given"] != labels["true"]
-        if not wrong.any():
+            wrong = arrays["given"] != arrays["true"]
+            if not wrong.any():
+                return
             continue
         for name, values in arrays.items():
             if name in names or (not names and name not in ("ids", "predicted")):
                 words = name.replace("_", " ")
-                panels.append(Histogram(label, values[~wrong], values[wrong], words))
+                panels.append(Histogram.of(label, words, values, wrong))
     if panels:
         draw_histograms(table.folder / "examples.png", panels, table.title)
 
@@ -209,6 +230,11 @@ def _colors(labels: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _save(figure: Any, path: pathlib.Path, title: str) -> None:
+def save(figure: Any, path: pathlib.Path | IO[bytes], title: str) -> None:
+    """Writes a figure with a title, whole or not at all."""
     figure.suptitle(title, fontsize=9)
-    figure.savefig(path, dpi=110)
+    if not isinstance(path, pathlib.Path):
+        figure.savefig(path, dpi=110)
+        return
+    with atomic_file(path) as file:
+        figure.savefig(file, dpi=110, format="png")

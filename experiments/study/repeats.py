@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments.study.journal import EPOCH, Cell, Journal
+from experiments.study.journal import Cell, Journal
+from experiments.study.records import EPOCH
 from robustjax.training import (
     Evaluation,
     Execution,

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+import shlex
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 import jax
 import numpy as np
 
-from experiments.study.flags import Given
+from experiments.study.examples import Known, keep_known
+from experiments.study.flags import Given, as_flag
 from experiments.study.journal import Journal
 from experiments.study.numbers import Measure
 from experiments.study.output import say
 from experiments.study.run_folder import (
+    SUMMARY,
     check_run_folder,
     data_digests,
     open_run_folder,
@@ -25,6 +28,8 @@ from robustjax.training import InterruptedRunError, StopRequest
 
 Settings = TypeVar("Settings")
 Parts = TypeVar("Parts")
+# No method can be called so.
+_KNOWN = "data/examples"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +54,14 @@ class Request:
     def of(cls, given: Given, methods: Sequence[str] = ()) -> Request:
         """From what was given as flags."""
         return cls(methods, given.preset, given.fields, given.run_dir, given.name)
+
+    def command(self, study: str) -> str:
+        """What to type for the same run."""
+        names = {"preset": self.preset, "methods": self.methods or None}
+        places = {"run_dir": None if self.run_dir == "runs" else self.run_dir}
+        given = {**names, **self.given, **places, "name": self.name}
+        parts = [as_flag(name, x) for name, x in given.items() if x is not None]
+        return shlex.join(["python", "-m", f"experiments.{study}", *parts])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,6 +89,7 @@ class Ready(Generic[Parts]):
       data: arrays that the results depend on; their digests are the run's, too.
       lines: what to tell people before it begins.
       parts: what the study goes on with.
+      known: of examples before anything trains, for `examples.csv`; read once.
       facts: what the report must know besides, JSON-serialisable.
     """
 
@@ -84,6 +98,7 @@ class Ready(Generic[Parts]):
     data: Mapping[str, np.ndarray | None]
     lines: Sequence[str]
     parts: Parts
+    known: Iterable[Known] = ()
     facts: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
@@ -137,9 +152,10 @@ def run_study(
     record = {
         "study": study.name,
         "title": ready.title,
+        "command": request.command(study.name),
         "config": plan.config,
         "data": data_digests(ready.data),
-        "cells": list(ready.cells),
+        "cells": [_KNOWN, *ready.cells],
         "facts": dict(ready.facts),
         "measures": [dataclasses.asdict(measure) for measure in study.measures],
     }
@@ -148,6 +164,11 @@ def run_study(
             say(line)
         try:
             with Journal(folder) as journal:
+                whole = all(map(journal.finished, ready.cells))
+                if jax.process_index() == 0 and not whole:
+                    # Until it is written again, it would say too little.
+                    (folder / SUMMARY).unlink(missing_ok=True)
+                keep_known(journal.cell(_KNOWN), ready.known)
                 study.run(ready, journal, stop)
         except InterruptedRunError:
             if jax.process_index() == 0:

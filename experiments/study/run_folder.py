@@ -9,13 +9,15 @@ import os
 import pathlib
 import platform
 import shutil
+import time
 from collections.abc import Iterator, Mapping
 from importlib import metadata
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import numpy as np
 
+from experiments.study.records import is_finished, read_cells
 from robustjax.files import (
     digest_of,
     digest_of_record,
@@ -23,11 +25,19 @@ from robustjax.files import (
     write_atomically,
 )
 from robustjax.output_paths import check_output_folder
+from robustjax.training import from_first_process
 
 RECORD = "config.json"
 AT_WORK = "another process is at work"
 """What an error says of a folder that is locked."""
+SUMMARY = "summary.csv"
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "scipy")
+
+
+# How long a run waits for those who only look whether its folder is locked.
+_LOOKS, _PAUSE_SECONDS = 20, 0.05
+
+Status = Literal["new", "running", "interrupted", "finished"]
 
 
 def versions() -> dict[str, str]:
@@ -112,11 +122,15 @@ def open_run_folder(
       ValueError: see `check_run_folder`; other data than the run was begun with; or
         another process that is at work in the folder.
     """
-    wanted = _plain(record)
-    if jax.process_index():
-        # The first of several processes answers for the folder.
+    # The first of several processes answers for the folder.
+    with contextlib.ExitStack() as stack:
+        from_first_process(lambda: stack.enter_context(_opened(folder, record)))
         yield folder
-        return
+
+
+@contextlib.contextmanager
+def _opened(folder: pathlib.Path, record: Mapping[str, Any]) -> Iterator[None]:
+    wanted = _plain(record)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -133,9 +147,12 @@ def open_run_folder(
                 raise _unusable(folder, error) from None
         else:
             _check_same(folder, found["config"], wanted["config"])
+            if found.get("cells") != wanted.get("cells"):
+                # The same flags are not the same work.
+                raise of_another_version(folder, found)
             _check_data(folder, found["data"], wanted["data"])
         _remove_leftovers(folder)
-        yield folder
+        yield
 
 
 def read_record(folder: pathlib.Path) -> dict[str, Any] | None:
@@ -164,7 +181,7 @@ def read_record(folder: pathlib.Path) -> dict[str, Any] | None:
         return None
     try:
         found = dict(json.loads(raw.decode("utf-8")))
-        whole = found["digest"] == digest_of_record(found) and "config" in found
+        whole = found["digest"] == digest_of_record(found)
     except (ValueError, KeyError, TypeError):
         whole = False
     if not whole:
@@ -172,7 +189,68 @@ def read_record(folder: pathlib.Path) -> dict[str, Any] | None:
             f"run_dir: {str(path)!r} cannot be read as a run's configuration, or was "
             "altered; remove the folder or pass another --name"
         )
+    if not all(isinstance(found.get(name), dict) for name in ("config", "data")):
+        raise of_another_version(folder, found)
     return found
+
+
+def of_another_version(folder: pathlib.Path, record: Mapping[str, Any]) -> ValueError:
+    """The error for a run whose files are whole, but of other contents than ours."""
+    of = record.get("versions")
+    version = of.get("robustjax") if isinstance(of, dict) else None
+    return ValueError(
+        f"run_dir: {str(folder)!r} was written by another version of robustjax "
+        f"({version or 'unknown'}), which kept runs differently; use that version, or "
+        "pass another --name"
+    )
+
+
+def status(folder: str | pathlib.Path) -> Status:
+    """How far a run is, told by its folder alone.
+
+    Args:
+      folder: of a study's run.
+
+    Returns:
+      "new" where nothing was begun, or the folder is not there; "running" while a
+      process is at work in it; "finished" where all that the run was to train is
+      there whole, and so is its summary; else "interrupted": the command, given
+      again, goes on, or makes anew what is damaged.
+
+    Raises:
+      ValueError: a folder that holds something else, or whose `config.json` was
+        altered or is not of a study: no command goes on here.
+    """
+    folder = pathlib.Path(folder)
+    if _is_locked(folder):
+        return "running"
+    record = read_record(folder)
+    if record is None:
+        return "new"
+    if not isinstance(record.get("cells"), list):
+        raise ValueError(f"run_dir: {str(folder)!r} holds no run of a study")
+    try:
+        found = read_cells(folder)
+        whole = all(is_finished(folder, found.get(c, [])) for c in record["cells"])
+    except OSError as error:
+        raise _unusable(folder, error) from None
+    return "finished" if whole and (folder / SUMMARY).is_file() else "interrupted"
+
+
+def _is_locked(folder: pathlib.Path) -> bool:
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(handle)
+    return False
 
 
 @contextlib.contextmanager
@@ -185,19 +263,28 @@ def locked(folder: pathlib.Path) -> Iterator[None]:
     # On the folder itself: a file of its own would have to be left behind.
     handle = os.open(folder, os.O_RDONLY)
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _lock(handle):
             raise ValueError(
-                f"run_dir: {AT_WORK} in {str(folder)!r}; wait for it "
-                "or pass another --name"
-            ) from None
-        except OSError:
-            # Some network file systems know no locks; the journal's sums remain.
-            pass
+                f"run_dir: {AT_WORK} in {str(folder)!r}; wait for it or pass another "
+                "--name"
+            )
         yield
     finally:
         os.close(handle)
+
+
+def _lock(handle: int) -> bool:
+    """Whether nobody else has it; who only looks has it for a moment."""
+    for _ in range(_LOOKS):
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            time.sleep(_PAUSE_SECONDS)
+        except OSError:
+            # Some network file systems know no locks; the journal's sums remain.
+            return True
+    return False
 
 
 def _check_same(

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments.study.journal import RESULT
+from experiments.study.records import RESULT
 from robustjax.training import Record
 
 

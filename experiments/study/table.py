@@ -10,13 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.study.journal import (
-    EPOCH,
-    FINISHED,
-    KEPT,
-    attached_files,
-    read_cells,
-)
+from experiments.study.example_table import ExampleTable
 from experiments.study.numbers import (
     Measure,
     deviation,
@@ -26,7 +20,13 @@ from experiments.study.numbers import (
     shown,
     text_table,
 )
-from experiments.study.run_folder import RECORD, read_record
+from experiments.study.records import EPOCH, FINISHED, KEPT, read_arrays, read_cells
+from experiments.study.run_folder import (
+    RECORD,
+    SUMMARY,
+    of_another_version,
+    read_record,
+)
 from experiments.study.settings import Curve, Setting, join_results
 from robustjax.training import Record, write_csv
 
@@ -37,6 +37,8 @@ class Table:
     Attributes:
       folder: of the run.
       record: what `config.json` holds.
+      title: of the run, for plots.
+      facts: what the report must know besides.
       measures: key -> measure, in the order of the study.
       settings: the rows of the summary, cell by cell in the study's order.
     """
@@ -49,28 +51,45 @@ class Table:
     ):
         """See `read`."""
         self.folder, self.record = folder, record
+        self.title, self.facts = str(record["title"]), dict(record["facts"])
         self.measures = {m["key"]: Measure(**m) for m in record["measures"]}
         ordered = [name for name in record["cells"] if name in cells]
         self._cells = {name: cells[name] for name in ordered}
         self.settings = list(join_results(self._cells))
+        for key in {key for setting in self.settings for key in setting.values}:
+            self.measure(key)
 
     @classmethod
     def read(cls, folder: str | pathlib.Path) -> Table:
-        """Reads a run folder.
+        """Reads a run folder, whether its run is finished, at work or was killed.
 
         Raises:
-          ValueError: a folder that is none, or whose `config.json` was altered.
+          ValueError: a folder that holds no run of a study, or one of another
+            version; a `config.json` or `metrics.jsonl` that was altered or cannot be
+            read.
         """
         folder = pathlib.Path(folder)
         record = read_record(folder)
         if record is None:
             raise ValueError(f"folder: {str(folder)!r} holds no {RECORD}")
-        return cls(folder, record, read_cells(folder))
-
-    @property
-    def title(self) -> str:
-        """Of the run, for plots."""
-        return str(self.record["title"])
+        damage: list[str] = []
+        try:
+            cells = read_cells(folder, report=damage.append)
+        except OSError as error:
+            raise ValueError(
+                f"folder: cannot read {error.filename!r}: {error.strerror}"
+            ) from None
+        if damage:
+            raise ValueError(
+                f"folder: {damage[0]}; the run's command, given again, mends it"
+            )
+        try:
+            return cls(folder, record, cells)
+        except (KeyError, TypeError, AttributeError):
+            # All was read as it was written, but not by this version.
+            raise of_another_version(folder, record) from None
+        except ValueError as error:
+            raise ValueError(f"folder: {str(folder)!r}: {error}") from None
 
     def records(self, event: str) -> list[Record]:
         """The records of a kind, cell by cell."""
@@ -242,14 +261,14 @@ class Table:
         keys = [
             key
             for key in dict.fromkeys(k for s in self.settings for k in s.values)
-            if self._measure(key).in_summary
+            if self.measure(key).in_summary
         ]
-        header = [rows, *(self._measure(key).title for key in keys)]
+        header = [rows, *(self.measure(key).title for key in keys)]
         lines = [
             [
                 str(setting.columns[rows]),
                 *(
-                    in_cell(setting.values[key], self._measure(key))
+                    in_cell(setting.values[key], self.measure(key))
                     if key in setting.values
                     else ""
                     for key in keys
@@ -272,7 +291,7 @@ class Table:
         for setting in self.settings:
             columns = {name: _plain(x) for name, x in setting.columns.items()}
             for key, values in setting.values.items():
-                scaled = self._measure(key).scale * values
+                scaled = self.measure(key).scale * values
                 for repeat, value in zip(setting.repeats, scaled.tolist()):
                     if math.isfinite(value):
                         yield {
@@ -293,52 +312,56 @@ class Table:
             columns = {name: _plain(x) for name, x in setting.columns.items()}
             row: dict[str, Any] = {**columns, **setting.constants}
             for key, values in setting.values.items():
-                measure = self._measure(key)
+                measure = self.measure(key)
                 if measure.in_summary:
                     row[f"{key}_mean"] = in_file(measure.scale * mean(values))
                     row[f"{key}_std"] = in_file(measure.scale * deviation(values))
             row["repeats"] = len(setting.repeats)
             rows.append(row)
-        # Before the first result there is nothing to say; an old file would lie.
-        write_csv(self.folder / "summary.csv", rows)
         write_csv(self.folder / "repeats.csv", self.each_repeat())
-        examples = self._examples()
-        if examples:
-            write_csv(self.folder / "examples.csv", examples)
+        kept = self.records(KEPT)
+        if kept:
+            examples = ExampleTable(self.folder, kept, self._read)
+            write_csv(self.folder / "examples.csv", examples.rows(), examples.columns)
         speeds = self.speeds()
         if speeds:
             write_csv(self.folder / "speed.csv", speeds)
+        # The last, for it tells `status` that all are there. Before the first result
+        # there is nothing to say; an old file would lie.
+        write_csv(self.folder / SUMMARY, rows)
 
-    def _measure(self, key: str) -> Measure:
+    def measure(self, key: str) -> Measure:
         """A measure; those that the study does not list are told by their prefix."""
         if key in self.measures:
             return self.measures[key]
         for prefix, measure in self.measures.items():
             if prefix.endswith("*") and key.startswith(prefix[:-1]):
                 return dataclasses.replace(measure, key=key)
-        raise KeyError(key)
+        raise ValueError(f"measures: {key!r} is none of the study's")
 
-    def examples(self) -> Iterator[tuple[str, dict[str, Any], dict[str, np.ndarray]]]:
-        """What was kept of examples: (label, keys, arrays with "ids")."""
-        for record, arrays in self.attached(KEPT):
-            yield record["label"], record["keys"], arrays
+    def examples(
+        self, **keys: Any
+    ) -> Iterator[tuple[str, dict[str, Any], dict[str, np.ndarray]]]:
+        """What was kept of examples: (label, keys, arrays with "ids").
+
+        Args:
+          **keys: what is read, such as repeat=0; all by default.
+        """
+        for record in self.records(KEPT):
+            if keys.items() <= record["keys"].items():
+                yield record["label"], record["keys"], self._read(record)
 
     def attached(self, event: str) -> Iterator[tuple[Record, dict[str, np.ndarray]]]:
-        """The records of a kind with the arrays of their files."""
-        return attached_files(self.folder, self._cells, event)
+        """The records of a kind with the arrays of their files.
 
-    def _examples(self) -> list[dict[str, Any]]:
-        rows: dict[tuple[Any, ...], dict[str, Any]] = {}
-        for label, keys, arrays in self.examples():
-            ids = arrays.pop("ids").tolist()
-            prefix = f"{label}." if label else ""
-            texts = {f"{prefix}{name}": _texts(array) for name, array in arrays.items()}
-            place = tuple(keys.items())
-            for number, name in enumerate(ids):
-                row = rows.setdefault((*place, name), {**keys, "id": name})
-                for column, cells in texts.items():
-                    row[column] = cells[number]
-        return list(rows.values())
+        Raises:
+          ValueError: a file that is missing or was altered.
+        """
+        for record in self.records(event):
+            yield record, self._read(record)
+
+    def _read(self, record: Record) -> dict[str, np.ndarray]:
+        return read_arrays(self.folder, record)
 
 
 def _head(value: Any) -> str:
@@ -350,9 +373,3 @@ def _head(value: Any) -> str:
 def _plain(value: Any) -> Any:
     """0.2 for 0.2, and 1 for 1.0."""
     return f"{value:g}" if isinstance(value, float) else value
-
-
-def _texts(array: np.ndarray) -> list[str]:
-    if array.dtype.kind == "f":
-        return ["" if not math.isfinite(x) else f"{x:.6g}" for x in array.tolist()]
-    return [str(x) for x in array.tolist()]

@@ -22,6 +22,8 @@ from robustjax import checks
 from robustjax.corruption import transitions
 
 COUNTS = ("exact", "exact_per_class", "bernoulli")
+"""Values of `count`: who is chosen, exactly or by chance; see above."""
+
 SCOPES = ("chosen", "all")
 
 

@@ -5,6 +5,17 @@ from robustjax.data._array_files import load_npz as load_npz
 from robustjax.data._array_files import read_arrays as read_arrays
 from robustjax.data._array_files import save_npz as save_npz
 from robustjax.data._array_files import without_prefix as without_prefix
+from robustjax.data._bias_attributes import read_bias as read_bias
+from robustjax.data._biased import BiasedDataset as BiasedDataset
+from robustjax.data._biased import check_conflicting as check_conflicting
+from robustjax.data._biased import make_biased as make_biased
+from robustjax.data._biased import swap_roles as swap_roles
+from robustjax.data._biased import take_biased as take_biased
+from robustjax.data._biased_benchmarks import COLOR_STYLES as COLOR_STYLES
+from robustjax.data._biased_benchmarks import colored_mnist as colored_mnist
+from robustjax.data._biased_benchmarks import corrupted_cifar10 as corrupted_cifar10
+from robustjax.data._biased_folder import BIASED_SPLITS as BIASED_SPLITS
+from robustjax.data._biased_folder import load_biased_folder as load_biased_folder
 from robustjax.data._channel_statistics import CIFAR10_MEAN as CIFAR10_MEAN
 from robustjax.data._channel_statistics import CIFAR10_STD as CIFAR10_STD
 from robustjax.data._channel_statistics import CIFAR100_MEAN as CIFAR100_MEAN

@@ -76,12 +76,7 @@ def load_image_folder(
         unreadable image, or sizes that differ without `image_size`.
       ImportError: Pillow is not installed.
     """
-    try:
-        import PIL  # noqa: F401
-    except ImportError as error:
-        raise ImportError(
-            "path: reading images needs Pillow; pip install 'robustjax[experiments]'"
-        ) from error
+    need_pillow()
     root = pathlib.Path(path)
     if not root.is_dir():
         raise ValueError(f"path: {str(root)!r} is not a folder")
@@ -93,8 +88,8 @@ def load_image_folder(
         raise ValueError(
             f"path: cannot read {str(error.filename)!r}: {error.strerror}"
         ) from None
-    _check_sizes(listing.files, same=image_size is None)
-    images, animated = _decode(listing.files, image_size)
+    check_sizes(listing.files, same=image_size is None)
+    images, animated = decode(listing.files, image_size)
     remarks = []
     if listing.left_out:
         remarks.append(f"left out {_parts(listing.left_out)}")
@@ -112,6 +107,16 @@ def load_image_folder(
         class_names=listing.classes,
         name=printable(root),
     )
+
+
+def need_pillow() -> None:
+    """Raises `ImportError` that says how to install it where Pillow is missing."""
+    try:
+        import PIL  # noqa: F401
+    except ImportError as error:
+        raise ImportError(
+            "path: reading images needs Pillow; pip install 'robustjax[experiments]'"
+        ) from error
 
 
 def _list(root: pathlib.Path) -> _Listing:
@@ -200,7 +205,7 @@ def _check_name(file: pathlib.Path) -> None:
             ) from None
 
 
-def _check_sizes(files: list[tuple[int, pathlib.Path]], *, same: bool) -> None:
+def check_sizes(files: list[tuple[int, pathlib.Path]], *, same: bool) -> None:
     """Reads all headers, so that what cannot be loaded is known at once."""
     first: tuple[int, int] | None = None
     for _, file in files:
@@ -220,7 +225,7 @@ def _other_shape(
     )
 
 
-def _decode(
+def decode(
     files: list[tuple[int, pathlib.Path]], image_size: int | None
 ) -> tuple[np.ndarray, list[pathlib.Path]]:
     """(N, H, W, 3) images, and the files that hold several."""

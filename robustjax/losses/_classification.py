@@ -22,9 +22,9 @@ from robustjax.losses._per_class import (
     under_label,
 )
 
-# The value that public implementations give to log(0) in the reverse cross-entropy:
-# they clip the one-hot label at 1e-4.
 LOG_ZERO = float(np.log(1e-4))
+"""What public implementations take for log(0) in the reverse cross-entropy: they clip
+the one-hot label at 1e-4."""
 
 
 def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:

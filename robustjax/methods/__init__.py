@@ -52,7 +52,6 @@ from robustjax.methods.label_correction import (
 from robustjax.methods.label_correction import Budget as Budget
 from robustjax.methods.label_correction import ClassifierSettings as ClassifierSettings
 from robustjax.methods.label_correction import Corrected as Corrected
-from robustjax.methods.label_correction import CorrectionOptions as CorrectionOptions
 from robustjax.methods.label_correction import CorrectionRun as CorrectionRun
 from robustjax.methods.label_correction import CorrectionState as CorrectionState
 from robustjax.methods.label_correction import Dalc as Dalc
@@ -90,6 +89,7 @@ from robustjax.methods.label_noise import transition_training as transition_trai
 from robustjax.methods.registry import FAMILIES as FAMILIES
 from robustjax.methods.registry import NEEDS as NEEDS
 from robustjax.methods.registry import REGISTRY as REGISTRY
+from robustjax.methods.registry import ROLES as ROLES
 from robustjax.methods.registry import Entry as Entry
 from robustjax.methods.registry import Option as Option
 from robustjax.methods.registry import entries as entries

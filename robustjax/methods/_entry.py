@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import inspect
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from robustjax import checks
@@ -20,6 +20,19 @@ FAMILIES = (
 )
 """The rooms of `robustjax.methods`."""
 
+ROLES: Mapping[str, str] = types.MappingProxyType(
+    {
+        "recipe": "a `training.Recipe`: a whole training",
+        "pretraining": "a `training.Algorithm` that looks at no labels",
+        "correction": "a `CorrectionMethod`, for a `CorrectionRun`",
+        "strategy": "a `QueryStrategy`, for an `OpenSetRun`",
+        "penalty": "a loss transform on foreign images, or None: a part of a training",
+        "attack": "an `Attack` on inputs: a part of a training",
+        "selection": "a `Selection`: the factory itself chooses",
+    }
+)
+"""What a factory can give, by name: who can run a method depends on it."""
+
 NEEDS: Mapping[str, str] = types.MappingProxyType(
     {
         "noise_rate": "the share of wrong labels, for its options without a default",
@@ -30,6 +43,8 @@ NEEDS: Mapping[str, str] = types.MappingProxyType(
         "training_record": "what is recorded of every example in training",
         "key": "a PRNG key",
         "ood_images": "images that belong to no class",
+        "square_images": "images as high as they are wide, whose rotations fit",
+        "unlabeled": "examples without a label beside those with one",
         "pretraining": "a network that was pre-trained without labels",
         "loss_prediction": "a classifier that predicts its own losses",
         "ood_output": "a classifier with an output for foreign examples",
@@ -67,9 +82,8 @@ class Entry:
     Attributes:
       name: within its family.
       family: one of `FAMILIES`.
-      make: its factory. Label noise: a recipe. Label correction: a
-        `CorrectionMethod`. Active learning: a `QueryStrategy`. Features: the penalty
-        on foreign examples, a loss transform, or None. Pruning: the selection itself.
+      role: what `make` gives, of `ROLES`.
+      make: its factory.
       description: one line for people.
       source: who published it, where and when.
       published: settings that were published, by data set and maybe noise.
@@ -81,6 +95,7 @@ class Entry:
 
     name: str
     family: str
+    role: str
     make: Callable[..., Any]
     description: str
     source: str
@@ -93,6 +108,7 @@ class Entry:
 
     def __post_init__(self) -> None:
         checks.one_of("family", self.family, FAMILIES)
+        checks.one_of("role", self.role, ROLES)
         for need in self.needs:
             checks.one_of("needs", need, NEEDS)
 
@@ -117,3 +133,26 @@ class Entry:
     def required(self) -> tuple[str, ...]:
         """The options without a default."""
         return tuple(name for name, option in self.options.items() if option.required)
+
+
+def made_by_name(known: Iterable[Entry], name: str, options: Mapping[str, Any]) -> Any:
+    """What the entry of a name makes with these options, and the defaults of others.
+
+    Args:
+      known: entries whose factories take, beside their options, a `name` alone.
+      name: of one of them.
+      options: of that entry; and `name`, what reports call it.
+
+    Raises:
+      ValueError: an unknown name or option, with the list of known ones, an option
+        without a default that is missing, or one outside its range.
+    """
+    by_name = {entry.name: entry for entry in known}
+    checks.one_of("method", name, by_name)
+    entry = by_name[name]
+    for option in options:
+        checks.one_of(f"option of {name}", option, ("name", *entry.options))
+    for option in entry.required:
+        if option not in options:
+            raise ValueError(f"{option}: got nothing, expected a value for {name}")
+    return entry.make(**options)

@@ -3,7 +3,8 @@
 Berthelot, Carlini, Goodfellow, Papernot, Oliver, Raffel, "MixMatch: A Holistic Approach
 to Semi-Supervised Learning", NeurIPS 2019. Targets of unlabelled examples are guessed
 from several random views of them and sharpened; then everything is mixed with
-everything. `mix_match` is the whole; `divide_mix` treats wrong labels as missing ones.
+everything. `mix_match` is the whole; `divide_mix` treats wrong labels as missing ones,
+and refines the others (`co_refine`).
 """
 
 from __future__ import annotations
@@ -184,6 +185,48 @@ def mix_match_losses(
         masked_mean(entropies, mixed.mask[first], axis_name),
         masked_mean(squares, mixed.mask[last], axis_name),
     )
+
+
+def co_refine(
+    labels: jax.Array,
+    guesses: jax.Array,
+    clean_probability: jax.Array,
+    temperature: jax.Array | float,
+) -> jax.Array:
+    """Targets of labelled examples, `sharpen(w y + (1 - w) p)`.
+
+    Args:
+      labels: (..., C) distributions, y.
+      guesses: (..., C) the network's mean prediction over views, p.
+      clean_probability: (...) the peer's probability that the label is right, w.
+      temperature: see `sharpen`.
+
+    Returns:
+      (..., C) distributions.
+    """
+    trust = clean_probability[..., None]
+    return sharpen(trust * labels + (1 - trust) * guesses, temperature)
+
+
+def uniform_prior_penalty(
+    logits: jax.Array, mask: jax.Array, axis_name: str | None = None
+) -> jax.Array:
+    """`sum_k (1/C) log((1/C) / mean p_k)`: keeps a class from taking all examples.
+
+    Args:
+      logits: (R, C).
+      mask: (R,) bool, False on padding.
+      axis_name: the mapped device axis over which the rows are split, else None.
+
+    Returns:
+      () float, 0 where the mean prediction is uniform or no row is real.
+    """
+    uniform = 1 / logits.shape[-1]
+    mean = masked_mean(jax.nn.softmax(logits), mask, axis_name)
+    # Rows of padding alone have mean 0.
+    mean = jnp.where(jnp.sum(mean) > 0, mean, uniform)
+    floor = jnp.finfo(mean.dtype).tiny
+    return jnp.mean(jnp.log(uniform) - jnp.log(jnp.maximum(mean, floor)))
 
 
 def semi_supervised_order(

@@ -1,7 +1,7 @@
 """All published methods of the library, each once.
 
     for entry in methods.entries("label_noise"):
-        print(entry.name, entry.source, dict(entry.options))
+        print(entry.name, entry.role, entry.source, dict(entry.options))
     recipe = methods.entry("gce").make(model, optimizer, epochs=120, q=0.7)
 
 Launchers, sweeps, documentation and conformance tests read it. A method is added where
@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from robustjax import checks
 from robustjax.methods._entry import FAMILIES as FAMILIES
 from robustjax.methods._entry import NEEDS as NEEDS
+from robustjax.methods._entry import ROLES as ROLES
 from robustjax.methods._entry import Entry as Entry
 from robustjax.methods._entry import Option as Option
 from robustjax.methods.active_learning import _entries as _active_learning
@@ -47,15 +48,21 @@ REGISTRY: Mapping[tuple[str, str], Entry] = types.MappingProxyType(
 """(family, name) -> entry; names repeat across families."""
 
 
-def entries(family: str | None = None) -> tuple[Entry, ...]:
-    """The entries of a family, or all, in a fixed order.
+def entries(family: str | None = None, role: str | None = None) -> tuple[Entry, ...]:
+    """The entries of a family and of a role, or all, in a fixed order.
 
     Raises:
-      ValueError: an unknown family, with the list of known ones.
+      ValueError: an unknown family or role, with the list of known ones.
     """
     if family is not None:
         checks.one_of("family", family, FAMILIES)
-    return tuple(e for e in REGISTRY.values() if family in (None, e.family))
+    if role is not None:
+        checks.one_of("role", role, ROLES)
+    return tuple(
+        e
+        for e in REGISTRY.values()
+        if family in (None, e.family) and role in (None, e.role)
+    )
 
 
 def entry(name: str, family: str | None = None) -> Entry:

@@ -35,7 +35,7 @@ class NineLayerCNN(PooledClassifier):
       num_classes: C.
       dropout: the share of channels that is dropped in training, from the stream
         "dropout".
-      convolution: "native" or "patches", see `robustjax.models.convolution`; both
+      convolution: "native" or "patches", see `robustjax.models.conv2d`; both
         have the same parameters, and the same results up to rounding.
       width: channels of the first group, 128 in the paper.
       dtype: of the arithmetic up to the features; parameters, `batch_stats`,

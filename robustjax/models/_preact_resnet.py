@@ -38,7 +38,7 @@ class PreActResNet(PooledClassifier):
       depth: 18 or 34.
       num_classes: C; with None there is no head and logits are the pooled features.
       final_norm: whether BatchNorm and ReLU follow the last block.
-      convolution: "native" or "patches", see `robustjax.models.convolution`; both
+      convolution: "native" or "patches", see `robustjax.models.conv2d`; both
         have the same parameters, and the same results up to rounding.
       width: channels of the first stage.
       dtype: of the arithmetic up to the features; parameters, `batch_stats`,

@@ -35,7 +35,7 @@ class PreactivationBlock(nn.Module):
         training, from the stream "dropout".
       negative_slope: of the leaky ReLU, 0 for a ReLU.
       norm_decay: how much of BatchNorm's running averages a step keeps.
-      convolution: "native" or "patches", see `robustjax.models.convolution`.
+      convolution: "native" or "patches", see `robustjax.models.conv2d`.
       dtype: of the arithmetic.
     """
 

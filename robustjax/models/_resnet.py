@@ -119,7 +119,7 @@ class ResNet(PooledClassifier):
       stem: "imagenet" for a 7x7 convolution of stride 2 and 3x3 max pooling of
         stride 2; "small" for a 3x3 convolution of stride 1 without pooling, the
         habit for images of 32 pixels.
-      convolution: "native" or "patches", see `robustjax.models.convolution`; both
+      convolution: "native" or "patches", see `robustjax.models.conv2d`; both
         have the same parameters, and the same results up to rounding.
       width: channels of the first stage, 64 in the paper.
       head_bias: whether the head has biases; the CIFAR networks of TAUFE have none.

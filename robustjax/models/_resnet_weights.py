@@ -38,7 +38,7 @@ def load_resnet_weights(
 
     Weights do not show where the strides are. Hugging Face's `config.json`, where it
     lies beside the file, does, and is checked: with `downsample_in_bottleneck` false
-    (the default, and so in microsoft/resnet-*) the stride of a bottleneck sits in its
+    (the default, and so in `microsoft/resnet-*`) the stride of a bottleneck sits in its
     3x3 convolution as in `ResNet`, torchvision and timm (v1.5); with true it sits in
     the first 1x1, which is another network under the same keys.
 

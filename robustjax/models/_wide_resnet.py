@@ -37,7 +37,7 @@ class WideResNet(PooledClassifier):
       num_classes: C; with None there is no head and logits are the pooled features.
       dropout: the share of values that is dropped between a block's convolutions in
         training, from the stream "dropout"; the paper has 0 or 0.3.
-      convolution: "native" or "patches", see `robustjax.models.convolution`; both
+      convolution: "native" or "patches", see `robustjax.models.conv2d`; both
         have the same parameters, and the same results up to rounding.
       width: channels of the stem, 16 in the paper.
       negative_slope: of the leaky ReLU, 0 for a ReLU; MixMatch has 0.1.

@@ -2,6 +2,11 @@
 
 from robustjax.scores._activations import cross_class_cosine as cross_class_cosine
 from robustjax.scores._activations import mean_activation_norm as mean_activation_norm
+from robustjax.scores._bias_accuracy import aligned_accuracy as aligned_accuracy
+from robustjax.scores._bias_accuracy import cell_accuracies as cell_accuracies
+from robustjax.scores._bias_accuracy import conflicting_accuracy as conflicting_accuracy
+from robustjax.scores._bias_accuracy import unbiased_accuracy as unbiased_accuracy
+from robustjax.scores._bias_accuracy import worst_cell_accuracy as worst_cell_accuracy
 from robustjax.scores._class_medians import class_medians as class_medians
 from robustjax.scores._class_medians import median_distances as median_distances
 from robustjax.scores._confident_learning import calibrate_joint as calibrate_joint

@@ -15,6 +15,7 @@ import numpy as np
 from robustjax import arrays, checks
 
 NEVER_LEARNED = ("most", "least")
+"""Values of `never_learned` in `forgettability`."""
 
 
 class Forgetting(NamedTuple):

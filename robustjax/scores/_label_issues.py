@@ -36,6 +36,7 @@ FilterBy = Literal[
     "low_self_confidence",
 ]
 FILTERS: tuple[FilterBy, ...] = get_args(FilterBy)
+"""Values of `filter_by` in `find_label_issues`."""
 
 # Those that flag as many as the joint counts say, which `frac_noise` scales.
 _BY_COUNTS = ("prune_by_noise_rate", "prune_by_class", "both")

@@ -28,6 +28,7 @@ QualityMethod = Literal[
     "self_confidence", "normalized_margin", "confidence_weighted_entropy"
 ]
 QUALITY_METHODS: tuple[QualityMethod, ...] = get_args(QualityMethod)
+"""Values of `method` in `label_quality_scores`."""
 
 _FLOOR = 1e-6
 

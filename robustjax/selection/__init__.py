@@ -28,8 +28,11 @@ from robustjax.selection._pruning import PRUNING_METHODS as PRUNING_METHODS
 from robustjax.selection._pruning import PruningMethod as PruningMethod
 from robustjax.selection._pruning import check_pruning as check_pruning
 from robustjax.selection._pruning import select as select
-from robustjax.selection._pruning_rules import CONFIDENCES as CONFIDENCES
-from robustjax.selection._pruning_rules import KEEPS as KEEPS
+from robustjax.selection._pruning_options import CONFIDENCES as CONFIDENCES
+from robustjax.selection._pruning_options import KEEPS as KEEPS
+from robustjax.selection._pruning_options import (
+    check_pruning_option as check_pruning_option,
+)
 from robustjax.selection._pruning_rules import confidence_of as confidence_of
 from robustjax.selection._ranking import rank_by_class as rank_by_class
 from robustjax.selection._submodular import facility_location_cg as facility_location_cg

@@ -14,6 +14,7 @@ from robustjax.selection._greedy import check_picks
 from robustjax.selection._top import fast_argmax
 
 MODES = ("literal", "delta")
+"""Values of `mode` in `propagate_entropy`."""
 
 
 def propagate_entropy(

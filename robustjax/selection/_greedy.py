@@ -9,8 +9,8 @@ import numpy as np
 
 from robustjax import arrays, checks
 
-# Called with the number of picks made and to be made.
 Progress = Callable[[int, int], None]
+"""Called with the number of picks made and to be made."""
 
 
 class Selection(NamedTuple):

@@ -42,6 +42,7 @@ from robustjax.selection._greedy import (
 
 OBJECTIVES = ("own", "coverage")
 RANKINGS = ("stable", "float32")
+"""Values of `ranking` in `prune4rel`."""
 
 # Float32 values of tanh are right to a few units in the last place.
 _TANH_ROUNDING = 5e-7

@@ -23,6 +23,7 @@ from robustjax.selection._greedy import (
     check_features,
     check_picks,
 )
+from robustjax.selection._pruning_options import check_pruning_option
 from robustjax.selection._pruning_rules import Inputs, Task
 
 # Probabilities rounded to float16 still pass.
@@ -144,7 +145,7 @@ def _check_needs(method: str, given: Mapping[str, Any]) -> None:
 def check_pruning(
     method: str, *, balance: str | None = None, options: Mapping[str, Any] | None = None
 ) -> str:
-    """Checks names before any data is there.
+    """Checks names and options before any data is there.
 
     Args:
       method: one of `PRUNING_METHODS`.
@@ -155,7 +156,8 @@ def check_pruning(
       The balance.
 
     Raises:
-      ValueError: an unknown method or balance, an option that it does not have.
+      ValueError: an unknown method or balance, an option that it does not have, or one
+        outside its range.
     """
     checks.one_of("method", method, PRUNING_METHODS)
     chosen = PRUNING_METHODS[method]
@@ -165,12 +167,13 @@ def check_pruning(
             f"balance: got {balance!r}, expected {' or '.join(chosen.balances)} with "
             f"method={method!r}"
         )
-    for name in options or ():
+    for name, value in (options or {}).items():
         if name not in chosen.options:
             known = ", ".join(chosen.options) or "none"
             raise ValueError(
                 f"{name}: not an option of method={method!r}; its options: {known}"
             )
+        check_pruning_option(name, value)
     return balance
 
 

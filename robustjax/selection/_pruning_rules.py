@@ -14,10 +14,8 @@ from robustjax.selection._greedy import Progress, Selection, selection
 from robustjax.selection._k_center import k_center
 from robustjax.selection._prototype_distance import prototype_distances
 from robustjax.selection._prune4rel import prune4rel
+from robustjax.selection._pruning_options import check_pruning_option
 from robustjax.selection._ranking import middle_scores, rank_by_class
-
-CONFIDENCES = ("max_prob", "diff_prob")
-KEEPS = ("hard", "easy")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,7 +85,7 @@ def confidence_of(probabilities: Any, kind: str = "max_prob") -> np.ndarray:
     Raises:
       ValueError: an unknown kind, one class alone, NaN or infinity.
     """
-    checks.one_of("confidence", kind, CONFIDENCES)
+    check_pruning_option("confidence", kind)
     p = arrays.numbers("probabilities", probabilities, 2)
     if p.shape[1] < 2:
         raise ValueError(
@@ -149,7 +147,7 @@ def farthest_first(inputs: Inputs, task: Task) -> Selection:
 
 def forgetting(inputs: Inputs, task: Task, *, never_learned: str = "most") -> Selection:
     """The most forgetting events."""
-    checks.one_of("never_learned", never_learned, scores.NEVER_LEARNED)
+    check_pruning_option("never_learned", never_learned)
     if inputs.learned is None and never_learned == "most":
         raise ValueError(
             "learned: got None, expected (N,) bool, whether each example was ever "
@@ -194,7 +192,7 @@ def ssp(
 ) -> Selection:
     """Far from the nearest prototype ("hard"), or close to it ("easy")."""
     assert task.key is not None
-    checks.one_of("keep", keep, KEEPS)
+    check_pruning_option("keep", keep)
     if clusters is None:
         if inputs.probabilities is not None:
             clusters = inputs.probabilities.shape[1]

@@ -20,9 +20,9 @@ from robustjax.training._interruption import StopRequest as StopRequest
 from robustjax.training._interruption import stop_on_signals as stop_on_signals
 from robustjax.training._mesh import data_mesh as data_mesh
 from robustjax.training._mesh import state_sharding as state_sharding
-from robustjax.training._metrics import MetricLog as MetricLog
 from robustjax.training._metrics import Record as Record
 from robustjax.training._metrics import write_csv as write_csv
+from robustjax.training._processes import from_first_process as from_first_process
 from robustjax.training._program import Program as Program
 from robustjax.training._program import check_batch_size as check_batch_size
 from robustjax.training._progress import advance as advance

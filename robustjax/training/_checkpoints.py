@@ -7,7 +7,7 @@ import json
 import logging
 import pathlib
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -16,6 +16,7 @@ import orbax.checkpoint as ocp
 
 from robustjax.files import digest_of_record, is_system_entry
 from robustjax.output_paths import check_output_folder
+from robustjax.training._processes import from_first_process, on_host, placed_like
 
 _log = logging.getLogger(__name__)
 _STATE = "state"
@@ -39,17 +40,15 @@ def _plain(tree: Any) -> Any:
     return jax.tree.map(leaf, tree)
 
 
-def _to_write(tree: Any) -> Any:
-    """What orbax is given: arrays on the host where this process holds all of them.
-
-    Of copies on several devices it would have each write a slice: a program to compile
-    per device and shape. What several processes hold together stays where it is, and
-    each writes its part.
-    """
-    arrays = [leaf for leaf in jax.tree.leaves(tree) if isinstance(leaf, jax.Array)]
-    if jax.process_count() > 1 or not all(a.is_fully_addressable for a in arrays):
-        return tree
-    return jax.device_get(tree)
+def _checkpointer() -> ocp.StandardCheckpointer:
+    """One that writes and reads in the first process, and waits for no other."""
+    alone = ocp.options.MultiprocessingOptions(
+        primary_host=0, active_processes={0}, barrier_sync_key_prefix="first"
+    )
+    several = jax.process_count() > 1
+    return ocp.StandardCheckpointer(
+        **({"multiprocessing_options": alone} if several else {})
+    )
 
 
 def _file_digests(folder: pathlib.Path) -> dict[str, str]:
@@ -124,10 +123,17 @@ class CheckpointFolder:
 
     def check_writable(self) -> None:
         """Raises `ValueError` where `save` could not write; makes nothing."""
-        check_output_folder("checkpoints", self._path)
+        from_first_process(lambda: check_output_folder("checkpoints", self._path))
 
     def steps(self) -> list[int]:
         """The steps that have a complete checkpoint, ascending."""
+        return from_first_process(self._steps)
+
+    def meta(self, step: int) -> dict[str, Any]:
+        """The record beside a checkpoint; empty if it is missing or was altered."""
+        return from_first_process(lambda: self._meta(step))
+
+    def _steps(self) -> list[int]:
         if not self._path.exists():
             return []
         try:
@@ -137,10 +143,15 @@ class CheckpointFolder:
                 f"checkpoints: cannot read {str(self._path)!r}: {error.strerror}"
             ) from None
         # As `save` writes them: "07" and "²" are somebody else's.
-        return sorted(int(n) for n in names if n.isdecimal() and str(int(n)) == n)
+        steps = [int(n) for n in names if n.isdecimal() and str(int(n)) == n]
+        return sorted(step for step in steps if self._counts(self._meta(step)))
 
-    def meta(self, step: int) -> dict[str, Any]:
-        """The record beside a checkpoint; empty if it is missing or was altered."""
+    def _counts(self, meta: Mapping[str, Any]) -> bool:
+        """Whether a checkpoint with this record may be used; asked of process 0."""
+        del meta
+        return True
+
+    def _meta(self, step: int) -> dict[str, Any]:
         try:
             record = json.loads((self._path / str(step) / _META).read_text())
             meta = (
@@ -153,18 +164,25 @@ class CheckpointFolder:
     def save(self, step: int, tree: Any, meta: dict[str, Any] | None = None) -> None:
         """Writes a checkpoint and removes those that are too old.
 
+        Of several processes, the first writes what all of them hold; all must come
+        here.
+
         Args:
           step: number of the checkpoint; an existing one of that number is replaced.
           tree: pytree of arrays.
           meta: JSON-serialisable record to keep beside it.
         """
-        tree = _plain(tree)
+        # On the host: of copies on several devices orbax would have each write a
+        # slice, a program to compile per device and shape.
+        tree = on_host(_plain(tree))
+        if jax.process_index():
+            return
         final = self._path / str(step)
         partial = self._path / f"{step}.partial"
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-        with ocp.StandardCheckpointer() as checkpointer:
-            checkpointer.save(partial / _STATE, _to_write(tree))
+        with _checkpointer() as checkpointer:
+            checkpointer.save(partial / _STATE, tree)
             checkpointer.wait_until_finished()
         record = {"files": _file_digests(partial / _STATE), "meta": meta or {}}
         # As it will be read: JSON has no tuples, and only text as keys.
@@ -173,13 +191,15 @@ class CheckpointFolder:
         (partial / _META).write_text(json.dumps(record))
         shutil.rmtree(final, ignore_errors=True)
         partial.rename(final)
-        for old in self.steps()[: -self._keep]:
+        for old in self._steps()[: -self._keep]:
             shutil.rmtree(self._path / str(old), ignore_errors=True)
 
     def restore_latest(
         self, like: Any, *, report: Callable[[str], None] | None = None
     ) -> tuple[int, Any, dict[str, Any]] | None:
         """Reads the newest checkpoint that is intact.
+
+        Of several processes, the first reads for all; all must come here.
 
         Args:
           like: pytree of arrays (or shapes with shardings) to restore into.
@@ -192,12 +212,24 @@ class CheckpointFolder:
         Raises:
           CheckpointError: checkpoints exist but none can be read.
         """
-        report = report or _log.warning
-        steps = self.steps()
+        plain, form = jax.tree.flatten(_plain(like))
+        found = from_first_process(
+            lambda: self._read_latest(plain, form, report or _log.warning)
+        )
+        if found is None:
+            return None
+        step, leaves, meta = found
+        tree = jax.tree.unflatten(form, map(placed_like, leaves, plain))
+        return step, _with_keys(tree, like), meta
+
+    def _read_latest(
+        self, plain: list[Any], form: Any, report: Callable[[str], None]
+    ) -> tuple[int, list[np.ndarray], dict[str, Any]] | None:
+        steps = self._steps()
         reasons = []
         for step in reversed(steps):
             try:
-                tree, meta = self._restore(step, like)
+                leaves, meta = self._read(step, plain, form)
             except Exception as error:  # Damage shows in many ways inside orbax.
                 first_line = str(error).split("\n")[0]
                 reasons.append(first_line)
@@ -207,7 +239,7 @@ class CheckpointFolder:
                     "previous one"
                 )
                 continue
-            return step, tree, meta
+            return step, leaves, meta
         if steps:
             raise CheckpointError(
                 f"checkpoints: none of {len(steps)} under {str(self._path)!r} can be "
@@ -216,36 +248,20 @@ class CheckpointFolder:
             )
         return None
 
-    def _restore(self, step: int, like: Any) -> tuple[Any, dict[str, Any]]:
+    def _read(
+        self, step: int, plain: list[Any], form: Any
+    ) -> tuple[list[np.ndarray], dict[str, Any]]:
         folder = self._path / str(step)
         record = json.loads((folder / _META).read_text())
         # Before orbax sees it: at damaged files it fails late, and leaves readers
         # behind that complain long after.
         _check_content(folder / _STATE, record)
-        target = jax.tree.map(
-            lambda x: jax.ShapeDtypeStruct(
-                x.shape, x.dtype, sharding=getattr(x, "sharding", None)
-            ),
-            _plain(like),
-        )
-        with ocp.StandardCheckpointer() as checkpointer:
-            tree = checkpointer.restore(folder / _STATE, target)
-        return _with_keys(_as_free(tree, like), like), record["meta"]
-
-
-def _as_free(tree: Any, like: Any) -> Any:
-    """Frees arrays from their device where those of `like` are free.
-
-    What orbax restores is committed to its device, and would refuse to meet arrays
-    on several devices in one computation, although its original did so.
-    """
-
-    def leaf(x: Any, original: Any) -> Any:
-        if isinstance(original, jax.Array) and not original.committed:
-            return jax.device_put(np.asarray(x))
-        return x
-
-    return jax.tree.map(leaf, tree, _plain(like))
+        target = [np.empty(x.shape, x.dtype) for x in plain]
+        with _checkpointer() as checkpointer:
+            tree = checkpointer.restore(
+                folder / _STATE, jax.tree.unflatten(form, target)
+            )
+        return jax.tree.leaves(tree), record["meta"]
 
 
 def _with_keys(tree: Any, like: Any) -> Any:

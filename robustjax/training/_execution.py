@@ -9,7 +9,11 @@ import jax
 from robustjax import checks
 
 Loop = Literal["scan", "steps"]
+"""An epoch as one program, or a program per step; see `choose_execution`."""
+
 Convolution = Literal["native", "patches"]
+"""XLA's convolution, or matrix products of patches; see `choose_execution`."""
+
 LOOPS: tuple[Loop, ...] = ("scan", "steps")
 CONVOLUTIONS: tuple[Convolution, ...] = ("native", "patches")
 

@@ -17,6 +17,7 @@ from robustjax.training._state import TrainData, TrainState
 
 EpochReport = Callable[[int, dict[str, np.ndarray]], None]
 Evaluation = Callable[[int, TrainState], dict[str, np.ndarray]]
+"""`(epoch, state) -> metrics`, called after every epoch."""
 
 
 def fit(

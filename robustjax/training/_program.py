@@ -66,7 +66,7 @@ class Program:
     """An algorithm compiled for one data set size, batch size and device layout.
 
     All repeats of an experiment train together: every leaf of the state, and the
-    labels, lead with a repeat axis R, and every method below is `vmap`ped over it.
+    labels, lead with a repeat axis R, and every method below is under `vmap` over it.
     Nothing is recompiled from epoch to epoch, and no step waits for the host.
 
     Attributes:

@@ -27,7 +27,10 @@ from robustjax.training._state import (
 from robustjax.transforms import ExampleSpec, LossTransform
 
 Augment = Callable[[jax.Array, jax.Array], jax.Array]
+"""`(key, inputs) -> inputs`, random changes of a batch."""
+
 Preprocess = Callable[[jax.Array], jax.Array]
+"""`inputs -> inputs`, applied to every batch, in training and prediction."""
 
 
 def share_of(right: jax.Array, mask: jax.Array) -> jax.Array:

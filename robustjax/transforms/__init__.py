@@ -1,4 +1,9 @@
-"""Composable loss transforms; see `robustjax.transforms.base`."""
+"""Composable loss transforms: label rewriting, weights, heads, penalties, in a chain.
+
+A transform has three functions. `init` makes its memory for a number of examples,
+`update` changes the terms of a batch and the memory, `epoch` applies what happens
+between epochs. `chain` puts transforms together, `value` runs them on a batch.
+"""
 
 from robustjax.transforms._active_passive_heads import active_passive as active_passive
 from robustjax.transforms._active_passive_heads import nce as nce

@@ -14,6 +14,7 @@ from robustjax.transforms._rows import stateless
 
 BoxLoss = Literal["l1", "l1_iou", "d_iou"]
 BOX_LOSSES: tuple[BoxLoss, ...] = get_args(BoxLoss)
+"""Values of `loss` in `box_head`."""
 
 
 def box_head(

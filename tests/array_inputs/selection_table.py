@@ -9,7 +9,8 @@ from jax.experimental import sparse
 
 from robustjax import graph, selection
 
-from .scores_table import PROBABILITIES, softmax, unit
+from .scores_references import softmax, unit
+from .scores_table import PROBABILITIES
 from .variants import Row
 
 _RNG = np.random.default_rng(3)
@@ -387,6 +388,7 @@ WITHOUT = {
     "budget_from_fraction": "two numbers",
     "check_features": "is a check itself",
     "check_pruning": "names",
+    "check_pruning_option": "an option",
     "even_turns": "counts, and a number",
     "prune4rel_bytes": "two numbers",
 }

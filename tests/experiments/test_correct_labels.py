@@ -6,7 +6,6 @@ In processes of their own: two launchers in one would define some flags twice.
 from __future__ import annotations
 
 import csv
-import pathlib
 import signal
 import subprocess
 import sys
@@ -16,20 +15,18 @@ import numpy as np
 import pytest
 
 from robustjax import data
+from tests.harness.forked import ROOT, python
 
-ROOT = pathlib.Path(__file__).parents[2]
 NAMES = ("cat", "dog", "cow")
 
 
 def _command(**flags):
     given = [f"--{name}={value}" for name, value in flags.items()]
-    return [sys.executable, "-m", "experiments.correct_labels", *given]
+    return ["-m", "experiments.correct_labels", *given]
 
 
 def _run(**flags):
-    return subprocess.run(
-        _command(**flags), cwd=ROOT, capture_output=True, text=True, timeout=300
-    )
+    return python(*_command(**flags))
 
 
 def _read(path):
@@ -92,8 +89,12 @@ def test_bad_flags_are_one_line_and_status_2(small):
     flags, _ = small
     for changes, message in (
         ({"dataset": None}, "error: dataset: got nothing, expected --dataset=…"),
-        ({"method": "o2u_net"}, "error: noise_rate: got None, but O2U-Net must"),
-        ({"noise_rate": 1.5}, "error: noise_rate: got 1.5, expected a number in (0, 1"),
+        ({"method": "o2u_net"}, "error: noise_rate: got nothing, expected a value for"),
+        (
+            {"method": "o2u_net", "options": "noise_rate=1.5"},
+            "error: options (o2u_net.noise_rate): got 1.5, expected a number in (0, 1",
+        ),
+        ({"options": "weight_stepp=1"}, "has no 'weight_stepp' (did you mean"),
     ):
         merged = {**flags, **changes}
         done = _run(**{name: v for name, v in merged.items() if v is not None})
@@ -107,7 +108,7 @@ def test_bad_flags_are_one_line_and_status_2(small):
 def test_sigterm_ends_the_training_and_keeps_the_answers(small):
     flags, _ = small
     process = subprocess.Popen(
-        _command(**{**flags, "epochs": 50}),
+        [sys.executable, *_command(**{**flags, "epochs": 50})],
         cwd=ROOT,
         stderr=subprocess.PIPE,
         text=True,

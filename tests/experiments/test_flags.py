@@ -20,7 +20,9 @@ from experiments.study.flags import (
     resolve,
 )
 from experiments.study.help import help_text
+from experiments.study.options import read_options
 from experiments.study.presets import Preset
+from robustjax import methods
 
 STUDIES = {
     "label_noise": "NoisyLabelsConfig",
@@ -187,3 +189,31 @@ def test_help_shows_every_flag_and_preset(study):
         assert f"  {name}: {preset.about}" in text
     # Values are for copying, and never broken.
     assert all(len(line) <= 110 or " " not in line.strip() for line in text.split("\n"))
+
+
+def test_help_shows_what_belongs_to_a_method():
+    known = methods.entries("label_correction")
+    text = help_text("About.", "experiments.x", None, {}, known)
+    assert "Methods, and what --options=method.name=value can set:" in text
+    words = " ".join(text.split())
+    for entry in known:
+        assert f" {entry.name}: {entry.description} ({entry.source})" in words
+    assert (
+        "alc: robust updates and diffusion (Kim, ECCV 2022); diffusion_mode=" in words
+    )
+    assert "candidates_per_query=5 weight_step=0.1" in words
+    assert "o2u_net: hard detection by O2U-Net, then entropy" in words
+    assert "noise_rate=… epochs=250" in words, "no default"
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_presets_options_are_those_of_methods(study):
+    """Of all methods, whichever run."""
+    for name, preset in presets_of(study).items():
+        for text in preset.fields.get("options", ()):
+            method, _, rest = text.partition(".")
+            found = [e for e in methods.entries() if e.name == method]
+            option = rest.partition("=")[0]
+            fits = [e for e in found if option in e.options]
+            assert fits, (name, text)
+            assert any(read_options([text], {method: e})[method] for e in fits), name

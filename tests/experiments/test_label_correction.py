@@ -70,26 +70,43 @@ def finished(tmp_path_factory):
         ({"batch": 21}, "batch: got 21, expected at most the budget, 20"),
         ({"batch": 0}, "batch: got 0, expected an integer >= 1"),
         ({"repeats": 0}, "repeats: got 0"),
-        ({"neighbors": 1437}, "neighbors: got 1437 for 1437 examples"),
+        (
+            {"options": ("alc.neighbors=1437",)},
+            r"options .alc.neighbors.: got 1437 for 1437 examples",
+        ),
         ({"batch_size": 4096}, "batch_size: got 4096, expected at most"),
         (
             {"batch_size": 60},
             "batch_size: got 60, expected a multiple of the 8 devices",
         ),
         (
-            {"methods": ("random", "o2u_net"), "o2u_batch_size": 2000},
-            "o2u_batch_size: got 2000, expected at most",
+            {
+                "methods": ("random", "o2u_net"),
+                "options": ("o2u_net.batch_size=2000",),
+            },
+            r"options .o2u_net.batch_size.: got 2000, expected at most",
         ),
         (
             {"methods": ("random", "o2u_net"), "noise_rate": 0.0},
-            r"noise_rate: got 0.0, expected a number in \(0, 1\)",
+            r"^noise_rate: got 0.0, expected a number in \(0, 1\)",
         ),
-        ({"weight_step": 2.0}, "weight_step: got 2.0"),
-        ({"weight_scale": "mean"}, "weight_scale: unknown 'mean'"),
-        ({"diffusion_step_size": 2.0}, "diffusion_step_size: got 2.0"),
-        ({"diffusion_mode": "both"}, "diffusion_mode: unknown 'both'"),
-        ({"loss_pass": "none"}, "loss_pass: unknown 'none'"),
-        ({"candidates_per_query": 0.5}, "candidates_per_query: got 0.5"),
+        *(
+            ({"options": (f"alc.{text}",)}, rf"options .alc.{message}")
+            for text, message in (
+                ("weight_step=2", "weight_step.: got 2.0"),
+                ("weight_scale=mean", "weight_scale.: unknown 'mean'"),
+                ("diffusion_step_size=2", "diffusion_step_size.: got 2.0"),
+                ("diffusion_mode=both", "diffusion_mode.: unknown 'both'"),
+                ("loss_pass=none", "loss_pass.: unknown 'none'"),
+                ("candidates_per_query=0.5", "candidates_per_query.: got 0.5"),
+            )
+        ),
+        (
+            {"options": ("alc.weight_stp=1",)},
+            r"options: alc has no 'weight_stp' .did you mean 'weight_step'",
+        ),
+        ({"options": ("random.x=1",)}, "options: random has no 'x'; it has none"),
+        ({"options": ("robust.weight_step=1",)}, "options: unknown 'robust'"),
         ({"features": "resnet34"}, "features: unknown 'resnet34' .*resnet101"),
         ({"features": "resnet18"}, "weights: got None, expected the file of"),
         (

@@ -7,16 +7,13 @@ from __future__ import annotations
 
 import csv
 import json
-import pathlib
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
 from robustjax import data, scores
+from tests.harness.forked import python
 
-ROOT = pathlib.Path(__file__).parents[2]
 NAMES = ("cat", "dog", "cow")
 
 # Runs the launcher's main function with one list of flags after the other.
@@ -43,10 +40,7 @@ def _flags(flags):
 
 
 def _run(**flags):
-    command = [sys.executable, "-m", "experiments.label_issues", *_flags(flags)]
-    return subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, timeout=300
-    )
+    return python("-m", "experiments.label_issues", *_flags(flags))
 
 
 def _read(path):
@@ -159,13 +153,7 @@ def test_an_offset_of_the_inputs_changes_no_issue(small, tmp_path):
         runs.append({"dataset": paths["npz"], "out": paths["csv"], "standardize": True})
         runs[-1] |= {"hidden": 16, "epochs": 15, "folds": 3, "learning_rate": 0.1}
     lists = json.dumps([_flags(run) for run in runs])
-    done = subprocess.run(
-        [sys.executable, "-c", DRIVER, lists],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    done = python("-c", DRIVER, lists)
     assert done.stdout.count("fine") == 3, done.stderr
     flagged = [
         {int(row["id"]) for row in _read(run["out"]) if row["is_issue"] == "True"}
@@ -240,13 +228,7 @@ def test_bad_flags_are_named(small, tmp_path):
         if "pred_probs" in changes:
             given["pred_probs"] = tmp_path / changes["pred_probs"]
         arguments.append(_flags(given))
-    done = subprocess.run(
-        [sys.executable, "-c", DRIVER, json.dumps(arguments)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    done = python("-c", DRIVER, json.dumps(arguments))
     assert done.returncode == 0, done.stderr
     messages = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(messages) == len(cases)

@@ -5,10 +5,6 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
-import os
-import pathlib
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -16,8 +12,8 @@ import pytest
 from experiments.studies.active_learning import own_pool
 from experiments.studies.active_learning.config import OpenSetConfig
 from robustjax.methods.active_learning import make_strategy
+from tests.harness.forked import python
 
-ROOT = pathlib.Path(__file__).parents[2]
 NAMES = ("owl", "crow", "ood")
 
 
@@ -40,23 +36,12 @@ for arguments in json.loads(sys.argv[1]):
 """
 
 
-def command(*arguments):
-    return subprocess.run(
-        [sys.executable, *arguments],
-        cwd=ROOT,
-        env={**os.environ, "JAX_PLATFORMS": "cpu"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-
-
 def arguments_of(flags):
     return [f"--{name}={value}" for name, value in flags.items()]
 
 
 def run(**flags):
-    return command("-m", "experiments.label_open_set", *arguments_of(flags))
+    return python("-m", "experiments.label_open_set", *arguments_of(flags))
 
 
 def read(path):
@@ -127,7 +112,7 @@ def test_bad_flags_are_named_before_a_folder_is_made(tmp_path, pool):
         ({"method": "mqnet", "batch": 31}, "batch: got 31, expected at most"),
     ]
     runs = [arguments_of({**flags, **changes}) for changes, _ in cases]
-    done = command("-c", DRIVER, json.dumps(runs))
+    done = python("-c", DRIVER, json.dumps(runs))
     assert done.returncode == 0, done.stderr
     messages = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(messages) == len(cases)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 
 import pytest
 
@@ -27,6 +28,7 @@ def settings(
     scale: str | float = "mean",
     window: tuple[float, float] | None = None,
     widths: tuple[int, ...] = (),
+    layers: Sequence[int] = (),
     fixed: int = 0,
     array: list[int] | None = None,
 ):
@@ -34,7 +36,12 @@ def settings(
 
 
 ENTRY = Entry(
-    "all_types", "pruning", functools.partial(settings, fixed=1), "for tests", "tests"
+    "all_types",
+    "pruning",
+    "selection",
+    functools.partial(settings, fixed=1),
+    "for tests",
+    "tests",
 )
 
 
@@ -53,6 +60,7 @@ def read(text):
         ("limit=4", 4),
         ("rate=1", 1.0),
         ("rate=1e-3", 0.001),
+        ("rate=4/255", 4 / 255),
         ("clip=None", None),
         ("clip=2", 2.0),
         ("word=5", "5"),
@@ -63,6 +71,7 @@ def read(text):
         ("window=none", None),
         ("widths=64:32:16", (64, 32, 16)),
         ("widths=64", (64,)),
+        ("layers=64:32", (64, 32)),
         ("array=none", None),
     ],
 )
@@ -84,6 +93,8 @@ def test_values_are_of_the_options_types(text, value):
         ("count=true", "expected an int for count"),
         ("limit=no", "expected an int or none for limit"),
         ("rate=nan", "options: got 'rate=nan', expected a finite number for rate"),
+        ("rate=1/0", "expected a finite number for rate"),
+        ("rate=1/x", "expected a finite number for rate"),
         ("rate=inf", "expected a finite number for rate"),
         ("rate=-1e999", "expected a finite number for rate"),
         ("rate=True", "expected a finite number for rate"),

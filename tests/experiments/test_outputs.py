@@ -9,8 +9,7 @@ import contextlib
 import json
 import os
 import pathlib
-import subprocess
-import sys
+import signal
 
 import numpy as np
 import pytest
@@ -23,6 +22,7 @@ from experiments.study.run_folder import (
     open_run_folder,
     run_folder_path,
 )
+from tests.harness.forked import Command, python
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -111,13 +111,7 @@ def test_every_launcher_checks_its_outputs_before_it_works(tmp_path):
     ]  # fmt: skip
     before = sorted(os.listdir(tmp_path))
     runs = json.dumps([case[:2] for case in cases])
-    done = subprocess.run(
-        [sys.executable, "-c", DRIVER, runs],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    done = python("-c", DRIVER, runs)
     assert done.returncode == 0, done.stderr
     ends = [json.loads(line) for line in done.stdout.splitlines() if line[0] == '"']
     assert len(ends) == len(cases)
@@ -233,26 +227,20 @@ with open_run_folder(pathlib.Path(sys.argv[1]), json.loads(sys.argv[2])):
 
 
 def test_two_processes_cannot_work_in_one_folder(tmp_path):
-    worker = subprocess.Popen(
-        [sys.executable, "-c", WORKER, str(tmp_path), json.dumps(RECORD)],
-        cwd=ROOT,
-        env={**os.environ, "JAX_PLATFORMS": "cpu"},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    with worker:
-        try:
-            assert worker.stdout.readline() == "at work\n"
-            # To look is free.
-            check_run_folder(tmp_path, RECORD["config"])
-            with (
-                pytest.raises(ValueError, match="^run_dir: another process is") as got,
-                open_run_folder(tmp_path, RECORD),
-            ):
-                raise AssertionError("work began")
-            assert "\n" not in str(got.value)
-        finally:
-            worker.kill()
+    worker = Command("-c", WORKER, str(tmp_path), json.dumps(RECORD))
+    try:
+        assert worker.stdout.readline() == "at work\n"
+        # To look is free.
+        check_run_folder(tmp_path, RECORD["config"])
+        with (
+            pytest.raises(ValueError, match="^run_dir: another process is") as got,
+            open_run_folder(tmp_path, RECORD),
+        ):
+            raise AssertionError("work began")
+        assert "\n" not in str(got.value)
+    finally:
+        worker.send_signal(signal.SIGKILL)
+        worker.communicate()
     # The lock is gone with the process, and with the end of the block.
     for _ in range(2):
         with open_run_folder(tmp_path, RECORD):

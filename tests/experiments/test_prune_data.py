@@ -5,17 +5,14 @@ In processes of their own: two launchers in one would define some flags twice.
 
 import csv
 import json
-import pathlib
-import subprocess
-import sys
 
 import jax
 import numpy as np
 import pytest
 
 from robustjax import selection
+from tests.harness.forked import python
 
-ROOT = pathlib.Path(__file__).parents[2]
 N, C, D = 40, 3, 4
 
 # Runs the launcher's main function with one list of flags after the other.
@@ -44,18 +41,8 @@ def _flags(flags):
     ]
 
 
-def _command(*arguments):
-    return subprocess.run(
-        [sys.executable, *arguments],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-
-
 def _drive(runs):
-    done = _command("-c", DRIVER, json.dumps([_flags(run) for run in runs]))
+    done = python("-c", DRIVER, json.dumps([_flags(run) for run in runs]))
     assert done.returncode == 0, done.stderr
     return done
 
@@ -248,9 +235,7 @@ def test_bad_flags_are_named(small, tmp_path):
         assert message.startswith(expected), message
     assert not flags["out"].exists()
     # As a command: one line and status 2.
-    done = _command(
-        "-m", "experiments.prune_data", *_flags(flags | {"method": "prune"})
-    )
+    done = python("-m", "experiments.prune_data", *_flags(flags | {"method": "prune"}))
     assert done.returncode == 2
     assert done.stderr.startswith("error: method: unknown 'prune'")
     assert done.stderr.count("\n") == 1

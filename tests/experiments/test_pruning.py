@@ -11,7 +11,7 @@ import pytest
 
 from experiments.studies.pruning import programs
 from experiments.studies.pruning.study import STUDY
-from experiments.study.journal import attached_files, read_cells
+from experiments.study.records import read_arrays, read_cells
 from experiments.study.run import Request, run_study
 from experiments.study.table import Table
 from robustjax import data
@@ -66,8 +66,10 @@ def run(tmp_path, dataset, stop=None, name="run", preset=None, **given):
 
 def attached(folder, event):
     """(repeat, record, arrays) of all files of a kind."""
-    for record, arrays in attached_files(folder, read_cells(folder), event):
-        yield int(record["cell"].rpartition("_")[2]), record, arrays
+    for record in (r for cell in read_cells(folder).values() for r in cell):
+        if record["event"] == event:
+            repeat = int(record["cell"].rpartition("_")[2])
+            yield repeat, record, read_arrays(folder, record)
 
 
 def subsets_of(folder):
@@ -115,21 +117,38 @@ def finished(tmp_path_factory, points):
         ({"threshold": 1.5}, r"threshold: got 1.5, expected a number in \[0, 1\]"),
         ({"temperature": 0.0}, "temperature: got 0.0"),
         ({"confidence": "max"}, "confidence: unknown 'max'"),
-        ({"ranking": "exact"}, "ranking: unknown 'exact'"),
-        ({"balance": "none"}, "balance: unknown 'none'"),
-        ({"ssp_keep": "far"}, "ssp_keep: unknown 'far'"),
-        ({"never_learned": "some"}, "never_learned: unknown 'some'"),
-        ({"hard_cutoff": 1.0}, "hard_cutoff: got 1.0"),
+        *(
+            (
+                {"methods": (method,), "options": (f"{method}.{name}={value}",)},
+                rf"options .{method}.{name}.: (unknown '{value}'|got {value})",
+            )
+            for method, name, value in (
+                ("prune4rel", "ranking", "exact"),
+                ("prune4rel_balanced", "balance", "odd"),
+                ("prune4rel", "threshold", "1.5"),
+                ("ssp", "keep", "far"),
+                ("ssp", "clusters", "0"),
+                ("forgetting", "never_learned", "some"),
+                ("ccs", "hard_cutoff", "1.0"),
+                ("ccs", "strata", "0"),
+            )
+        ),
+        (
+            {"options": ("ccs.hard_cutof=0.2",)},
+            "options: ccs has no 'hard_cutof' .did you mean 'hard_cutoff'",
+        ),
+        ({"options": ("ssp.keep=easy",)}, "options: unknown 'ssp'; known: uniform, "),
         ({"evaluation_view": "weak"}, "evaluation_view: unknown 'weak'"),
         ({"evaluation_view": "strong"}, "augment, evaluation_view: got 'none' and 'st"),
         ({"second_view": "none"}, "second_view: unknown 'none'"),
         ({"ssp_features": "x.npy"}, "ssp_features: got a file, expected ssp among"),
         ({"noise": "key"}, "label_set: got None"),
         ({"network": "resnet19"}, "network: unknown 'resnet19'"),
-        ({"options": ("q=1",)}, "options: ce has no 'q'"),
+        ({"options": ("ce.q=1",)}, "options: ce has no 'q'"),
+        ({"options": ("lr_u=1",)}, "for several methods, expected method.lr_u=1"),
         (
-            {"relabeler": "sop_plus", "options": ("lr_u=-1",)},
-            r"options .lr_u.: got -1",
+            {"relabeler": "sop_plus", "options": ("sop_plus.lr_u=-1",)},
+            r"options .sop_plus.lr_u.: got -1",
         ),
         ({"learning_rate": 0.0}, "learning_rate: got 0.0"),
     ],
@@ -288,7 +307,9 @@ def test_other_relabelers(tmp_path, points, relabeler):
         repeats=1,
         epochs=15,
         learning_rate=0.1,
-        options=("lr_u=1",) if relabeler == "sop_plus" else ("divide_mix.alpha=1",),
+        options=("sop_plus.lr_u=1",)
+        if relabeler == "sop_plus"
+        else ("divide_mix.alpha=1",),
     )
     (row,) = read_rows(folder / "summary.csv")
     # Chance is a third.
@@ -323,7 +344,7 @@ def test_views_and_rounding_of_the_published_code(tmp_path, pictures, monkeypatc
         name="authors",
         evaluation_view="strong",
         half_precision=True,
-        ranking="float32",
+        options=("prune4rel.ranking=float32",),
         **options,
     )
     found = [evaluations_of(folder)[0] for folder in (plain, authors)]

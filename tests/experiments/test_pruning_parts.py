@@ -67,7 +67,15 @@ def test_presets_are_valid():
         found, config = setup.resolve(name, {})
         assert found == name
         setup.check(config)
-    _, config = setup.resolve("cifar10_n", {"options": ("lr_u=3",)})
-    assert config.options[-1] == "lr_u=3"
+    given = {"options": ("sop_plus.lr_u=3", "prune4rel.ranking=float32")}
+    _, config = setup.resolve("cifar10_n", given)
+    assert setup.relabeler_options(config) == {"lr_u": 3.0, "lr_v": 100.0}
+    settings = subset_methods.settings_of("prune4rel", config)
+    assert settings == {
+        "confidence": "max_prob",
+        "threshold": 0.975,
+        "temperature": 1.0,
+        "ranking": "float32",
+    }
     assert (config.epochs, config.threshold, config.label_set) == (300, 0.975, "worse")
     assert setup.resolve(None, {"dataset": "cifar100_n"})[1].warmup_epochs == 30

@@ -13,6 +13,7 @@ from experiments.studies.active_learning.networks import (
 )
 from experiments.studies.active_learning.strategies import make_strategies
 from experiments.studies.features import presets as features
+from experiments.studies.features.options import options_of
 from experiments.studies.features.setup import optimizer_options as feature_options
 from experiments.studies.label_correction import presets as label_correction
 from experiments.studies.label_correction.config import CorrectionConfig
@@ -45,15 +46,18 @@ KIM = {
     "weight_decay": 1e-4,
     "drop_at": tuple(range(10, 101, 10)),
     "drop_factor": 0.1,
-    "weight_step": 0.1,
-    "neighbors": 10,
-    "diffusion_steps": 10,
-    "diffusion_step_size": 0.1,
-    "diffusion_mode": "literal",
+}
+KIM_OPTIONS = {
+    "alc": {
+        "weight_step": 0.1,
+        "neighbors": 10,
+        "diffusion_steps": 10,
+        "diffusion_step_size": 0.1,
+        "diffusion_mode": "literal",
+    },
     # hjimce/O2U-Net and UCSC-REAL/SimiFeat: cyclic epochs and batch, passes that vote.
-    "o2u_epochs": 250,
-    "o2u_batch_size": 16,
-    "simifeat_passes": 21,
+    "o2u_net": {"epochs": 250, "batch_size": 16},
+    "simifeat": {"passes": 21},
 }
 
 
@@ -65,6 +69,14 @@ def test_active_label_correction(name):
     assert len(config.hidden) == 3, "four fully connected layers"
     chosen = {"random", "entropy", "loss_ent", "corr_active", "dalc", "alc"}
     assert chosen <= set(config.methods), "Table 1"
+    assert config.options == (), "all of them are the methods' own defaults"
+
+
+@pytest.mark.parametrize("name", KIM_OPTIONS)
+def test_defaults_of_label_correction(name):
+    options = entry(name, "label_correction").options
+    found = {option: options[option].default for option in KIM_OPTIONS[name]}
+    assert found == KIM_OPTIONS[name], "Kim (2022)"
 
 
 # Park et al. (NeurIPS 2023), Table 5.1 of the thesis; kaist-dmlab/Prune4Rel: Nesterov,
@@ -214,7 +226,7 @@ def test_open_set_active_learning(name):
     # A hundred epochs of whole passes over the answers, at least 100 steps of 32.
     passes = -(-100 // -(-budget // 32))
     assert updates == 100 * passes * -(-budget // 32)
-    chosen = choose_methods(["mqnet"], entries("active_learning"))
+    chosen = choose_methods(["mqnet"], entries("active_learning", "strategy"))
     made = make_strategies(chosen, preset_options(chosen, config.options))["mqnet"]
     assert_holds(
         made,
@@ -255,39 +267,46 @@ TAUFE_SGD = {
     "drop_at": (0.5, 0.75),
     "drop_factor": 0.1,
     "batch_size": 64,
-    "oat_weight": 1.0,
     "repeats": 5,
+}
+TAUFE_OPTIONS = {
+    "oat": {"weight": 1.0},
+    "taufe": {"weight": 0.1, "tensor": "features", "reduction": "mean"},
 }
 TAUFE_CIFAR = {**TAUFE_SGD, "network": "resnet18", "epochs": 200,
                "augment": "crop_flip", "num_examples": (500, 1000, 2500, 5000, 0),
-               "penalty_setting": "cifar"}  # fmt: skip
+               "options": TAUFE_OPTIONS}  # fmt: skip
 TAUFE_BOXES = {**TAUFE_SGD, "network": "resnet50", "epochs": 100, "image_size": 224,
                "train_image_size": 256, "num_examples": (2000, 4000, 0),
-               "penalty_setting": "boxes", "box_flatten": True}  # fmt: skip
+               "options": {"taufe": {"weight": 0.1, "tensor": "feature_map"}},
+               "box_flatten": True}  # fmt: skip
 TAUFE_ROWS = {
     "cifar10": TAUFE_CIFAR,
     "cifar100": TAUFE_CIFAR,
     "imagenet10": {**TAUFE_CIFAR, "network": "resnet50", "image_size": 224,
-                   "augment": "resized_crop", "penalty_setting": "imagenet10"},
+                   "augment": "resized_crop",
+                   "options": {"taufe": {"weight": 0.01, "tensor": "features"}}},
     "cub200": TAUFE_BOXES,
     "cars": TAUFE_BOXES,
     "cifar10_adversarial": {
-        **TAUFE_CIFAR, "num_examples": (0,), "attack_radius": 8.0,
-        "attack_step_size": 2.0, "attack_steps": 7, "test_attack_steps": 100,
+        **TAUFE_CIFAR, "num_examples": (0,), "test_attack_steps": 100,
+        "options": {**TAUFE_OPTIONS, "adversarial": {
+            "radius": 8 / 255, "step_size": 2 / 255, "steps": 7}},
     },
     "cifar10_mix_match": {
         "network": "wrn28_2", "num_examples": (250,), "stratified": True,
-        "lambda_u": 100.0, "ramp_up_steps": 16_000, "num_views": 2,
-        "sharpening_temperature": 0.5, "mixing_alpha": 0.75, "average_decay": 0.999,
+        "options": {**TAUFE_OPTIONS, "mix_match": {
+            "lambda_u": 100.0, "ramp_up_steps": 16_000, "num_views": 2,
+            "temperature": 0.5, "alpha": 0.75, "average_decay": 0.999}},
         "optimizer": "adam", "learning_rate": 0.002, "schedule": "constant",
         "kernel_decay": 0.02, "weight_decay": 0.0, "batch_size": 2 * 64,
-        "penalty_setting": "mix_match",
     },
     "cifar10_pretrained": {
         "network": "resnet18", "pretraining_epochs": 1000,
         "pretraining_batch_size": 512, "pretraining_optimizer": "lars",
         "pretraining_learning_rate": 1.0 * 512 / 256, "pretraining_warmup_epochs": 10,
-        "pretraining_weight_decay": 1e-6, "contrast_temperature": 0.5,
+        "pretraining_weight_decay": 1e-6,
+        "options": {"oat": {"weight": 1.0}, "simclr": {"temperature": 0.5}},
         "color_strength": 0.5, "fine_tune": "head", "epochs": 100,
         "learning_rate": 0.1, "momentum": 0.9, "weight_decay": 0.0,
         "batch_size": 2 * 512,
@@ -297,8 +316,14 @@ TAUFE_ROWS = {
 
 @pytest.mark.parametrize("name", TAUFE_ROWS)
 def test_feature_debiasing(name):
-    _, config = features.resolve(name, {})
-    assert_holds(config, TAUFE_ROWS[name], TAUFE)
+    _, config, _ = features.resolve(name, {})
+    fields = dict(TAUFE_ROWS[name])
+    for part, wanted in fields.pop("options").items():
+        options = entry(part, "features").options
+        found = {option: options[option].default for option in wanted}
+        found |= {k: v for k, v in options_of(config, part).items() if k in wanted}
+        assert found == wanted, TAUFE
+    assert_holds(config, fields, TAUFE)
     if config.schedule == "steps":
         half, late = config.epochs // 2, 3 * config.epochs // 4
         assert feature_options(config).drop_epochs == (half, late)
@@ -317,7 +342,7 @@ def test_weights_of_taufe():
 
 def test_mix_match_takes_a_million_steps():
     """1024 epochs of 1024 steps, in passes over 50,000 images by 128."""
-    _, config = features.resolve("cifar10_mix_match", {})
+    _, config, _ = features.resolve("cifar10_mix_match", {})
     steps = config.epochs * -(-50_000 // config.batch_size)
     assert steps == pytest.approx(1024 * 1024, rel=1e-3)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import tracemalloc
 
 import jax
 import jax.numpy as jnp
@@ -11,11 +12,14 @@ import matplotlib.figure
 import numpy as np
 import pytest
 
-from experiments.study.journal import FILE, Journal, read_cells
+from experiments.study.example_table import ExampleTable
+from experiments.study.journal import Journal
 from experiments.study.numbers import Measure, deviation, in_cell, in_file, mean
 from experiments.study.plot import Line, Panel, draw
+from experiments.study.records import FILE, KEPT, read_cells
 from experiments.study.run_folder import open_run_folder
 from experiments.study.table import Table
+from robustjax.training import write_csv
 
 # The sample deviation of 0.5 and 0.7 is 0.2 / sqrt(2), the population's 0.1.
 TWO, SAMPLE = np.array([0.5, 0.7]), 0.2 / np.sqrt(2)
@@ -83,7 +87,17 @@ def test_deviation_is_of_a_sample(rng):
     assert mean(values)[1] == pytest.approx(np.nanmean(values[:, 1]))
     assert np.isnan(mean(np.full(2, np.nan)))
     assert in_file(deviation(TWO[:1])) == ""
-    assert in_file(SAMPLE) == "0.1414"
+    for value, text in (
+        (SAMPLE, "0.141421"),
+        (0.0, "0.0000"),
+        (98.7654321, "98.7654"),
+        (12345.6789, "12345.6789"),
+        (-0.00123456789, "-0.00123457"),
+        (1.23456789e-7, "1.23457e-07"),
+        (np.float32(np.inf), ""),
+    ):
+        assert in_file(value) == text
+        assert not text or float(text) == pytest.approx(value, rel=1e-5)
     assert in_cell(TWO, MEASURES[0]) == "60.0 ±14.1"
     assert in_cell(TWO[:1], MEASURES[0]) == "50.0"
     assert in_cell(np.full(2, np.nan), MEASURES[0]) == "-"
@@ -99,9 +113,9 @@ def test_files_follow_from_the_records(folder):
         ("elr", "5"),
     ]
     assert summary[0]["last_mean"] == "60.0000"
-    assert summary[0]["last_std"] == f"{100 * SAMPLE:.4f}"
+    assert summary[0]["last_std"] == "14.1421"
     # What one repeat alone has measured has no deviation.
-    assert (summary[0]["norm_mean"], summary[0]["norm_std"]) == ("3.0000", "")
+    assert (summary[0]["norm_mean"], summary[0]["norm_std"]) == ("3.00000", "")
     assert "msp_auroc_mean" not in summary[0]
     assert summary[2]["epochs"] == "7"
     assert {r["repeats"] for r in summary} == {"2"}
@@ -187,6 +201,52 @@ def test_examples_join_what_cells_keep(folder):
     assert [r["id"] for r in rows] == ["a", "b", "a", "b"]
 
 
+def test_examples_of_other_ids_and_repeats_leave_cells_empty(folder):
+    with Journal(folder, tensorboard=False) as journal:
+        ce, elr = journal.cell("ce"), journal.cell("elr")
+        ce.keep("", np.array(["a", "b"]), {"repeat": 1}, given=np.array([1, 2]))
+        ce.keep("", np.array(["a", "b"]), {"repeat": 0}, given=np.array([3, 4]))
+        elr.keep("elr", np.array(["c", "b"]), {"repeat": 1}, weight=np.array([0.5, 2]))
+        elr.keep("elr", np.array([], str), {"repeat": 0}, weight=np.zeros(0))
+    table = Table.read(folder)
+    table.write_files()
+    rows = [tuple(row.values()) for row in rows_of(folder / "examples.csv")]
+    assert rows == [
+        ("1", "a", "1", ""),
+        ("1", "b", "2", "2"),
+        ("1", "c", "", "0.5"),
+        ("0", "a", "3", ""),
+        ("0", "b", "4", ""),
+    ]
+    assert [keys for _, keys, _ in table.examples(repeat=0)] == [{"repeat": 0}] * 2
+    (folder / "ce" / "examples_1.npz").write_bytes(b"not what was written")
+    with pytest.raises(ValueError, match=r"examples_1\.npz' is missing or was altered"):
+        table.write_files()
+
+
+def test_of_many_examples_a_repeat_is_in_memory_at_a_time(folder):
+    count, repeats = 20_000, 8
+    ids = np.arange(count)
+    with Journal(folder, tensorboard=False) as journal:
+        for repeat in range(repeats):
+            keys = {"repeat": repeat}
+            values = np.random.default_rng(repeat).random((4, count))
+            journal.cell("ce").keep("", ids, keys, **dict(zip("abcd", values)))
+    table = Table.read(folder)
+    peaks = []
+    for chosen in ([0], range(repeats)):
+        kept = [r for r in table.records(KEPT) if r["keys"]["repeat"] in chosen]
+        tracemalloc.start()
+        examples = ExampleTable(folder, kept, table._read)
+        write_csv(folder / "examples.csv", examples.rows(), examples.columns)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.5 * peaks[0], "eight repeats need little more than one"
+    assert peaks[0] < 300 * count
+    lines = (folder / "examples.csv").read_bytes().count(b"\n")
+    assert lines == 1 + repeats * count
+
+
 @pytest.fixture
 def bands(monkeypatch):
     """The half widths of all bands and bars that were drawn."""
@@ -247,7 +307,7 @@ def test_a_record_that_was_altered_deleted_or_moved_ends_its_cell(folder):
     assert len(read_cells(folder, report=said.append)["ce"]) == 1
     (line,) = said
     assert "line 3" in line
-    assert "ce goes on" in line
+    assert "of ce only what stands before it counts" in line
 
 
 def test_a_checkpoint_counts_only_with_the_records_before_it(folder):

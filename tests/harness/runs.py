@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import multiprocessing
 import os
 import pathlib
 import runpy
@@ -14,6 +13,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+
+from tests.harness import forked
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +54,7 @@ _CORRECTION: dict[str, Any] = {
     "hidden": (8, 8),
     "epochs": 2,
     "batch_size": 16,
-    "neighbors": 5,
+    "options": ("alc.neighbors=5",),
 }
 
 RUNS = (
@@ -237,8 +238,6 @@ class Launch:
         run_dir.mkdir(parents=True, exist_ok=True)
         self._output = run_dir / f"{small.launcher}.out"
         self._errors = run_dir / f"{small.launcher}.err"
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload([*(run.study for run in RUNS), __name__])
         arguments_ = (
             small.launcher,
             arguments(small, paths, run_dir),
@@ -247,7 +246,7 @@ class Launch:
             fault,
             options,
         )
-        self.process = context.Process(target=_main, args=arguments_)
+        self.process = forked.context().Process(target=_main, args=arguments_)
         self.process.start()
 
     def wait(self, seconds: float | None = None) -> int | None:

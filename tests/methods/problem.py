@@ -66,17 +66,21 @@ def small_trainer(settings):
     return methods.RoundTrainer(digits()[0].inputs[:64], 10, settings)
 
 
-def options():
-    """Methods small enough for tests."""
+def make_method(name):
+    """A method of the registry, small enough for tests."""
     noisy = digits()[2] != digits()[0].labels[None]
-    return methods.CorrectionOptions(
-        noise_rate=float(noisy.mean()),
-        o2u_net=methods.O2UNet(epochs=20, batch_size=32),
-        simifeat=methods.SimiFeat(passes=5),
-    )
+    options = {
+        "o2u_net": {
+            "noise_rate": float(noisy.mean()),
+            "epochs": 20,
+            "batch_size": 32,
+        },
+        "simifeat": {"passes": 5},
+    }
+    return methods.make_correction_method(name, **options.get(name, {}))
 
 
 @functools.cache
 def finished_by_name(name):
     """`finished` for a method of the registry, computed once."""
-    return finished(methods.make_correction_method(name, options()))
+    return finished(make_method(name))

@@ -19,12 +19,12 @@ from robustjax.transforms import LossTransform
 
 ENTRIES = methods.entries()
 # Needed where an option has no default.
-REQUIRED = {"forget_rate": 0.2, "weight": 0.1}
+REQUIRED = {"forget_rate": 0.2, "noise_rate": 0.3, "weight": 0.1}
 
 
-def all_of(family):
+def all_of(family, role=None):
     return pytest.mark.parametrize(
-        "entry", methods.entries(family), ids=lambda each: each.name
+        "entry", methods.entries(family, role), ids=lambda each: each.name
     )
 
 
@@ -38,6 +38,7 @@ def required(entry):
 def test_conformance(entry):
     assert methods.entry(entry.name, entry.family) is entry
     assert methods.REGISTRY[entry.family, entry.name] is entry
+    assert entry in methods.entries(entry.family, entry.role)
     assert entry.name.isidentifier()
     assert entry.description
     assert "\n" not in entry.description + entry.source
@@ -76,18 +77,44 @@ def test_options_reach_a_loss():
 
 @all_of("label_correction")
 def test_label_correction_entries_make_methods(entry):
-    shared = methods.CorrectionOptions(noise_rate=0.3)
-    made = entry.make(shared)
+    given = required(entry)
+    made = entry.make(**given)
     assert made.name == entry.name
-    if "noise_rate" in entry.needs:
-        with pytest.raises(ValueError, match="noise_rate"):
-            entry.make()
-    else:
-        assert entry.make() == made
-        assert methods.make_correction_method(entry.name) == made
+    assert entry.make(name="mine", **given).name == "mine"
+    assert methods.make_correction_method(entry.name, **given) == made
+    assert ("noise_rate" in entry.needs) is bool(entry.required)
+    if entry.required:
+        with pytest.raises(ValueError, match="noise_rate: got nothing, expected"):
+            methods.make_correction_method(entry.name)
+    with pytest.raises(ValueError, match="option of .*: unknown 'nothing'"):
+        methods.make_correction_method(entry.name, nothing=1, **given)
 
 
-@all_of("active_learning")
+def test_options_of_alc_are_those_of_its_parts():
+    made = methods.make_correction_method(
+        "alc", diffusion_mode="delta", neighbors=5, candidates_per_query=None
+    )
+    assert made.propagation == methods.Propagation(mode="delta", neighbors=5)
+    assert made.candidates_per_query is None
+    default = methods.ActiveLabelCorrection()
+    assert methods.make_correction_method("alc") == default
+    robust = methods.make_correction_method("robust", weight_step=0.3)
+    assert (robust.robust, robust.propagation) == (True, None)
+    assert robust.weight_step == 0.3
+    diffusion = methods.make_correction_method("diffusion")
+    assert (diffusion.robust, diffusion.propagation) == (False, default.propagation)
+    for options, message in (
+        ({"diffusion_mode": "both"}, "diffusion_mode: unknown 'both'"),
+        ({"graph_space": "pixel"}, "graph_space: unknown 'pixel'"),
+        ({"diffusion_steps": -1}, "diffusion_steps: got -1"),
+        ({"diffusion_step_size": 2.0}, "diffusion_step_size: got 2"),
+        ({"weight_step": 2.0}, "weight_step: got 2"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            methods.make_correction_method("alc", **options)
+
+
+@all_of("active_learning", "strategy")
 def test_active_learning_entries_make_strategies(entry):
     made = entry.make()
     assert (made.name, made.wants) == (entry.name, entry.needs)
@@ -96,7 +123,7 @@ def test_active_learning_entries_make_strategies(entry):
     assert set(entry.options) <= fields
 
 
-@all_of("features")
+@all_of("features", "penalty")
 def test_feature_entries_make_penalties(entry):
     penalty = entry.make(**required(entry))
     if entry.name in ("standard", "joint"):
@@ -162,15 +189,15 @@ def test_everything_published_is_registered():
     def asks(value):
         return inspect.isclass(value) and {"select", "wants"} <= set(dir(value))
 
-    made = {type(each.make()) for each in methods.entries("active_learning")}
+    strategies = methods.entries("active_learning", "strategy")
+    made = {type(each.make()) for each in strategies}
     found = {getattr(active_learning, n) for n in _exported(active_learning, asks)}
     assert found - {active_learning.QueryStrategy} <= made
 
     def corrects(value):
         return inspect.isclass(value) and {"train", "select"} <= set(dir(value))
 
-    shared = methods.CorrectionOptions(noise_rate=0.3)
-    made = {type(e.make(shared)) for e in methods.entries("label_correction")}
+    made = {type(e.make(**required(e))) for e in methods.entries("label_correction")}
     found = {
         getattr(label_correction, n) for n in _exported(label_correction, corrects)
     }
@@ -186,11 +213,23 @@ def test_names_and_families_are_checked():
         methods.entry("elrr")
     with pytest.raises(ValueError, match="family: unknown 'pruned' .*'pruning'"):
         methods.entries("pruned")
+    with pytest.raises(ValueError, match="role: unknown 'recipee' .*'recipe'"):
+        methods.entries(role="recipee")
     with pytest.raises(ValueError, match="family: got None for 'random', .*learning"):
         methods.entry("random")
     with pytest.raises(ValueError, match="needs: unknown 'noise' .*known: noise_rate"):
-        Entry("x", "pruning", nn.Module, "x", "x", needs=frozenset({"noise"}))
+        Entry(
+            "x",
+            "pruning",
+            "selection",
+            nn.Module,
+            "x",
+            "x",
+            needs=frozenset({"noise"}),
+        )
     with pytest.raises(ValueError, match="family: unknown"):
-        Entry("x", "nothing", nn.Module, "x", "x")
+        Entry("x", "nothing", "selection", nn.Module, "x", "x")
+    with pytest.raises(ValueError, match="role: unknown 'nothing'; known: recipe"):
+        Entry("x", "pruning", "nothing", nn.Module, "x", "x")
     with pytest.raises(TypeError):
         methods.REGISTRY["pruning", "x"] = ENTRIES[0]

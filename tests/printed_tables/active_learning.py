@@ -16,7 +16,7 @@ def accuracy_by_round(
     return files.where(path, noise_ratio=ratio, method=method)
 
 
-def pooled_purity(rows: list[dict[str, str]]) -> float:
+def pooled_precision(rows: list[dict[str, str]]) -> float:
     """The share of IN among all queries, in percent, of all repeats together."""
     first, last = rows[0], rows[-1]
     asked_in, asked = (
@@ -52,8 +52,10 @@ def open_set(files: Files) -> Table:
             rows = accuracy_by_round(files, "mnist_small", ratio, method)
             mean = np.mean([float(row["accuracy_mean"]) for row in rows])
             cells += [f"{mean:.1f}", spread(rows[-1], "accuracy")]
-            cells += [f"{float(rows[n]['purity_mean']):.0f}" for n in (0, 2, 5)]
-            pooled.append(f"{pooled_purity(rows):.0f}")
+            cells += [
+                f"{float(rows[n]['query_precision_mean']):.0f}" for n in (0, 2, 5)
+            ]
+            pooled.append(f"{pooled_precision(rows):.0f}")
         table.append([f"`{method}`", *cells, *pooled])
     return table
 
@@ -90,6 +92,6 @@ def open_set_costs(files: Files) -> Table:
         for method in methods:
             rows = accuracy_by_round(files, f"cost_{cost}", "0.6", method)
             last = spread(rows[-1], "accuracy")
-            cells.append(f"{last}, {pooled_purity(rows):.1f}")
+            cells.append(f"{last}, {pooled_precision(rows):.1f}")
         table.append([cost, *cells])
     return table

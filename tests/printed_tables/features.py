@@ -51,8 +51,8 @@ def few_shot(files: Files) -> Table:
         table.append([words, *(show(rows[n], n) if rows[n] else "" for n in counts)])
 
     line("Standard", standard, lambda r, n: spread(r, "test_accuracy"))
-    arms = {"OAT": oat, **{f"TAUFE, λ = {w}": rows for w, rows in taufe.items()}}
-    for words, rows in arms.items():
+    methods = {"OAT": oat, **{f"TAUFE, λ = {w}": rows for w, rows in taufe.items()}}
+    for words, rows in methods.items():
         line(words, rows, lambda r, n: against(r, standard[n], "test_accuracy"))
     for name, words, digits, shown in (
         ("heldout_ood_norm", "*norm of held-out OOD activations:*", 2, tuple(weights)),

@@ -13,7 +13,6 @@ import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from robustjax import training
-from robustjax.training import _checkpoints as checkpoints
 
 LIKE = {"a": jnp.zeros(5), "b": {"c": jnp.zeros((2, 3), jnp.int32)}}
 
@@ -164,30 +163,3 @@ def test_saved_on_eight_devices_restored_on_four(mesh, tmp_path):
     assert jax.dtypes.issubdtype(found["key"].dtype, jax.dtypes.prng_key)
     plain = [t | {"key": jax.random.key_data(t["key"])} for t in (found, tree)]
     chex.assert_trees_all_equal(*plain)
-
-
-def test_what_other_processes_hold_is_left_to_orbax(monkeypatch, tmp_path):
-    """Of arrays that this process holds in part, orbax gets the arrays themselves."""
-    given = []
-
-    class Checkpointer:
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *_):
-            pass
-
-        def save(self, path, tree):
-            given.append(tree)
-
-        def wait_until_finished(self):
-            pass
-
-    tree = {"a": jnp.arange(5.0)}
-    monkeypatch.setattr(checkpoints.ocp, "StandardCheckpointer", Checkpointer)
-    folder = training.CheckpointFolder(tmp_path)
-    folder.save(1, tree)
-    monkeypatch.setattr(jax, "process_count", lambda: 2)
-    folder.save(2, tree)
-    assert isinstance(given[0]["a"], np.ndarray)
-    assert given[1]["a"] is tree["a"]

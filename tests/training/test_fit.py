@@ -1,6 +1,5 @@
 """The host's loop: aborts, stops, checkpoints, metrics."""
 
-import json
 import os
 import signal
 import subprocess
@@ -16,7 +15,6 @@ import robustjax as rj
 from robustjax import training
 from robustjax.training import write_csv
 from robustjax.training._health import check_losses
-from robustjax.training._metrics import read_jsonl
 from tests.training import toy
 
 
@@ -173,26 +171,6 @@ def test_a_label_out_of_range_is_caught_in_training():
     state = program.init(jax.random.split(jax.random.key(0)), jnp.asarray(x))
     with pytest.raises(training.NonFiniteLossError):
         training.fit(program, state, data, epochs=1)
-
-
-def test_metric_log_survives_a_torn_line(tmp_path):
-    log = training.MetricLog(tmp_path)
-    for i in range(3):
-        log.write({"round": i, "loss": 0.5 * i, "bad": float("nan")}, step=i)
-    log.close()
-    path = tmp_path / "metrics.jsonl"
-    path.write_text(path.read_text() + '{"round": 3, "lo')
-    log = training.MetricLog(tmp_path)
-    assert [r["round"] for r in log.records] == [0, 1, 2]
-    assert log.records[0]["bad"] is None
-    log.rewind(lambda record: record["round"] < 1)
-    log.write({"round": 1}, step=1)
-    log.close()
-    assert [r["round"] for r in read_jsonl(path)] == [0, 1]
-    assert list((tmp_path / "tensorboard").glob("*tfevents*"))
-    path.write_text("oops\n" + json.dumps({"round": 1}))
-    with pytest.raises(ValueError, match=r"metrics: line 1 of .* is not JSON"):
-        read_jsonl(path)
 
 
 def test_csv_has_all_columns(tmp_path):

@@ -114,7 +114,7 @@ def known_labels(
 def strategy_of(config: LabelOpenSetConfig) -> QueryStrategy:
     """With the preset's options, and the user's over them."""
     with errors_name_flags(methods="method"):
-        chosen = choose_methods([config.method], entries("active_learning"))
+        chosen = choose_methods([config.method], entries("active_learning", "strategy"))
     if len(chosen) > 1:
         raise ValueError(f"method: got {config.method}, expected a single one")
     options = preset_options(chosen, PRESETS[config.preset].fields.get("options", ()))

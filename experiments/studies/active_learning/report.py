@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from experiments.studies.active_learning.surfaces import plot_surfaces
-from experiments.study.numbers import Measure, deviation, mean
+from experiments.study.numbers import Measure, in_words, mean
 from experiments.study.plot import Line, Panel, draw
 from experiments.study.table import Table
 
@@ -15,25 +15,25 @@ MEASURES = (
     Measure("spent", "cost of all labels", is_share=False),
     Measure("accuracy", "accuracy %"),
     Measure("strict_accuracy", "strict accuracy %"),
-    Measure("purity", "IN % of queries"),
+    Measure("query_precision", "IN % of queries"),
     Measure("auroc", "AUROC % of purity"),
 )
 
 
 def report(table: Table) -> str:
-    """Draws `accuracy.png`, `purity.png` and, of MQNet, `surface.png`; the text.
+    """Draws `accuracy.png`, `query_precision.png` and MQNet's `surface.png`; the text.
 
-    Accuracy is drawn against what all labels before the training have cost, purity
+    Accuracy is drawn against what all labels before the training have cost, the other
     against the round.
     """
     for key, words in (
         ("accuracy", "IN test accuracy (%)"),
-        ("purity", "IN examples in the query (%)"),
+        ("query_precision", "IN examples in the query (%)"),
     ):
         panels = [_panel(table, ratio, key, words) for ratio in _ratios(table)]
         draw(table.folder / f"{key}.png", panels, table.title)
-    if table.record["facts"]["mqnet"]:
-        plot_surfaces(table, table.record["facts"]["mqnet"])
+    if table.facts["mqnet"]:
+        plot_surfaces(table, table.facts["mqnet"])
     parts = [
         table.text(
             key,
@@ -43,7 +43,7 @@ def report(table: Table) -> str:
             most=8,
             noise_ratio=ratio,
         )
-        for key in ("accuracy", "purity", "auroc")
+        for key in ("accuracy", "query_precision", "auroc")
         for ratio in _ratios(table)
         if any(np.isfinite(s.values[key]).any() for s in table.where(noise_ratio=ratio))
     ]
@@ -75,11 +75,7 @@ def meaning(table: Table, base: str = "random") -> str:
         if setting.columns["round"] != last:
             continue
         # The repeats of both begin with the same pool, labels and network.
-        points = 100 * differences
-        error = ""
-        if len(points) > 1:
-            error = f" ±{deviation(points) / len(points) ** 0.5:.1f}"
-        text = f"{setting.columns['method']} {points.mean():+.1f}{error}"
+        text = f"{setting.columns['method']} {in_words(100 * differences)}"
         found.setdefault(setting.columns["noise_ratio"], []).append(text)
     return "\n".join(
         f"noise {ratio:g}, last accuracy against {base} (points"

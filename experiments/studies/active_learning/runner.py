@@ -21,11 +21,18 @@ from robustjax.methods.active_learning import (
 from robustjax.training import Record, StopRequest, advance
 
 ROUND = "round"
+# In place of a strategy: what is known of a pool.
+POOL = "data/pools"
 
 
 def cell_of(label: str, noise_ratio: float, repeat: int) -> str:
     """The name of a strategy's cell on one pool."""
     return f"{label}/{pool_name(noise_ratio, repeat)}"
+
+
+def keys_of(pool: Pool) -> dict[str, Any]:
+    """What tells a pool's rows of `examples.csv` from those of others."""
+    return {"noise_ratio": pool.noise_ratio, "repeat": pool.repeat}
 
 
 def trainings(study: Data) -> int:
@@ -79,7 +86,7 @@ def run_strategy(
                 if surface is not None:
                     name = f"surface_{number + 1:02d}.npz"
                     cell.attach(SURFACE, name, surface, **fields, round=number + 1)
-            measures["purity"] = float(query_precision(state)[number])
+            measures["query_precision"] = float(query_precision(state)[number])
         else:
             state, _ = run.finish(state)
         measures = {
@@ -119,7 +126,6 @@ def _conclude(label: str, cell: Cell, state: OpenSetState, pool: Pool) -> None:
             {m.key: [_number(record.get(m.key))] for m in MEASURES},
             repeats=[pool.repeat],
         )
-    keys = {"noise_ratio": pool.noise_ratio, "repeat": pool.repeat}
     asked = np.full(len(pool.ids), np.nan)
     rounds = asked.copy()
     total = int(np.sum(np.asarray(state.asked)))
@@ -128,9 +134,8 @@ def _conclude(label: str, cell: Cell, state: OpenSetState, pool: Pool) -> None:
     rounds[picks] = np.repeat(
         np.arange(len(np.asarray(state.asked))), np.asarray(state.asked)
     )
-    cell.keep("", pool.ids, keys, true=pool.labels)
     # Round 0 is what was known before the first one.
-    cell.keep(label, pool.ids, keys, asked=asked, round=rounds)
+    cell.keep(label, pool.ids, keys_of(pool), asked=asked, round=rounds)
     cell.finish()
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from experiments.study.flags import errors_name_flags
-from experiments.study.options import read_options
+from experiments.study.options import errors_name_options, read_options
 from robustjax.methods import Entry
 from robustjax.methods.active_learning import QueryStrategy
 
@@ -24,6 +23,6 @@ def make_strategies(
     """
     made = {}
     for label, values in read_options(options, chosen).items():
-        with errors_name_flags(**{name: f"options ({name})" for name in values}):
+        with errors_name_options(label, chosen[label], values):
             made[label] = chosen[label].make(name=label, **values)
     return made

@@ -23,8 +23,15 @@ from experiments.studies.active_learning.networks import (
     train_embeddings,
 )
 from experiments.studies.active_learning.presets import PRESETS
-from experiments.studies.active_learning.runner import cell_of, run_strategy, trainings
+from experiments.studies.active_learning.runner import (
+    POOL,
+    cell_of,
+    keys_of,
+    run_strategy,
+    trainings,
+)
 from experiments.studies.active_learning.strategies import make_strategies
+from experiments.study.examples import Known, keep_known
 from experiments.study.journal import Journal
 from experiments.study.options import choose_methods, preset_options
 from experiments.study.presets import preset_of
@@ -66,7 +73,7 @@ class Parts(NamedTuple):
 
 def _plan(request: Request) -> Plan[Settings]:
     preset, given = request.preset, request.given
-    chosen = choose_methods(request.methods, entries("active_learning"))
+    chosen = choose_methods(request.methods, entries("active_learning", "strategy"))
     labels = {label: entry.name for label, entry in chosen.items()}
     dataset = given.get("dataset", OpenSetConfig.dataset)
     preset, base = preset_of(PRESETS, preset, dataset)
@@ -99,7 +106,7 @@ def _prepare(plan: Plan[Settings], stop: StopRequest) -> Ready[Parts]:
         [
             cell_of(label, ratio, repeat)
             for ratio in config.noise_ratio
-            for label in labels
+            for label in (POOL, *labels)
             for repeat in range(config.repeats)
         ],
         {
@@ -108,26 +115,29 @@ def _prepare(plan: Plan[Settings], stop: StopRequest) -> Ready[Parts]:
         },
         (f"preset: {preset or 'none'}", data.title),
         Parts(data, strategies, classifiers),
-        {"mqnet": next((x for x, name in labels.items() if name == "mqnet"), None)},
+        facts={
+            "mqnet": next((x for x, name in labels.items() if name == "mqnet"), None),
+            "ood_label": data.num_classes,
+        },
     )
 
 
 def _run(ready: Ready[Parts], journal: Journal, stop: StopRequest) -> None:
     data, strategies, classifiers = ready.parts
-    config = data.config
+    each = trainings(data)
+    pools = list(itertools.product(data.config.noise_ratio, range(data.config.repeats)))
     done = 0
-    for name in ready.cells:
-        cell = journal.cell(name)
-        steps = cell.checkpoints.steps()
-        done += trainings(data) if cell.finished else max(steps, default=0)
-    total = len(ready.cells) * trainings(data)
+    for label, (ratio, repeat) in itertools.product(strategies, pools):
+        cell = journal.cell(cell_of(label, ratio, repeat))
+        done += each if cell.finished else max(cell.checkpoints.steps(), default=0)
+    total = len(strategies) * len(pools) * each
     with progress_bar(total, "all methods", unit="training", done=done) as bar:
-        for ratio, repeat in itertools.product(
-            config.noise_ratio, range(config.repeats)
-        ):
-            cells = [cell_of(label, ratio, repeat) for label in strategies]
-            if not all(journal.finished(name) for name in cells):
+        for ratio, repeat in pools:
+            cells = [cell_of(label, ratio, repeat) for label in (POOL, *strategies)]
+            if not all(map(journal.finished, cells)):
                 pool = setup.make_pool(data, ratio, repeat)
+                true = Known(keys_of(pool), pool.ids, {"true": pool.labels})
+                keep_known(journal.cell(cells[0]), [true])
                 _run_pool(data, pool, strategies, classifiers, journal, bar, stop)
 
 

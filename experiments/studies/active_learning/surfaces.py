@@ -8,6 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.study.plot import save
 from experiments.study.table import Table
 from robustjax.methods.active_learning import (
     RANKED_BY,
@@ -110,8 +111,8 @@ def plot_surfaces(table: Table, label: str) -> None:
         line[0].set_ylabel("purity")
     for axes in panels[-1]:
         axes.set_xlabel("informativeness")
-    figure.suptitle(f"{label}, {table.title}, first repeat", fontsize=9)
-    figure.savefig(table.folder / "surface.png", dpi=120)
+    title = f"{label}, {table.title}, first repeat"
+    save(figure, table.folder / "surface.png", title)
 
 
 def _draw(axes: Any, file: Any, title: str) -> None:

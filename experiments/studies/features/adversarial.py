@@ -13,25 +13,18 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.studies.features.classification import Classification
-from experiments.studies.features.config import FeatureDebiasingConfig
+from experiments.studies.features.options import make_attack
 from experiments.studies.features.programs import Network, Training, build_training
-from experiments.studies.features.setup import Study
-from robustjax.methods.features import Attack, adversarial_accuracy, pgd
+from experiments.studies.features.setup import Data
+from robustjax.methods.features import adversarial_accuracy
 from robustjax.training import apply_prediction
 
 
-def make_attack(config: FeatureDebiasingConfig, steps: int) -> Attack | None:
-    """The attack of the flags; None without steps."""
-    if not steps:
-        return None
-    return pgd(config.attack_radius / 255, config.attack_step_size / 255, steps)
-
-
 def build_adversarial(
-    study: Study, network: Network, method: str, count: int
+    study: Data, network: Network, method: str, count: int
 ) -> Training:
     """As `build_training`, on target images that are attacked; OOD images are not."""
-    attack = make_attack(study.config, study.config.attack_steps)
+    attack = make_attack(study.config)
     return build_training(study, network, method, count, attack=attack)
 
 
@@ -42,7 +35,7 @@ class AdversarialClassification(Classification):
     all methods and repeats, as are the attack's random starts.
     """
 
-    def __init__(self, study: Study, network: Network):
+    def __init__(self, study: Data, network: Network):
         """Takes what all methods share.
 
         Raises:
@@ -59,7 +52,6 @@ class AdversarialClassification(Classification):
                     "[0, 1]"
                 )
         attack = make_attack(config, config.test_attack_steps)
-        assert attack is not None
 
         def accuracy(
             params: Any, model_state: Any, images: jax.Array, labels: jax.Array

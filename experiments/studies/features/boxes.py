@@ -13,14 +13,14 @@ from experiments.studies.features.observation import (
     squares,
 )
 from experiments.studies.features.programs import Network
-from experiments.studies.features.setup import Study
+from experiments.studies.features.setup import Data
 from robustjax import losses
 
 
 class Boxes(Measurement):
     """Mean intersection over union on the test set, and sizes of features."""
 
-    def __init__(self, study: Study, network: Network):
+    def __init__(self, study: Data, network: Network):
         """Takes what all methods share."""
         self._study = study
         self._observe = Observer(

@@ -16,7 +16,7 @@ from experiments.studies.features.observation import (
     squares,
 )
 from experiments.studies.features.programs import Network
-from experiments.studies.features.setup import Study
+from experiments.studies.features.setup import Data
 from robustjax import scores
 
 DETECTION_SCORES = {
@@ -33,7 +33,7 @@ class Classification(Measurement):
     `scores.DetectionMetrics` of the images to detect against all test images.
     """
 
-    def __init__(self, study: Study, network: Network):
+    def __init__(self, study: Data, network: Network):
         """Takes what all methods share."""
         self._study = study
         self._observe = Observer(

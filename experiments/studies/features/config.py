@@ -112,16 +112,15 @@ class FeatureDebiasingConfig(
         "Target examples per step of standard: half, as many as the other methods "
         "have beside their OOD examples, or full (batch_size).",
     )
-    penalty_setting: str = option(
-        "cifar", "A name in transforms.TAUFE_SETTINGS; the next three override it."
+    options: tuple[str, ...] = option(
+        (),
+        "Of methods and of what trains them (adversarial, mix_match, simclr), such as "
+        "taufe.weight=1 or adversarial.radius=8/255; several numbers are 1:2. "
+        "By default taufe and mix_match are as published with TAUFE on CIFAR.",
     )
-    weight: float | None = option(None, "TAUFE's lambda.")
-    tensor: str | None = option(None, "What TAUFE penalises: features or feature_map.")
-    reduction: str | None = option(None, "TAUFE, over an example's entries: mean, sum.")
     ood_statistics: bool = option(
         True, "Whether OOD images move BatchNorm's running statistics, too."
     )
-    oat_weight: float = option(1.0, "OAT's coefficient.")
     box_loss: str = option("l1", "task=boxes: l1, l1_iou or d_iou.")
     box_flatten: bool = option(
         True, "task=boxes: regress from the flattened feature map, else the pooled."
@@ -140,22 +139,9 @@ class FeatureDebiasingConfig(
         "pretrained (SimCLR on images without labels, then N labelled examples: of the "
         "target's for standard, of these and all OOD images for joint, oat, taufe).",
     )
-    attack_radius: float = option(8.0, "adversarial: largest change, of 255.")
-    attack_step_size: float = option(2.0, "adversarial: of a step, of 255.")
-    attack_steps: int = option(
-        7, "adversarial: in training; 0: no attack but at the end.", low=0
-    )
     test_attack_steps: int = option(100, "adversarial: after the last epoch.", low=0)
     attack_test_count: int = option(
         10_000, "adversarial: test images that are attacked, at most."
-    )
-    lambda_u: float = option(100.0, "mix_match: weight of unlabelled examples.")
-    ramp_up_steps: int = option(16_000, "mix_match: over which the weight rises.")
-    num_views: int = option(2, "mix_match: views of an example for its guess.", low=1)
-    sharpening_temperature: float = option(0.5, "mix_match: of the guesses.")
-    mixing_alpha: float = option(0.75, "mix_match: of the mixing.")
-    average_decay: float = option(
-        0.999, "mix_match: what a step keeps of the measured average; 0: no average."
     )
     kernel_decay: float = option(
         0.0, "mix_match: times the rate, what a step takes off kernels; with adam."
@@ -172,11 +158,7 @@ class FeatureDebiasingConfig(
     pretraining_warmup_epochs: int = option(0, "pretrained: of a linear rise.")
     pretraining_weight_decay: float = option(0.0, "pretrained: decoupled with adam.")
     pretraining_flip: bool = option(True, "pretrained: whether mirrored means same.")
-    contrast_temperature: float = option(0.5, "pretrained: of SimCLR's loss.")
     color_strength: float = option(0.5, "pretrained: of SimCLR's colour changes.")
-    projection: tuple[int, ...] = option(
-        (128, 64), "pretrained: widths of SimCLR's projection head.", low=1
-    )
 
     ood_augment: str = option("same", "Of OOD images: same, or as for --augment.")
 

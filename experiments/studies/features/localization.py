@@ -16,7 +16,7 @@ from experiments.studies.features.observation import (
     squares,
 )
 from experiments.studies.features.programs import Network
-from experiments.studies.features.setup import Study
+from experiments.studies.features.setup import Data
 from robustjax import scores
 
 FIXED_THRESHOLD = 0.2
@@ -29,7 +29,7 @@ class Localization(Measurement):
     "fixed_box_accuracy" at `FIXED_THRESHOLD` of the maximum.
     """
 
-    def __init__(self, study: Study, network: Network):
+    def __init__(self, study: Data, network: Network):
         """Takes what all methods share."""
         self._study = study
         size = study.target.test.inputs.shape[1:3]

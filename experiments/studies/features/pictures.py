@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from experiments.study.plot import save
 from experiments.study.table import Table
 
 ACTIVATIONS = "activations.npz"
@@ -43,8 +44,8 @@ def draw_activations(table: Table) -> None:
     if len(class_names) <= 20:
         handles, names = panels[0].get_legend_handles_labels()
         figure.legend(handles, names, loc="outside right center", fontsize=7)
-    figure.suptitle(f"{table.title}, N = {count:,}, first repeat", fontsize=9)
-    figure.savefig(table.folder / "activations.png", dpi=120)
+    title = f"{table.title}, N = {count:,}, first repeat"
+    save(figure, table.folder / "activations.png", title)
 
 
 def _t_sne(features: np.ndarray) -> np.ndarray:

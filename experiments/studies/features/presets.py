@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from experiments.studies.features import combinations
 from experiments.studies.features.config import FeatureDebiasingConfig
+from experiments.studies.features.options import join_options, published
 from experiments.study.presets import NOT_RUN, Preset, preset_of
 from robustjax import checks
 
@@ -59,7 +61,7 @@ _THESIS_CIFAR: dict[str, Any] = {
     "epochs": 200,
     # SVHN's classes are digits. The thesis has LSUN, too, by random parts.
     "ood": ("svhn_cropped",),
-    "penalty_setting": "cifar",
+    "options": published("taufe", "cifar"),
     "num_examples": (500, 1000, 2500, 5000, 0),
     "picture_examples": 2000,
 }
@@ -82,7 +84,7 @@ _THESIS_LOCATED: dict[str, Any] = {
     "augment": "window",
     "ood_augment": "resized_crop",
     "epochs": 100,
-    "penalty_setting": "boxes",
+    "options": published("taufe", "boxes"),
     "num_examples": (2000, 4000, 0),
     # A folder of images by class. Of ImageNet the thesis leaves birds and vehicles
     # out, which class names alone do not tell.
@@ -118,7 +120,7 @@ PRESETS: dict[str, Preset] = {
             "accuracy at N = 500: 51.3 ±0.7 (standard), 49.7 ±1.7 (oat), "
             "50.7 ±0.4 (taufe)"
         ),
-        flags="--seed=1 --weight=1 --num_examples=500,1000",
+        flags="--seed=1 --options=taufe.weight=1 --num_examples=500,1000",
     ),
     # The background tells the quadrant of the digit in training, and not at test.
     "composed_boxes": Preset(
@@ -126,7 +128,7 @@ PRESETS: dict[str, Preset] = {
             **_COMPOSED,
             "task": "boxes",
             "position_correlation": 0.9,
-            "penalty_setting": "boxes",
+            "options": published("taufe", "boxes"),
             "box_scale": 4.0,
             "learning_rate": 0.01,
             "num_examples": (2000,),
@@ -143,10 +145,9 @@ PRESETS: dict[str, Preset] = {
             **_COMPOSED,
             "task": "localization",
             "class_correlation": 0.7,
-            "penalty_setting": "boxes",
-            # No weight is published for this task. With fewer images this network
-            # learns the backgrounds alone.
-            "weight": 1.0,
+            # No weight is published for this task.
+            "options": (*published("taufe", "boxes"), "taufe.weight=1"),
+            # With fewer images this network learns the backgrounds alone.
             "num_examples": (8000,),
             "epochs": 15,
             "watch_every_epochs": 15,
@@ -161,8 +162,7 @@ PRESETS: dict[str, Preset] = {
         {
             **_COMBINED_SMALL,
             "training": "adversarial",
-            "attack_radius": 4.0,
-            "attack_steps": 3,
+            "options": ("adversarial.radius=4/255", "adversarial.steps=3"),
             "test_attack_steps": 20,
             "attack_test_count": 500,
             "epochs": 25,
@@ -182,15 +182,17 @@ PRESETS: dict[str, Preset] = {
             "training": "mix_match",
             # The images without labels; an epoch goes once through them.
             "train_split": "train[:10000]",
-            "penalty_setting": "mix_match",
+            "options": (
+                *published("taufe", "mix_match"),
+                # The published average is over more steps than there are here.
+                "mix_match.average_decay=0.99",
+            ),
             "stratified": True,
             "epochs": 5,
             "optimizer": "adam",
             "learning_rate": 0.002,
             "schedule": "constant",
             "weight_decay": 0.0,
-            # The published average is over more steps than there are here.
-            "average_decay": 0.99,
             "checkpoint_every_epochs": 1,
         },
         about="MixMatch for a CPU; ours",
@@ -234,7 +236,7 @@ PRESETS: dict[str, Preset] = {
             "dataset": "cifar10",
             "training": "mix_match",
             "network": "wrn28_2",
-            "penalty_setting": "mix_match",
+            "options": published("taufe", "mix_match"),
             "num_examples": (250,),
             "stratified": True,
             "epochs": 2682,
@@ -260,7 +262,7 @@ PRESETS: dict[str, Preset] = {
             "pretraining_learning_rate": 2.0,
             "pretraining_warmup_epochs": 10,
             "pretraining_weight_decay": 1e-6,
-            "projection": (512, 128),
+            "options": ("simclr.projection=512:128",),
             "epochs": 100,
             # 512 target examples in a step.
             "batch_size": 1024,
@@ -288,7 +290,7 @@ PRESETS: dict[str, Preset] = {
             "augment": "resized_crop",
             "ood": ("places365",),
             "ood_test_split": "val",
-            "penalty_setting": "imagenet10",
+            "options": published("taufe", "imagenet10"),
             "picture_examples": 0,
         },
         about="the thesis' ten classes of ImageNet, as folders of images",
@@ -323,18 +325,34 @@ TRAINING_PRESETS = {
 """The same for classification that is not trained plainly."""
 
 
+class Settings(NamedTuple):
+    """What was asked for.
+
+    Attributes:
+      preset: its name, or None.
+      config: every flag.
+      methods: in order.
+    """
+
+    preset: str | None
+    config: FeatureDebiasingConfig
+    methods: tuple[str, ...]
+
+
 def resolve(
-    preset: str | None, given: Mapping[str, Any]
-) -> tuple[str | None, FeatureDebiasingConfig]:
-    """The preset's name and the settings.
+    preset: str | None, given: Mapping[str, Any], methods: Sequence[str] = ()
+) -> Settings:
+    """The settings of a study.
 
     Args:
       preset: as given. If None, it is that of the data set's name or, where no data set
         is given, that of the task and the training for CPUs.
       given: the fields that were given as flags.
+      methods: names; of none or "all", all that task and training allow.
 
     Raises:
-      ValueError: an unknown preset, task or training, or a flag of another training.
+      ValueError: an unknown preset, task, training, method or option, or a flag of
+        another training.
     """
     if preset is None and "dataset" not in given:
         task = given.get("task", FeatureDebiasingConfig.task)
@@ -347,4 +365,8 @@ def resolve(
     preset, fields = preset_of(PRESETS, preset, given.get("dataset"))
     config = FeatureDebiasingConfig(**{**fields, **given})
     combinations.check_given(given, config.training)
-    return preset, config
+    names = combinations.check_methods(methods, config)
+    options = join_options(
+        names, config.training, fields.get("options", ()), given.get("options", ())
+    )
+    return Settings(preset, dataclasses.replace(config, options=options), names)

@@ -16,8 +16,9 @@ import optax
 
 from experiments.studies.features.config import FeatureDebiasingConfig
 from experiments.studies.features.normalized import Normalized, frozen
+from experiments.studies.features.options import make_part
 from experiments.studies.features.programs import Network, Training, build_training
-from experiments.studies.features.setup import Study
+from experiments.studies.features.setup import Data
 from experiments.study.flags import errors_name_flags
 from experiments.study.journal import Journal
 from experiments.study.repeats import EpochRecords, cell_name
@@ -25,7 +26,6 @@ from robustjax import data
 from robustjax.methods.features import (
     HEAD,
     encoder_variables,
-    simclr,
     train_simclr,
     with_pretrained,
 )
@@ -41,7 +41,7 @@ Variables = tuple[Any, Any]
 
 
 def build_fine_tuning(
-    study: Study, network: Network, method: str, count: int
+    study: Data, network: Network, method: str, count: int
 ) -> Training:
     """As `build_training`; of the head alone, unless the flags say otherwise.
 
@@ -100,7 +100,7 @@ class Pretraining:
     images share the networks, and so do all numbers of examples.
     """
 
-    def __init__(self, study: Study, network: Network):
+    def __init__(self, study: Data, network: Network):
         """Prepares (but does not yet train) the networks.
 
         Raises:
@@ -152,13 +152,13 @@ class Pretraining:
         config, study = self._study.config, self._study
         rows = len(study.target.train) if method == "standard" else len(study.pool)
         pixels = jnp.asarray(study.pool[:rows])
-        algorithm = simclr(
-            self._network.model,
-            make_pretraining_optimizer(
+        algorithm = make_part(
+            config,
+            "simclr",
+            encoder=self._network.model,
+            optimizer=make_pretraining_optimizer(
                 config, -(-rows // config.pretraining_batch_size)
             ),
-            temperature=config.contrast_temperature,
-            projection=config.projection,
             augment=self._augment,
         )
         name = _name(method)

@@ -20,10 +20,10 @@ from experiments.studies.features.augmentations import (
 from experiments.studies.features.combinations import WITH_OOD
 from experiments.studies.features.config import FeatureDebiasingConfig
 from experiments.studies.features.normalized import normalized
-from experiments.studies.features.setup import Study, optimizer_options
+from experiments.studies.features.options import make_part, options_of
+from experiments.studies.features.setup import Data, optimizer_options
 from experiments.study.flags import errors_name_flags
 from robustjax import data, models, transforms
-from robustjax.methods import entry
 from robustjax.methods.features import Attack, feature_debiasing, with_roles
 from robustjax.training import (
     Execution,
@@ -37,7 +37,7 @@ from robustjax.training import (
     init_variables,
     unchanged,
 )
-from robustjax.transforms import ExampleSpec, LossTransform, TaufeSetting
+from robustjax.transforms import ExampleSpec, LossTransform
 
 
 class Network(NamedTuple):
@@ -78,15 +78,6 @@ def has_feature_map(model: nn.Module) -> bool:
     return callable(getattr(type(model), "feature_map", None))
 
 
-def taufe_setting(config: FeatureDebiasingConfig) -> TaufeSetting:
-    """The named setting with what the flags override."""
-    fields = transforms.TAUFE_SETTINGS[config.penalty_setting]._asdict()
-    for name in fields:
-        if getattr(config, name) is not None:
-            fields[name] = getattr(config, name)
-    return TaufeSetting(**fields)
-
-
 def make_loss(method: str, config: FeatureDebiasingConfig) -> LossTransform:
     """The loss transform of a method.
 
@@ -96,30 +87,11 @@ def make_loss(method: str, config: FeatureDebiasingConfig) -> LossTransform:
     head = transforms.ce()
     if config.task == "boxes":
         head = transforms.box_head(config.box_loss)  # type: ignore[arg-type]
-    penalty = make_penalty(method, config)
+    penalty = make_part(config, method)
     return head if penalty is None else transforms.chain(head, penalty)
 
 
-def make_penalty(method: str, config: FeatureDebiasingConfig) -> LossTransform | None:
-    """What a method asks of OOD examples, if anything.
-
-    Raises:
-      ValueError: hyper-parameters out of range.
-    """
-    if method not in WITH_OOD:
-        return None
-    if method == "oat":
-        with errors_name_flags(weight="oat_weight"):
-            return _penalty(method, weight=config.oat_weight)
-    return _penalty(method, **taufe_setting(config)._asdict())
-
-
-def _penalty(method: str, **options: Any) -> LossTransform:
-    penalty: LossTransform = entry(method, "features").make(**options)
-    return penalty
-
-
-def build_network(study: Study) -> Network:
+def build_network(study: Data) -> Network:
     """The network of a study.
 
     Raises:
@@ -149,10 +121,11 @@ def build_network(study: Study) -> Network:
         model = models.BoxRegressor(
             model, size, config.box_flatten, config.box_scale or None
         )
-    if taufe_setting(config).tensor == "feature_map" and not has_feature_map(model):
+    tensor = options_of(config, "taufe")["tensor"]
+    if tensor == "feature_map" and not has_feature_map(model):
         raise ValueError(
-            f"tensor: got 'feature_map' (penalty_setting={config.penalty_setting}) for "
-            f"{config.network}, which has none, expected 'features'"
+            f"options (taufe.tensor): got feature_map for {config.network}, which has "
+            "none, expected features"
         )
     if config.task == "localization":
         _check_activation_map(config)
@@ -180,7 +153,7 @@ def _check_activation_map(config: FeatureDebiasingConfig) -> None:
         )
 
 
-def make_changes(study: Study) -> Augmentations:
+def make_changes(study: Data) -> Augmentations:
     """The augmentations of a study; OOD images have one in any case."""
     config = study.config
     change = make_augmentations(
@@ -194,7 +167,7 @@ def make_changes(study: Study) -> Augmentations:
 
 
 def compiled(
-    recipe: Recipe, study: Study, network: Network, batch_size: int
+    recipe: Recipe, study: Data, network: Network, batch_size: int
 ) -> RecipeProgram:
     """The program of a recipe on the pool of a study.
 
@@ -213,7 +186,7 @@ def compiled(
 
 
 def build_training(
-    study: Study,
+    study: Data,
     network: Network,
     method: str,
     count: int,

@@ -12,6 +12,7 @@ from experiments.study.numbers import (
     deviation,
     in_cell,
     in_file,
+    in_words,
     mean,
     text_table,
 )
@@ -105,11 +106,7 @@ def meaning(table: Table, measure: Measure) -> str:
     lines = []
     for method, by_count in found.items():
         counts = sorted(by_count)
-        texts = []
-        for differences in map(by_count.__getitem__, counts):
-            error = deviation(differences) / len(differences) ** 0.5
-            text = f" ±{error:.1f}" if np.isfinite(error) else ""
-            texts.append(f"{differences.mean():+.1f}{text}")
+        texts = [in_words(by_count[count]) for count in counts]
         lines.append(
             f"{method} against standard, {measure.title}: {', '.join(texts)} "
             f"(N = {', '.join(f'{n:,}' for n in counts)}; paired by repeat"

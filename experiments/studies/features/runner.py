@@ -11,13 +11,13 @@ import numpy as np
 from experiments.studies.features.adversarial import AdversarialClassification
 from experiments.studies.features.boxes import Boxes
 from experiments.studies.features.classification import Classification
-from experiments.studies.features.examples import keep_examples
+from experiments.studies.features.examples import keep_decided
 from experiments.studies.features.localization import Localization
 from experiments.studies.features.observation import Measurement
 from experiments.studies.features.pictures import ACTIVATIONS
 from experiments.studies.features.pretraining import Pretraining
 from experiments.studies.features.programs import Network, Training
-from experiments.studies.features.setup import Study
+from experiments.studies.features.setup import Data
 from experiments.study.journal import Cell, Journal
 from experiments.study.repeats import Prepared, Watched, cell_name, run_repeats
 from robustjax.training import StopRequest, TrainState, data_mesh, state_sharding
@@ -37,7 +37,7 @@ class Parts(NamedTuple):
       groups: the repeats that train as one program.
     """
 
-    study: Study
+    study: Data
     network: Network
     measure: Measurement
     trainings: Mapping[tuple[str, int], Training]
@@ -51,9 +51,9 @@ class Parts(NamedTuple):
         return [*before, *own]
 
 
-def make_measure(study: Study, network: Network) -> Measurement:
+def make_measure(study: Data, network: Network) -> Measurement:
     """What the study's task measures."""
-    kinds: dict[str, Callable[[Study, Network], Measurement]] = {
+    kinds: dict[str, Callable[[Data, Network], Measurement]] = {
         "classification": Classification,
         "boxes": Boxes,
         "localization": Localization,
@@ -133,7 +133,7 @@ def run_method(
         cell.result(fields, watched.last(), repeats=watched.repeats, epochs=epochs)
         for number, repeat in enumerate(watched.repeats):
             own = variables(state, number)
-            keep_examples(cell, study, measure, method, count, repeat, own)
+            keep_decided(cell, study, measure, method, count, repeat, own)
             if repeat == 0 and config.picture_examples:
                 content = measure.activations(*own)
                 if content:

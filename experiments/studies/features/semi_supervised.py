@@ -16,23 +16,19 @@ import optax
 
 from experiments.common.optimizer import make_optimizer, make_schedule
 from experiments.studies.features.config import FeatureDebiasingConfig
+from experiments.studies.features.options import make_part, options_of
 from experiments.studies.features.programs import (
     Network,
     Training,
     compiled,
     make_changes,
-    make_penalty,
 )
-from experiments.studies.features.setup import Study, optimizer_options
-from experiments.study.flags import errors_name_flags
-from robustjax.methods import mix_match
+from experiments.studies.features.setup import Data, optimizer_options
 from robustjax.methods.features import TARGET
 from robustjax.training import TrainState
 
 
-def build_mix_match(
-    study: Study, network: Network, method: str, count: int
-) -> Training:
+def build_mix_match(study: Data, network: Network, method: str, count: int) -> Training:
     """The training of a method with a number of labelled examples.
 
     All target images that are not labelled are unlabelled, and all OOD images of the
@@ -57,28 +53,22 @@ def build_mix_match(
         )
     steps = -(-num_targets // config.batch_size)
     labeled = study.roles[count] == TARGET
-    penalty = make_penalty(method, config)
+    penalty = make_part(config, method)
     change = make_changes(study)
-    with errors_name_flags(
-        temperature="sharpening_temperature", alpha="mixing_alpha", augment="augment"
-    ):
-        recipe = mix_match(
-            network.model,
-            _optimizer(config, steps),
-            epochs=config.epochs,
-            labeled=labeled[0],
-            lambda_u=config.lambda_u,
-            temperature=config.sharpening_temperature,
-            num_views=config.num_views,
-            alpha=config.mixing_alpha,
-            ramp_up_steps=config.ramp_up_steps,
-            ood=np.arange(len(study.pool)) >= num_targets,
-            penalty=penalty,
-            average_decay=config.average_decay or None,
-            augment=change.target,
-            ood_augment=change.ood,
-            preprocess=network.preprocess,
-        )
+    recipe = make_part(
+        config,
+        "mix_match",
+        model=network.model,
+        optimizer=_optimizer(config, steps),
+        epochs=config.epochs,
+        labeled=labeled[0],
+        ood=np.arange(len(study.pool)) >= num_targets,
+        penalty=penalty,
+        augment=change.target,
+        ood_augment=change.ood,
+        preprocess=network.preprocess,
+    )
+    averaged = options_of(config, "mix_match").get("average_decay") is not None
 
     def begin(state: TrainState, repeats: slice) -> TrainState:
         rows = state.loss_state.rows
@@ -88,7 +78,7 @@ def build_mix_match(
         return state._replace(loss_state=state.loss_state._replace(rows=rows))
 
     def variables(params: Any, model_state: Any) -> tuple[Any, Any]:
-        if not config.average_decay:
+        if not averaged:
             return params, model_state
         return model_state["average"], model_state["network"]
 

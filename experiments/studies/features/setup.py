@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import jax
@@ -16,15 +16,14 @@ from experiments.studies.features.ood_sources import (
     check_sources,
     load_ood,
 )
+from experiments.studies.features.options import check_parts
 from experiments.studies.features.roles import draw_roles
 from experiments.studies.features.targets import Target, load_target
 from robustjax import checks
-from robustjax.transforms import BOX_LOSSES, TAUFE_SETTINGS
-
-TASKS = ("classification", "boxes", "localization")
+from robustjax.transforms import BOX_LOSSES
 
 
-class Study(NamedTuple):
+class Data(NamedTuple):
     """What all methods of a study share.
 
     Attributes:
@@ -80,20 +79,6 @@ class Study(NamedTuple):
         )
 
 
-def check_methods(
-    names: Sequence[str], config: FeatureDebiasingConfig
-) -> tuple[str, ...]:
-    """The methods to train; of none or "all", all that task and training allow.
-
-    Raises:
-      ValueError: an unknown task or training; an unknown or a repeated method; one
-        that does not fit the task or the training.
-    """
-    checks.one_of("task", config.task, TASKS)
-    checks.one_of("training", config.training, combinations.TRAININGS)
-    return combinations.check_methods(names, config)
-
-
 def check(config: FeatureDebiasingConfig) -> None:
     """Raises `ValueError` for a bad flag, before any data is loaded."""
     for name in ("repeats", "epochs", "watch_every_epochs", "ood_test_count"):
@@ -116,14 +101,11 @@ def check(config: FeatureDebiasingConfig) -> None:
         )
     _check_counts(config.num_examples)
     checks.one_of("standard_batch", config.standard_batch, ("full", "half"))
-    checks.one_of("penalty_setting", config.penalty_setting, TAUFE_SETTINGS)
     checks.one_of("box_loss", config.box_loss, BOX_LOSSES)
     checks.one_of("activation_map", config.activation_map, ("class", "agnostic"))
     checks.in_range("box_scale", config.box_scale, 0)
-    if config.weight is not None:
-        checks.in_range("weight", config.weight, 0, high_open=True)
-    checks.in_range("oat_weight", config.oat_weight, 0, high_open=True)
     combinations.check(config)
+    check_parts(config)
     augmentations.check(
         config.augment, config.ood_augment, boxes=config.task == "boxes"
     )
@@ -146,7 +128,7 @@ def optimizer_options(config: FeatureDebiasingConfig) -> OptimizerOptions:
     return OptimizerOptions.of(config)
 
 
-def prepare(config: FeatureDebiasingConfig) -> Study:
+def prepare(config: FeatureDebiasingConfig) -> Data:
     """Loads the data and draws every repeat's examples.
 
     Raises:
@@ -175,7 +157,7 @@ def prepare(config: FeatureDebiasingConfig) -> Study:
     if config.task == "boxes":
         assert target.train_boxes is not None
         boxes = np.concatenate([target.train_boxes, np.zeros((num_ood, 4), np.float32)])
-    return Study(
+    return Data(
         config=config,
         target=target,
         ood=ood,

@@ -5,20 +5,20 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 from collections.abc import Callable
-from typing import NamedTuple
 
 import jax.numpy as jnp
 
 from experiments.studies.features import combinations, report, setup
 from experiments.studies.features.adversarial import build_adversarial
 from experiments.studies.features.config import FeatureDebiasingConfig
-from experiments.studies.features.presets import TASK_PRESETS, resolve
+from experiments.studies.features.examples import known_examples
+from experiments.studies.features.options import options_of
+from experiments.studies.features.presets import TASK_PRESETS, Settings, resolve
 from experiments.studies.features.pretraining import Pretraining, build_fine_tuning
 from experiments.studies.features.programs import (
     Training,
     build_network,
     build_training,
-    taufe_setting,
 )
 from experiments.studies.features.runner import Parts, make_measure, run_method
 from experiments.studies.features.semi_supervised import build_mix_match
@@ -26,20 +26,6 @@ from experiments.study.journal import Journal
 from experiments.study.repeats import group_size, groups_of
 from experiments.study.run import Plan, Ready, Request, Study
 from robustjax.training import StopRequest
-
-
-class Settings(NamedTuple):
-    """What was asked for.
-
-    Attributes:
-      methods: in order.
-      config: every flag.
-      preset: its name, or None.
-    """
-
-    methods: tuple[str, ...]
-    config: FeatureDebiasingConfig
-    preset: str | None
 
 
 def _default_name(config: FeatureDebiasingConfig, preset: str | None) -> str:
@@ -76,28 +62,29 @@ def _describe(method: str, config: FeatureDebiasingConfig) -> str:
         return f"{start}batches of {' and'.join(mine.rsplit(',', 1))} examples"
     both = f"{start}batches of {mine} and {half} OOD examples"
     if method == "oat":
-        return f"{both}, cross-entropy with the uniform times {config.oat_weight:g}"
-    setting = taufe_setting(config)
+        weight = options_of(config, "oat")["weight"]
+        return f"{both}, cross-entropy with the uniform times {weight:g}"
+    own = options_of(config, "taufe")
     return (
-        f"{both}, {setting.reduction} of the squared {setting.tensor} times "
-        f"{setting.weight:g}"
+        f"{both}, {own['reduction']} of the squared {own['tensor']} times "
+        f"{own['weight']:g}"
     )
 
 
 def _plan(request: Request) -> Plan[Settings]:
-    preset, config = resolve(request.preset, request.given)
-    methods = setup.check_methods(request.methods, config)
+    settings = resolve(request.preset, request.given, request.methods)
+    config = settings.config
     setup.check(config)
     return Plan(
-        {"methods": methods, **dataclasses.asdict(config)},
-        _default_name(config, preset),
-        Settings(methods, config, preset),
+        {"methods": settings.methods, **dataclasses.asdict(config)},
+        _default_name(config, settings.preset),
+        settings,
     )
 
 
 def _prepare(plan: Plan[Settings], stop: StopRequest) -> Ready[Parts]:
     del stop
-    methods, config, preset = plan.settings
+    preset, config, methods = plan.settings
     study = setup.prepare(config)
     # Everything is built before anything trains.
     network = build_network(study)
@@ -135,6 +122,7 @@ def _prepare(plan: Plan[Settings], stop: StopRequest) -> Ready[Parts]:
             *(f"{method}: {_describe(method, config)}" for method in methods),
         ),
         parts,
+        known_examples(study),
     )
 
 

@@ -12,7 +12,8 @@ import numpy as np
 
 from experiments.studies.label_correction import diffusion_report as report
 from experiments.studies.label_correction import setup
-from experiments.studies.label_correction.config import CorrectionConfig
+from experiments.studies.label_correction.choice import Choice, choose
+from experiments.studies.label_correction.config import RoundFlags
 from experiments.studies.label_correction.presets import PRESETS
 from experiments.studies.label_correction.runner import (
     Outcome,
@@ -20,8 +21,10 @@ from experiments.studies.label_correction.runner import (
     make_runs,
     run_method,
 )
-from experiments.study.flags import option, resolve
+from experiments.study.examples import known_labels
+from experiments.study.flags import option
 from experiments.study.journal import Journal
+from experiments.study.presets import preset_of
 from experiments.study.run import Plan, Ready, Request, Study
 from robustjax import checks, graph, methods
 from robustjax.methods.label_correction import GRAPH_SPACES
@@ -31,13 +34,37 @@ from robustjax.training import StopRequest
 Variants = dict[str, tuple[report.Variant, methods.ActiveLabelCorrection]]
 
 
+# The options of ALC that the sweep sets -> by which of its flags.
+_SWEPT = {
+    "diffusion_mode": "modes",
+    "graph_space": "spaces",
+    "candidates_per_query": "sizes",
+}
+
+
 @dataclasses.dataclass(frozen=True)
-class DiffusionConfig(CorrectionConfig):
-    """The flags of a label-correction study, and what is swept."""
+class DiffusionConfig(RoundFlags):
+    """The flags of a label-correction study, and what is swept instead of methods."""
+
+    options: tuple[str, ...] = option(
+        (), "Of ALC in all variants, such as alc.weight_step=0.2."
+    )
 
     modes: tuple[str, ...] = option(("none", *MODES), "Readings of the diffusion.")
     spaces: tuple[str, ...] = option(GRAPH_SPACES, "Where the graph lives.")
     sizes: tuple[float, ...] = option((2.0, 5.0, 10.0, 0.0), "|C| / Q; 0 is everyone.")
+
+
+class Settings(NamedTuple):
+    """What was asked for.
+
+    Attributes:
+      config: every flag.
+      choice: of ALC, and its options.
+    """
+
+    config: DiffusionConfig
+    choice: Choice
 
 
 class Parts(NamedTuple):
@@ -89,26 +116,51 @@ def variants_of(
     return found
 
 
-def _plan(request: Request) -> Plan[DiffusionConfig]:
-    preset, config = resolve(DiffusionConfig, PRESETS, request.preset, request.given)
-    # The sweep takes the place of the preset's methods.
-    config = dataclasses.replace(config, methods=())
-    return Plan(dataclasses.asdict(config), setup.default_name(config, preset), config)
+def _option(text: str) -> str:
+    """The option's name in "method.name=value"."""
+    return text.partition("=")[0].rpartition(".")[2]
 
 
-def _prepare(plan: Plan[DiffusionConfig], stop: StopRequest) -> Ready[Parts]:
-    data = setup.prepare(plan.settings)
-    variants = variants_of(data.options.alc, plan.settings)
+def _plan(request: Request) -> Plan[Settings]:
+    given = request.given
+    dataset = given.get("dataset", DiffusionConfig.dataset)
+    preset, base = preset_of(PRESETS, request.preset, dataset)
+    options = given.get("options", ())
+    for text in options:
+        name = _option(text)
+        if name in _SWEPT:
+            raise ValueError(f"options: got {text!r}, expected --{_SWEPT[name]}")
+    preset_options = [t for t in base.get("options", ()) if _option(t) not in _SWEPT]
+    choice = choose(("alc",), preset_options, options)
+    own = {name: value for name, value in base.items() if name != "methods"}
+    fields = {**own, **given, "options": choice.options}
+    config = DiffusionConfig(**fields)
+    return Plan(
+        dataclasses.asdict(config),
+        setup.default_name(config, preset),
+        Settings(config, choice),
+    )
+
+
+def _prepare(plan: Plan[Settings], stop: StopRequest) -> Ready[Parts]:
+    config, choice = plan.settings
+    ((label, alc),) = choice.make(0.5).items()
+    assert isinstance(alc, methods.ActiveLabelCorrection)
+    assert alc.propagation is not None
+    variants = variants_of(alc, config)
+    data = setup.prepare(config, [alc])
     watcher = Watcher()
     trainer = setup.make_trainer(data, on_epoch=watcher, stop=stop)
-    runs = make_runs([method for _, method in variants.values()], data, trainer)
+    made = [method for _, method in variants.values()]
+    runs = make_runs(made, data, trainer, lambda name: choice.errors(label))
     return Ready(
         data.title,
         list(variants),
         setup.digested(data),
         (data.title,),
         Parts(data, variants, runs, trainer, watcher),
-        {"neighbors": plan.settings.neighbors},
+        known_labels(data.train.ids, data.task.labels, data.train.labels),
+        {"neighbors": alc.propagation.neighbors},
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -9,7 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from experiments.studies.label_correction.setup import Data
-from experiments.study.journal import EPOCH, Cell
+from experiments.study.journal import Cell
+from experiments.study.records import EPOCH
 from robustjax import methods
 from robustjax.methods.label_correction import CorrectionMethod
 from robustjax.training import StopRequest, advance, progress_bar
@@ -75,9 +77,18 @@ class Watcher:
 
 
 def make_runs(
-    made: Sequence[CorrectionMethod], study: Data, trainer: methods.RoundTrainer
+    made: Sequence[CorrectionMethod],
+    study: Data,
+    trainer: methods.RoundTrainer,
+    errors: Callable[[str], contextlib.AbstractContextManager[None]],
 ) -> list[methods.CorrectionRun]:
     """The runs of all methods, none of them begun.
+
+    Args:
+      made: the methods.
+      study: data, labels and budget.
+      trainer: of all of them.
+      errors: of the name of a method: errors about its arguments name its options.
 
     Raises:
       ValueError: a method whose settings do not fit the data.
@@ -95,7 +106,8 @@ def make_runs(
     ]
     for run in runs:
         # The last method must not fail after hours of the first one's training.
-        run.start(study.task.labels)
+        with errors(run.method.name):
+            run.start(study.task.labels)
     return runs
 
 
@@ -185,9 +197,6 @@ def _keep_examples(
     ids, count = study.train.ids, len(study.train)
     for repeat, asked in enumerate(picks):
         keys = {"repeat": repeat}
-        cell.keep(
-            "", ids, keys, given=study.task.labels[repeat], true=study.train.labels
-        )
         order = np.full(count, np.nan)
         order[asked] = np.arange(len(asked))
         more = {} if weights is None else {"weight": weights[repeat, :count]}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import pathlib
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import jax
@@ -17,10 +17,9 @@ from experiments.common.inputs import (
     to_features,
 )
 from experiments.common.optimizer import drop_epochs
-from experiments.studies.label_correction.config import CorrectionConfig
-from experiments.study.flags import errors_name_flags
+from experiments.studies.label_correction.config import RoundFlags
 from robustjax import checks, data, methods
-from robustjax.methods.label_correction import EpochReport
+from robustjax.methods.label_correction import CorrectionMethod, EpochReport
 from robustjax.training import StopRequest, data_mesh
 
 
@@ -30,7 +29,6 @@ class Data(NamedTuple):
     Attributes:
       config: the flags.
       settings: of the classifier.
-      options: of the methods.
       train: with the true labels.
       test: to measure accuracy on.
       task: the given labels of every repeat.
@@ -38,14 +36,18 @@ class Data(NamedTuple):
       run_keys: (R,) PRNG keys of the runs.
     """
 
-    config: CorrectionConfig
+    config: RoundFlags
     settings: methods.ClassifierSettings
-    options: methods.CorrectionOptions
     train: data.Dataset
     test: data.Dataset
     task: noise.NoisyTask
     budget: methods.Budget
     run_keys: jax.Array
+
+    @property
+    def noise_rate(self) -> float:
+        """The share of wrong labels, of all repeats."""
+        return float(self.task.is_noisy.mean())
 
     @property
     def title(self) -> str:
@@ -55,8 +57,12 @@ class Data(NamedTuple):
         )
 
 
-def prepare(config: CorrectionConfig) -> Data:
+def prepare(config: RoundFlags, made: Iterable[CorrectionMethod] = ()) -> Data:
     """Checks the flags, loads the data and corrupts the labels.
+
+    Args:
+      config: the flags.
+      made: the methods that will run.
 
     Raises:
       ValueError: a bad flag, before anything is trained.
@@ -64,7 +70,7 @@ def prepare(config: CorrectionConfig) -> Data:
     checks.at_least("repeats", config.repeats, 1)
     checks.one_of("noise", config.noise, noise.MODELS)
     checks.in_range("noise_rate", config.noise_rate, 0, 1)
-    settings, options = classifier_settings(config), method_options(config)
+    settings = classifier_settings(config)
     features = _feature_options(config)
     train, test = load_splits(
         config.dataset,
@@ -76,21 +82,26 @@ def prepare(config: CorrectionConfig) -> Data:
     settings.check(len(train), jax.device_count())
     budget = methods.Budget(config.budget, config.batch)
     budget.check(len(train))
-    if config.neighbors >= len(train):
-        raise ValueError(
-            f"neighbors: got {config.neighbors} for {len(train)} examples, expected "
-            f"1 … {len(train) - 1}"
-        )
+    for method in made:
+        _check_neighbors(method, len(train))
     noise_keys, run_keys = jax.random.split(
         jax.random.key(config.seed), (2, config.repeats)
     )
     task = noise.noise_of_flags(config, config, train, noise_keys)
-    options = dataclasses.replace(options, noise_rate=float(task.is_noisy.mean()))
     # Last, for extracting features can take hours.
     train, test = to_features((train, test), features)
     if config.standardize:
         train, test = data.standardize(train, test)
-    return Data(config, settings, options, train, test, task, budget, run_keys)
+    return Data(config, settings, train, test, task, budget, run_keys)
+
+
+def _check_neighbors(method: CorrectionMethod, size: int) -> None:
+    propagation = getattr(method, "propagation", None)
+    if propagation is not None and propagation.neighbors >= size:
+        raise ValueError(
+            f"options ({method.name}.neighbors): got {propagation.neighbors} for "
+            f"{size} examples, expected 1 … {size - 1}"
+        )
 
 
 def digested(study: Data) -> dict[str, np.ndarray]:
@@ -98,7 +109,7 @@ def digested(study: Data) -> dict[str, np.ndarray]:
     return {**arrays_of(study.train, study.test), "given labels": study.task.labels}
 
 
-def default_name(config: CorrectionConfig, preset: str | None) -> str:
+def default_name(config: RoundFlags, preset: str | None) -> str:
     """The run folder's name where none is given."""
     name = preset or pathlib.Path(config.dataset).stem
     return name if config.noise == "uniform" else f"{name}-{config.noise}"
@@ -121,7 +132,7 @@ def make_trainer(
     )
 
 
-def classifier_settings(config: CorrectionConfig) -> methods.ClassifierSettings:
+def classifier_settings(config: RoundFlags) -> methods.ClassifierSettings:
     """The classifier's settings from the flags."""
     return methods.ClassifierSettings(
         hidden=config.hidden,
@@ -136,54 +147,7 @@ def classifier_settings(config: CorrectionConfig) -> methods.ClassifierSettings:
     )
 
 
-def method_options(config: CorrectionConfig) -> methods.CorrectionOptions:
-    """The methods' settings from the flags; the noise rate is not known yet.
-
-    Raises:
-      ValueError: a bad flag.
-    """
-    try:
-        scale: str | float = float(config.weight_scale)
-    except ValueError:
-        scale = config.weight_scale
-    with errors_name_flags(
-        mode="diffusion_mode",
-        step_size="diffusion_step_size",
-        steps="diffusion_steps",
-        space="graph_space",
-    ):
-        propagation = methods.Propagation(
-            mode=config.diffusion_mode,
-            neighbors=config.neighbors,
-            step_size=config.diffusion_step_size,
-            steps=config.diffusion_steps,
-            space=config.graph_space,
-        )
-    with errors_name_flags(step_size="weight_step", scale="weight_scale"):
-        alc = methods.ActiveLabelCorrection(
-            propagation=propagation,
-            candidates_per_query=config.candidates_per_query or None,
-            weight_step=config.weight_step,
-            weight_scale=scale,
-            freeze_scale=config.freeze_scale,
-            loss_pass=config.loss_pass,
-            weighting=config.weighting,
-            warm_start=config.warm_start,
-            extra_epochs=config.extra_epochs,
-        )
-    with errors_name_flags(
-        epochs="o2u_epochs", batch_size="o2u_batch_size", passes="simifeat_passes"
-    ):
-        return methods.CorrectionOptions(
-            alc=alc,
-            o2u_net=methods.O2UNet(
-                epochs=config.o2u_epochs, batch_size=config.o2u_batch_size
-            ),
-            simifeat=methods.SimiFeat(passes=config.simifeat_passes),
-        )
-
-
-def _feature_options(config: CorrectionConfig) -> FeatureOptions:
+def _feature_options(config: RoundFlags) -> FeatureOptions:
     options = FeatureOptions(
         network=config.features,
         weights=config.weights,

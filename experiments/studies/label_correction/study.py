@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from experiments.studies.label_correction import report, setup
+from experiments.studies.label_correction.choice import Choice, choose
 from experiments.studies.label_correction.config import CorrectionConfig
 from experiments.studies.label_correction.presets import PRESETS
 from experiments.studies.label_correction.runner import (
@@ -17,13 +18,12 @@ from experiments.studies.label_correction.runner import (
     make_runs,
     run_method,
 )
-from experiments.study.flags import resolve
+from experiments.study.examples import known_labels
 from experiments.study.journal import Journal
-from experiments.study.options import choose_methods
 from experiments.study.output import say
+from experiments.study.presets import preset_of
 from experiments.study.run import Plan, Ready, Request, Study
 from robustjax import methods
-from robustjax.methods import Entry, entries
 from robustjax.training import StopRequest
 
 
@@ -46,32 +46,34 @@ class Settings(NamedTuple):
 
     Attributes:
       config: every flag.
-      chosen: name -> entry of every method.
+      choice: of the methods.
     """
 
     config: CorrectionConfig
-    chosen: Mapping[str, Entry]
+    choice: Choice
 
 
 def _plan(request: Request) -> Plan[Settings]:
-    preset, config = resolve(CorrectionConfig, PRESETS, request.preset, request.given)
-    known = entries("label_correction")
-    chosen = choose_methods(config.methods, known, relabel=False)
-    config = dataclasses.replace(config, methods=tuple(chosen))
+    given = request.given
+    dataset = given.get("dataset", CorrectionConfig.dataset)
+    preset, base = preset_of(PRESETS, request.preset, dataset)
+    config = CorrectionConfig(**{**base, **given})
+    choice = choose(config.methods, base.get("options", ()), given.get("options", ()))
+    config = dataclasses.replace(config, methods=choice.methods, options=choice.options)
     return Plan(
         dataclasses.asdict(config),
         setup.default_name(config, preset),
-        Settings(config, chosen),
+        Settings(config, choice),
     )
 
 
 def _prepare(plan: Plan[Settings], stop: StopRequest) -> Ready[Parts]:
-    config, chosen = plan.settings
-    data = setup.prepare(config)
+    config, choice = plan.settings
+    data = setup.prepare(config, choice.make(0.5).values())
     watcher = Watcher()
     trainer = setup.make_trainer(data, on_epoch=watcher, stop=stop)
-    made = [entry.make(data.options) for entry in chosen.values()]
-    runs = make_runs(made, data, trainer)
+    made = choice.make(data.noise_rate)
+    runs = make_runs(list(made.values()), data, trainer, choice.errors)
     train = data.train
     return Ready(
         data.title,
@@ -81,10 +83,11 @@ def _prepare(plan: Plan[Settings], stop: StopRequest) -> Ready[Parts]:
             f"{train.name}: {len(train):,} examples, {train.num_classes} classes",
             data.task.description,
             f"epochs as a {trainer.execution.loop}: {trainer.execution.reason}",
-            *(f"  {name}: {entry.description}" for name, entry in chosen.items()),
+            *(f"  {label}: {e.description}" for label, e in choice.chosen.items()),
         ),
         Parts(data, runs, watcher),
-        {"noise_rate": float(data.task.is_noisy.mean())},
+        known_labels(data.train.ids, data.task.labels, data.train.labels),
+        {"noise_rate": data.noise_rate},
     )
 
 

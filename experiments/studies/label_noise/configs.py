@@ -19,8 +19,12 @@ from experiments.studies.label_noise.method_presets import (
     NOISE_FIELDS,
 )
 from experiments.studies.label_noise.presets import PRESETS, PUBLISHED
-from experiments.study.flags import errors_name_flags
-from experiments.study.options import Values, as_texts, read_options
+from experiments.study.options import (
+    Values,
+    as_texts,
+    errors_name_options,
+    read_options,
+)
 from experiments.study.presets import preset_of
 from robustjax import data
 from robustjax.methods import Entry
@@ -45,6 +49,7 @@ class MethodConfig:
     """The settings of one method, and where they are from.
 
     Attributes:
+      label: of the method.
       entry: of the method.
       config: every flag.
       options: of the method.
@@ -52,6 +57,7 @@ class MethodConfig:
       method_preset: the name in `METHOD_PRESETS`, or None.
     """
 
+    label: str
     entry: Entry
     config: NoisyLabelsConfig
     options: Values
@@ -86,7 +92,7 @@ class MethodConfig:
             )
         return DIFFERENCES.get(self.method_preset, "")
 
-    def build(self, study: setup.Study) -> Built:
+    def build(self, study: setup.Data) -> Built:
         """The program of the method for a study's data.
 
         Raises:
@@ -118,7 +124,7 @@ class MethodConfig:
             ),
             noise_rate=study.noise_rate,
         )
-        with errors_name_flags(**{name: f"options ({name})" for name in self.options}):
+        with errors_name_options(self.label, self.entry, self.options):
             recipe = methods.make_recipe(self.entry, setting, self.options)
         devices = jax.device_count()
         program = RecipeProgram(
@@ -167,7 +173,9 @@ def resolve(
         options |= given_options[label]
         fields = {**base, **own, **given, "options": as_texts(options)}
         config = NoisyLabelsConfig(**fields)
-        found[label] = MethodConfig(entry, config, options, preset, method_preset)
+        found[label] = MethodConfig(
+            label, entry, config, options, preset, method_preset
+        )
     return found
 
 

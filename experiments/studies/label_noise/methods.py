@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import flax.linen as nn
 import optax
 
+from experiments.study.options import Values, with_noise_rate
 from robustjax import data
 from robustjax.methods import Entry
 from robustjax.training import Augment, Preprocess, Recipe
@@ -38,7 +38,7 @@ class Setting:
     noise_rate: float
 
 
-def make_recipe(entry: Entry, setting: Setting, options: Mapping[str, Any]) -> Recipe:
+def make_recipe(entry: Entry, setting: Setting, options: Values) -> Recipe:
     """The recipe of a method.
 
     Args:
@@ -61,12 +61,9 @@ def make_recipe(entry: Entry, setting: Setting, options: Mapping[str, Any]) -> R
         "preprocess": setting.preprocess,
     }
     taken = inspect.signature(entry.make).parameters
-    rates = dict.fromkeys(
-        entry.required if "noise_rate" in entry.needs else (), setting.noise_rate
-    )
     recipe: Recipe = entry.make(
         **{name: value for name, value in provided.items() if name in taken},
-        **{**rates, **options},
+        **with_noise_rate(entry, options, setting.noise_rate),
     )
     return recipe
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.studies.label_noise.setup import Study
-from experiments.study.examples import given_probability, keep_labels, state_columns
+from experiments.studies.label_noise.setup import Data
+from experiments.study.examples import given_probability, state_columns
 from experiments.study.journal import Cell, Journal
 from experiments.study.repeats import Prepared, Watched, run_repeats
 from robustjax.training import RecipeProgram, StopRequest, TrainState
@@ -21,7 +21,7 @@ class Watch:
     right label, those predicted right ("clean_correct").
     """
 
-    def __init__(self, study: Study, repeats: slice, program: RecipeProgram):
+    def __init__(self, study: Data, repeats: slice, program: RecipeProgram):
         """Puts the test set, the validation set and a sample on the device.
 
         Args:
@@ -97,7 +97,7 @@ def final_measures(watched: Watched) -> dict[str, np.ndarray]:
 def run_method(
     name: str,
     program: RecipeProgram,
-    study: Study,
+    study: Data,
     groups: list[range],
     journal: Journal,
     stop: StopRequest,
@@ -134,7 +134,6 @@ def run_method(
         )
         predicted, probability = given_probability(program, state, inputs, given)
         memory = state_columns(state.loss_state.rows, given, train.num_classes)
-        keep_labels(cell, train.ids, given, train.labels, watched.repeats)
         for number, repeat in enumerate(watched.repeats):
             cell.keep(
                 name,

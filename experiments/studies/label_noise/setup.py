@@ -18,7 +18,7 @@ from robustjax import checks, data
 from robustjax.training import Execution, choose_execution
 
 
-class Study(NamedTuple):
+class Data(NamedTuple):
     """What all methods of a study share.
 
     Attributes:
@@ -72,7 +72,7 @@ def optimizer_options(config: NoisyLabelsConfig) -> OptimizerOptions:
     return OptimizerOptions.of(config)
 
 
-def prepare(config: NoisyLabelsConfig) -> Study:
+def prepare(config: NoisyLabelsConfig) -> Data:
     """Loads the data, corrupts the labels and splits off a noisy validation set.
 
     Raises:
@@ -95,7 +95,7 @@ def prepare(config: NoisyLabelsConfig) -> Study:
     held_out = round(config.validation_fraction * len(train))
     order = np.asarray(jax.random.permutation(split_key, len(train)))
     inside, outside = np.sort(order[held_out:]), np.sort(order[:held_out])
-    return Study(
+    return Data(
         config=config,
         train=data.take(train, inside),
         validation=data.take(train, outside) if held_out else None,
@@ -108,14 +108,14 @@ def prepare(config: NoisyLabelsConfig) -> Study:
     )
 
 
-def execution_of(config: NoisyLabelsConfig, study: Study) -> Execution:
+def execution_of(config: NoisyLabelsConfig, study: Data) -> Execution:
     """How the network is run on this machine."""
     images = study.train.inputs.ndim == 4
     return choose_execution(convolutional=images and config.network != "mlp")
 
 
 def network_of(
-    config: NoisyLabelsConfig, study: Study, execution: Execution
+    config: NoisyLabelsConfig, study: Data, execution: Execution
 ) -> nn.Module:
     """The network of a method.
 

@@ -13,6 +13,7 @@ from experiments.studies.label_noise import report, setup
 from experiments.studies.label_noise.config import NoisyLabelsConfig
 from experiments.studies.label_noise.configs import Built, MethodConfig, resolve
 from experiments.studies.label_noise.runner import run_method
+from experiments.study.examples import known_labels
 from experiments.study.journal import Journal
 from experiments.study.options import choose_methods
 from experiments.study.output import say
@@ -34,7 +35,7 @@ class Parts(NamedTuple):
       groups: of every method, the repeats that train as one program.
     """
 
-    data: setup.Study
+    data: setup.Data
     configs: Configs
     built: dict[str, Built]
     groups: dict[str, list[range]]
@@ -93,6 +94,7 @@ def _prepare(plan: Plan[Configs], stop: StopRequest) -> Ready[Parts]:
             data.description,
         ),
         Parts(data, configs, built, groups),
+        known_labels(train.ids, data.given, train.labels),
     )
 
 

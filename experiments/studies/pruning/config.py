@@ -60,18 +60,19 @@ class DataPruningConfig(
         "sop_plus", "What is trained on the subsets: sop_plus, divide_mix or ce."
     )
     options: tuple[str, ...] = option(
-        (), "Of the re-labelling model, as name=value or relabeler.name=value."
+        (),
+        "Of methods and of the re-labelling model, such as ccs.hard_cutoff=0.2 or "
+        "sop_plus.lr_u=10; several numbers are 1:2.",
     )
 
-    confidence: str = option("max_prob", "Prune4ReL: max_prob or diff_prob.")
-    threshold: float = option(0.975, "Prune4ReL: neighbours have (1 + cos) / 2 above.")
-    temperature: float = option(1.0, "Prune4ReL: divides what tanh is taken of.")
-    ranking: str = option(
-        "stable", "Prune4ReL: stable, or float32 with the published code's rounding."
+    # What neighbourhood confidence is: measured of all subsets, maximised by some.
+    confidence: str = option(
+        "max_prob", "Of neighbours, measured and in Prune4ReL: max_prob or diff_prob."
     )
-    balance: str = option(
-        "even", "prune4rel_balanced: even, or authors for the published code's turns."
+    threshold: float = option(
+        0.975, "Likewise: neighbours have (1 + cos) / 2 above it."
     )
+    temperature: float = option(1.0, "Likewise: divides what tanh is taken of.")
     evaluation_view: str = option(
         "plain", "Prune4ReL looks at images as they are (plain) or at strong views."
     )
@@ -81,12 +82,6 @@ class DataPruningConfig(
     ssp_features: str | None = option(
         None, "File of self-supervised features (N, d) for ssp; by default warm-up's."
     )
-    ssp_keep: str = option("hard", "ssp: keep hard or easy examples.")
-    never_learned: str = option(
-        "least", "forgetting: never-learned examples count as most or least forgotten."
-    )
-    hard_cutoff: float = option(0.1, "ccs: share of the hardest to drop first.")
-
     second_view: str = option(
         "strong", "sop_plus on images: strong (AutoAugment, cutout) or another weak."
     )

@@ -91,8 +91,8 @@ PRESETS: dict[str, Preset] = {
     ),
     # Trainings as published, for an accelerator; never run here. The selection is the
     # exact one; for that of the published code add --evaluation_view=strong
-    # --half_precision --ranking=float32 --balance=authors, with divide_mix
-    # --temperature=100, too.
+    # --half_precision --options=prune4rel_balanced.ranking=float32,
+    # prune4rel_balanced.balance=authors, with divide_mix --temperature=100, too.
     "cifar10_n": Preset(
         {**_CIFAR10_N, "label_set": "worse"},
         about="human labels (worse) of CIFAR-10, as published",

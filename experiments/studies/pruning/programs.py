@@ -18,7 +18,7 @@ from experiments.common.channel_statistics import channel_statistics
 from experiments.common.optimizer import OptimizerOptions, make_optimizer
 from experiments.studies.label_noise import methods as robust_methods
 from experiments.studies.pruning.setup import Data, relabeler_options
-from experiments.study.flags import errors_name_flags
+from experiments.study.options import errors_name_options
 from robustjax import data, methods, transforms
 from robustjax.methods import Entry, entry
 from robustjax.training import (
@@ -101,7 +101,7 @@ def build(task: Data) -> Programs:
             block_size=_BLOCK,
         )
 
-    with errors_name_flags(**{name: f"options ({name})" for name in values}):
+    with errors_name_options(config.relabeler, relabeler, values):
         size, batch = len(task.train), config.batch_size
         start = setting(-(-size // batch), config.warmup_epochs)
         warmup = program(_warmup_recipe(relabeler, start, values), size, batch)

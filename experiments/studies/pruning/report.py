@@ -106,7 +106,7 @@ def _write_bins(table: Table, bins: Bins) -> None:
             "method": method,
             "fraction": f"{fraction:g}",
             "bin": number,
-            "neighborhood_mean": f"{levels[:, number].mean():.6g}",
+            "neighborhood_mean": in_file(levels[:, number].mean()),
             "accuracy_mean": in_file(100 * mean(accuracies[:, number])),
             "accuracy_std": in_file(100 * deviation(accuracies[:, number])),
         }

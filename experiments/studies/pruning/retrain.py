@@ -18,7 +18,8 @@ from experiments.studies.pruning.measures import (
 from experiments.studies.pruning.programs import Programs
 from experiments.studies.pruning.setup import Data
 from experiments.studies.pruning.subsets import SubsetStore
-from experiments.study.journal import EPOCH, Cell, Journal
+from experiments.study.journal import Cell, Journal
+from experiments.study.records import EPOCH
 from robustjax.training import StopRequest, TrainState, fit, progress_bar
 
 BINS = "bins"

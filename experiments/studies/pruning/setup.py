@@ -19,7 +19,9 @@ from experiments.studies.pruning.config import DataPruningConfig
 from experiments.studies.pruning.presets import PRESETS
 from experiments.study.options import (
     Values,
+    as_labeled_texts,
     choose_methods,
+    options_of,
     preset_options,
     read_options,
 )
@@ -109,9 +111,10 @@ def resolve(
     preset, base = preset_of(PRESETS, preset, dataset)
     config = DataPruningConfig(**{**base, **given})
     checks.one_of("relabeler", config.relabeler, RELABELERS)
-    own = preset_options(_relabeler(config), base.get("options", ()))
-    options = (*own, *given.get("options", ()))
     methods = choose_methods(config.methods, entries("pruning"), relabel=False)
+    parts = {**methods, **_relabeler(config)}
+    own = preset_options(parts, base.get("options", ()))
+    options = as_labeled_texts(read_options((*own, *given.get("options", ())), parts))
     return preset, dataclasses.replace(config, options=options, methods=tuple(methods))
 
 
@@ -125,7 +128,8 @@ def relabeler_options(config: DataPruningConfig) -> Values:
     Raises:
       ValueError: one that it does not have, or of another type.
     """
-    return read_options(config.options, _relabeler(config))[config.relabeler]
+    ((label, model),) = _relabeler(config).items()
+    return options_of(config.options, label, model)
 
 
 def _noisy_labels_config(config: DataPruningConfig) -> NoisyLabelsConfig:

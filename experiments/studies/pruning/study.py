@@ -12,6 +12,7 @@ from experiments.studies.pruning.config import DataPruningConfig
 from experiments.studies.pruning.retrain import Trainer, Training
 from experiments.studies.pruning.subsets import SubsetStore, choose_subsets
 from experiments.studies.pruning.warmup import warm_up
+from experiments.study.examples import known_labels
 from experiments.study.journal import Journal
 from experiments.study.options import as_texts
 from experiments.study.run import Plan, Ready, Request, Study
@@ -91,6 +92,7 @@ def _prepare(plan: Plan[Settings], stop: StopRequest) -> Ready[Parts]:
             ),
         ),
         Parts(data, programs),
+        known_labels(data.train.ids, data.given, data.train.labels),
     )
 
 

@@ -2,37 +2,25 @@
 
 from __future__ import annotations
 
-import types
-from collections.abc import Mapping
 from typing import Any
 
 from experiments.studies.pruning.config import DataPruningConfig
-from robustjax import checks, scores
+from experiments.study.options import errors_name_options, options_of
+from robustjax import checks, selection
 from robustjax.methods import entry
-from robustjax.selection import CONFIDENCES, KEEPS, RANKINGS
 
 FULL = "full"
 BALANCES = ("even", "authors")
 
-_FLAGS: Mapping[str, str] = types.MappingProxyType(
-    {
-        "never_learned": "never_learned",
-        "keep": "ssp_keep",
-        "hard_cutoff": "hard_cutoff",
-        "confidence": "confidence",
-        "threshold": "threshold",
-        "temperature": "temperature",
-        "ranking": "ranking",
-        "balance": "balance",
-    }
-)
-"""Options of methods -> the flags that they are taken from."""
+_SHARED = ("confidence", "threshold", "temperature")
+"""Flags that are options of methods, too, where these say nothing else."""
 
 
 def settings_of(method: str, config: DataPruningConfig) -> dict[str, Any]:
-    """The options of a method that flags set."""
-    options = entry(method, "pruning").options
-    return {o: getattr(config, flag) for o, flag in _FLAGS.items() if o in options}
+    """The options of a method that the study or the user sets."""
+    known = entry(method, "pruning")
+    shared = {n: getattr(config, n) for n in _SHARED if n in known.options}
+    return {**shared, **options_of(config.options, method, known)}
 
 
 def sees_views(method: str) -> bool:
@@ -52,17 +40,21 @@ def check(config: DataPruningConfig) -> None:
     checks.in_range("fractions", config.fractions, 0, 1, low_open=True)
     if len(set(config.fractions)) < len(config.fractions):
         raise ValueError(f"fractions: got {config.fractions}, expected each once")
-    checks.one_of("confidence", config.confidence, CONFIDENCES)
-    checks.in_range("threshold", config.threshold, 0, 1)
-    checks.in_range("temperature", config.temperature, 0, low_open=True)
-    checks.one_of("ranking", config.ranking, RANKINGS)
-    checks.one_of("balance", config.balance, BALANCES)
-    checks.one_of("ssp_keep", config.ssp_keep, KEEPS)
-    checks.one_of("never_learned", config.never_learned, scores.NEVER_LEARNED)
-    checks.in_range("hard_cutoff", config.hard_cutoff, 0, 1, high_open=True)
-    most = 1 - config.hard_cutoff
-    if "ccs" in config.methods and max(config.fractions) > most + 1e-9:
-        raise ValueError(
-            f"fractions: got {max(config.fractions):g}, expected at most {most:g}, "
-            f"which ccs has left with hard_cutoff={config.hard_cutoff:g}"
-        )
+    for name in _SHARED:
+        selection.check_pruning_option(name, getattr(config, name))
+    for method in config.methods:
+        own = settings_of(method, config)
+        with errors_name_options(method, entry(method, "pruning"), own):
+            for name, value in own.items():
+                if name == "balance":
+                    checks.one_of(name, value, BALANCES)
+                else:
+                    selection.check_pruning_option(name, value)
+    if "ccs" in config.methods:
+        default = entry("ccs", "pruning").options["hard_cutoff"].default
+        cutoff = settings_of("ccs", config).get("hard_cutoff", default)
+        if max(config.fractions) > 1 - cutoff + 1e-9:
+            raise ValueError(
+                f"fractions: got {max(config.fractions):g}, expected at most "
+                f"{1 - cutoff:g}, which ccs has left with hard_cutoff={cutoff:g}"
+            )

@@ -82,7 +82,6 @@ class SubsetStore:
         if self._cell.finished:
             return
         cell, ids, keys = self._cell, task.train.ids, {"repeat": repeat}
-        cell.keep("", ids, keys, given=task.given[repeat], true=task.train.labels)
         cell.keep(
             "warmup",
             ids,

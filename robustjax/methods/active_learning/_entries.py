@@ -1,4 +1,4 @@
-"""The entries of this family in the registry: its query strategies."""
+"""The entries of this family in the registry: query strategies, and their sources."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from robustjax import checks
-from robustjax.methods._entry import Entry
+from robustjax.methods._entry import Entry, made_by_name
+from robustjax.methods.active_learning._csi import csi
+from robustjax.methods.active_learning._learning_loss import learning_loss
 from robustjax.methods.active_learning._open_set_round import QueryStrategy
 from robustjax.methods.active_learning._query_ccal import Ccal
 from robustjax.methods.active_learning._query_diverse import Badge, Coreset
@@ -50,6 +51,7 @@ def _entry(
     return Entry(
         name,
         "active_learning",
+        "strategy",
         functools.partial(make, name=name, **fixed),
         description,
         source,
@@ -59,7 +61,7 @@ def _entry(
     )
 
 
-ENTRIES = (
+STRATEGIES = (
     _entry("random", RandomQuery, "uniformly at random", "the standard baseline"),
     _entry(
         "conf",
@@ -171,12 +173,39 @@ ENTRIES = (
 )
 """In the order in which a launcher runs them."""
 
+ENTRIES = (
+    *STRATEGIES,
+    Entry(
+        "csi",
+        "active_learning",
+        "pretraining",
+        csi,
+        "features without labels: views of an image, against its own rotations, too",
+        "Tack, Mo, Jeong, Shin, NeurIPS 2020",
+        published={"cifar10": {"temperature": 0.5, "projection": (512, 128)}},
+        setting_arguments=frozenset({"encoder", "optimizer", "augment", "outputs"}),
+        needs=frozenset({"features", "square_images"}),
+    ),
+    Entry(
+        "learning_loss",
+        "active_learning",
+        "recipe",
+        learning_loss,
+        "a classifier beside a module that predicts its losses",
+        "Yoo, Kweon, CVPR 2019",
+        published={"cifar10": {"detach_after": 0.6}},
+        setting_arguments=frozenset({"make_recipe", "classifier", "epochs"}),
+        needs=frozenset({"features"}),
+    ),
+)
+"""The strategies, and what they take from the pool or from the classifier."""
 
-def make_strategy(strategy: str, /, **options: Any) -> QueryStrategy:
+
+def make_strategy(method: str, /, **options: Any) -> QueryStrategy:
     """Builds a query strategy by name.
 
     Args:
-      strategy: of an entry of this family.
+      method: the name of a strategy's entry.
       **options: of that entry, instead of their defaults; and `name`, what reports
         call it.
 
@@ -184,10 +213,5 @@ def make_strategy(strategy: str, /, **options: Any) -> QueryStrategy:
       ValueError: an unknown name or option, with the list of known ones, or an option
         outside its range.
     """
-    known = {each.name: each for each in ENTRIES}
-    checks.one_of("strategy", strategy, known)
-    entry = known[strategy]
-    for option in options:
-        checks.one_of(f"option of {strategy}", option, ("name", *entry.options))
-    made: QueryStrategy = entry.make(**options)
+    made: QueryStrategy = made_by_name(STRATEGIES, method, options)
     return made

@@ -38,9 +38,6 @@ from robustjax.methods.label_correction._curation import (
 )
 from robustjax.methods.label_correction._dalc import Dalc as Dalc
 from robustjax.methods.label_correction._entries import (
-    CorrectionOptions as CorrectionOptions,
-)
-from robustjax.methods.label_correction._entries import (
     make_correction_method as make_correction_method,
 )
 from robustjax.methods.label_correction._hard_detection import (

@@ -32,6 +32,7 @@ from robustjax.training import apply_prediction, as_float
 from robustjax.transforms import LossTransform
 
 GRAPH_SPACES = ("input", "hidden")
+"""Values of `Propagation.space`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,7 +125,8 @@ class ActiveLabelCorrection:
         if self.candidates_per_query is not None:
             checks.in_range("candidates_per_query", self.candidates_per_query, 1)
         checks.at_least("extra_epochs", self.extra_epochs, 0)
-        self._transform()  # Checks the rest.
+        with checks.errors_name(step_size="weight_step", scale="weight_scale"):
+            self._transform()  # Checks the rest.
 
     def _transform(self) -> LossTransform:
         if not self.robust:
@@ -247,6 +249,76 @@ class ActiveLabelCorrection:
             model.logits, weights, state.queried, diffusion
         )
         return picks, state.memory
+
+
+def alc(
+    name: str = ActiveLabelCorrection.name,
+    *,
+    robust: bool = ActiveLabelCorrection.robust,
+    diffusion_mode: str | None = Propagation.mode,
+    graph_space: str = Propagation.space,
+    neighbors: int = Propagation.neighbors,
+    diffusion_steps: int = Propagation.steps,
+    diffusion_step_size: float = Propagation.step_size,
+    candidates_per_query: float | None = ActiveLabelCorrection.candidates_per_query,
+    weight_step: float = ActiveLabelCorrection.weight_step,
+    weight_scale: str | float = ActiveLabelCorrection.weight_scale,
+    freeze_scale: bool = ActiveLabelCorrection.freeze_scale,
+    loss_pass: str = ActiveLabelCorrection.loss_pass,
+    weighting: str = ActiveLabelCorrection.weighting,
+    extra_epochs: int = ActiveLabelCorrection.extra_epochs,
+    warm_start: bool = ActiveLabelCorrection.warm_start,
+) -> ActiveLabelCorrection:
+    """`ActiveLabelCorrection` with the settings of its `Propagation` beside its own.
+
+    Args:
+      name: for reports.
+      robust: see there, as all that is not said here.
+      diffusion_mode: see `Propagation`; None for no propagation.
+      graph_space: see `Propagation`.
+      neighbors: see `Propagation`.
+      diffusion_steps: see `Propagation`.
+      diffusion_step_size: see `Propagation`.
+      candidates_per_query: see there.
+      weight_step: see there.
+      weight_scale: see there.
+      freeze_scale: see there.
+      loss_pass: see there.
+      weighting: see there.
+      extra_epochs: see there.
+      warm_start: see there.
+
+    Raises:
+      ValueError: an unknown name or a number outside its range.
+    """
+    propagation = None
+    if diffusion_mode is not None:
+        with checks.errors_name(
+            mode="diffusion_mode",
+            space="graph_space",
+            steps="diffusion_steps",
+            step_size="diffusion_step_size",
+        ):
+            propagation = Propagation(
+                mode=diffusion_mode,
+                neighbors=neighbors,
+                step_size=diffusion_step_size,
+                steps=diffusion_steps,
+                space=graph_space,
+            )
+    return ActiveLabelCorrection(
+        name=name,
+        robust=robust,
+        propagation=propagation,
+        candidates_per_query=candidates_per_query,
+        weight_step=weight_step,
+        weight_scale=weight_scale,
+        freeze_scale=freeze_scale,
+        loss_pass=loss_pass,
+        weighting=weighting,
+        warm_start=warm_start,
+        extra_epochs=extra_epochs,
+    )
 
 
 def make_diffusion(

@@ -125,56 +125,35 @@ class ScoreMethod:
         return picks, state.memory
 
 
-def _random(logits: jax.Array, labels: jax.Array, key: jax.Array) -> jax.Array:
+def random_score(logits: jax.Array, labels: jax.Array, key: jax.Array) -> jax.Array:
+    """Draws; whoever has the highest is asked."""
     del labels
     return jax.random.uniform(key, logits.shape[:1])
 
 
 def entropy_score(logits: jax.Array, labels: jax.Array, key: jax.Array) -> jax.Array:
-    """The prediction's entropy."""
+    """The prediction's entropy (Rebbapragada et al., 2012)."""
     del labels, key
     return scores.entropy(logits)
 
 
-def _label_loss(logits: jax.Array, labels: jax.Array, key: jax.Array) -> jax.Array:
+def label_loss(logits: jax.Array, labels: jax.Array, key: jax.Array) -> jax.Array:
+    """The loss of the label (Nallapati et al., 2009)."""
     del key
     return scores.label_loss(logits, labels)
 
 
-def _loss_plus_entropy(
+def loss_plus_entropy(
     logits: jax.Array, labels: jax.Array, key: jax.Array
 ) -> jax.Array:
+    """Both, the "LossEnt" of Kim (ECCV 2022)."""
     del key
     return scores.loss_plus_entropy(logits, labels)
 
 
-def _loss_minus_entropy(
+def loss_minus_entropy(
     logits: jax.Array, labels: jax.Array, key: jax.Array
 ) -> jax.Array:
+    """Loss *minus* entropy (Bernhardt et al., 2022)."""
     del key
     return scores.loss_minus_entropy(logits, labels)
-
-
-def random_method() -> ScoreMethod:
-    """Asks at random."""
-    return ScoreMethod("random", _random)
-
-
-def entropy_method() -> ScoreMethod:
-    """Asks where the prediction is most uncertain (Rebbapragada et al., 2012)."""
-    return ScoreMethod("entropy", entropy_score)
-
-
-def corr_active_method() -> ScoreMethod:
-    """Asks where the label's loss is highest (Nallapati et al., 2009)."""
-    return ScoreMethod("corr_active", _label_loss)
-
-
-def loss_entropy_method() -> ScoreMethod:
-    """Asks by loss plus entropy, the "LossEnt" of Kim (ECCV 2022)."""
-    return ScoreMethod("loss_ent", _loss_plus_entropy)
-
-
-def label_cleaning_method() -> ScoreMethod:
-    """Asks by loss *minus* entropy (Bernhardt et al., 2022)."""
-    return ScoreMethod("label_cleaning", _loss_minus_entropy)

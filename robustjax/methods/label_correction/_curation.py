@@ -163,7 +163,7 @@ class LabelExchange:
         # A person stops when they like; the pool is the only limit.
         plan = Budget(len(dataset), batch)
         self._run = make_run(dataset, plan, method, settings, seed, on_epoch)
-        # Arms check themselves here; a folder is claimed only by what can start.
+        # Methods check themselves here; a folder is claimed only by what can start.
         self._run.start(dataset.labels[None])
         self._dataset = dataset
         self.folder = pathlib.Path(folder)

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
-from robustjax import checks
-from robustjax.methods._entry import Entry
+from robustjax.methods._entry import Entry, made_by_name
 from robustjax.methods.label_correction import _correction_baselines as baselines
-from robustjax.methods.label_correction._active_label_correction import (
-    ActiveLabelCorrection,
-    Propagation,
-)
+from robustjax.methods.label_correction._active_label_correction import alc
 from robustjax.methods.label_correction._correction_loop import CorrectionMethod
 from robustjax.methods.label_correction._dalc import Dalc
 from robustjax.methods.label_correction._hard_detection import HardDetection
@@ -20,125 +16,137 @@ from robustjax.methods.label_correction._o2u_net import O2UNet
 from robustjax.methods.label_correction._simifeat import SimiFeat
 
 
-@dataclasses.dataclass(frozen=True)
-class CorrectionOptions:
-    """What the methods of one study share.
+def _o2u_net(
+    name: str,
+    *,
+    noise_rate: float,
+    epochs: int = O2UNet.epochs,
+    batch_size: int = O2UNet.batch_size,
+    cycle_epochs: int = O2UNet.cycle_epochs,
+    high: float = O2UNet.high,
+    low: float = O2UNet.low,
+) -> HardDetection:
+    detector = O2UNet(epochs, batch_size, cycle_epochs, high, low)
+    return HardDetection(name, detector, noise_rate)
 
-    Attributes:
-      alc: ALC; its ablations are derived from it.
-      noise_rate: the known share of wrong labels, for O2U-Net.
-      o2u_net: of the detector.
-      simifeat: of the detector.
-    """
 
-    alc: ActiveLabelCorrection = dataclasses.field(
-        default_factory=ActiveLabelCorrection
+def _simifeat(
+    name: str,
+    *,
+    neighbors: int = SimiFeat.neighbors,
+    rule: str = SimiFeat.rule,
+    passes: int = SimiFeat.passes,
+    triplets: int = SimiFeat.triplets,
+    jitter: float = SimiFeat.jitter,
+    first_steps: int = SimiFeat.first_steps,
+    later_steps: int = SimiFeat.later_steps,
+) -> HardDetection:
+    detector = SimiFeat(
+        neighbors, rule, passes, triplets, jitter, first_steps, later_steps
     )
-    noise_rate: float | None = None
-    o2u_net: O2UNet = dataclasses.field(default_factory=O2UNet)
-    simifeat: SimiFeat = dataclasses.field(default_factory=SimiFeat)
-
-
-def _robust(shared: CorrectionOptions) -> CorrectionMethod:
-    return dataclasses.replace(shared.alc, name="robust", propagation=None)
-
-
-def _diffusion(shared: CorrectionOptions) -> CorrectionMethod:
-    propagation = shared.alc.propagation or Propagation()
-    return dataclasses.replace(
-        shared.alc, name="diffusion", robust=False, propagation=propagation
-    )
-
-
-def _alc(shared: CorrectionOptions) -> CorrectionMethod:
-    return shared.alc
-
-
-def _o2u_net(shared: CorrectionOptions) -> CorrectionMethod:
-    return HardDetection("o2u_net", shared.o2u_net, shared.noise_rate)
-
-
-def _simifeat(shared: CorrectionOptions) -> CorrectionMethod:
-    return HardDetection("simifeat", shared.simifeat)
+    return HardDetection(name, detector)
 
 
 def _entry(
     name: str,
-    make: Callable[[CorrectionOptions], CorrectionMethod],
+    make: Callable[..., CorrectionMethod],
     description: str,
     source: str,
     *needs: str,
+    unused: tuple[str, ...] = (),
+    **settled: Any,
 ) -> Entry:
-    """An entry whose settings are all in the `CorrectionOptions` of a study."""
-
-    def with_defaults(shared: CorrectionOptions | None = None) -> CorrectionMethod:
-        return make(shared or CorrectionOptions())
-
+    """An entry whose method is called by its name, unless told otherwise."""
     return Entry(
         name,
         "label_correction",
-        with_defaults,
+        "correction",
+        functools.partial(make, name=name, **settled),
         description,
         source,
-        setting_arguments=frozenset({"shared"}),
+        setting_arguments=frozenset({"name"}),
         needs=frozenset(needs),
+        unused=frozenset(unused),
     )
 
 
-def _alone(make: Callable[..., CorrectionMethod], *settled: Any, **named: Any) -> Any:
-    """The factory of a method that shares nothing."""
-
-    def from_shared(shared: CorrectionOptions) -> CorrectionMethod:
-        del shared
-        return make(*settled, **named)
-
-    return from_shared
-
-
+_OF_THE_GRAPH = ("graph_space", "neighbors", "diffusion_steps", "diffusion_step_size")
+_OF_THE_WEIGHTS = (
+    "candidates_per_query",
+    "weight_step",
+    "weight_scale",
+    "freeze_scale",
+    "loss_pass",
+    "weighting",
+    "extra_epochs",
+)
 _KIM = "Kim, ECCV 2022"
 _LI = "Li et al., Machine Learning 2022"
 
 ENTRIES = (
     _entry(
         "random",
-        _alone(baselines.random_method),
+        baselines.ScoreMethod,
         "random queries",
         "the standard baseline",
+        score=baselines.random_score,
     ),
     _entry(
         "entropy",
-        _alone(baselines.entropy_method),
+        baselines.ScoreMethod,
         "highest entropy",
         "Rebbapragada et al., 2012",
+        score=baselines.entropy_score,
     ),
     _entry(
         "corr_active",
-        _alone(baselines.corr_active_method),
+        baselines.ScoreMethod,
         "highest loss",
         "Nallapati et al., 2009",
+        score=baselines.label_loss,
     ),
     _entry(
         "loss_ent",
-        _alone(baselines.loss_entropy_method),
+        baselines.ScoreMethod,
         "loss plus entropy",
         f"{_KIM}, as a baseline",
+        score=baselines.loss_plus_entropy,
     ),
     _entry(
         "label_cleaning",
-        _alone(baselines.label_cleaning_method),
+        baselines.ScoreMethod,
         "loss minus entropy",
         "Bernhardt et al., 2022",
+        score=baselines.loss_minus_entropy,
     ),
-    _entry("dalc", _alone(Dalc), "entropy, transition matrix, self-labels", _LI),
+    _entry(
+        "dalc", Dalc, "entropy, transition matrix, self-labels", _LI, self_label=True
+    ),
     _entry(
         "dalc_expert",
-        _alone(Dalc, "dalc_expert", self_label=False),
+        Dalc,
         "DALC without self-labels",
         f"{_LI}, ablation",
+        self_label=False,
     ),
-    _entry("robust", _robust, "ALC without diffusion", f"{_KIM}, ablation"),
-    _entry("diffusion", _diffusion, "ALC without robust updates", f"{_KIM}, ablation"),
-    _entry("alc", _alc, "robust updates and diffusion", _KIM),
+    _entry(
+        "robust",
+        alc,
+        "ALC without diffusion",
+        f"{_KIM}, ablation",
+        unused=_OF_THE_GRAPH,
+        robust=True,
+        diffusion_mode=None,
+    ),
+    _entry(
+        "diffusion",
+        alc,
+        "ALC without robust updates",
+        f"{_KIM}, ablation",
+        unused=_OF_THE_WEIGHTS,
+        robust=False,
+    ),
+    _entry("alc", alc, "robust updates and diffusion", _KIM, robust=True),
     _entry(
         "o2u_net",
         _o2u_net,
@@ -156,20 +164,17 @@ ENTRIES = (
 """In the order in which a launcher runs them."""
 
 
-def make_correction_method(
-    name: str, options: CorrectionOptions | None = None
-) -> CorrectionMethod:
+def make_correction_method(method: str, /, **options: Any) -> CorrectionMethod:
     """Builds a method of label correction by name.
 
     Args:
-      name: of an entry of this family.
-      options: what the methods of a study share; by default the defaults.
+      method: the name of an entry of this family.
+      **options: of that entry, instead of their defaults; and `name`, what reports
+        call it.
 
     Raises:
-      ValueError: an unknown name, with the list of known ones, or settings that the
-        method does not take.
+      ValueError: an unknown name or option, with the list of known ones, one that is
+        missing, or one outside its range.
     """
-    known = {each.name: each for each in ENTRIES}
-    checks.one_of("methods", name, known)
-    made: CorrectionMethod = known[name].make(options)
+    made: CorrectionMethod = made_by_name(ENTRIES, method, options)
     return made

@@ -17,7 +17,10 @@ import jax.numpy as jnp
 from robustjax import checks, transforms
 from robustjax.methods.label_correction import _o2u_net as o2u_net
 from robustjax.methods.label_correction import _simifeat as simifeat
-from robustjax.methods.label_correction._correction_baselines import entropy_method
+from robustjax.methods.label_correction._correction_baselines import (
+    ScoreMethod,
+    entropy_score,
+)
 from robustjax.methods.label_correction._correction_loop import (
     CorrectionState,
     RoundModel,
@@ -44,8 +47,14 @@ class HardDetection:
     noise_rate: float | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.detector, o2u_net.O2UNet) and self.noise_rate is None:
-            raise ValueError("noise_rate: got None, but O2U-Net must be told the rate")
+        if isinstance(self.detector, o2u_net.O2UNet):
+            if self.noise_rate is None:
+                raise ValueError(
+                    "noise_rate: got None, but O2U-Net must be told the rate"
+                )
+            checks.in_range(
+                "noise_rate", self.noise_rate, 0, 1, low_open=True, high_open=True
+            )
 
     def init_memory(
         self, trainer: RoundTrainer, labels: jax.Array, keys: jax.Array
@@ -57,9 +66,6 @@ class HardDetection:
         """
         del keys
         if isinstance(self.detector, o2u_net.O2UNet):
-            checks.in_range(
-                "noise_rate", self.noise_rate, 0, 1, low_open=True, high_open=True
-            )
             self.detector.check(trainer.spec.num_examples)
         else:
             simifeat.check(trainer.points(), self.detector)
@@ -103,7 +109,8 @@ class HardDetection:
         count: int,
     ) -> tuple[jax.Array, Any]:
         """Top-Q by entropy."""
-        return entropy_method().select(trainer, model, state, keys, count)
+        by_entropy = ScoreMethod(self.name, entropy_score)
+        return by_entropy.select(trainer, model, state, keys, count)
 
     def _detect(
         self, trainer: RoundTrainer, labels: jax.Array, keys: jax.Array

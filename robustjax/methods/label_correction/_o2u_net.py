@@ -54,8 +54,8 @@ class O2UNet:
         """Raises `ValueError` for batches larger than the data."""
         if self.batch_size > num_examples:
             raise ValueError(
-                f"o2u_batch_size: got {self.batch_size}, expected at most the number "
-                f"of examples, {num_examples}"
+                f"batch_size: got {self.batch_size}, expected at most the number of "
+                f"examples, {num_examples}"
             )
 
     def schedule(self, steps_per_epoch: int) -> optax.Schedule:

@@ -30,6 +30,7 @@ from robustjax.training._program import check_batch_size
 from robustjax.transforms import ExampleSpec, LossTransform
 
 EpochReport = Callable[[str, int, dict[str, np.ndarray]], None]
+"""`(kind of training, epoch, metrics) -> None`, called after every epoch."""
 
 
 @dataclasses.dataclass(frozen=True)

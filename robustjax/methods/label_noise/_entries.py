@@ -57,6 +57,7 @@ def _entry(
     return Entry(
         name,
         "label_noise",
+        "recipe",
         make,
         description,
         source,

@@ -90,7 +90,7 @@ def self_learning(
     There is no authors' code. Where the paper is silent: the cutoff of densities is
     the 40th ascending percentile of similarities (replications also have the 60th and
     the 75th), and a prototype is at most 0.95 similar to a denser example (one
-    replication prefers *similar* ones, against the definition). The arms with verified
+    replication prefers *similar* ones, against the definition). Variants with verified
     labels are left out: the paper does not tell how these enter the prototypes.
 
     The paper calls the cutoff unimportant. Under much noise it is not: with a low one

@@ -9,7 +9,12 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from robustjax.training import TrainState, apply_prediction, init_variables
+from robustjax.training import (
+    TrainState,
+    apply_prediction,
+    apply_training,
+    init_variables,
+)
 from robustjax.training._epoch import epoch_order
 
 NETWORKS = 2
@@ -73,6 +78,38 @@ def own_orders(
         for own in jax.random.split(key, NETWORKS)
     ]
     return jnp.stack(orders, axis=-1)
+
+
+def train_networks(
+    model: nn.Module,
+    params: Any,
+    model_state: Mapping[str, Any],
+    inputs: jax.Array,
+    mask: jax.Array,
+    keys: jax.Array,
+) -> tuple[jax.Array, dict[str, Any]]:
+    """Logits of both networks in training mode, each of its own rows.
+
+    Args:
+      model: a Linen classifier.
+      params: leaves (2, ...).
+      model_state: leaves (2, ...).
+      inputs: (2, B, ...) floats.
+      mask: (2, B) bool, False on padding.
+      keys: (2,) PRNG keys, of dropout.
+
+    Returns:
+      (2, B, C), and the changed collections, leaves (2, ...).
+    """
+
+    def one(params: Any, model_state: Any, *rows: jax.Array) -> tuple[Any, Any]:
+        inputs, mask, key = rows
+        return apply_training(model, params, model_state, inputs, key=key, mask=mask)
+
+    found: tuple[jax.Array, dict[str, Any]] = each_network(
+        one, params, dict(model_state), inputs, mask, keys
+    )
+    return found
 
 
 def predict_networks(

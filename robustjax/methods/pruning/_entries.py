@@ -72,6 +72,7 @@ def _entry(
     return Entry(
         name,
         "pruning",
+        "selection",
         make,
         description,
         source,

@@ -14,7 +14,7 @@ from robustjax.methods.active_learning import (
 from robustjax.methods.active_learning._open_set_round import WANTS
 from tests.methods.query_views import K, view_of
 
-ENTRIES = entries("active_learning")
+ENTRIES = entries("active_learning", "strategy")
 NAMES = [each.name for each in ENTRIES]
 
 
@@ -133,7 +133,7 @@ def test_options_reach_the_strategy():
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("mqnett", {}, "strategy: unknown 'mqnett' .did you mean 'mqnet'"),
+        ("mqnett", {}, "method: unknown 'mqnett' .did you mean 'mqnet'"),
         ("mqnet", {"purty": "csi"}, "did you mean 'purity'"),
         ("conf", {"measure": "ll"}, "option of conf: unknown 'measure'"),
         ("mqnet", {"purity": "cs"}, "purity"),

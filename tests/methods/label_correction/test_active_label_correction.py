@@ -122,8 +122,11 @@ def test_hidden_graph_and_warm_start_and_extra_epochs():
     ("make", "message"),
     [
         (lambda: methods.ActiveLabelCorrection(candidates_per_query=0.5), "got 0.5"),
-        (lambda: methods.ActiveLabelCorrection(weight_step=2), "step_size: got 2"),
-        (lambda: methods.ActiveLabelCorrection(weight_scale="x"), "scale: unknown"),
+        (lambda: methods.ActiveLabelCorrection(weight_step=2), "weight_step: got 2"),
+        (
+            lambda: methods.ActiveLabelCorrection(weight_scale="x"),
+            "weight_scale: unknown",
+        ),
         (lambda: methods.ActiveLabelCorrection(extra_epochs=-1), "extra_epochs"),
         (lambda: methods.Propagation(mode="both"), "mode: unknown 'both'; known: lit"),
         (lambda: methods.Propagation(space="pixel"), "space: unknown 'pixel'"),

@@ -102,19 +102,16 @@ def test_a_shared_first_training_is_done_once_and_reported_twice():
 
 @pytest.mark.parametrize("name", ["alc", "dalc", "o2u_net", "simifeat"])
 def test_a_run_continues_from_a_checkpoint_of_any_round(name, tmp_path):
-    options = problem.options()
     want, _ = problem.finished_by_name(name)
     train, _, noisy = problem.digits()
     oracle = methods.simulated_oracle(train.labels)
-    run = problem.make_run(methods.make_correction_method(name, options))
+    run = problem.make_run(problem.make_method(name))
     state, picks, _ = run.propose(run.start(noisy), 0)
     state = run.receive(state, 0, oracle(picks))
     CheckpointFolder(tmp_path).save(1, state)
     # What the trainer keeps between rounds must not matter.
     fresh = problem.trainer.__wrapped__()
-    again = problem.make_run(
-        methods.make_correction_method(name, options), trainer_=fresh
-    )
+    again = problem.make_run(problem.make_method(name), trainer_=fresh)
     _, state, _ = CheckpointFolder(tmp_path).restore_latest(again.start(noisy))
     state, picks, _ = again.propose(state, 1)
     _, state = again.finish(again.receive(state, 1, oracle(picks)))
@@ -130,7 +127,7 @@ def test_every_example_can_be_asked_about(name):
     trainer = problem.small_trainer(settings)
     budget = methods.Budget(total=64, batch=24)
     keys = jax.random.split(jax.random.key(1), problem.REPEATS)
-    method = methods.make_correction_method(name, problem.options())
+    method = problem.make_method(name)
     run = methods.CorrectionRun(method, trainer, budget, keys)
     state = run.start(noisy[:, :64])
     for number in range(budget.rounds):
@@ -189,5 +186,5 @@ def test_bad_labels_and_answers():
 
 
 def test_unknown_method_lists_the_known():
-    with pytest.raises(ValueError, match="methods: unknown 'entropi' .did you mean"):
+    with pytest.raises(ValueError, match="method: unknown 'entropi' .did you mean"):
         methods.make_correction_method("entropi")

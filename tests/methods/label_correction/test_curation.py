@@ -14,25 +14,9 @@ import pytest
 from robustjax import data, methods
 
 NAMES = [entry.name for entry in methods.entries("label_correction")]
+
+
 SETTINGS = methods.ClassifierSettings(hidden=(32, 32, 32), epochs=8, batch_size=32)
-
-
-@pytest.fixture(scope="module")
-def noisy():
-    """300 digits with string ids, half of the labels wrong, and the true labels."""
-    whole = data.load("digits", "train")
-    part = data.take(whole, np.arange(300))
-    rng = np.random.default_rng(3)
-    wrong = rng.random(300) < 0.5
-    labels = np.where(wrong, (part.labels + rng.integers(1, 10, 300)) % 10, part.labels)
-    dataset = data.make_dataset(
-        part.inputs,
-        labels,
-        ids=[f"digit_{i:04d}" for i in part.ids],
-        class_names=[f"number {c}" for c in range(10)],
-        name="noisy digits",
-    )
-    return dataset, part.labels
 
 
 def _read(path):
@@ -356,15 +340,16 @@ def test_labels_are_there_before_the_first_answers(noisy, tmp_path):
 def test_reprs_of_all_methods_are_the_same_in_every_process():
     program = (
         "from robustjax import methods\n"
-        "options = methods.CorrectionOptions(noise_rate=0.3)\n"
-        "for name in [e.name for e in methods.entries('label_correction')]:\n"
-        "    print(repr(methods.make_correction_method(name, options)))\n"
+        "for each in methods.entries('label_correction'):\n"
+        "    print(repr(each.make(**dict.fromkeys(each.required, 0.3))))\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
-    options = methods.CorrectionOptions(noise_rate=0.3)
-    here = [repr(methods.make_correction_method(name, options)) for name in NAMES]
+    here = [
+        repr(each.make(**dict.fromkeys(each.required, 0.3)))
+        for each in methods.entries("label_correction")
+    ]
     assert done.stdout.splitlines() == here
     assert len(set(here)) == len(here)
 
@@ -393,43 +378,3 @@ def test_ids_from_pandas_go_through_an_exchange(noisy, tmp_path):
         exchange = methods.LabelExchange(tmp_path, loose, batch=20, settings=SETTINGS)
         assert exchange.advance().round_number == number
         _answer(exchange, loose, true)
-
-
-def test_ranking_puts_wrong_labels_first():
-    whole = data.take(data.load("digits", "train"), np.arange(800))
-    rng = np.random.default_rng(3)
-    wrong = rng.random(len(whole)) < 0.3
-    shift = rng.integers(1, 10, len(whole))
-    labels = np.where(wrong, (whole.labels + shift) % 10, whole.labels)
-    dataset = data.make_dataset(whole.inputs, labels, ids=whole.ids)
-    settings = methods.ClassifierSettings(hidden=(64, 64, 64), epochs=10)
-    ranking = methods.rank_labels(dataset, settings=settings)
-    assert sorted(ranking.rows.tolist()) == list(range(len(dataset)))
-    np.testing.assert_array_equal(ranking.ids, dataset.ids[ranking.rows])
-    np.testing.assert_array_equal(ranking.current_labels, labels[ranking.rows])
-    assert wrong[ranking.rows[:50]].mean() > 0.8
-    right = ranking.suggested_labels == whole.labels[ranking.rows]
-    assert right[:50].mean() > 0.5
-    assert (ranking.uncertainty >= 0).all()
-    assert (ranking.uncertainty <= np.log(10) + 1e-5).all()
-    np.testing.assert_allclose(ranking.weight.mean(), 1, rtol=1e-4)
-    # `count` only cuts the list, and the same arguments give the same list.
-    short = methods.rank_labels(dataset, 40, settings=settings)
-    for part, all_of_it in zip(short, ranking):
-        np.testing.assert_array_equal(part, all_of_it[:40])
-
-
-def test_ranking_by_a_score(noisy):
-    dataset, _ = noisy
-    method = methods.make_correction_method("entropy")
-    ranking = methods.rank_labels(dataset, method=method, settings=SETTINGS)
-    assert sorted(ranking.rows.tolist()) == list(range(300))
-    assert (np.diff(ranking.uncertainty) <= 0).all()
-    assert np.isnan(ranking.weight).all()
-    assert ranking.ids.dtype == dataset.ids.dtype
-
-
-@pytest.mark.parametrize("count", [0, 301])
-def test_bad_counts_of_a_ranking(noisy, count):
-    with pytest.raises(ValueError, match=f"count: got {count}, expected"):
-        methods.rank_labels(noisy[0], count, settings=SETTINGS)

@@ -182,7 +182,7 @@ def test_o2u_flags_the_known_share_better_than_chance():
         ),
         (
             lambda: methods.O2UNet(batch_size=64).check(63),
-            "o2u_batch_size: got 64, expected at most .* 63",
+            "batch_size: got 64, expected at most .* 63",
         ),
     ],
 )

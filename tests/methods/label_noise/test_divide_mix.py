@@ -12,12 +12,9 @@ import robustjax as rj
 from robustjax import training
 from robustjax.data import Mixed
 from robustjax.methods import _semi_supervised as semi_supervised
+from robustjax.methods._semi_supervised import co_refine, uniform_prior_penalty
 from robustjax.methods.label_noise import divide_mix
-from robustjax.methods.label_noise._divide_mix_phases import (
-    clean_probabilities,
-    co_refine,
-    uniform_prior_penalty,
-)
+from robustjax.methods.label_noise._co_divide import clean_probabilities
 from robustjax.models import MLP
 from robustjax.training._epoch import read_batch
 from tests.methods import recipe_problem

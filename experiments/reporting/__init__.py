@@ -1,0 +1,1 @@
+"""Rooms behind `experiments.report`: folders in, one page out."""

@@ -1,0 +1,117 @@
+"""Run folders as a report reads them: what cannot be believed is refused."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+from experiments.study.records import FINISHED, read_cells
+from experiments.study.run_folder import RECORD, read_record
+from experiments.study.table import Table
+from robustjax import __version__
+
+_NEEDED = ("study", "title", "config", "data", "cells", "measures", "versions", "facts")
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One run folder.
+
+    Attributes:
+      name: `<study>/<name>`, wherever the folder lies.
+      table: what it says.
+    """
+
+    name: str
+    table: Table
+
+    @property
+    def command(self) -> str | None:
+        """What was typed; None of a run that did not write it down."""
+        return self.table.record.get("command")
+
+    @property
+    def versions(self) -> Mapping[str, str]:
+        """Of packages, without the device."""
+        found: dict[str, str] = self.table.record["versions"]
+        return {name: text for name, text in found.items() if name != "device"}
+
+    @property
+    def device(self) -> str:
+        """What it was computed on."""
+        return str(self.table.record["versions"].get("device", "unknown"))
+
+    @property
+    def minutes(self) -> float:
+        """Of work, as far as it was timed."""
+        return sum(float(row["minutes"]) for row in self.table.speeds())
+
+    @property
+    def parts(self) -> int:
+        """How many things there were to train."""
+        return len(self.table.record["cells"])
+
+    @property
+    def finished_parts(self) -> int:
+        """How many of them are finished."""
+        return len(self.table.records(FINISHED))
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left to do."""
+        return self.finished_parts == self.parts
+
+    @property
+    def flags(self) -> dict[str, dict[str, Any]]:
+        """Every flag, by method where methods have flags of their own, else by ""."""
+        config = self.table.record["config"]
+        methods = config.get("methods")
+        if isinstance(methods, dict) and all(
+            isinstance(own, dict) for own in methods.values()
+        ):
+            return methods
+        return {"": config}
+
+
+def read_run(folder: pathlib.Path) -> Run:
+    """Reads a run folder, finished or not.
+
+    Raises:
+      ValueError: a folder that is none, is empty, is of another version, or whose
+        files are not as they were written.
+    """
+    if not folder.is_dir():
+        what = "is a file" if folder.exists() else "does not exist"
+        raise ValueError(f"folder: {str(folder)!r} {what}, expected a run folder")
+    record = read_record(folder)
+    if record is None:
+        raise ValueError(
+            f"folder: {str(folder)!r} is empty, expected a run folder with {RECORD}"
+        )
+    _check_version(folder, record)
+    damages: list[str] = []
+    cells = read_cells(folder, report=damages.append)
+    if damages:
+        raise ValueError(
+            f"folder: {damages[0]}; give the command of the run again to mend it"
+        )
+    name = "/".join(folder.resolve().parts[-2:])
+    return Run(name, Table(folder, record, cells))
+
+
+def _check_version(folder: pathlib.Path, record: Mapping[str, Any]) -> None:
+    missing = [name for name in _NEEDED if name not in record]
+    wrote = record.get("versions", {}).get("robustjax", "of an unknown version")
+    if missing or _series(wrote) != _series(__version__):
+        lacks = f" (it lacks {missing[0]!r})" if missing else ""
+        raise ValueError(
+            f"folder: {str(folder / RECORD)!r} was written by robustjax {wrote}"
+            f"{lacks}, expected {__version__}; read it with the version that wrote it"
+        )
+
+
+def _series(version: str) -> list[str]:
+    """What files have in common: patches change no format."""
+    return version.split(".")[:2]

@@ -1,0 +1,43 @@
+"""Small data sets and runs of the open-set study."""
+
+from __future__ import annotations
+
+import csv
+
+import numpy as np
+
+from experiments.studies.active_learning import (
+    setup,
+)
+from experiments.studies.active_learning.config import OpenSetConfig
+from experiments.studies.active_learning.study import STUDY
+from experiments.study.run import Request, run_study
+from robustjax.training import StopRequest
+from tests.harness.runs import run_of
+
+RUN = run_of("active_learning").fields
+
+
+def images(count, classes, size, seed):
+    """Noise with a bright row whose place is the class."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(count) % classes
+    pixels = rng.integers(0, 80, (count, size, size, 3), np.uint8)
+    pixels[np.arange(count), labels] += 150
+    return pixels, labels
+
+
+def run(folder, sets, methods=("random", "conf"), **given):
+    fields = {"dataset": sets["target"], **RUN, **given}
+    request = Request(methods, None, fields, run_dir=str(folder), name="study")
+    return run_study(STUDY, request, StopRequest())
+
+
+def rows_of(path):
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def data_of(sets, **given):
+    config = OpenSetConfig(**{"dataset": sets["target"], **RUN, **given})
+    return setup.prepare(config)

@@ -1,0 +1,86 @@
+"""What the open-set study refuses before it trains, its strategies and presets."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from experiments.studies.active_learning import (
+    setup,
+)
+from experiments.studies.active_learning.class_splits import CLASS_SPLITS
+from experiments.studies.active_learning.config import OpenSetConfig
+from experiments.studies.active_learning.presets import PRESETS
+from experiments.studies.active_learning.strategies import make_strategies
+from experiments.study.options import choose_methods
+from robustjax import data
+from robustjax.methods import entries
+from tests.experiments.active_learning.open_set_runs import (
+    run,
+)
+
+
+def test_strategies_are_made_by_label():
+    chosen = choose_methods(
+        ["random", "mine=mqnet"], entries("active_learning", "strategy")
+    )
+    made = make_strategies(chosen, ["mine.margin=0.5", "mine.clip=NONE"])
+    assert made["random"].name == "random"
+    mine = made["mine"]
+    assert (mine.name, mine.margin, mine.clip) == ("mine", 0.5, None)
+    with pytest.raises(ValueError, match=r"options .mine.margin.: got -1"):
+        make_strategies(chosen, ["mine.margin=-1"])
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"cost_ood": 0}, "cost_ood: got 0"),
+        ({"noise_ratio": (1.0,)}, "noise_ratio: got 1.0"),
+        ({"noise_ratio": (0.2, 0.2)}, "noise_ratio: .* each share once"),
+        ({"num_in_classes": 6}, "num_in_classes: got 6, .* so that some are OOD"),
+        ({"class_split": "cifar10"}, "class_split: .* 6 classes, .* with 10"),
+        ({"in_classes": ("target_1", "cat")}, "in_classes: unknown 'cat'"),
+        ({"in_classes": ("1",)}, "in_classes: got 1 class"),
+        ({"ood": ("svhn",)}, "ood: got svhn with class_split=drawn"),
+        ({"pool_in": 61}, "pool_in: got 61, expected at most the 60"),
+        ({"test_count": 31}, "test_count: got 31, expected at most the 30"),
+        ({"rounds": 9}, "rounds: got 9 .* asked up before the last round"),
+        ({"network": "vgg"}, "network: unknown 'vgg'"),
+        ({"learning_rate": 0.0}, "learning_rate: got 0"),
+        # Of what is trained before the first round.
+        ({"methods": ("ccal",), "embedding_network": "vgg"}, "embedding_network: unk"),
+        ({"methods": ("ccal",), "embedding_crop": 2.0}, "embedding_crop: got"),
+        (
+            {"methods": ("ccal",), "embedding_projection": ()},
+            "embedding_projection: got no",
+        ),
+    ],
+)
+def test_bad_flags(tmp_path, sets, given, message):
+    with pytest.raises(ValueError, match=message):
+        run(tmp_path, sets, **given)
+    assert not list(tmp_path.iterdir())
+
+
+def test_strategies_that_turn_images_refuse_vectors(tmp_path, sets):
+    labels = np.arange(120) % 6
+    vectors = data.make_dataset(np.eye(6, dtype=np.float32)[labels], labels)
+    path = str(tmp_path / "vectors.npz")
+    data.save_npz(path, train=vectors, test=vectors)
+    message = "methods: got one that compares images .* not inputs of shape .6,"
+    with pytest.raises(ValueError, match=message):
+        run(tmp_path / "runs", sets, ("random", "mqnet"), dataset=path)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_presets():
+    for name, preset in PRESETS.items():
+        config = OpenSetConfig(**preset.fields)
+        setup.check(config)
+        assert config.network, name
+    for count, splits in CLASS_SPLITS.values():
+        sizes = {len(set(split)) for split in splits}
+        assert len(sizes) == 1
+        assert all(list(s) == sorted(s) and s[-1] < count for s in splits)
+    assert [len(CLASS_SPLITS[n][1][0]) for n in CLASS_SPLITS] == [4, 40, 50]
