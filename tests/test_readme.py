@@ -255,7 +255,10 @@ def test_commands_are_modules_with_the_flags_that_are_shown():
             if not path.exists():
                 wrong.append((page.name, module))
                 continue
-            sources = _sources(path)
+            # A sweep takes the flags of its study, too.
+            studies = re.findall(r"--study=(\w+)", flags)
+            others = [ROOT / f"experiments/{study}.py" for study in studies]
+            sources = "\n".join(map(_sources, (path, *others)))
             seen += 1
             wrong += [
                 (page.name, module, flag)
