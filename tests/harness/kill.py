@@ -48,7 +48,14 @@ class Whole:
 
 
 def trial(
-    small: Small, kind: str, whole: Whole, folder: pathlib.Path, rng: random.Random
+    small: Small,
+    kind: str,
+    whole: Whole,
+    folder: pathlib.Path,
+    rng: random.Random,
+    *,
+    attempts: int = 2,
+    writes: int = 12,
 ) -> str:
     """Ends a run, continues it until it is through, and compares.
 
@@ -58,15 +65,17 @@ def trial(
       whole: undisturbed runs.
       folder: for this trial; removed in the end.
       rng: of the moments.
+      attempts: how often it is ended at most.
+      writes: in which of its own writes it may end, at most.
 
     Returns:
       "ended" or "too late" (the run was through before); an error's text otherwise.
     """
     wanted, seconds = whole.of(small)
     ends = 0
-    for attempt in range(rng.randint(1, 2)):
+    for attempt in range(rng.randint(1, attempts)):
         if kind in ("journal", "checkpoint", "file"):
-            number = rng.randint(1, 12)
+            number = rng.randint(1, writes)
             launch = Launch(
                 small, whole.paths, folder, die_in_write, what=kind, number=number
             )
