@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import gc
 import os
 import pathlib
 import shutil
@@ -29,10 +28,15 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         atexit.register(shutil.rmtree, _folder, ignore_errors=True)
     os.environ["JAX_COMPILATION_CACHE_DIR"] = str(_folder)
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+# Where an operation stands in the source is written into every program otherwise.
+os.environ.setdefault("JAX_INCLUDE_FULL_TRACEBACKS_IN_LOCATIONS", "0")
+os.environ.setdefault("JAX_TRACEBACK_IN_LOCATIONS_LIMIT", "0")
 
 import jax
 import numpy as np
 import pytest
+
+from tests.harness.garbage import collect_rarely
 
 # Tests compile far more than they compute. A third of their time is LLVM's optimiser,
 # programs of a few lines do not gain by being compiled in parts, and fusions that are
@@ -49,9 +53,6 @@ if "XLA_FLAGS" not in os.environ:
 
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
-# Where an operation stands in the source is written into every program otherwise.
-jax.config.update("jax_include_full_tracebacks_in_locations", False)
-jax.config.update("jax_traceback_in_locations_limit", 0)
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
@@ -105,13 +106,8 @@ def _forgotten_programs():
 
 
 def pytest_collection_finish():
-    """Tracing allocates too much for collections after every 700 objects.
-
-    What has been imported by now stays, and is not looked at again.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(100_000, 50, 100)
+    """What has been imported by now stays."""
+    collect_rarely()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -20,6 +20,8 @@ import threading
 import types
 from typing import Any
 
+from tests.harness.garbage import collect_rarely
+
 ROOT = pathlib.Path(__file__).parents[2]
 # What launchers import. None of it defines flags or asks JAX for its devices.
 _PRELOADED = (
@@ -122,6 +124,7 @@ def _main(
     os.dup2(handle, 2)
     os.close(handle)
     os.chdir(ROOT)
+    collect_rarely()
     kind, what, *rest = arguments
     try:
         if kind == "-m":

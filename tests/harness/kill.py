@@ -49,7 +49,14 @@ class Whole:
 
 
 def trial(
-    small: Small, kind: str, whole: Whole, folder: pathlib.Path, rng: random.Random
+    small: Small,
+    kind: str,
+    whole: Whole,
+    folder: pathlib.Path,
+    rng: random.Random,
+    *,
+    attempts: int = 2,
+    writes: int = 12,
 ) -> str:
     """Ends a run, continues it until it is through, and compares.
 
@@ -59,6 +66,8 @@ def trial(
       whole: undisturbed runs.
       folder: for this trial; removed in the end.
       rng: of the moments.
+      attempts: how often it is ended at most.
+      writes: in which of its own writes it may end, at most.
 
     Returns:
       "ended" or "too late" (the run was through before); an error's text otherwise.
@@ -66,9 +75,9 @@ def trial(
     wanted, seconds = whole.of(small)
     patience = max(_PATIENCE_SECONDS, _PATIENCE_RUNS * seconds)
     ends = 0
-    for attempt in range(rng.randint(1, 2)):
+    for attempt in range(rng.randint(1, attempts)):
         if kind in ("journal", "checkpoint", "file"):
-            number = rng.randint(1, 12)
+            number = rng.randint(1, writes)
             launch = Launch(
                 small, whole.paths, folder, die_in_write, what=kind, number=number
             )

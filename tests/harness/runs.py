@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from tests.harness import forked
+from tests.harness.garbage import collect_rarely
 
 
 @dataclasses.dataclass(frozen=True)
@@ -283,6 +284,7 @@ def _main(
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
         os.dup2(handle, number)
         os.close(handle)
+    collect_rarely()
     if fault is not None:
         fault(**options)
     sys.argv = [f"experiments.{launcher}", *arguments]
