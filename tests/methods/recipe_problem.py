@@ -108,19 +108,6 @@ def run_toy(recipe, repeats=slice(None), **options):
     return toy.without_keys(state), history
 
 
-def assert_repeats_equal_single_runs(recipe, atol=1e-5):
-    """Repeats trained together are what they are alone."""
-    together, _ = run_toy(recipe)
-    for r in range(toy.REPEATS):
-        alone, _ = run_toy(recipe, slice(r, r + 1))
-        for tree in ("params", "model_state", "loss_state"):
-            chex.assert_trees_all_close(
-                jax.tree.map(lambda leaf: leaf[0], getattr(alone, tree)),
-                jax.tree.map(lambda leaf, r=r: leaf[r], getattr(together, tree)),
-                atol=atol,
-            )
-
-
 def assert_padding_is_inert(algorithm, state, real=6, padding=3):
     """Gradient, state and metrics of a batch do not depend on its padding.
 

@@ -268,10 +268,6 @@ def test_prediction_is_by_the_average():
     chex.assert_trees_all_close(second, beside.params, atol=1e-6)
 
 
-def test_repeats_equal_single_runs():
-    recipe_problem.assert_repeats_equal_single_runs(small(average_decay=0.9, **UNLEARN))
-
-
 def test_examples_without_labels_help():
     """Four clouds of points, four labels in each."""
     rng = np.random.default_rng(7)

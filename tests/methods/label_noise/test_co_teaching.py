@@ -154,16 +154,6 @@ def test_nothing_forgotten_is_two_plain_trainings():
     np.testing.assert_allclose(history[1]["kept"], 1.0, rtol=1e-6)
 
 
-def test_padding_is_inert():
-    algorithm = small(num_gradual=0).phases[0].algorithm
-    state = recipe_problem.first_state(algorithm)
-    recipe_problem.assert_padding_is_inert(algorithm, state)
-
-
-def test_repeats_equal_single_runs():
-    recipe_problem.assert_repeats_equal_single_runs(small())
-
-
 def test_optimizer_equals_adam_with_changing_betas():
     steps, rates, b1s = 3, [0.1, 0.1, 0.05, 0.0], [0.8, 0.3, 0.3, 0.3]
     optimizer = co_teaching_optimizer(

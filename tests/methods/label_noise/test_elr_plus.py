@@ -295,10 +295,6 @@ def test_padding_is_inert():
     )
 
 
-def test_repeats_equal_single_runs():
-    recipe_problem.assert_repeats_equal_single_runs(small(MLP(toy.C, (8,)), epochs=1))
-
-
 def test_trains_over_a_mesh(mesh):
     """Data divided over eight devices, where rows and batches are padded."""
     recipe = small(MLP(toy.C, (8,)), epochs=1)

@@ -110,16 +110,6 @@ def test_a_step_equals_numpy():
     np.testing.assert_allclose(metrics["kept"], kept / size, rtol=1e-6)
 
 
-def test_padding_is_inert():
-    algorithm = small(num_gradual=0).phases[0].algorithm
-    state = recipe_problem.first_state(algorithm)
-    recipe_problem.assert_padding_is_inert(algorithm, state)
-
-
-def test_repeats_equal_single_runs():
-    recipe_problem.assert_repeats_equal_single_runs(small())
-
-
 def test_beats_cross_entropy_on_wrong_labels():
     recipe = jocor(
         recipe_problem.DIGITS_MODEL,

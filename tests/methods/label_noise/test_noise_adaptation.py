@@ -133,18 +133,6 @@ def test_phases():
     assert epochs(**direct) == [1, 1, 7]
 
 
-def test_padding_is_inert():
-    recipe = small(kind="complex")
-    states, _, _ = states_of(recipe)
-    state = jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), states[-1])
-    state = state._replace(key=jax.random.key(0))
-    recipe_problem.assert_padding_is_inert(recipe.phases[-1].algorithm, state)
-
-
-def test_repeats_equal_single_runs():
-    recipe_problem.assert_repeats_equal_single_runs(small(2, 1))
-
-
 def test_beats_cross_entropy_on_mapped_labels():
     recipe = noise_adaptation(
         recipe_problem.DIGITS_MODEL, optax.adam(3e-3), epochs=20, warmup_epochs=5

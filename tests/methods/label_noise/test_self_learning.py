@@ -145,15 +145,6 @@ def test_eight_devices_equal_one(mesh):
     assert (corrected_labels(states[1])[0, : toy.N] >= 0).all()
 
 
-def test_padding_of_batches_is_inert():
-    algorithm, state, _, _ = corrected_state(weight=0.3)
-    recipe_problem.assert_padding_is_inert(algorithm, state)
-
-
-def test_repeats_equal_single_runs():
-    recipe_problem.assert_repeats_equal_single_runs(small())
-
-
 def test_beats_cross_entropy_on_wrong_labels():
     recipe = self_learning(
         recipe_problem.DIGITS_MODEL,

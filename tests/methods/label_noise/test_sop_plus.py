@@ -133,19 +133,6 @@ def test_a_record_changes_nothing_and_counts_every_visit():
     assert np.isfinite(record.loss).all()
 
 
-def test_padding_is_inert():
-    recipe = small(strong=lambda key, x: 0.5 * x)
-    recipe_problem.assert_padding_is_inert(
-        recipe.phases[0].algorithm, start(recipe, deviation=0.3)
-    )
-
-
-def test_repeats_equal_single_runs():
-    recipe_problem.assert_repeats_equal_single_runs(
-        small(epochs=1, strong=lambda key, x: x + jax.random.normal(key, x.shape))
-    )
-
-
 def test_beats_cross_entropy_on_noisy_digits():
     def weak(key, x):
         x = training.as_float(x)

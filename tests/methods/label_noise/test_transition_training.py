@@ -149,19 +149,6 @@ def test_resumes_with_its_matrix(tmp_path):
     chex.assert_trees_all_equal(fit(4, checkpoints=folder), fit(4))
 
 
-def test_repeats_equal_single_runs():
-    recipe_problem.assert_repeats_equal_single_runs(small(epochs=2))
-
-
-def test_padding_is_inert():
-    algorithm = small(transition=KNOWN).phases[0].algorithm
-    x, _ = toy.arrays()
-    spec = rj.ExampleSpec(toy.N, toy.C)
-    init = jax.jit(algorithm.init, static_argnums=2)
-    state = init(jax.random.key(0), jnp.asarray(x[:1]), spec)
-    recipe_problem.assert_padding_is_inert(algorithm, state)
-
-
 def test_beats_cross_entropy_where_classes_are_confused():
     """Digits, 45 % of every class labelled as the next one."""
     train, test, _ = recipe_problem.noisy_digits()
