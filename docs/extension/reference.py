@@ -167,4 +167,3 @@ def _table(header: tuple[str, str], rows: Iterable[tuple[str, str]]) -> list[str
     for first, second in (header, *rows):
         lines += [f"   * - {first}", f"     - {second}"]
     return [*lines, ""]
-

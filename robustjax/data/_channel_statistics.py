@@ -21,4 +21,3 @@ MNIST_MEAN = (0.1307,)
 
 MNIST_STD = (0.3081,)
 """Of the one channel."""
-

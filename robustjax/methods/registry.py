@@ -52,6 +52,11 @@ def entries(family: str | None = None) -> tuple[Entry, ...]:
 
     Raises:
       ValueError: an unknown family, with the list of known ones.
+
+    Example:
+      >>> from robustjax import methods
+      >>> [entry.name for entry in methods.entries("features")]
+      ['standard', 'joint', 'oat', 'taufe']
     """
     if family is not None:
         checks.one_of("family", family, FAMILIES)
@@ -68,6 +73,16 @@ def entry(name: str, family: str | None = None) -> Entry:
     Raises:
       ValueError: an unknown family or name, with the nearest and the known ones, or a
         name of several families.
+
+    Example:
+      >>> from robustjax import methods
+      >>> gce = methods.entry("gce")
+      >>> gce.source, dict(gce.options)["q"].default
+      ('Zhang, Sabuncu, NeurIPS 2018', 0.7)
+      >>> methods.entry("gcee")
+      Traceback (most recent call last):
+          ...
+      ValueError: name: unknown 'gcee' (did you mean 'gce'?); known: ce, ...
     """
     known = entries(family)
     checks.one_of("name", name, dict.fromkeys(each.name for each in known))
