@@ -1,4 +1,4 @@
-# Both targets set up everything themselves in $(VENV); they need Python >= 3.11.
+# All targets set up everything themselves in $(VENV); they need Python >= 3.11.
 VENV ?= .venv
 EXTRAS ?= dev
 # Neighbouring tests share programs and fixtures: workers get them in runs.
@@ -7,7 +7,7 @@ PYTHON ?= $(shell for p in python3.12 python3.11 python3.13 python3; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	&& echo $$p && break; done)
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint docs clean
 
 # The main job: which labels to fix next, on the digits that scikit-learn bundles.
 demo: $(VENV)/installed-experiments
@@ -20,6 +20,10 @@ lint: $(VENV)/installed-$(EXTRAS)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+
+# The site, under build/docs; a warning is an error. Needs no network.
+docs: $(VENV)/installed-docs
+	$(VENV)/bin/python -m sphinx -W --keep-going -j auto $(SPHINX_FLAGS) docs build/docs
 
 $(VENV)/installed-%: setup.cfg pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Python >= 3.11 not found; set PYTHON" >&2; exit 1; }

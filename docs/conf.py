@@ -12,7 +12,7 @@ import sys
 ROOT = pathlib.Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from robustjax import __version__
+from robustjax import __version__  # noqa: E402
 
 project = "robustjax"
 author = "the robustjax authors"

@@ -1,4 +1,4 @@
-"""Active learning in a pool that holds examples of foreign classes.
+r"""Active learning in a pool that holds examples of foreign classes.
 
     python -m experiments.active_learning --preset=mnist_small
     python -m experiments.active_learning --preset=cifar10_small \

@@ -1,4 +1,4 @@
-"""List the labels of your own data set that are likely wrong, worst first.
+r"""List the labels of your own data set that are likely wrong, worst first.
 
     python -m experiments.label_issues --dataset=features.npz --out=issues.csv
     python -m experiments.label_issues --dataset=features.npz \

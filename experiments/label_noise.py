@@ -1,4 +1,4 @@
-"""Training under label noise: one method, or several side by side.
+r"""Training under label noise: one method, or several side by side.
 
     python -m experiments.label_noise --preset=mnist --methods=ce,elr --noise_rate=0.5
     python -m experiments.label_noise --dataset=cifar10_n --label_set=worse \

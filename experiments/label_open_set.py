@@ -1,4 +1,4 @@
-"""Label your own unlabelled pool, foreign examples included, with you as the oracle.
+r"""Label your own unlabelled pool, foreign examples included, with you as the oracle.
 
     python -m experiments.label_open_set --dataset=pool.npz --classes=owl,crow \
         --folder=labelling

@@ -1,4 +1,4 @@
-"""Choose which part of your own data set to keep, best first.
+r"""Choose which part of your own data set to keep, best first.
 
     python -m experiments.prune_data --features=features.npy \
         --probabilities=predicted.npy --fraction=0.2 --out=kept.csv

@@ -1,4 +1,4 @@
-"""Data pruning under label noise: which part to keep, and what is learned from it.
+r"""Data pruning under label noise: which part to keep, and what is learned from it.
 
     python -m experiments.pruning --preset=mnist_small
     python -m experiments.pruning --preset=cifar10_n --fractions=0.2,0.6 \

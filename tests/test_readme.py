@@ -17,7 +17,10 @@ from tests.printed_tables.pages import printed_tables
 ROOT = pathlib.Path(__file__).parents[1]
 PAGES = {
     path.name: path
-    for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+    for path in (
+        *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+        *sorted((ROOT / "docs").glob("*.md")),
+    )
 }
 
 
@@ -194,7 +197,30 @@ def check_open_set():
     assert names["fitted"] is not None
 
 
+def check_contributing():
+    from experiments.studies.label_noise import method_presets
+    from robustjax.methods.label_noise import _entries
+
+    module, entry, preset = blocks("CONTRIBUTING.md")
+    method: dict = {"__name__": "_taylor_ce"}
+    exec(compile(module, "CONTRIBUTING.md", "exec"), method)
+    logits, labels = jnp.asarray([[2.0, 0.0]]), jnp.asarray([1])
+    missed = 1 - jax.nn.softmax(logits)[0, 1]
+    got = method["taylor_loss"](logits, labels, order=2)
+    np.testing.assert_allclose(got, [missed + missed**2 / 2], rtol=1e-6)
+    with pytest.raises(ValueError, match="order"):
+        method["taylor_ce"](order=0)
+    (added,) = eval(entry, {**vars(_entries), "taylor_ce": method["taylor_ce"]})
+    assert (added.name, added.options["order"].default) == ("taylor_ce", 2)
+    added_preset = eval(f"{{{preset}}}", vars(method_presets))
+    assert list(added_preset) == ["taylor_ce/digits"]
+    assert type(added_preset["taylor_ce/digits"]) is type(
+        next(iter(method_presets.METHOD_PRESETS.values()))
+    )
+
+
 CHECKS = {
+    "CONTRIBUTING.md": check_contributing,
     "README.md": check_readme,
     "import.md": check_import,
     "label_noise.md": check_label_noise,
@@ -214,9 +240,22 @@ def test_the_code_of_a_page_runs(page):
 
 def test_the_readme_is_short_and_its_links_lead_somewhere():
     assert len(PAGES["README.md"].read_text().splitlines()) <= 150
+    seen = 0
     for page in PAGES.values():
-        for link in re.findall(r"\]\(([^)#]+)", page.read_text()):
-            assert (page.parent / link).exists(), f"{page.name}: {link}"
+        for link, anchor in re.findall(r"\]\(([^)#]*)#?([^)]*)\)", page.read_text()):
+            if link.startswith("https://"):
+                continue
+            target = page.parent / link if link else page
+            assert target.exists(), f"{page.name}: {link}"
+            assert not anchor or anchor in headings(target), f"{page.name}: #{anchor}"
+            seen += 1
+    assert seen > 20
+
+
+def headings(page: pathlib.Path) -> set[str]:
+    """What links call the headings of a page."""
+    found = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title).lower().replace(" ", "-") for title in found}
 
 
 def test_the_transforms_of_the_table_exist():

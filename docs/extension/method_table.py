@@ -12,10 +12,9 @@ def page() -> str:
     lines = [
         "# All methods",
         "",
-        "By family, as launchers and `robustjax.methods.entries` have them. Options are",
-        "set by `--options=method.name=value` or as arguments of `entry.make`; one in",
-        "bold has no default. How to add a method: "
-        "[contributing](../project/contributing.md).",
+        "By family, as launchers and `robustjax.methods.entries` have them. Options",
+        "are set by `--options=method.name=value` or as arguments of `entry.make`; one",
+        "in bold has no default. [How to add a method](../project/contributing.md).",
         "",
     ]
     for family in FAMILIES:

@@ -105,7 +105,7 @@ def _section(source: str) -> list[str]:
 def _entry(name: Name) -> Iterator[str]:
     known = [p for p, home in homes().items() if home == name.path != p]
     also = [f"Also ``{'``, ``'.join(known)}``."] if known else []
-    if _is_constant(name.value):
+    if is_constant(name.value):
         yield from _constant(name, also)
         return
     kind = "class" if inspect.isclass(name.value) else "function"
@@ -129,7 +129,8 @@ def _constant(name: Name, also: list[str]) -> Iterator[str]:
     yield ""
 
 
-def _is_constant(value: Any) -> bool:
+def is_constant(value: Any) -> bool:
+    """Whether it is described by the text under it, having no docstring."""
     return value is Any or not (inspect.isclass(value) or inspect.isfunction(value))
 
 
@@ -145,7 +146,7 @@ def _type_text(value: Any) -> str:
 
 def _described(name: Name) -> str:
     value = name.value
-    if not name.is_module and _is_constant(value):
+    if not name.is_module and is_constant(value):
         return constant_docs(name).partition("\n\n")[0].replace("\n", " ")
     return _first_line(value)
 
@@ -167,4 +168,3 @@ def _table(header: tuple[str, str], rows: Iterable[tuple[str, str]]) -> list[str
     for first, second in (header, *rows):
         lines += [f"   * - {first}", f"     - {second}"]
     return [*lines, ""]
-

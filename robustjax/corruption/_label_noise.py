@@ -104,6 +104,15 @@ def symmetric(
 
     Raises:
       ValueError: a rate outside [0, 1], labels out of range, an unknown `count`.
+
+    Example:
+      >>> import jax
+      >>> import jax.numpy as jnp
+      >>> from robustjax import corruption
+      >>> key, labels = jax.random.key(0), jnp.arange(100) % 10
+      >>> noisy = corruption.symmetric(key, labels, 0.4, 10, include_true=False)
+      >>> int((noisy.labels != labels).sum())
+      40
     """
     labels = _check(labels, rate, num_classes, count)
     redraw = transitions.symmetric_transition(

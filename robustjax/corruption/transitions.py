@@ -93,6 +93,12 @@ def symmetric_transition(
 
     Returns:
       (C, C) float32, rows sum to 1.
+
+    Example:
+      >>> from robustjax.corruption import transitions
+      >>> matrix = transitions.symmetric_transition(3, 0.3, include_true=False)
+      >>> [round(share, 2) for share in matrix[0].tolist()]
+      [0.7, 0.15, 0.15]
     """
     checks.in_range("rate", rate, 0, 1)
     same = jnp.eye(num_classes)

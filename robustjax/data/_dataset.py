@@ -65,6 +65,13 @@ def make_dataset(
         are duplicate or neither integers nor strings, inputs that are no numbers or
         not finite, a class without any example, classes of one name (see
         `names.check_class_names`), names or ids that are not UTF-8.
+
+    Example:
+      >>> import numpy as np
+      >>> from robustjax import data
+      >>> owls = data.make_dataset(np.zeros((3, 8)), [0, 1, 1], ids=["a", "b", "c"])
+      >>> len(owls), data.rows_of(owls, ["c", "a"]).tolist()
+      (3, [2, 0])
     """
     if isinstance(inputs, np.ndarray) and inputs.dtype.kind == "O":
         raise ValueError("inputs: got object, expected integers, floats or booleans")
@@ -111,6 +118,13 @@ def take(dataset: Dataset, rows: np.ndarray) -> Dataset:
 
     Raises:
       ValueError: rows of another kind or out of range.
+
+    Example:
+      >>> import numpy as np
+      >>> from robustjax import data
+      >>> digits = data.load("digits", "train")
+      >>> data.take(digits, np.array([5, 2])).ids.tolist()
+      [5, 2]
     """
     rows = row_numbers("rows", rows, len(dataset))
     return dataclasses.replace(

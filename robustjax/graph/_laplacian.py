@@ -144,6 +144,13 @@ def neighbor_graph(
     Raises:
       ValueError: bad points or k (see `nearest_neighbors`), or points that all
         coincide, so that no scale can be found.
+
+    Example:
+      >>> import numpy as np
+      >>> from robustjax import graph
+      >>> near = graph.neighbor_graph(np.array([[0.0], [1.0], [9.0]]), k=1)
+      >>> [round(share, 2) for share in near.transition.todense()[1].tolist()]
+      [0.85, 0.0, 0.15]
     """
     neighbors = nearest_neighbors(points, k)
     if sigma is None:

@@ -233,6 +233,12 @@ def nearest_neighbors(
       ValueError: k outside its range, a wrong rank, non-finite points, distances that
         float32 cannot hold, an unknown metric, or a zero vector under the cosine
         metric.
+
+    Example:
+      >>> import numpy as np
+      >>> from robustjax import graph
+      >>> graph.nearest_neighbors(np.array([[0.0], [1.0], [5.0]]), 1).indices.tolist()
+      [[1], [0], [1]]
     """
     given = arrays.numbers("points", points, 2)
     checks.one_of("metric", metric, METRICS)

@@ -36,6 +36,13 @@ def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
 
     Returns:
       (...) losses in [0, inf); NaN where an integer label is out of range.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from robustjax import losses
+      >>> values = losses.cross_entropy(jnp.zeros((2, 4)), jnp.array([0, 3]))
+      >>> [round(value, 3) for value in values.tolist()]  # log(4)
+      [1.386, 1.386]
     """
     log_p, labels, hard = prepare(logits, labels)
     return -under_label(log_p, labels, hard)
@@ -83,6 +90,14 @@ def gce(
 
     Raises:
       ValueError: q outside [0, 1], or shapes that do not match.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from robustjax import losses
+      >>> logits = jnp.array([[2.0, 0.0], [0.0, 2.0]])
+      >>> values = losses.gce(logits, jnp.array([0, 0]), q=0.7)
+      >>> [round(value, 3) for value in values.tolist()]
+      [0.121, 1.106]
     """
     checks.in_range("q", q, 0, 1)
     log_p, labels, hard = prepare(logits, labels)

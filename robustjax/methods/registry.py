@@ -53,6 +53,11 @@ def entries(family: str | None = None, role: str | None = None) -> tuple[Entry, 
 
     Raises:
       ValueError: an unknown family or role, with the list of known ones.
+
+    Example:
+      >>> from robustjax import methods
+      >>> [entry.name for entry in methods.entries("features", "penalty")]
+      ['standard', 'joint', 'oat', 'taufe']
     """
     if family is not None:
         checks.one_of("family", family, FAMILIES)
@@ -75,6 +80,16 @@ def entry(name: str, family: str | None = None) -> Entry:
     Raises:
       ValueError: an unknown family or name, with the nearest and the known ones, or a
         name of several families.
+
+    Example:
+      >>> from robustjax import methods
+      >>> gce = methods.entry("gce")
+      >>> gce.source, dict(gce.options)["q"].default
+      ('Zhang, Sabuncu, NeurIPS 2018', 0.7)
+      >>> methods.entry("gcee")
+      Traceback (most recent call last):
+          ...
+      ValueError: name: unknown 'gcee' (did you mean 'gce'?); known: ce, ...
     """
     known = entries(family)
     checks.one_of("name", name, dict.fromkeys(each.name for each in known))

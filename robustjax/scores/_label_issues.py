@@ -89,6 +89,19 @@ def find_label_issues(
       ValueError: labels or probabilities that are none, lengths that differ, an
         unknown filter or score, numbers out of range, or `frac_noise` with a filter
         that does not use it.
+
+    Example:
+      >>> import numpy as np
+      >>> from robustjax import scores
+      >>> labels = np.array([0, 0, 0, 1, 1, 1])
+      >>> probabilities = 0.8 * np.eye(2)[labels] + 0.1
+      >>> labels[2] = 1  # What the probabilities do not say.
+      >>> scores.find_label_issues(labels, probabilities).tolist()
+      [False, False, True, False, False, False]
+      >>> scores.find_label_issues(
+      ...     labels, probabilities, return_indices_ranked_by="self_confidence"
+      ... ).tolist()
+      [2]
     """
     checks.one_of("filter_by", filter_by, FILTERS)
     if return_indices_ranked_by is not None:

@@ -69,6 +69,13 @@ def label_quality_scores(
     Raises:
       ValueError: an unknown method, labels or probabilities that are none, lengths
         that differ, or adjusted entropy.
+
+    Example:
+      >>> import numpy as np
+      >>> from robustjax import scores
+      >>> probabilities = np.array([[0.9, 0.1], [0.9, 0.1], [0.5, 0.5]])
+      >>> scores.label_quality_scores([0, 1, 0], probabilities).round(2).tolist()
+      [0.9, 0.1, 0.5]
     """
     checks.one_of("method", method, QUALITY_METHODS)
     if adjust_pred_probs and method == "confidence_weighted_entropy":

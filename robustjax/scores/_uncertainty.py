@@ -26,6 +26,13 @@ def entropy(logits: jax.Array) -> jax.Array:
 
     Returns:
       (...) values in [0, log C].
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from robustjax import scores
+      >>> values = scores.entropy(jnp.array([[0.0, 0.0], [9.0, 0.0]]))
+      >>> [round(value, 3) for value in values.tolist()]
+      [0.693, 0.001]
     """
     log_p = _log_probabilities(logits)
     p = jnp.exp(log_p)

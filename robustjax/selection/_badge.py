@@ -179,6 +179,16 @@ def badge(key: jax.Array, logits: Any, features: Any, budget: int) -> Selection:
     Raises:
       ValueError: wrong ranks or lengths, NaN or infinity, one class only, or a budget
         out of range.
+
+    Example:
+      >>> import jax
+      >>> import numpy as np
+      >>> from robustjax import selection
+      >>> rng = np.random.default_rng(0)
+      >>> logits, features = rng.normal(size=(50, 3)), rng.normal(size=(50, 8))
+      >>> picked = selection.badge(jax.random.key(0), logits, features, 5)
+      >>> len(set(picked.indices.tolist()))
+      5
     """
     logits = arrays.numbers("logits", logits, 2)
     check_budget(budget, len(logits))

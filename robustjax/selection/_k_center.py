@@ -96,6 +96,13 @@ def k_center(
       ValueError: features of a wrong rank, not finite or of differences that float32
         cannot hold; initial indices out of range or repeated; a budget that is not
         between 1 and the number of other examples.
+
+    Example:
+      >>> import numpy as np
+      >>> from robustjax import selection
+      >>> points = np.array([[0.0], [1.0], [5.0], [9.0]])
+      >>> selection.k_center(points, 2, initial=[0]).indices.tolist()
+      [3, 2]
     """
     points = check_features("features", features)
     checks.at_least("candidates", candidates, 2)

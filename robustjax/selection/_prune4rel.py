@@ -239,6 +239,15 @@ def prune4rel(
       ValueError: a wrong rank, different lengths, NaN, a zero row of features, a
         negative confidence, a number outside its range, an unknown name, labels that
         are no class indices, or neighbourhoods too dense for `max_bytes`.
+
+    Example:
+      >>> import numpy as np
+      >>> from robustjax import selection
+      >>> features = np.random.default_rng(0).normal(size=(50, 8))
+      >>> confidence = np.linspace(0.2, 0.9, 50)
+      >>> kept = selection.prune4rel(features, confidence, 10, threshold=0.6)
+      >>> len(set(kept.indices.tolist()))
+      10
     """
     classes = _check(
         features,

@@ -273,6 +273,17 @@ def select(
       ValueError: an unknown name, a fraction out of range, NaN, rows that are no
         distribution, zero rows, labels out of range, different lengths, inputs or a
         key that the method needs and were not given.
+
+    Example:
+      >>> import numpy as np
+      >>> from robustjax import selection
+      >>> rng = np.random.default_rng(0)
+      >>> features = rng.normal(size=(50, 8))
+      >>> probabilities = rng.dirichlet(np.ones(3), size=50)
+      >>> labels = rng.integers(0, 3, 50)
+      >>> kept = selection.select(features, probabilities, labels, 0.2, "margin")
+      >>> len(kept.indices)
+      10
     """
     balance = check_pruning(method, balance=balance, options=options)
     checks.in_range("fraction", fraction, 0, 1, low_open=True)

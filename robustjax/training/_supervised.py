@@ -70,6 +70,21 @@ def supervised(
     Returns:
       An `Algorithm` with the metrics "loss" and "accuracy" (the share of the batch
       whose arg-max equals its current label).
+
+    Example:
+      >>> import optax
+      >>> import robustjax as rj
+      >>> from robustjax import models, training
+      >>> algorithm = training.supervised(
+      ...     models.MLP(10, (16,)), rj.chain(rj.ce(), rj.elr()), optax.adam(1e-3)
+      ... )
+      >>> spec = rj.ExampleSpec(num_examples=100, num_classes=10)
+      >>> execution = training.choose_execution(convolutional=False)
+      >>> program = training.Program(
+      ...     algorithm, spec, batch_size=25, execution=execution
+      ... )
+      >>> program.steps_per_epoch
+      4
     """
     views = [augment or unchanged] + ([] if strong is None else [strong])
 

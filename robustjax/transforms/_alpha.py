@@ -105,6 +105,15 @@ def alpha_weights(
 
     Raises:
       ValueError: an unknown flag or a number outside its range.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> import robustjax as rj
+      >>> tx = rj.chain(rj.alpha_weights(step_size=0.5), rj.ce())
+      >>> state = tx.init(rj.ExampleSpec(num_examples=4, num_classes=2))
+      >>> state = tx.epoch(state, losses=jnp.array([0.1, 0.1, 0.1, 3.0]))
+      >>> [round(weight, 2) for weight in state.rows[0]["weight"].tolist()]
+      [1.17, 1.17, 1.17, 0.5]
     """
     name = "alpha_weights"
     checks.in_range("step_size", step_size, 0, 1)

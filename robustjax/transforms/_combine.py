@@ -89,6 +89,18 @@ def chain(*transforms: LossTransform) -> LossTransform:
 
     Raises:
       ValueError: a wrong order or two heads, when the chain is built.
+
+    Example:
+      >>> import robustjax as rj
+      >>> tx = rj.chain(rj.alpha_weights(), rj.ce(), rj.elr())
+      >>> state = tx.init(rj.ExampleSpec(num_examples=100, num_classes=3))
+      >>> len(state.rows)  # One entry per transform, in their order.
+      3
+      >>> rj.chain(rj.elr(), rj.ce())
+      Traceback (most recent call last):
+          ...
+      ValueError: chain: ce (head) stands after elr (additive),
+      expected the order labels < weights < head < select < additive
     """
     names = ", ".join(tx.name for tx in transforms)
     return _run(
@@ -131,6 +143,18 @@ def only_where(
 
     Raises:
       ValueError: the two transforms belong to different stages.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> import robustjax as rj
+      >>> trusted = rj.only_where(rj.elr(), lambda batch: batch["trusted"])
+      >>> tx = rj.chain(rj.ce(), trusted)
+      >>> state = tx.init(rj.ExampleSpec(10, 3))
+      >>> batch = {"index": jnp.arange(2), "label": jnp.arange(2)}
+      >>> batch["trusted"] = jnp.array([True, False])
+      >>> terms, _ = tx.update(rj.start(batch), state, batch, logits=jnp.zeros((2, 3)))
+      >>> [round(value, 3) for value in terms.value.tolist()]
+      [0.783, 1.099]
     """
     if otherwise is not None and otherwise.stages != tx.stages:
         raise ValueError(
@@ -227,6 +251,19 @@ def inject_hyperparams(
 
     Returns:
       A factory with the same keyword arguments.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> import optax
+      >>> import robustjax as rj
+      >>> ramp = optax.linear_schedule(0.0, 3.0, transition_steps=100)
+      >>> ramped = rj.inject_hyperparams(rj.elr)(strength=ramp, decay=0.7)
+      >>> tx = rj.chain(rj.ce(), ramped)
+      >>> state = tx.init(rj.ExampleSpec(num_examples=10, num_classes=3))
+      >>> logits, labels = jnp.zeros((1, 3)), jnp.array([1])
+      >>> loss, state = rj.value(tx, state, logits, labels, jnp.array([4]))
+      >>> round(float(loss), 3)  # The first step's strength is 0: log(3).
+      1.099
     """
     if per not in ("step", "epoch"):
         raise ValueError(f"per: got {per!r}, expected 'step' or 'epoch'")

@@ -103,6 +103,18 @@ def elr(strength: float = 3.0, decay: float = 0.7) -> LossTransform:
     Raises:
       ValueError: a number outside its range; in `update`, logits of another shape than
         the memory's.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> import robustjax as rj
+      >>> tx = rj.chain(rj.ce(), rj.elr())
+      >>> state = tx.init(rj.ExampleSpec(num_examples=4, num_classes=2))
+      >>> logits, labels = jnp.array([[2.0, 0.0]]), jnp.array([1])
+      >>> for _ in range(3):
+      ...     _, state = rj.value(tx, state, logits, labels, index=jnp.array([3]))
+      >>> target = state.rows[1]["target"][3]  # What it says, not the label.
+      >>> [round(value, 2) for value in target.tolist()]
+      [0.58, 0.08]
     """
     name = "elr"
     checks.in_range("strength", strength, 0)

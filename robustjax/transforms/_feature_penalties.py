@@ -118,6 +118,17 @@ def taufe(
     Raises:
       ValueError: a negative weight, an unknown tensor or reduction; when called, a
         tensor of the wrong rank or without rows, or a mask of another length.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> import robustjax as rj
+      >>> tx = rj.chain(rj.ce(), rj.taufe(weight=0.1))
+      >>> state = tx.init(rj.ExampleSpec(num_examples=4, num_classes=2))
+      >>> logits, labels = jnp.zeros((1, 2)), jnp.array([1])
+      >>> foreign = jnp.full((3, 8), 2.0)  # Features of three images of no class.
+      >>> loss, _ = rj.value(tx, state, logits, labels, ood_features=foreign)
+      >>> round(float(loss), 3)  # log(2) + 0.1 * 4
+      1.093
     """
     name = "taufe"
     checks.in_range("weight", weight, 0, high_open=True)

@@ -25,6 +25,18 @@ def given_weights(reduction: Reduction = Reduction.WEIGHTED_MEAN) -> LossTransfo
     Args:
       reduction: how the values become one number; the default averages over what
         the weights leave, so that leaving examples out does not shrink the steps.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> import robustjax as rj
+      >>> tx = rj.chain(rj.given_weights(), rj.ce())
+      >>> state = tx.init(rj.ExampleSpec(num_examples=3, num_classes=2))
+      >>> trusted = {"weight": jnp.array([1.0, 0.0, 1.0])}  # By a detector, say.
+      >>> state = state._replace(rows=(trusted, state.rows[1]))
+      >>> logits, labels = jnp.array([[0.0, 0.0], [9.0, 0.0]]), jnp.array([0, 1])
+      >>> loss, _ = rj.value(tx, state, logits, labels, index=jnp.arange(2))
+      >>> round(float(loss), 3)  # Of the first alone.
+      0.693
     """
 
     def init_rows(spec: ExampleSpec) -> Any:

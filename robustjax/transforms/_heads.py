@@ -58,6 +58,15 @@ def gce(q: float = 0.7) -> LossTransform:
     """Generalised cross-entropy; see `losses.gce`. Needs `logits`.
 
     Needs no ELR; if it gets one, of about `strength * C^-q`, see `elr`.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> import robustjax as rj
+      >>> tx = rj.gce(q=0.7)
+      >>> state = tx.init(rj.ExampleSpec(num_examples=4, num_classes=2))
+      >>> loss, _ = rj.value(tx, state, jnp.array([[0.0, 9.0]]), jnp.array([0]))
+      >>> round(float(loss), 3)  # At most 1 / q, however wrong the label is.
+      1.426
     """
     checks.in_range("q", q, 0, 1)
     return loss_head(losses.gce, name="gce", q=q)
@@ -89,6 +98,17 @@ def forward_correction(transition: jax.Array) -> LossTransform:
 
     Give the matrix through `inject_hyperparams` where it changes during
     training. Needs `logits`.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> import robustjax as rj
+      >>> from robustjax.corruption import transitions
+      >>> noise = transitions.symmetric_transition(3, 0.3, include_true=False)
+      >>> tx = rj.forward_correction(noise)
+      >>> state = tx.init(rj.ExampleSpec(num_examples=4, num_classes=3))
+      >>> loss, _ = rj.value(tx, state, jnp.array([[9.0, 0.0, 0.0]]), jnp.array([1]))
+      >>> round(float(loss), 2)  # A wrong label of probability 0.15: -log(0.15).
+      1.9
     """
     checks.stochastic("transition", transition)
     return loss_head(

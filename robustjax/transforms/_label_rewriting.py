@@ -41,6 +41,16 @@ def label_smoothing(smoothing: float = 0.1) -> LossTransform:
 
     Raises:
       ValueError: smoothing outside [0, 1].
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> import robustjax as rj
+      >>> tx = rj.chain(rj.label_smoothing(0.1), rj.ce())
+      >>> state = tx.init(rj.ExampleSpec(num_examples=4, num_classes=2))
+      >>> batch = {"index": jnp.arange(1), "label": jnp.array([1])}
+      >>> terms, _ = tx.update(rj.start(batch), state, batch, logits=jnp.zeros((1, 2)))
+      >>> [round(share, 3) for share in terms.labels[0].tolist()]
+      [0.05, 0.95]
     """
     name = "label_smoothing"
     checks.in_range("smoothing", smoothing, 0, 1)

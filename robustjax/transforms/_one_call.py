@@ -50,6 +50,16 @@ def value(
     Raises:
       TypeError: an argument that a transform needs is missing.
       ValueError: shapes or indices that do not fit.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> import robustjax as rj
+      >>> tx = rj.chain(rj.ce(), rj.elr(strength=3.0, decay=0.7))
+      >>> state = tx.init(rj.ExampleSpec(num_examples=100, num_classes=3))
+      >>> logits, labels = jnp.zeros((2, 3)), jnp.array([0, 2])
+      >>> loss, state = rj.value(tx, state, logits, labels, index=jnp.array([7, 42]))
+      >>> round(float(loss), 3)  # log(3) + 3 log(1 - 0.3 / 3)
+      0.783
     """
     batch = {**extra, "label": labels, "index": index, "mask": mask}
     terms, state = tx.update(

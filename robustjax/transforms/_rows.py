@@ -134,6 +134,24 @@ def rowwise(
 
     Returns:
       A `LossTransform`.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> import robustjax as rj
+      >>> def init_rows(spec):
+      ...     return {"seen": jnp.zeros(spec.padded_examples, jnp.int32)}
+      >>> def update_rows(terms, rows, shared, batch, /, **extra):
+      ...     weight = terms.weight / (1 + rows["seen"])
+      ...     return terms.replace(weight=weight), {"seen": rows["seen"] + 1}
+      >>> stage = rj.Stage.WEIGHTS
+      >>> fading = rj.rowwise(init_rows, update_rows, stage=stage, name="fading")
+      >>> tx = rj.chain(fading, rj.ce())
+      >>> state = tx.init(rj.ExampleSpec(num_examples=5, num_classes=2))
+      >>> logits, labels = jnp.zeros((1, 2)), jnp.array([0])
+      >>> for _ in range(2):
+      ...     _, state = rj.value(tx, state, logits, labels, index=jnp.array([3]))
+      >>> state.rows[0]["seen"].tolist()
+      [0, 0, 0, 2, 0]
     """
 
     def init(spec: ExampleSpec, /) -> LossState:

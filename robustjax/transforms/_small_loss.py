@@ -132,6 +132,17 @@ def small_loss(
 
     Raises:
       ValueError: a rate outside its range or a negative `first_epoch`.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> import robustjax as rj
+      >>> tx = rj.chain(rj.ce(), rj.small_loss(forget_rate=0.5))
+      >>> state = tx.init(rj.ExampleSpec(num_examples=4, num_classes=2))
+      >>> batch = {"index": jnp.arange(2), "label": jnp.array([0, 1])}
+      >>> logits = jnp.array([[3.0, 0.0], [3.0, 0.0]])
+      >>> terms, _ = tx.update(rj.start(batch), state, batch, logits=logits)
+      >>> terms.weight.tolist()
+      [1.0, 0.0]
     """
     if not callable(forget_rate):
         checks.in_range("forget_rate", forget_rate, 0, 1, high_open=True)

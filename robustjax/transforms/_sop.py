@@ -101,6 +101,18 @@ def sop(
     Raises:
       ValueError: a number outside its range; in `update`, logits of another shape than
         the rows', or fewer than one microbatch.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> import robustjax as rj
+      >>> tx = rj.sop(lr_u=10.0, lr_v=10.0)
+      >>> state = tx.init(rj.ExampleSpec(num_examples=4, num_classes=2))
+      >>> logits, labels = jnp.array([[5.0, 0.0]]), jnp.array([1])
+      >>> first, state = rj.value(tx, state, logits, labels, jnp.array([3]))
+      >>> for _ in range(20):
+      ...     later, state = rj.value(tx, state, logits, labels, jnp.array([3]))
+      >>> bool(later < first)  # u and v explain the label; the network need not.
+      True
     """
     name = "sop"
     checks.in_range("lr_u", lr_u, 0)
