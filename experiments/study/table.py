@@ -51,7 +51,7 @@ class Table:
     ):
         """See `read`."""
         self.folder, self.record = folder, record
-        self.title, self.facts = str(record["title"]), dict(record["facts"])
+        self.title, self.facts = str(record["title"]), dict(record.get("facts", {}))
         self.measures = {m["key"]: Measure(**m) for m in record["measures"]}
         ordered = [name for name in record["cells"] if name in cells]
         self._cells = {name: cells[name] for name in ordered}

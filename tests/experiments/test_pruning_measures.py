@@ -131,9 +131,9 @@ def test_the_report_has_a_column_per_fraction_and_names_the_best(table):
     assert "small_loss is best with 90.0 %, against 60.0 % of uniform" in text
     bins = [row for row in rows_of(table.folder / "bins.csv") if row["bin"] == "1"]
     assert [(row["method"], row["neighborhood_mean"]) for row in bins] == [
-        ("uniform", "0.75"),
-        ("small_loss", "0.75"),
-        ("full", "0.75"),
+        ("uniform", "0.750000"),
+        ("small_loss", "0.750000"),
+        ("full", "0.750000"),
     ]
     assert [row["accuracy_mean"] for row in bins] == ["60.0000", "90.0000", "80.0000"]
     assert [row["accuracy_std"] for row in bins] == ["14.1421", "", ""]
