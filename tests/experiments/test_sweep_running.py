@@ -16,7 +16,7 @@ from experiments.sweeping.folder import (
 )
 from experiments.sweeping.jobs import Ending, Job
 from experiments.sweeping.loop import run_points
-from experiments.sweeping.points import FINISHED, state_of
+from experiments.sweeping.points import state_of
 from experiments.sweeping.results import Results
 from robustjax.training import InterruptedRunError, StopRequest
 from tests.harness.toy_points import run_toy, toy_points
@@ -203,7 +203,7 @@ def test_a_sweep_that_is_stopped_closes_its_engine(tmp_path):
     with pytest.raises(InterruptedRunError):
         run(points, engine, After(2))
     assert engine.closed
-    assert [state_of(point) for point in points].count(FINISHED) == 1
+    assert [state_of(point) for point in points].count("finished") == 1
 
 
 def test_the_time_left_is_that_of_the_nearest_finished_points(tmp_path):
