@@ -71,7 +71,9 @@ def test_the_tables_are_tidy(folder):
     assert float(row["mean"]) == pytest.approx(each.mean(), abs=1e-4)
     assert float(row["std"]) == pytest.approx(each.std(ddof=1), abs=1e-4)
     assert float(row["difference_mean"]) == pytest.approx(differences.mean(), abs=1e-4)
-    assert float(row["difference_std"]) == pytest.approx(differences.std(ddof=1), abs=1e-4)
+    assert float(row["difference_std"]) == pytest.approx(
+        differences.std(ddof=1), abs=1e-4
+    )
     assert (row["repeats"], row["difference_repeats"]) == ("4", "4")
     for row in (r for r in summary if r["method"] == "ce"):
         assert (row["elr.strength"], row["difference_mean"]) == ("", "")
