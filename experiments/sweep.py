@@ -1,4 +1,4 @@
-"""Many runs of one study: a grid of flags, on one machine or many.
+r"""Many runs of one study: a grid of flags, on one machine or many.
 
     python -m experiments.sweep --study=label_noise --preset=digits --seeds=0,1 \
         --grid='noise_rate=0.2,0.5; methods=ce,elr; elr.strength=1,3,7' \

@@ -20,7 +20,7 @@ from experiments.study.numbers import (
     shown,
     text_table,
 )
-from experiments.study.records import EPOCH, FINISHED, KEPT, read_arrays, read_cells
+from experiments.study.records import EPOCH, KEPT, read_arrays, read_cells
 from experiments.study.run_folder import (
     RECORD,
     SUMMARY,
@@ -277,14 +277,6 @@ class Table:
             for setting in self.settings
         ]
         return text_table(header, lines)
-
-    @property
-    def finished(self) -> bool:
-        """Whether every cell that the run was begun with has all its results."""
-        return all(
-            (self._cells.get(name) or [{}])[-1].get("event") == FINISHED
-            for name in self.record["cells"]
-        )
 
     def each_repeat(self) -> Iterator[dict[str, Any]]:
         """The rows of `repeats.csv`: what one repeat gave in one setting."""

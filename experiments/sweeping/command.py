@@ -7,11 +7,13 @@ import hashlib
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from typing import get_args
 
 from absl import flags
 
 from experiments.study.flags import define_flags, define_run_flags, read_config
 from experiments.study.output import say
+from experiments.study.run_folder import Status
 from experiments.sweeping import engines
 from experiments.sweeping.choose import best
 from experiments.sweeping.config import SweepConfig
@@ -27,9 +29,6 @@ from experiments.sweeping.launchers import Launcher, import_launcher, known_laun
 from experiments.sweeping.loop import run_points
 from experiments.sweeping.pictures import draw_sweep
 from experiments.sweeping.points import (
-    FINISHED,
-    MISSING,
-    UNFINISHED,
     BadPointsError,
     Resolved,
     delete,
@@ -158,7 +157,7 @@ class _Sweep:
                 several.append(name)
         return tuple(several[-2:])
 
-    def show(self, states: Mapping[str, str]) -> None:
+    def show(self, states: Mapping[str, Status]) -> None:
         """What would run, what has, and how long the rest may take."""
         for point in self.points:
             say(f"{states[point.name]:>10}  {point.name}  {point}")
@@ -168,16 +167,16 @@ class _Sweep:
             left = self._left(states)
             say(f"\n{engines.batch_file(self.config, self.path, len(left))}")
 
-    def _left(self, states: Mapping[str, str]) -> list[Resolved]:
-        return [p for p in self.points if states[p.name] != FINISHED]
+    def _left(self, states: Mapping[str, Status]) -> list[Resolved]:
+        return [p for p in self.points if states[p.name] != "finished"]
 
-    def _counts(self, states: Mapping[str, str]) -> str:
+    def _counts(self, states: Mapping[str, Status]) -> str:
         there = list(states.values())
         return f"{len(there)} points: " + ", ".join(
-            f"{there.count(state)} {state}" for state in (FINISHED, UNFINISHED, MISSING)
+            f"{there.count(state)} {state}" for state in get_args(Status)
         )
 
-    def _estimate(self, states: Mapping[str, str]) -> str:
+    def _estimate(self, states: Mapping[str, Status]) -> str:
         left = self._left(states)
         if not left:
             return "nothing is left to run"
@@ -191,7 +190,7 @@ class _Sweep:
             f"{len(there)} that have finished (fewer where several run at once)"
         )
 
-    def run(self, states: Mapping[str, str], stop: StopRequest) -> None:
+    def run(self, states: Mapping[str, Status], stop: StopRequest) -> None:
         """Runs what is left and writes the tables."""
         left = self._left(states)
         with contextlib.ExitStack() as stack:
@@ -205,7 +204,7 @@ class _Sweep:
             say(self._counts(states))
             if self.config.delete_incomplete:
                 for point in left:
-                    if states[point.name] == UNFINISHED and not delete(point):
+                    if states[point.name] != "new" and not delete(point):
                         say(f"another process is at work on {point}: left alone")
             failed: dict[str, str] = {}
             try:

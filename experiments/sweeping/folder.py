@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.study.run_folder import run_folder_path
+from experiments.study.run_folder import run_folder_path, status
 from experiments.study.table import Table
 from experiments.sweeping.jobs import Ending
 from experiments.sweeping.points import Resolved
@@ -43,10 +43,8 @@ class Member:
     @property
     def table(self) -> Table | None:
         """Of its run; None while it is not finished."""
-        if not self.folder.is_dir():
-            return None
-        table = Table.read(self.folder)
-        return table if table.finished else None
+        finished = status(self.folder) == "finished"
+        return Table.read(self.folder) if finished else None
 
 
 class SweepFolder:

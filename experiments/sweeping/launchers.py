@@ -92,7 +92,8 @@ def import_launcher(name: str) -> Launcher:
             "flags, expected one of each"
         )
     (config,), (study,) = configs, studies
-    beside = "methods" not in (field.name for field in dataclasses.fields(config))
+    own = {flag.name for flag in flags_of(config)}
+    beside = "methods" in flags.FLAGS and "methods" not in own
     methods = tuple(flags.FLAGS["methods"].default) if beside else None
     return Launcher(name, study, config, names.get("PRESETS", {}), methods)
 

@@ -11,10 +11,10 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from experiments.study.journal import FILE
+from experiments.study.records import FILE
 from experiments.study.run_folder import AT_WORK
 from experiments.sweeping.jobs import Ending, Job
-from experiments.sweeping.points import FINISHED, Resolved, is_at_work, state_of
+from experiments.sweeping.points import Resolved, state_of
 from robustjax.training import StopRequest
 
 _BUSY_SECONDS = 2.0
@@ -98,9 +98,10 @@ def run_points(
                     continue
                 waiting.remove(each)
                 try:
-                    if state_of(each.point) == FINISHED:
+                    state = state_of(each.point)
+                    if state == "finished":
                         report(each.point, "finished", None)
-                    elif is_at_work(each.point):
+                    elif state == "running":
                         waiting.append(_later(each))
                     else:
                         batch.append(each)
@@ -135,7 +136,7 @@ def _later(each: _Waiting) -> _Waiting:
 def _judge(each: _Waiting, ending: Ending, retries: int) -> tuple[str, Ending]:
     """What became of a job: "finished", "failed", "died" or "busy"."""
     try:
-        if state_of(each.point) == FINISHED:
+        if state_of(each.point) == "finished":
             return "finished", dataclasses.replace(ending, error="")
     except ValueError as error:
         return "failed", dataclasses.replace(ending, error=f"error: {error}")

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.study.plot import Line, Panel, draw
+from experiments.study.plot import Line, Panel, draw, save
 from experiments.sweeping.results import Result, Results, number, same, shown_in_cell
 
 _MOST_PANELS = 24
@@ -156,8 +156,7 @@ def _draw_maps(
         figure.colorbar(image, ax=axes)
     if any(name in mark for name in over):
         title += "\noutlined: " + "; ".join(f"{n}={v}" for n, v in mark.items())
-    figure.suptitle(title, fontsize=9)
-    figure.savefig(path, dpi=110)
+    save(figure, path, title)
 
 
 def _agrees(reference: str, label: str) -> bool:

@@ -11,20 +11,20 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from experiments.study.flags import Given, flags_of, read_texts
+from experiments.study.flags import Given, as_flag, flags_of, read_texts
 from experiments.study.run_folder import (
     AT_WORK,
+    Status,
     check_run_folder,
     locked,
+    of_another_version,
     read_record,
     run_folder_path,
+    status,
 )
-from experiments.study.table import Table
 from experiments.sweeping.grid import Point, only_where_they_run
 from experiments.sweeping.launchers import Launcher
 from robustjax import __version__
-
-FINISHED, UNFINISHED, MISSING = "finished", "unfinished", "missing"
 
 
 class BadPointsError(ValueError):
@@ -159,18 +159,10 @@ def _resolve(
         arguments.append(f"--preset={given.preset}")
     if launcher.methods is not None:
         arguments.append(f"--methods={','.join(methods)}")
-    arguments += [_argument(field, value) for field, value in fields.items()]
+    arguments += [as_flag(field, value) for field, value in fields.items()]
     arguments += [*extra, f"--run_dir={given.run_dir}", f"--name={name}"]
     folder = run_folder_path(given.run_dir, launcher.study.name, name)
     return Resolved(point, name, folder, tuple(arguments), config)
-
-
-def _argument(name: str, value: Any) -> str:
-    if isinstance(value, bool):
-        return f"--{'' if value else 'no'}{name}"
-    if isinstance(value, tuple):
-        value = ",".join(map(str, value))
-    return f"--{name}={value}"
 
 
 def _files(value: Any) -> Iterator[str]:
@@ -194,8 +186,8 @@ def _digest(path: str, known: dict[str, str]) -> str:
     return known[path]
 
 
-def state_of(point: Resolved) -> str:
-    """FINISHED, UNFINISHED or MISSING, as the run folder says.
+def state_of(point: Resolved) -> Status:
+    """How far a point is, as its run folder says; see `run_folder.status`.
 
     Raises:
       ValueError: a folder that cannot be this run's: of other flags, altered, of
@@ -203,28 +195,9 @@ def state_of(point: Resolved) -> str:
     """
     check_run_folder(point.folder, point.config)
     record = read_record(point.folder)
-    if record is None:
-        return MISSING
-    was = record["versions"].get("robustjax")
-    if was != __version__:
-        raise ValueError(
-            f"run_dir: {str(point.folder)!r} was made by robustjax {was}, this is "
-            f"{__version__}; pass another --run_dir, or remove the folder"
-        )
-    return FINISHED if Table.read(point.folder).finished else UNFINISHED
-
-
-def is_at_work(point: Resolved) -> bool:
-    """Whether another process is at work on a point."""
-    try:
-        with locked(point.folder):
-            return False
-    except FileNotFoundError:
-        return False
-    except ValueError as error:
-        if AT_WORK not in str(error):
-            raise
-        return True
+    if record is not None and record["versions"].get("robustjax") != __version__:
+        raise of_another_version(point.folder, record)
+    return status(point.folder)
 
 
 def delete(point: Resolved) -> bool:

@@ -112,8 +112,7 @@ class Results:
 
     def measure(self, key: str) -> Measure:
         """A measure of the study, by its key."""
-        table = next(iter(self.tables.values()))
-        return table.measures.get(key, Measure(key, key))
+        return next(iter(self.tables.values())).measure(key)
 
     def _renamed(self) -> dict[str, str]:
         """Swept name -> its column; "" for none."""

@@ -171,7 +171,7 @@ def test_every_launcher_can_be_swept(tmp_path):
             folder, f"--study={name}", "--grid=repeats=1,2", "--dry_run"
         )
         assert (status, errors) == (0, ""), (name, errors)
-        assert "2 points: 0 finished, 0 unfinished, 2 missing" in out, name
+        assert "2 points: 2 new, 0 running, 0 interrupted, 0 finished" in out, name
         assert not (folder / "runs").exists()
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import collections
+import errno
 
 import pytest
 
+from experiments.study.launch import ending
 from experiments.study.run_folder import locked
 from experiments.sweeping import loop
 from experiments.sweeping.folder import (
@@ -16,7 +18,7 @@ from experiments.sweeping.folder import (
 )
 from experiments.sweeping.jobs import Ending, Job
 from experiments.sweeping.loop import run_points
-from experiments.sweeping.points import FINISHED, state_of
+from experiments.sweeping.points import state_of
 from experiments.sweeping.results import Results
 from robustjax.training import InterruptedRunError, StopRequest
 from tests.harness.toy_points import run_toy, toy_points
@@ -75,11 +77,15 @@ class InProcess:
         self.closed = True
 
 
+def job_of(point):
+    return Job(point.name, point.arguments, "", "")
+
+
 def run(points, engine, stop=None, retries=2):
     said = []
     failed = run_points(
         points,
-        lambda point: Job(point.name, point.arguments, "", ""),
+        job_of,
         engine,
         stop or StopRequest(),
         retries=retries,
@@ -203,7 +209,26 @@ def test_a_sweep_that_is_stopped_closes_its_engine(tmp_path):
     with pytest.raises(InterruptedRunError):
         run(points, engine, After(2))
     assert engine.closed
-    assert [state_of(point) for point in points].count(FINISHED) == 1
+    assert [state_of(point) for point in points].count("finished") == 1
+
+
+def test_a_full_disk_stops_the_sweep_and_its_jobs(tmp_path):
+    points = toy_points(tmp_path, "rate=0.2,0.5")
+    engine = InProcess(points, at_once=1)
+
+    def report(*_):
+        raise OSError(errno.ENOSPC, "No space left on device", "attempts.jsonl")
+
+    with pytest.raises(OSError, match="No space left") as error:
+        run_points(points, job_of, engine, StopRequest(), retries=0, report=report)
+    assert engine.closed
+    line, status = ending(error.value)
+    assert line.startswith("error: the disk is full while writing 'attempts.jsonl'")
+    assert status == 1
+    # What had finished is not run again.
+    engine = InProcess(points, at_once=1)
+    assert run(points, engine)[0] == {}
+    assert engine.started == [points[1].name]
 
 
 def test_the_time_left_is_that_of_the_nearest_finished_points(tmp_path):
