@@ -51,6 +51,7 @@ if "XLA_FLAGS" not in os.environ:
         ]
     os.environ["XLA_FLAGS"] = " ".join(_flags)
 
+collect_rarely()
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -103,11 +104,6 @@ def _forgotten_programs():
     resident = _resident_bytes()
     if resident is None or resident > _MAX_RESIDENT_BYTES:
         jax.clear_caches()
-
-
-def pytest_collection_finish():
-    """What has been imported by now stays."""
-    collect_rarely()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -6,10 +6,5 @@ import gc
 
 
 def collect_rarely() -> None:
-    """Tracing allocates too much for a collection after every 700 objects.
-
-    What is there already is not looked at again.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(100_000, 50, 100)
+    """Tracing allocates too much for a collection after every 700 objects."""
+    gc.set_threshold(50_000, 20, 20)

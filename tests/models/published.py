@@ -5,18 +5,21 @@ import numpy as np
 NORM = ("weight", "bias", "running_mean", "running_var")
 
 
-def basic_keys(blocks=(2, 2, 2, 2), classes=5):
-    """The keys and shapes of a basic network, with torchvision's names."""
+def basic_keys(blocks=(2, 2, 2, 2), classes=5, first=64):
+    """The keys and shapes of a basic network, with torchvision's names.
+
+    `first` is the width of its first stage, 64 in what is published.
+    """
 
     def norm(name, width):
         return {f"{name}.{part}": (width,) for part in NORM} | {
             f"{name}.num_batches_tracked": ()
         }
 
-    shapes = {"conv1.weight": (64, 3, 7, 7), **norm("bn1", 64)}
-    before = 64
+    shapes = {"conv1.weight": (first, 3, 7, 7), **norm("bn1", first)}
+    before = first
     for stage, count in enumerate(blocks):
-        width = 64 << stage
+        width = first << stage
         for block in range(count):
             at = f"layer{stage + 1}.{block}"
             shapes[f"{at}.conv1.weight"] = (width, before, 3, 3)
@@ -27,7 +30,7 @@ def basic_keys(blocks=(2, 2, 2, 2), classes=5):
                 shapes[f"{at}.downsample.0.weight"] = (width, before, 1, 1)
                 shapes |= norm(f"{at}.downsample.1", width)
             before = width
-    return shapes | {"fc.weight": (classes, 512), "fc.bias": (classes,)}
+    return shapes | {"fc.weight": (classes, 8 * first), "fc.bias": (classes,)}
 
 
 def random_state(shapes, seed=0):

@@ -16,9 +16,17 @@ from tests.models import published
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")
 
 
+# Of the first stage: an eighth of the published one, so that files are small.
+WIDTH = 8
+
+
+def network(*arguments, **options):
+    return ResNet(*arguments, **options, width=WIDTH)
+
+
 @pytest.fixture(scope="module")
 def state():
-    return published.random_state(published.basic_keys())
+    return published.random_state(published.basic_keys(first=WIDTH))
 
 
 def images(size=64):
@@ -81,16 +89,23 @@ def hugging_face(**config):
         (
             18,
             {
-                "hidden_sizes": [64, 128, 256, 512],
+                "hidden_sizes": [WIDTH, 2 * WIDTH, 4 * WIDTH, 8 * WIDTH],
                 "depths": [2, 2, 2, 2],
                 "layer_type": "basic",
             },
         ),
-        (101, {"depths": [3, 4, 23, 3], "layer_type": "bottleneck"}),
+        (
+            101,
+            {
+                "hidden_sizes": [4 * WIDTH, 8 * WIDTH, 16 * WIDTH, 32 * WIDTH],
+                "depths": [3, 4, 23, 3],
+                "layer_type": "bottleneck",
+            },
+        ),
     ],
 )
 def test_parity_with_transformers(depth, config, tmp_path):
-    torch, theirs = hugging_face(embedding_size=64, **config)
+    torch, theirs = hugging_face(embedding_size=WIDTH, **config)
     state = {key: value.numpy() for key, value in theirs.state_dict().items()}
     assert infer_depth(state) == depth
     size = 65 if depth == 18 else 64
@@ -98,7 +113,7 @@ def test_parity_with_transformers(depth, config, tmp_path):
         inputs = torch.tensor(images(size).transpose(0, 3, 1, 2))
         pooled = theirs.resnet(inputs).pooler_output.flatten(1).numpy()
         logits = theirs(inputs).logits.numpy()
-    model = ResNet(depth, 5)
+    model = network(depth, 5)
     theirs.save_pretrained(tmp_path)
     variables = load_resnet_weights(tmp_path / "model.safetensors", model)
     features, got = run(model, variables, images(size))
@@ -106,8 +121,8 @@ def test_parity_with_transformers(depth, config, tmp_path):
     assert_same(got, logits)
     # The backbone alone has no prefix, and a headless network ignores the classifier.
     backbone = theirs.resnet.state_dict()
-    alone = convert_resnet({k: v.numpy() for k, v in backbone.items()}, ResNet(depth))
-    without = convert_resnet(state, ResNet(depth))
+    alone = convert_resnet({k: v.numpy() for k, v in backbone.items()}, network(depth))
+    without = convert_resnet(state, network(depth))
     jax.tree.map(np.testing.assert_array_equal, alone, without)
 
 
@@ -138,14 +153,16 @@ def plain_torch_resnet(torch, stem_stride=2, pool=True):
         def __init__(self):
             super().__init__()
             kernel = 7 if pool else 3
-            self.conv1 = nn.Conv2d(3, 64, kernel, stem_stride, kernel // 2, bias=False)
-            self.bn1 = nn.BatchNorm2d(64)
+            self.conv1 = nn.Conv2d(
+                3, WIDTH, kernel, stem_stride, kernel // 2, bias=False
+            )
+            self.bn1 = nn.BatchNorm2d(WIDTH)
             for stage in range(4):
-                width = 64 << stage
-                first = Block(max(64, width // 2), width, 2 if stage else 1)
+                width = WIDTH << stage
+                first = Block(max(WIDTH, width // 2), width, 2 if stage else 1)
                 blocks = nn.Sequential(first, Block(width, width, 1))
                 self.add_module(f"layer{stage + 1}", blocks)
-            self.fc = nn.Linear(512, 5)
+            self.fc = nn.Linear(8 * WIDTH, 5)
 
         def forward(self, x):
             x = torch.relu(self.bn1(self.conv1(x)))
@@ -166,14 +183,14 @@ def test_parity_with_plain_pytorch_under_torchvision_names(state, stem, size, tm
     torch = pytest.importorskip("torch")
     theirs = plain_torch_resnet(torch, *((2, True), (1, False))[stem == "small"])
     if stem == "small":
-        kernel = published.random_state({"conv1.weight": (64, 3, 3, 3)})
+        kernel = published.random_state({"conv1.weight": (WIDTH, 3, 3, 3)})
         state = state | kernel
     theirs.load_state_dict({k: torch.tensor(v) for k, v in state.items()})
     nested = {"epoch": 3, "state_dict": {}}
     for key, value in theirs.state_dict().items():
         nested["state_dict"][f"module.{key}"] = value
     torch.save(nested, tmp_path / "weights.pth")
-    model = ResNet(18, 5, stem=stem)
+    model = network(18, 5, stem=stem)
     variables = load_resnet_weights(tmp_path / "weights.pth", model)
     with torch.no_grad():
         want = theirs(torch.tensor(images(size).transpose(0, 3, 1, 2)))
@@ -182,7 +199,7 @@ def test_parity_with_plain_pytorch_under_torchvision_names(state, stem, size, tm
 
 
 def test_layouts_and_prefixes_give_the_same_variables(state):
-    model = ResNet(18, 5)
+    model = network(18, 5)
     want = convert_resnet(state, model)
     layouts = {
         "hugging face": {to_hugging_face(key): value for key, value in state.items()},
@@ -233,7 +250,7 @@ def test_formats_round_trip(state, tmp_path, suffix):
     assert got.keys() == state.keys()
     for key, value in state.items():
         np.testing.assert_array_equal(got[key], value)
-    model = ResNet(18, 5)
+    model = network(18, 5)
     jax.tree.map(
         np.testing.assert_array_equal,
         load_resnet_weights(path, model),
@@ -282,26 +299,24 @@ def test_errors_name_the_keys(state, tmp_path):
     def without(*keys):
         return {key: value for key, value in state.items() if key not in keys}
 
-    model = ResNet(18, 5)
+    model = network(18, 5)
     with pytest.raises(ValueError, match=r"2 key\(s\) missing: fc.bias, fc.weight; ex"):
         convert_resnet(without("fc.weight", "fc.bias"), model)
-    convert_resnet(without("fc.weight", "fc.bias"), ResNet(18))
+    convert_resnet(without("fc.weight", "fc.bias"), network(18))
     with pytest.raises(ValueError, match=r"1 key\(s\) not known: layer1.0.se.weight;"):
         convert_resnet(state | {"layer1.0.se.weight": np.zeros(3)}, model)
     with pytest.raises(
-        ValueError, match=r"fc.bias \(5,\) instead of \(10,\), fc.weight \(5, 512\)"
+        ValueError, match=r"fc.bias \(5,\) instead of \(10,\), fc.weight \(5, 64\)"
     ):
-        convert_resnet(state, ResNet(18, 10))
-    with pytest.raises(
-        ValueError, match=r"conv1.weight \(64, 3, 7, 7\) instead of .*3"
-    ):
-        convert_resnet(state, ResNet(18, 5, stem="small"))
+        convert_resnet(state, network(18, 10))
+    with pytest.raises(ValueError, match=r"conv1.weight \(8, 3, 7, 7\) instead of .*3"):
+        convert_resnet(state, network(18, 5, stem="small"))
     with pytest.raises(ValueError, match=r"key\(s\) not of floats: fc.bias int64"):
         convert_resnet(state | {"fc.bias": np.arange(5)}, model)
     with pytest.raises(
         ValueError, match=r"missing: .*\(its blocks are those of Res.*18"
     ):
-        convert_resnet(state, ResNet(50, 5))
+        convert_resnet(state, network(50, 5))
     theirs = {to_hugging_face(key): value for key, value in state.items()}
     del theirs["resnet.encoder.stages.1.layers.0.shortcut.convolution.weight"]
     with pytest.raises(
@@ -321,12 +336,12 @@ def test_hugging_face_configuration_tells_where_the_stride_is(state, tmp_path):
     np.savez(tmp_path / "weights.npz", **theirs)
     config = {"model_type": "resnet", "downsample_in_bottleneck": True}
     (tmp_path / "config.json").write_text(json.dumps(config))
-    load_resnet_weights(tmp_path / "weights.npz", ResNet(18, 5))
+    load_resnet_weights(tmp_path / "weights.npz", network(18, 5))
     with pytest.raises(ValueError, match="has downsample_in_bottleneck True, expected"):
-        load_resnet_weights(tmp_path / "weights.npz", ResNet(50, 5))
+        load_resnet_weights(tmp_path / "weights.npz", network(50, 5))
     config = {"model_type": "resnet", "hidden_act": "gelu"}
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(ValueError, match="has hidden_act 'gelu', expected 'relu'"):
-        load_resnet_weights(tmp_path / "weights.npz", ResNet(18, 5))
+        load_resnet_weights(tmp_path / "weights.npz", network(18, 5))
     (tmp_path / "config.json").write_text("not JSON")
-    load_resnet_weights(tmp_path / "weights.npz", ResNet(18, 5))
+    load_resnet_weights(tmp_path / "weights.npz", network(18, 5))
