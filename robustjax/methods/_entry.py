@@ -86,7 +86,7 @@ class Entry:
       make: its factory.
       description: one line for people.
       source: who published it, where and when.
-      published: settings that were published, by data set and maybe noise.
+      published: settings that were published, by data set (or "all") and maybe noise.
       setting_arguments: arguments of `make` that whoever calls it provides, such as
         the network; all other ones are options.
       needs: of `NEEDS`, with the defaults of its options.

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from experiments.study.options import published_options
 from experiments.study.presets import NOT_RUN, Preset
+from robustjax.methods import entry
 
 # For a CPU; all values are ours. What loss prediction learns from fifty labels orders
 # nothing, so that MQNet and the rules it is compared with take confidence instead.
@@ -29,21 +31,9 @@ _SMALL: dict[str, Any] = {
 }
 
 
-def _meta_learning(steps: int) -> tuple[str, ...]:
-    """MQNet's fit as in the authors' code: 100 epochs of at least 100 steps.
-
-    It ends long before the loss has, so that the defaults differ, see `MQNetQuery`. In
-    confidence mode their first round is `mqnet.first_round=raw`.
-    """
-    return (
-        "mqnet.margin=1.0",
-        "mqnet.learning_rate=0.001",
-        "mqnet.weight_decay=0.0",
-        "mqnet.batch_size=32",
-        f"mqnet.steps={steps}",
-        "mqnet.ties=as_lower",
-        "mqnet.clip=none",
-    )
+def _mqnet(setting: str) -> dict[str, Any]:
+    """MQNet's fit as in the authors' code."""
+    return {"options": published_options(entry("mqnet"), setting)}
 
 
 # The paper and, for what trains the contrastive networks and MQNet, its code; for
@@ -53,7 +43,6 @@ _PAPER: dict[str, Any] = {
     "network": "resnet18",
     "augment": "crop_flip",
     "noise_ratio": (0.1, 0.2, 0.4, 0.6),
-    "options": _meta_learning(11_200),
     "embedding_batch_size": 32,
 }
 
@@ -108,12 +97,17 @@ PRESETS: dict[str, Preset] = {
         expect="not measured",
     ),
     "cifar10": Preset(
-        {**_PAPER, "dataset": "cifar10", "class_split": "cifar10"},
+        {**_PAPER, **_mqnet("cifar10"), "dataset": "cifar10", "class_split": "cifar10"},
         about="the published split of CIFAR-10",
         expect=NOT_RUN,
     ),
     "cifar100": Preset(
-        {**_PAPER, "dataset": "cifar100", "class_split": "cifar100"},
+        {
+            **_PAPER,
+            **_mqnet("cifar100"),
+            "dataset": "cifar100",
+            "class_split": "cifar100",
+        },
         about="the published split of CIFAR-100",
         expect=NOT_RUN,
     ),
@@ -123,11 +117,11 @@ PRESETS: dict[str, Preset] = {
     "imagenet50": Preset(
         {
             **_PAPER,
+            **_mqnet("imagenet50"),
             **_IMAGENET,
             "dataset": "imagenet",
             "class_split": "imagenet50",
             "per_round": 1000,
-            "options": _meta_learning(12_800),
             "steps_per_epoch": 150,
             "repeats": 1,
         },
@@ -138,12 +132,12 @@ PRESETS: dict[str, Preset] = {
     "cross_cifar10": Preset(
         {
             **_PAPER,
+            **_mqnet("cross_cifar10"),
             "dataset": "cifar10",
             "image_size": 32,
             "class_split": "all",
             "ood": ("lsun", "places365"),
             "per_round": 1000,
-            "options": _meta_learning(12_800),
         },
         about="CIFAR-10 among LSUN and Places365",
         expect=NOT_RUN,
@@ -151,12 +145,12 @@ PRESETS: dict[str, Preset] = {
     "cross_cifar100": Preset(
         {
             **_PAPER,
+            **_mqnet("cross_cifar100"),
             "dataset": "cifar100",
             "image_size": 32,
             "class_split": "all",
             "ood": ("lsun", "places365"),
             "per_round": 2000,
-            "options": _meta_learning(12_600),
         },
         about="CIFAR-100 among LSUN and Places365",
         expect=NOT_RUN,
@@ -165,12 +159,12 @@ PRESETS: dict[str, Preset] = {
     "cross_imagenet50": Preset(
         {
             **_PAPER,
+            **_mqnet("cross_imagenet50"),
             **_IMAGENET,
             "dataset": "imagenet50",
             "class_split": "all",
             "ood": ("lsun", "places365"),
             "per_round": 1000,
-            "options": _meta_learning(12_800),
             "steps_per_epoch": 150,
         },
         about="50 classes of ImageNet among LSUN and Places365",

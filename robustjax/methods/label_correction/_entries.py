@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from robustjax.methods._entry import Entry, made_by_name
@@ -53,6 +53,7 @@ def _entry(
     description: str,
     source: str,
     *needs: str,
+    published: Mapping[str, Any] | None = None,
     unused: tuple[str, ...] = (),
     **settled: Any,
 ) -> Entry:
@@ -64,6 +65,8 @@ def _entry(
         functools.partial(make, name=name, **settled),
         description,
         source,
+        # The same on all data sets.
+        published={"all": published} if published else {},
         setting_arguments=frozenset({"name"}),
         needs=frozenset(needs),
         unused=frozenset(unused),
@@ -146,19 +149,34 @@ ENTRIES = (
         unused=_OF_THE_WEIGHTS,
         robust=False,
     ),
-    _entry("alc", alc, "robust updates and diffusion", _KIM, robust=True),
+    _entry(
+        "alc",
+        alc,
+        "robust updates and diffusion",
+        _KIM,
+        published={
+            "weight_step": 0.1,
+            "diffusion_mode": "literal",
+            "neighbors": 10,
+            "diffusion_steps": 10,
+            "diffusion_step_size": 0.1,
+        },
+        robust=True,
+    ),
     _entry(
         "o2u_net",
         _o2u_net,
         "hard detection by O2U-Net, then entropy",
         "Huang, Qu, Jia, Zhao, ICCV 2019",
         "noise_rate",
+        published={"epochs": 250, "batch_size": 16},
     ),
     _entry(
         "simifeat",
         _simifeat,
         "hard detection by SimiFeat, then entropy",
         "Zhu, Dong, Liu, ICML 2022",
+        published={"passes": 21},
     ),
 )
 """In the order in which a launcher runs them."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+import types
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -68,6 +69,7 @@ def _entry(
     source: str,
     *needs: str,
     options: frozenset[str] = frozenset(),
+    published: Mapping[str, Mapping[str, Any]] = types.MappingProxyType({}),
 ) -> Entry:
     return Entry(
         name,
@@ -76,6 +78,7 @@ def _entry(
         make,
         description,
         source,
+        published=published,
         setting_arguments=SETTING_ARGUMENTS - options,
         needs=frozenset(needs),
     )
@@ -84,6 +87,13 @@ def _entry(
 _PARK = "Park et al., NeurIPS 2023"
 _CONFIDENT = ("features", "probabilities")
 _BALANCED = frozenset({"balance"})
+_THRESHOLDS = {
+    "cifar10_n": {"threshold": 0.975},
+    "cifar100_n": {"threshold": 0.95},
+    "mini_webvision": {"threshold": 0.95},
+    "clothing1m": {"threshold": 0.8},
+    "imagenet_n": {"threshold": 0.95},
+}
 
 ENTRIES = (
     _entry("full", _everything, "everything", "the reference without pruning"),
@@ -165,6 +175,7 @@ ENTRIES = (
         "Prune4ReL as published",
         _PARK,
         *_CONFIDENT,
+        published=_THRESHOLDS,
     ),
     _entry(
         "prune4rel_balanced",
@@ -173,6 +184,7 @@ ENTRIES = (
         _PARK,
         *_CONFIDENT,
         "labels",
+        published=_THRESHOLDS,
         options=_BALANCED,
     ),
     _entry(
