@@ -76,7 +76,7 @@ def main(stop: StopRequest) -> None:
 
 def _best(config: SweepConfig) -> str:
     values = flags.FLAGS
-    name, run_dir = values["name"].value, values["run_dir"].value
+    name, run_dir = values["name"].value, str(values["run_dir"].value)
     if name is None:
         raise ValueError("best: got no --name, expected that of a sweep")
     folder = SweepFolder.read(sweep_path(run_dir, name))

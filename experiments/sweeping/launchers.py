@@ -52,7 +52,7 @@ class Launcher(NamedTuple):
           ValueError: a value that its flag cannot have.
         """
         methods = flags.FLAGS["methods"].value if self.methods is not None else ()
-        return read_given(self.config), tuple(methods)
+        return read_given(self.config), tuple(methods or ())
 
     def request(self, given: Given, methods: tuple[str, ...], name: str) -> Request:
         """What the launcher makes of flags."""
@@ -94,7 +94,7 @@ def import_launcher(name: str) -> Launcher:
     (config,), (study,) = configs, studies
     own = {flag.name for flag in flags_of(config)}
     beside = "methods" in flags.FLAGS and "methods" not in own
-    methods = tuple(flags.FLAGS["methods"].default) if beside else None
+    methods = tuple(flags.FLAGS["methods"].default or ()) if beside else None
     return Launcher(name, study, config, names.get("PRESETS", {}), methods)
 
 

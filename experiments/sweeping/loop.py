@@ -143,14 +143,14 @@ def _judge(each: _Waiting, ending: Ending, retries: int) -> tuple[str, Ending]:
     if AT_WORK in ending.error:
         return "busy", ending
     if not ending.died:
-        error = ending.error or "error: it ended, but is not finished"
-        return "failed", dataclasses.replace(ending, error=error)
+        why = ending.error or "error: it ended, but is not finished"
+        return "failed", dataclasses.replace(ending, error=why)
     further = _journal_size(each.point) > each.size
     each.deaths = 0 if further else each.deaths + 1
     if each.deaths <= retries:
         return "died", ending
-    error = f"died {each.deaths} times without coming further: {ending.error}"
-    return "failed", dataclasses.replace(ending, error=error)
+    why = f"died {each.deaths} times without coming further: {ending.error}"
+    return "failed", dataclasses.replace(ending, error=why)
 
 
 def _journal_size(point: Resolved) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from experiments.study.numbers import Measure
 from experiments.study.plot import Line, Panel, draw, save
 from experiments.sweeping.results import Result, Results, number, same, shown_in_cell
 
@@ -99,8 +100,7 @@ def _draw_curves(
     if None in numbers:
         words += ": " + ", ".join(f"{n} {text}" for n, text in enumerate(there))
     panel = Panel(
-        lines, words, f"{measure.title} (%)" if measure.is_share else measure.title,
-        bars=True, ticks=[x_of[text] for text in there],
+        lines, words, _unit(measure), bars=True, ticks=[x_of[text] for text in there],
     )  # fmt: skip
     draw(path, [panel], title)
 
@@ -153,7 +153,7 @@ def _draw_maps(
             text for text in beside if _agrees(text, label)
         ]  # fmt: skip
         axes.set_title("\n".join([label, *beside]).strip(), fontsize=8)
-        figure.colorbar(image, ax=axes)
+        figure.colorbar(image, ax=axes, label=_unit(measure))
     if any(name in mark for name in over):
         title += "\noutlined: " + "; ".join(f"{n}={v}" for n, v in mark.items())
     save(figure, path, title)
@@ -166,7 +166,7 @@ def _agrees(reference: str, label: str) -> bool:
 
 
 def _write(
-    axes: Any, x: int, y: int, result: Result, values: np.ndarray, measure: Any
+    axes: Any, x: int, y: int, result: Result, values: np.ndarray, measure: Measure
 ) -> None:
     low, high = np.nanmin(values), np.nanmax(values)
     dark = result.array.mean() < (low + high) / 2
@@ -182,6 +182,10 @@ def _outline(axes: Any, x: int, y: int) -> None:
     axes.add_patch(
         Rectangle((x - 0.48, y - 0.48), 0.96, 0.96, fill=False, ec="red", lw=2.5)
     )
+
+
+def _unit(measure: Measure) -> str:
+    return f"{measure.title} (%)" if measure.is_share else measure.title
 
 
 def _ordered(texts: set[str]) -> list[str]:
