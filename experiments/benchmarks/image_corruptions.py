@@ -103,7 +103,7 @@ def _compare(
         with _one_core():
             ours()
 
-    cases = {
+    cases: dict[str, Callable[[], None]] = {
         versions: functools.partial(theirs, _THEIR_NAMES.get(name, name)),
         "robustjax, one core": ours_on_one_core,
         "robustjax": ours,

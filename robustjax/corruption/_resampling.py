@@ -119,7 +119,7 @@ def pixelate(
 
 
 def _exchanged(image: np.ndarray, count: int, axis: int) -> np.ndarray:
-    """Images that lie one after the other along an axis, 0 or 1, along the other one."""
+    """Images in a row along an axis, 0 or 1, brought into one along the other."""
     side = image.shape[axis] // count
     if axis == 0:
         parts = image.reshape(count, side, -1, 3)
