@@ -13,8 +13,8 @@ import optax
 
 from robustjax import checks
 from robustjax.methods._semi_supervised import check_mixing
+from robustjax.methods._two_networks import own_orders
 from robustjax.methods.label_noise._divide_mix_phases import DivideMixPhases
-from robustjax.methods.label_noise._two_networks import own_orders
 from robustjax.training import Algorithm, Phase, Recipe, as_float, no_epoch
 from robustjax.training._supervised import Augment, Preprocess
 

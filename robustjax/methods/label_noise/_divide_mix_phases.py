@@ -24,7 +24,7 @@ from robustjax.methods._semi_supervised import (
     semi_supervised_order,
     sharpen,
 )
-from robustjax.methods.label_noise._two_networks import (
+from robustjax.methods._two_networks import (
     NETWORKS,
     each_network,
     init_networks,
