@@ -17,6 +17,7 @@ FAMILIES = (
     "active_learning",
     "features",
     "pruning",
+    "bias",
 )
 """The rooms of `robustjax.methods`."""
 
@@ -35,6 +36,9 @@ NEEDS: Mapping[str, str] = types.MappingProxyType(
         "ood_output": "a classifier with an output for foreign examples",
         "projections": "contrastive embeddings of the pool",
         "rotations": "contrastive embeddings of the pool in four rotations",
+        "bias": "the bias attribute of every example",
+        "groups": "the group of every example: its label and its bias attribute",
+        "two_encoders": "a network with two encoders, models.TwoEncoderClassifier",
     }
 )
 """What a method can need beside inputs, labels and a network, by name."""
@@ -67,7 +71,7 @@ class Entry:
     Attributes:
       name: within its family.
       family: one of `FAMILIES`.
-      make: its factory. Label noise: a recipe. Label correction: a
+      make: its factory. Label noise and bias: a recipe. Label correction: a
         `CorrectionMethod`. Active learning: a `QueryStrategy`. Features: the penalty
         on foreign examples, a loss transform, or None. Pruning: the selection itself.
       description: one line for people.
