@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from robustjax import checks
 from robustjax.models._inputs import as_images
 
+# The least square of a norm; a feature that is silent all through the batch stays 0.
 _TINY = 1e-12
 
 
@@ -201,7 +202,7 @@ class HexClassifier(nn.Module):
         norm = running.value
         if train:
             counted = jnp.where(real[:, None], values, 0.0)
-            norm = jnp.sqrt(jnp.sum(counted**2, axis=0) + _TINY)
+            norm = jnp.sqrt(jnp.maximum(jnp.sum(counted**2, axis=0), _TINY))
             kept = self.momentum * running.value + (1 - self.momentum) * norm
             running.value = jax.lax.stop_gradient(
                 jnp.where(jnp.any(real), kept, running.value)
