@@ -1,6 +1,7 @@
 """Published methods, assembled from the floors below: a room per family."""
 
 from robustjax.methods import active_learning as active_learning
+from robustjax.methods import bias as bias
 from robustjax.methods import features as features
 from robustjax.methods import label_correction as label_correction
 from robustjax.methods import label_noise as label_noise

@@ -17,6 +17,7 @@ FAMILIES = (
     "active_learning",
     "features",
     "pruning",
+    "bias",
 )
 """The rooms of `robustjax.methods`."""
 
@@ -50,6 +51,9 @@ NEEDS: Mapping[str, str] = types.MappingProxyType(
         "ood_output": "a classifier with an output for foreign examples",
         "projections": "contrastive embeddings of the pool",
         "rotations": "contrastive embeddings of the pool in four rotations",
+        "bias": "the bias attribute of every example",
+        "groups": "the group of every example: its label and its bias attribute",
+        "two_encoders": "a network with two encoders, models.TwoEncoderClassifier",
     }
 )
 """What a method can need beside inputs, labels and a network, by name."""

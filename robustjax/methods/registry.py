@@ -20,6 +20,7 @@ from robustjax.methods._entry import ROLES as ROLES
 from robustjax.methods._entry import Entry as Entry
 from robustjax.methods._entry import Option as Option
 from robustjax.methods.active_learning import _entries as _active_learning
+from robustjax.methods.bias import _entries as _bias
 from robustjax.methods.features import _entries as _features
 from robustjax.methods.label_correction import _entries as _label_correction
 from robustjax.methods.label_noise import _entries as _label_noise
@@ -43,6 +44,7 @@ REGISTRY: Mapping[tuple[str, str], Entry] = types.MappingProxyType(
         _active_learning.ENTRIES,
         _features.ENTRIES,
         _pruning.ENTRIES,
+        _bias.ENTRIES,
     )
 )
 """(family, name) -> entry; names repeat across families."""

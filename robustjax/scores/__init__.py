@@ -7,6 +7,12 @@ from robustjax.scores._bias_accuracy import cell_accuracies as cell_accuracies
 from robustjax.scores._bias_accuracy import conflicting_accuracy as conflicting_accuracy
 from robustjax.scores._bias_accuracy import unbiased_accuracy as unbiased_accuracy
 from robustjax.scores._bias_accuracy import worst_cell_accuracy as worst_cell_accuracy
+from robustjax.scores._bias_conflict import BiasConflicts as BiasConflicts
+from robustjax.scores._bias_conflict import SplitQuality as SplitQuality
+from robustjax.scores._bias_conflict import bias_conflict_scores as bias_conflict_scores
+from robustjax.scores._bias_conflict import bias_swap_score as bias_swap_score
+from robustjax.scores._bias_conflict import conflict_threshold as conflict_threshold
+from robustjax.scores._bias_conflict import split_quality as split_quality
 from robustjax.scores._class_medians import class_medians as class_medians
 from robustjax.scores._class_medians import median_distances as median_distances
 from robustjax.scores._confident_learning import calibrate_joint as calibrate_joint

@@ -36,15 +36,29 @@ def el2n(probabilities: jax.Array, labels: jax.Array) -> jax.Array:
     return norm_of(error)
 
 
-def norm_of(rows: jax.Array, *, least: float = 0.0) -> jax.Array:
-    """`sqrt(least^2 + ||row||^2)` of rows (..., d), of any size."""
+def norm_of(
+    rows: jax.Array, *, least: float = 0.0, order: jax.Array | float = 2.0
+) -> jax.Array:
+    """The norm of rows (..., d), of any size, each with a further entry `least`.
+
+    `order` r in (0, inf]: `(least^r + sum |entry|^r)^(1/r)`, the largest entry for
+    infinity; a traced one must be finite.
+    """
     # The largest entry out of the square: tiny and huge rows have a norm, too.
     scale = jnp.max(jnp.abs(rows), axis=-1, initial=least)
     scale = jax.lax.stop_gradient(
         jnp.where((scale > 0) & jnp.isfinite(scale), scale, 1.0)
     )
-    square = jnp.sum((rows / scale[..., None]) ** 2, axis=-1)
-    return scale * jnp.sqrt(square + (least / scale) ** 2)
+    relative = rows / scale[..., None]
+    if not checks.is_traced(order):
+        if order == 2:
+            square = jnp.sum(relative**2, axis=-1)
+            return scale * jnp.sqrt(square + (least / scale) ** 2)
+        if np.isinf(order):
+            # Not the scale, which is 1 for rows of zeros and of infinities.
+            return jnp.max(jnp.abs(rows), axis=-1, initial=least)
+    total = jnp.sum(jnp.abs(relative) ** order, axis=-1) + (least / scale) ** order
+    return scale * total ** (1 / order)
 
 
 def last_layer_grand(
@@ -53,6 +67,7 @@ def last_layer_grand(
     labels: jax.Array,
     *,
     bias: bool = True,
+    order: jax.Array | float = 2.0,
 ) -> jax.Array:
     """GraNd of the last layer alone, in closed form: no gradient is taken.
 
@@ -61,18 +76,31 @@ def last_layer_grand(
     `||p - 1_y|| sqrt(1 + ||f||^2)`. Public code divides by the batch size, by which
     examples of a smaller last batch get larger scores; this does not.
 
+    An outer product's entrywise r-norm is the product of two r-norms, so any `order`
+    has the same closed form. PGD (Ahn et al., ICLR 2023) draws examples by the norm of
+    the weights' gradient, `bias=False`; its code has r = 0.7 by default and its paper
+    compares 1, 2 and infinity.
+
     Args:
       features: (..., d) floats, the inputs of the last layer.
       probabilities: (..., C) floats.
       labels: (...) integers in 0 … C-1, or (..., C) distributions.
       bias: whether the layer has one; without it the factor is `||f||`.
+      order: r of the entrywise norm, > 0, infinity included; below 1 it is none, but
+        ranks all the same.
 
     Returns:
       (...) values in [0, inf); NaN where an integer label is out of range.
+
+    Raises:
+      ValueError: an order that is not positive.
     """
+    checks.in_range("order", order, 0, low_open=True)
     f = arrays.float32("features", features)
-    norm = norm_of(f, least=1.0 if bias else 0.0)
-    return el2n(probabilities, labels) * norm
+    p = arrays.float32("probabilities", probabilities)
+    error = p - losses.as_distributions(arrays.labels_for(labels), p.shape[-1])
+    norm = norm_of(f, least=1.0 if bias else 0.0, order=order)
+    return norm_of(error, order=order) * norm
 
 
 def grand(

@@ -10,6 +10,12 @@ from robustjax.transforms._active_passive_heads import nce as nce
 from robustjax.transforms._active_passive_heads import nfl as nfl
 from robustjax.transforms._active_passive_heads import ngce as ngce
 from robustjax.transforms._alpha import alpha_weights as alpha_weights
+from robustjax.transforms._averaged_losses import averaged_losses as averaged_losses
+from robustjax.transforms._averaged_losses import class_maxima as class_maxima
+from robustjax.transforms._averaged_losses import (
+    read_averaged_losses as read_averaged_losses,
+)
+from robustjax.transforms._averaged_losses import update_average as update_average
 from robustjax.transforms._base import Batch as Batch
 from robustjax.transforms._base import ExampleSpec as ExampleSpec
 from robustjax.transforms._base import LossState as LossState
@@ -32,11 +38,14 @@ from robustjax.transforms._combine import named_chain as named_chain
 from robustjax.transforms._combine import only_where as only_where
 from robustjax.transforms._combine import set_hyperparams as set_hyperparams
 from robustjax.transforms._elr import elr as elr
+from robustjax.transforms._error_set import up_weight_errors as up_weight_errors
 from robustjax.transforms._feature_penalties import TAUFE_SETTINGS as TAUFE_SETTINGS
 from robustjax.transforms._feature_penalties import TaufeSetting as TaufeSetting
 from robustjax.transforms._feature_penalties import oat as oat
 from robustjax.transforms._feature_penalties import taufe as taufe
 from robustjax.transforms._given_weights import given_weights as given_weights
+from robustjax.transforms._group_dro import group_dro as group_dro
+from robustjax.transforms._group_dro import group_means as group_means
 from robustjax.transforms._heads import backward_correction as backward_correction
 from robustjax.transforms._heads import bootstrap as bootstrap
 from robustjax.transforms._heads import ce as ce
@@ -58,7 +67,14 @@ from robustjax.transforms._loss_history import accumulate_losses as accumulate_l
 from robustjax.transforms._loss_prediction import loss_prediction as loss_prediction
 from robustjax.transforms._one_call import value as value
 from robustjax.transforms._reduction import reduce as reduce
+from robustjax.transforms._relative_difficulty import (
+    difficulty_ratio as difficulty_ratio,
+)
+from robustjax.transforms._relative_difficulty import (
+    relative_difficulty as relative_difficulty,
+)
 from robustjax.transforms._repad import repad as repad
+from robustjax.transforms._repair_weights import repair_weights as repair_weights
 from robustjax.transforms._rows import rowwise as rowwise
 from robustjax.transforms._rows import stateless as stateless
 from robustjax.transforms._small_loss import (

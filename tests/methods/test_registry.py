@@ -12,8 +12,14 @@ import optax
 import pytest
 
 from robustjax import methods, selection
-from robustjax.methods import Entry, active_learning, label_correction, label_noise
-from robustjax.models import MLP
+from robustjax.methods import (
+    Entry,
+    active_learning,
+    bias,
+    label_correction,
+    label_noise,
+)
+from robustjax.models import MLP, TwoEncoderClassifier
 from robustjax.training import Recipe
 from robustjax.transforms import LossTransform
 
@@ -65,6 +71,20 @@ def test_label_noise_entries_make_recipes(entry):
     assert recipe.epochs == 30
     with pytest.raises(TypeError):
         entry.make(WithClasses(3, (8,)), optax.sgd(0.1), nothing=1, **given)
+
+
+@all_of("bias")
+def test_bias_entries_make_recipes(entry):
+    model = MLP(3, (8,))
+    if "two_encoders" in entry.needs:
+        model = TwoEncoderClassifier(model, 3)
+    attributes = {name: [0, 1, 1] for name in ("groups", "bias") if name in entry.needs}
+    given = {"epochs": 30, **attributes}
+    recipe = entry.make(model, optax.sgd(0.1), **given)
+    assert isinstance(recipe, Recipe)
+    assert recipe.epochs == 30
+    with pytest.raises(TypeError):
+        entry.make(model, optax.sgd(0.1), nothing=1, **given)
 
 
 def test_options_reach_a_loss():
@@ -185,6 +205,9 @@ def test_everything_published_is_registered():
     assert recipes - names["label_noise"] == parts
     assert set(label_noise.ROBUST_LOSSES) <= names["label_noise"]
     assert {"forward", "backward"} <= names["label_noise"]
+
+    # Named by its abbreviation.
+    assert _exported(bias, makes_recipe) - names["bias"] == {"hex_projection"}
 
     def asks(value):
         return inspect.isclass(value) and {"select", "wants"} <= set(dir(value))

@@ -18,8 +18,10 @@ NETWORKS = {
     "preact_resnet": models.PreActResNet(18, 3, width=2, final_norm=True),
     "wide_resnet": models.WideResNet(10, 2, 3, width=2),
     "nine_layer_cnn": models.NineLayerCNN(3, width=2, dropout=0.0),
+    "cifar_resnet": models.CifarResNet(8, 3, width=2),
+    "four_by_four_cnn": models.FourByFourCNN(3, (2, 3, 4), dropout=0.0),
 }
-SIZES = dict.fromkeys(NETWORKS, 8) | {"nine_layer_cnn": 28}
+SIZES = dict.fromkeys(NETWORKS, 8) | {"nine_layer_cnn": 28, "four_by_four_cnn": 28}
 each_network = pytest.mark.parametrize("name", NETWORKS)
 
 

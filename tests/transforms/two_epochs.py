@@ -33,6 +33,7 @@ def problem():
     corner, size = rng.uniform(0, 3, (2, *index.shape, 2)).astype(np.float32)
     box = np.concatenate([corner, corner + size], axis=-1)
     batches = {"index": index, "mask": mask, "label": y[safe], "x": x[safe], "box": box}
+    batches["group"] = (index % 4).astype(np.int32)
     params = rng.normal(size=(D, C)).astype(np.float32)
     return x, y, batches, params
 
@@ -51,6 +52,7 @@ def outputs(params, batch):
     return {
         "logits": logits,
         "features": batch["x"] + 1,
+        "biased_logits": 2 * logits[:, ::-1],
         "strong_logits": jnp.sin(3 * batch["x"]) @ params,
         "predicted_loss": jnp.sin(logits[:, 0]),
         "boxes": jnp.concatenate([logits, logits[:, :1] + 2], axis=1),

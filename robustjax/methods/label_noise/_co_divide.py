@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from robustjax import losses
 from robustjax.methods._semi_supervised import masked_mean, semi_supervised_order
-from robustjax.methods.label_noise._two_networks import NETWORKS
+from robustjax.methods._two_networks import NETWORKS
 from robustjax.scores._mixture import (
     fit_two_gaussians,
     min_max_normalize,

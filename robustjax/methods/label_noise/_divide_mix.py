@@ -31,8 +31,7 @@ from robustjax.methods._semi_supervised import (
     sharpen,
     uniform_prior_penalty,
 )
-from robustjax.methods.label_noise import _co_divide as co_divide
-from robustjax.methods.label_noise._two_networks import (
+from robustjax.methods._two_networks import (
     NETWORKS,
     each_network,
     init_networks,
@@ -41,6 +40,7 @@ from robustjax.methods.label_noise._two_networks import (
     predict_networks,
     train_networks,
 )
+from robustjax.methods.label_noise import _co_divide as co_divide
 from robustjax.training import (
     Algorithm,
     Phase,

@@ -15,7 +15,7 @@ import optax
 
 from robustjax import checks, losses, transforms
 from robustjax.data._mixup import mixup
-from robustjax.methods.label_noise._two_networks import (
+from robustjax.methods._two_networks import (
     NETWORKS,
     init_networks,
     network,

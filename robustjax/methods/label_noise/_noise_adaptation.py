@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import optax
 
 from robustjax import checks, transforms
-from robustjax.methods.label_noise._example_count import (
+from robustjax.methods._example_count import (
     example_count,
     real_examples,
 )

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import optax
 
 from robustjax import transforms
-from robustjax.methods.label_noise._two_networks import (
+from robustjax.methods._two_networks import (
     each_network,
     init_networks,
     network,

@@ -1,0 +1,15 @@
+"""Training under dataset bias: a recipe per published method."""
+
+from robustjax.methods.bias._debiased_pair import debiased_pair as debiased_pair
+from robustjax.methods.bias._dfa import dfa as dfa
+from robustjax.methods.bias._dfa import dfa_optimizer as dfa_optimizer
+from robustjax.methods.bias._group_dro import bias_groups as bias_groups
+from robustjax.methods.bias._group_dro import group_dro as group_dro
+from robustjax.methods.bias._hex import hex_projection as hex_projection
+from robustjax.methods.bias._jtt import jtt as jtt
+from robustjax.methods.bias._lff import lff as lff
+from robustjax.methods.bias._pgd import pgd as pgd
+from robustjax.methods.bias._plain import gce_biased as gce_biased
+from robustjax.methods.bias._plain import vanilla as vanilla
+from robustjax.methods.bias._repair import repair as repair
+from robustjax.methods.bias._resampling import resample as resample
