@@ -33,7 +33,8 @@ _PRELOADED = (
     "experiments.studies.features.study",
     "experiments.study.launch",
     "absl.testing.flagsaver",
-    "matplotlib.pyplot",
+    "matplotlib.backends.backend_agg",
+    "tensorboardX",
     "tests.harness.runs",
     __name__,
 )
