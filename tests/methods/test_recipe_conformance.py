@@ -22,7 +22,7 @@ import optax
 import pytest
 
 import robustjax as rj
-from robustjax import methods, training, transforms
+from robustjax import methods, models, training, transforms
 from robustjax.methods.features import TARGET, feature_debiasing
 from robustjax.methods.label_noise._entries import LossRecipe
 from robustjax.models import BatchNorm
@@ -76,7 +76,29 @@ def loss_predicting(entry, optimizer, **options):
     return entry.make(make_recipe, Network(), epochs=EPOCHS, **options)
 
 
-MAKERS = {"linear_probe": probe, "learning_loss": loss_predicting}
+def two_encoders(entry, optimizer, **options):
+    """With an encoder of the label and one of the bias."""
+    network = models.TwoEncoderClassifier(models.MLP(toy.C, (4,)), toy.C)
+    return entry.make(network, optimizer, epochs=EPOCHS, **options)
+
+
+def of_images(entry, optimizer, **options):
+    """With inputs that are images of one row."""
+    return entry.make(
+        models.MLP(toy.C, (8,)),
+        optimizer,
+        epochs=EPOCHS,
+        preprocess=lambda x: training.as_float(x)[..., None, :, None],
+        **options,
+    )
+
+
+MAKERS = {
+    "linear_probe": probe,
+    "learning_loss": loss_predicting,
+    "dfa": two_encoders,
+    "hex": of_images,
+}
 """How a recipe is made that takes more than a network and an optimiser."""
 
 _GRADUAL = {"forget_rate": 0.2, "num_gradual": 2}
@@ -101,6 +123,10 @@ OPTIONS: Mapping[str, Mapping[str, Any]] = {
         "ramp_up_steps": 4,
     },
     "learning_loss": {"width": 4, "detach_after": 0.5},
+    "group_dro": {"groups": np.arange(toy.N) % 5},
+    "repair": {"bias": np.arange(toy.N) % 2, "weight_epochs": 2},
+    "dfa": {"swap_from_step": 8},
+    "hex": {"levels": 4},
 }
 """What the defaults leave out in so few epochs, and what has no default."""
 
