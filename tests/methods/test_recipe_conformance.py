@@ -41,7 +41,8 @@ class Network(nn.Module):
     num_classes: int = toy.C
 
     def setup(self):
-        self.first = nn.Dense(8)
+        # A bias would drift with what rounding leaves of its gradient.
+        self.first = nn.Dense(8, use_bias=False)
         self.norm = BatchNorm()
         self.head = nn.Dense(self.num_classes)
 
@@ -288,8 +289,9 @@ def test_repeats_together_are_what_they_are_alone(entry):
         chex.assert_trees_all_close(
             jax.tree.map(lambda leaf: leaf[0], getattr(states[-1], tree)),
             jax.tree.map(lambda leaf: leaf[last], getattr(found.states[-1], tree)),
-            atol=2e-5,
-            rtol=2e-4,
+            # What rounding comes to in four epochs; examples of others would be tenths.
+            atol=5e-4,
+            rtol=1e-3,
         )
 
 
