@@ -17,6 +17,7 @@ from scipy import sparse
 from robustjax.corruption import _image_batches as batches
 from robustjax.corruption._image_draws import Draws
 from robustjax.corruption._image_filters import (
+    clipped_zoom,
     clipped_zoom_places,
     filter_planes,
     gaussian_blur_planes,
@@ -27,6 +28,8 @@ _GAUSSIAN = (0.4, 0.6, 0.7, 0.8, 1.0)
 _DEFOCUS = ((0.3, 0.4), (0.4, 0.5), (0.5, 0.6), (1, 0.2), (1.5, 0.1))
 _GLASS = ((0.05, 1), (0.25, 1), (0.4, 1), (0.25, 2), (0.4, 2))
 _MOTION = ((6, 1), (6, 1.5), (6, 2), (8, 2), (9, 2.5))
+# Pixels of an image; the matrix has about a hundred numbers for each.
+_LARGEST_OPERATOR = 2**14
 # The number of factors 1.00, 1.01, …: the largest are 1.06, 1.11, 1.15, 1.20, 1.25.
 _ZOOM = (7, 12, 16, 21, 26)
 
@@ -205,15 +208,27 @@ def zoom_blur(
     del key, ids
     count = batches.at_severity(_ZOOM, severity)
     array = batches.check_images(images)
-    operator = zoom_operator(*array.shape[1:3], count)
+    height, width = array.shape[1:3]
+    if height * width > _LARGEST_OPERATOR:
+        return batches.change(array, lambda levels: _mean_of_zooms(levels, count))
+    operator = zoom_operator(height, width, count)
 
     def apply(levels: np.ndarray) -> np.ndarray:
         # Pixels first: one sparse product changes all images of a block.
         columns = levels.transpose(1, 2, 0, 3).astype(np.float32)
-        changed = operator @ columns.reshape(operator.shape[0], -1)
+        changed = operator @ columns.reshape(height * width, -1)
         return changed.reshape(columns.shape).transpose(2, 0, 1, 3)
 
     return batches.change(array, apply)
+
+
+def _mean_of_zooms(levels: np.ndarray, count: int) -> np.ndarray:
+    """What `zoom_operator` does, zoom by zoom."""
+    planes = levels.astype(np.float32)
+    total = planes.copy()
+    for number in range(count):
+        total += clipped_zoom(planes, 1 + number / 100)
+    return total / np.float32(count + 1)
 
 
 @functools.lru_cache(maxsize=8)

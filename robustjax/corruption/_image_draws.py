@@ -102,7 +102,7 @@ class Draws:
     def choice(self, what: str, probabilities: Any) -> np.ndarray:
         """(N,) int64, one place each of a list of probabilities."""
         edges = np.cumsum(np.asarray(probabilities, np.float64))[:-1]
-        return np.searchsorted(edges, self.uniform(what, ())[:], side="right")
+        return np.searchsorted(edges, self.uniform(what, ()), side="right")
 
 
 # A generator asks the system for entropy when it is made, which takes longer than all

@@ -115,8 +115,8 @@ def frost(images: Any, severity: int, key: jax.Array, *, ids: Any = None) -> np.
 
     The benchmark takes F from photographs of frosted windows. Here no file is needed: F
     is drawn with the first two moments of a window of those photographs and about their
-    correlation along the image. One of their four textures is chosen; a plasma map (four
-    parts) and fine grain (six parts) are scaled to its deviation inside a window;
+    correlation along the image. One of their four textures is chosen; a plasma map
+    (four parts) and fine grain (six parts) are scaled to its deviation inside a window;
     a random offset of the whole window and its mean colour are added. There are no
     crystals. Say so where results are reported. (c1, c2) are (1, .2), (1, .3),
     (.9, .4), (.85, .4), (.75, .45).

@@ -88,9 +88,9 @@ def load_biased_folder(
     check_text("path", [file.id for file in files])
     size = num_classes or 1 + max(max(file.target, file.bias) for file in files)
     names = [str(number) for number in range(max(size, 2))]
-    targets = checks.labels(
-        "path", np.array([file.target for file in files]), len(names)
-    )
+    targets = np.array([file.target for file in files])
+    checks.labels("path", targets, len(names), need_every_class=True)
+    bias = checks.labels("path", [file.bias for file in files], len(names))
     listed = [(file.target, file.path) for file in files]
     check_sizes(listed, same=image_size is None)
     images, _ = decode(listed, image_size)
@@ -101,7 +101,7 @@ def load_biased_folder(
         class_names=names,
         name=f"{printable(root)}[{split}]",
     )
-    return make_biased(dataset, np.array([file.bias for file in files]))
+    return make_biased(dataset, bias)
 
 
 def _files(root: pathlib.Path, part: str) -> list[_File]:

@@ -212,6 +212,19 @@ TABLE = {
         {"images": IMAGES},
         must_refuse=_BAD,
     ),
+    "make_biased": Row(
+        lambda bias: data.make_biased(_SMALL, bias).bias,
+        lambda bias: bias,
+        {},
+        {"bias": _LABELS[::-1].copy()},
+        must_refuse=("one_row", "empty"),
+    ),
+    "take_biased": Row(
+        lambda rows: data.take_biased(data.make_biased(_SMALL, _LABELS), rows).bias,
+        lambda rows: _LABELS[rows],
+        {},
+        {"rows": np.array([4, 1, 3])},
+    ),
     "make_located": Row(
         lambda boxes: data.make_located(_LOCATED.dataset, boxes).boxes,
         lambda boxes: boxes,
@@ -282,9 +295,13 @@ TABLE = {
 # Functions without arrays of numbers among their arguments.
 WITHOUT = {
     "array_names": "a file",
+    "check_conflicting": "a data set, which was checked when it was made",
     "check_no_class_overlap": "names",
     "check_text": "is a check itself",
+    "colored_mnist": "a data set, which was checked when it was made",
+    "corrupted_cifar10": "a data set, which was checked when it was made",
     "load": "a name",
+    "load_biased_folder": "a folder",
     "load_cars": "a folder",
     "load_cub200": "a folder",
     "load_digits": "a name",
@@ -294,9 +311,11 @@ WITHOUT = {
     "load_tfds": "a name",
     "parse_labels": "strings",
     "read_arrays": "a file",
+    "read_bias": "a file",
     "read_csv": "a file",
     "read_labels": "a file",
     "save_located_npz": "data sets, which were checked when they were made",
     "save_npz": "data sets, which were checked when they were made",
+    "swap_roles": "a data set, which was checked when it was made",
     "without_prefix": "names",
 }

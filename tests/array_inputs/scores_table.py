@@ -36,7 +36,53 @@ _BAD = ("nan", "inf")
 _NONE = ("empty",)
 _LABELED = {"labels": LABELS}
 
+_CELLS = _RNG.integers(0, 17, (4, 4)) / 16.0
+_BIAS = np.array([0, 1, 2, 1, 2, 0, 2, 1, 1, 1, 0, 2])
+_PREDICTIONS = np.array([0, 1, 1, 0, 2, 2, 2, 1, 0, 0, 1, 0])
+
+
+def _cell_accuracies(predictions, labels, bias):
+    found = np.full((3, 3), np.nan)
+    for target in range(3):
+        for value in range(3):
+            mine = (labels == target) & (bias == value)
+            if mine.any():
+                found[target, value] = np.mean(predictions[mine] == target)
+    return found
+
+
+def _cell_mean(mean, of, **options):
+    return Row(
+        lambda cells: mean(cells),
+        lambda cells: cells[of(cells)].mean(),
+        {"cells": _CELLS},
+        must_refuse=("offset", "up", "inf", "one_row", "empty"),
+        **options,
+    )
+
+
 TABLE = {
+    "cell_accuracies": Row(
+        lambda predictions, labels, bias: scores.cell_accuracies(
+            predictions, labels, bias, 3
+        ),
+        _cell_accuracies,
+        {},
+        {"predictions": _PREDICTIONS, "labels": LABELS, "bias": _BIAS},
+        must_refuse=_NONE,
+    ),
+    "unbiased_accuracy": _cell_mean(
+        scores.unbiased_accuracy, lambda cells: np.ones(cells.shape, bool)
+    ),
+    "aligned_accuracy": _cell_mean(
+        scores.aligned_accuracy, lambda cells: np.eye(len(cells), dtype=bool)
+    ),
+    "conflicting_accuracy": _cell_mean(
+        scores.conflicting_accuracy, lambda cells: ~np.eye(len(cells), dtype=bool)
+    ),
+    "worst_cell_accuracy": _cell_mean(
+        scores.worst_cell_accuracy, lambda cells: cells == cells.min()
+    ),
     "cross_class_cosine": Row(
         lambda features, labels: scores.cross_class_cosine(features, labels),
         plain.cross_class,

@@ -11,7 +11,7 @@ def pictures(count: int = 6, height: int = 32, width: int = 32) -> np.ndarray:
     rows, columns = np.mgrid[:height, :width] / max(height, width)
     images = np.empty((count, height, width, 3), np.uint8)
     for image in images:
-        wave = rng.uniform(1, 6, (3, 2)) * np.pi
+        wave = rng.uniform(0.5, 2, (3, 2)) * np.pi
         phase = rng.uniform(0, 6, 3)
         level = np.sin(rows[..., None] * wave[:, 0] + columns[..., None] * wave[:, 1])
         level = 110 + 90 * np.sin(level * 2 + phase)

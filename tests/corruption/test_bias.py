@@ -218,7 +218,9 @@ def test_one_jitter_for_every_image(strokes, severity):
     # 8 bits are the same, truncated.
     levels = corruption.color_digits(strokes, bias, KEY, jitter=deviation)
     assert levels.dtype == np.uint8
-    np.testing.assert_array_equal(levels, np.floor(found * 255 + 1e-3))
+    cut = 255 * found - levels
+    assert cut.min() > -1e-3
+    assert cut.max() < 1 + 1e-3
 
 
 def test_colors_are_cut_before_the_product_and_products_in_floats(strokes):

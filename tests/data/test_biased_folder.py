@@ -135,7 +135,7 @@ def _rename(folder, old, new):
         (
             lambda f: _rename(f, "align/0/0_0_0.png", "align/0/0_7_7.png"),
             {},
-            r"labels: class\(es\) 3, 4, 5, 6 have no example",
+            r"path: class\(es\) 3, 4, 5, 6 have no example",
         ),
         (lambda f: None, {"num_classes": 2}, r"path: 2 label\(s\) out of range"),
         (lambda f: None, {"num_classes": 1}, "num_classes: got 1"),
