@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.printed_tables import BUILDERS
-from tests.printed_tables.active_learning import pooled_purity
+from tests.printed_tables.active_learning import pooled_precision
 from tests.printed_tables.cells import RESULTS, Files, paired
 from tests.printed_tables.pages import PAGES, printed_tables
 
@@ -99,4 +99,4 @@ def test_differences_are_paired_and_purities_pooled():
         {"labels_mean": "140", "labeled_in_mean": "40"},
     ]
     # 10 of 20 and 20 of 80: the mean of the rounds would be 37.5.
-    assert pooled_purity(rows) == 30
+    assert pooled_precision(rows) == 30

@@ -172,3 +172,9 @@ def map_range(maps):
 def gradient_norms(examples):
     weights = jnp.ones(4)
     return scores.grand(lambda w, x: jnp.dot(w, x), weights, examples)
+
+
+def bias_swap(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """How far being right is from the confidence."""
+    right = probabilities.argmax(axis=1) == labels
+    return np.abs(right - probabilities.max(axis=1))

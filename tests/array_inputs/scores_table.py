@@ -200,6 +200,39 @@ TABLE = {
         {"features": FEATURES},
         {"probabilities": PROBABILITIES, "labels": LABELS},
     ),
+    "bias_swap_score": Row(
+        lambda probabilities, labels: scores.bias_swap_score(probabilities, labels),
+        plain.bias_swap,
+        {"probabilities": PROBABILITIES},
+        _LABELED,
+    ),
+    "conflict_threshold": Row(
+        lambda scores_, labels: scores.conflict_threshold(scores_, labels),
+        lambda scores_, labels: np.full(len(labels), scores_.mean()),
+        {"scores_": VALUES},
+        _LABELED,
+        must_refuse=(*_BAD, *_NONE),
+        names=("scores",),
+    ),
+    "bias_conflict_scores": Row(
+        lambda labels, probabilities: scores.bias_conflict_scores(
+            labels, probabilities
+        )[::2][:2],
+        lambda labels, probabilities: (
+            plain.bias_swap(probabilities, labels),
+            plain.el2n(probabilities, labels),
+        ),
+        {"probabilities": PROBABILITIES},
+        _LABELED,
+        must_refuse=("offset", "up", "down", *_BAD, *_NONE),
+    ),
+    "split_quality": Row(
+        lambda conflicting, truth: scores.split_quality(conflicting, truth).recall,
+        lambda conflicting, truth: conflicting[truth].mean(),
+        {},
+        {"conflicting": CORRECT[0], "truth": CORRECT[1]},
+        must_refuse=("one_row", *_NONE),
+    ),
     "grand": Row(
         plain.gradient_norms,
         lambda examples: np.linalg.norm(examples, axis=1),
