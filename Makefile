@@ -23,7 +23,9 @@ lint: $(VENV)/installed-$(EXTRAS)
 
 # The site, under build/docs; a warning is an error. Needs no network.
 docs: $(VENV)/installed-docs
-	$(VENV)/bin/python -m sphinx -W --keep-going -j auto $(SPHINX_FLAGS) docs build/docs
+	rm -rf build/docs
+	$(VENV)/bin/python -m sphinx -W --keep-going -j auto -d build/doctrees \
+		$(SPHINX_FLAGS) docs build/docs
 
 $(VENV)/installed-%: setup.cfg pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Python >= 3.11 not found; set PYTHON" >&2; exit 1; }

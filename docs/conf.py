@@ -30,8 +30,6 @@ extensions = [
 ]
 root_doc = "index"
 exclude_patterns = ["extension"]
-# Pages beside those that index.md names are listed, too, if there are any.
-suppress_warnings = ["toc.empty_glob"]
 
 # Other libraries' names need their inventories, hence a network.
 intersphinx_mapping = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import pathlib
 from typing import Any
 
@@ -15,9 +16,12 @@ FOLDER = "reference"
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Registers the extension."""
+    # What was read by other code is read again.
+    app.add_config_value("extension_digest", _own_digest(), "env", (str,))
     app.add_role("code-or-name", docstrings.CodeOrName())
     app.connect("builder-inited", _write_pages)
     app.connect("env-updated", reference.register_aliases)
+    app.connect("viewcode-follow-imported", reference.source_of)
     app.connect("include-read", _lead_to_pages)
     app.connect("autodoc-skip-member", docstrings.skip_field)
     app.connect("autodoc-process-docstring", docstrings.to_markup, 100)
@@ -27,6 +31,13 @@ def setup(app: Sphinx) -> dict[str, Any]:
     # Before intersphinx, which warns of what it does not know.
     app.connect("missing-reference", docstrings.own_name, 400)
     return {"parallel_read_safe": True}
+
+
+def _own_digest() -> str:
+    digest = hashlib.sha256()
+    for path in sorted(pathlib.Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def _write_pages(app: Sphinx) -> None:

@@ -38,6 +38,12 @@ def register_aliases(app: Sphinx, env: Any) -> None:
             )
 
 
+def source_of(app: Sphinx, module: str, attribute: str) -> str | None:
+    """The module whose text defines a name; that of a value's type is of no use."""
+    name = attribute.partition(".")[0]
+    return next((n.source for n in names_of(module) if n.name == name), None)
+
+
 def _index() -> str:
     rows = [(f":doc:`{face} <{face}>`", _first_line(_module(face))) for face in faces()]
     return "\n".join(
