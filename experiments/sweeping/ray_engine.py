@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import pathlib
 import socket
 import time
@@ -50,7 +51,7 @@ class RayEngine:
                     address=address or "local",
                     runtime_env={"env_vars": {"PYTHONPATH": root}},
                     log_to_driver=False,
-                    logging_level="ERROR",
+                    logging_level=logging.ERROR,
                     include_dashboard=False if address is None else None,
                 )
         except (ConnectionError, RuntimeError, ValueError) as error:
