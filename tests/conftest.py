@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 import pathlib
 import shutil
@@ -81,10 +82,6 @@ def mesh() -> jax.sharding.Mesh:
     return jax.make_mesh((8,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
 
 
-# Of one worker, from which on it forgets its programs.
-_MAX_RESIDENT_BYTES = 3 * 2**30
-
-
 def _resident_bytes() -> int | None:
     """What this process has in memory; None where the system does not say."""
     try:
@@ -92,6 +89,13 @@ def _resident_bytes() -> int | None:
     except OSError:
         return None
     return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def _room() -> int:
+    """Bytes from which on a process forgets its programs: half of its share."""
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return min(3 * 2**30, memory // (2 * workers))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -102,8 +106,9 @@ def _forgotten_programs():
     """
     yield
     resident = _resident_bytes()
-    if resident is None or resident > _MAX_RESIDENT_BYTES:
+    if resident is None or resident > _room():
         jax.clear_caches()
+        gc.collect()
 
 
 @pytest.hookimpl(wrapper=True)
