@@ -20,6 +20,7 @@ from tests.printed_tables import (
     label_noise,
     pruning,
     speed,
+    sweeps,
 )
 from tests.printed_tables.cells import BUILDERS
 
@@ -32,4 +33,5 @@ __all__ = [
     "label_noise",
     "pruning",
     "speed",
+    "sweeps",
 ]
