@@ -7,38 +7,27 @@ import numpy as np
 from robustjax import scores
 
 from . import scores_references as plain
+from .scores_inputs import (
+    BIAS,
+    BOXES,
+    CELLS,
+    CORRECT,
+    FEATURES,
+    KERNEL,
+    LABELS,
+    LOGITS,
+    MAPS,
+    OTHER_KERNEL,
+    PREDICTIONS,
+    PROBABILITIES,
+    UNIT_MAPS,
+    VALUES,
+)
 from .variants import Row
-
-_RNG = np.random.default_rng(1)
-
-
-def _exact(*shape: int) -> np.ndarray:
-    """Numbers that float16 holds exactly."""
-    return _RNG.integers(-64, 64, shape) / 16.0
-
-
-# Rows of a probability table that float16 holds exactly, without ties.
-_ROWS = np.array([[8, 5, 3], [2, 9, 5], [4, 1, 11], [10, 4, 2], [3, 7, 6], [1, 5, 10]])
-PROBABILITIES = np.concatenate([_ROWS, _ROWS[:, ::-1]]) / 16.0
-LABELS = np.array([0, 1, 2, 0, 1, 2, 2, 1, 0, 1, 1, 2])
-LOGITS, FEATURES, VALUES = _exact(12, 3), _exact(12, 4), _exact(12)
-CORRECT = _RNG.random((5, 12)) < 0.5
-_MAPS, _KERNEL = _exact(12, 3, 3, 2), _exact(2, 3)
-_UNIT_MAPS = np.zeros((12, 4, 4))
-for _i in range(12):
-    _UNIT_MAPS[_i, 1 : 2 + _i % 3, _i % 2 : 3] = (8 + _i % 4) / 16
-    _UNIT_MAPS[_i, 2, 3] = 0.25
-_BOXES = np.stack([_RNG.integers(0, 8, (12, 4)) for _ in range(2)]).astype(float)
-_BOXES[..., 2:] += _BOXES[..., :2]
-
 
 _BAD = ("nan", "inf")
 _NONE = ("empty",)
 _LABELED = {"labels": LABELS}
-
-_CELLS = _RNG.integers(0, 17, (4, 4)) / 16.0
-_BIAS = np.array([0, 1, 2, 1, 2, 0, 2, 1, 1, 1, 0, 2])
-_PREDICTIONS = np.array([0, 1, 1, 0, 2, 2, 2, 1, 0, 0, 1, 0])
 
 
 def _cell_accuracies(predictions, labels, bias):
@@ -55,7 +44,7 @@ def _cell_mean(mean, of, **options):
     return Row(
         lambda cells: mean(cells),
         lambda cells: cells[of(cells)].mean(),
-        {"cells": _CELLS},
+        {"cells": CELLS},
         must_refuse=("offset", "up", "inf", "one_row", "empty"),
         **options,
     )
@@ -68,7 +57,7 @@ TABLE = {
         ),
         _cell_accuracies,
         {},
-        {"predictions": _PREDICTIONS, "labels": LABELS, "bias": _BIAS},
+        {"predictions": PREDICTIONS, "labels": LABELS, "bias": BIAS},
         must_refuse=_NONE,
     ),
     "unbiased_accuracy": _cell_mean(
@@ -262,7 +251,7 @@ TABLE = {
     "activation_map": Row(
         lambda feature_map: scores.activation_map(feature_map),
         lambda feature_map: feature_map.sum(axis=-1),
-        {"feature_map": _MAPS},
+        {"feature_map": MAPS},
     ),
     "class_activation_map": Row(
         lambda feature_map, head_kernel, labels: scores.class_activation_map(
@@ -271,32 +260,32 @@ TABLE = {
         lambda feature_map, head_kernel, labels: np.einsum(
             "bhwc,bc->bhw", feature_map, head_kernel.T[labels]
         ),
-        {"feature_map": _MAPS},
-        {"head_kernel": _KERNEL, "labels": LABELS},
+        {"feature_map": MAPS},
+        {"head_kernel": KERNEL, "labels": LABELS},
         aligned=("feature_map", "labels"),
         must_refuse=_NONE,
     ),
     "resize_map": Row(
         lambda maps: scores.resize_map(maps, (3, 3)),
         lambda maps: maps,
-        {"maps": _MAPS[..., 0]},
+        {"maps": MAPS[..., 0]},
         must_refuse=_NONE,
     ),
     "normalize_map": Row(
         lambda maps: scores.normalize_map(maps),
         plain.map_range,
-        {"maps": _MAPS[..., 0]},
+        {"maps": MAPS[..., 0]},
     ),
     "boxes_from_maps": Row(
         lambda maps: scores.boxes_from_maps(maps, [0.3])[0],
         lambda maps: plain.boxes(maps, 0.3),
-        {"maps": _UNIT_MAPS},
+        {"maps": UNIT_MAPS},
         must_refuse=("offset", "up", *_BAD),
     ),
     "gt_known_localization": Row(
         lambda boxes, targets: scores.gt_known_localization(boxes, targets, 0.3),
         lambda boxes, targets: (plain.iou(boxes, targets) >= 0.3).mean(),
-        {"boxes": _BOXES[0], "targets": _BOXES[1]},
+        {"boxes": BOXES[0], "targets": BOXES[1]},
         must_refuse=("offset", *_BAD, *_NONE),
     ),
     "max_box_accuracy": Row(
@@ -304,7 +293,7 @@ TABLE = {
         lambda maps, targets: (plain.iou(plain.boxes(maps, 0.3), targets) >= 0.5).mean(
             keepdims=True
         ),
-        {"maps": _UNIT_MAPS},
+        {"maps": UNIT_MAPS},
         {"targets": np.tile([0.0, 1, 2, 2], (12, 1))},
         must_refuse=("offset", "up", *_BAD, *_NONE),
         names=("boxes",),
@@ -374,7 +363,7 @@ TABLE = {
         lambda features, kernel: scores.react_purity(features, kernel, threshold=2.0),
         lambda features, kernel: plain.log_sum(np.minimum(features, 2) @ kernel),
         {"features": FEATURES},
-        {"kernel": _exact(4, 3)},
+        {"kernel": OTHER_KERNEL},
         aligned=("features",),
     ),
     "react_threshold": Row(

@@ -9,8 +9,8 @@ from jax.experimental import sparse
 
 from robustjax import graph, selection
 
+from .scores_inputs import PROBABILITIES
 from .scores_references import softmax, unit
-from .scores_table import PROBABILITIES
 from .variants import Row
 
 _RNG = np.random.default_rng(3)

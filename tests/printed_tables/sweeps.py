@@ -18,7 +18,7 @@ def alc_weights(files: Files) -> Table:
             return text
         return f"{text} ({float(gain):+.1f} ±{float(row['difference_std']):.1f})"
 
-    table = [["σ_α", "δ_α", *NOISES]]
+    table = [["`weight_scale`", "`weight_step`", *NOISES]]
     table.append(
         ["plain", "", *(cell(noise=noise, method="entropy") for noise in NOISES)]
     )
