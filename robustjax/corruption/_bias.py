@@ -16,6 +16,7 @@ import numpy as np
 from robustjax import checks
 
 BIAS_ASSIGNMENTS = ("file_order", "random", "bernoulli")
+"""How examples get their bias: the file's order, a permutation, or draws."""
 
 
 def assign_bias(

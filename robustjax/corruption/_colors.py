@@ -50,6 +50,7 @@ LFF_JITTER = {1: 0.05, 2: 0.02, 3: 0.01, 4: 0.005, 5: 0.002}
 is *less* jitter, and so a stronger bias."""
 
 PGD_JITTER = 1e-4
+"""The deviation of the colours' jitter in PGD's set."""
 
 for _table in (LFF_COLORS, PGD_COLORS):
     _table.setflags(write=False)

@@ -18,6 +18,7 @@ from robustjax.data._biased import BiasedDataset, make_biased
 from robustjax.data._dataset import Dataset
 
 COLOR_STYLES = ("lff", "pgd")
+"""Whose colours Colored MNIST has: of LfF or of PGD."""
 
 
 def colored_mnist(

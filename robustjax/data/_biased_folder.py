@@ -23,6 +23,7 @@ from robustjax.data._names import check_text, printable
 from robustjax.files import is_system_entry
 
 BIASED_SPLITS = ("train", "valid", "test")
+"""The splits of folders as DFA has them."""
 
 _TRAIN_PARTS = ("align", "conflict")
 _PATTERN = re.compile(r"(?:.*_)?(\d{1,9})_(\d{1,9})")

@@ -12,7 +12,9 @@ from robustjax.selection._prototype_distance import METRICS
 from robustjax.selection._prune4rel import OBJECTIVES, RANKINGS
 
 CONFIDENCES = ("max_prob", "diff_prob")
+"""Values of `confidence`: the largest probability, or its lead over the second."""
 KEEPS = ("hard", "easy")
+"""Values of `keep`: examples far from their prototype, or close to it."""
 _NAMES = {
     "confidence": CONFIDENCES,
     "keep": KEEPS,

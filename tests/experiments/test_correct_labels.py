@@ -94,7 +94,10 @@ def test_bad_flags_are_one_line_and_status_2(small):
             {"method": "o2u_net", "options": "noise_rate=1.5"},
             "error: options (o2u_net.noise_rate): got 1.5, expected a number in (0, 1",
         ),
-        ({"options": "weight_stepp=1"}, "has no 'weight_stepp' (did you mean"),
+        (
+            {"options": "weight_stepp=1"},
+            "error: options: alc has no 'weight_stepp' (did you mean 'weight_step'?)",
+        ),
     ):
         merged = {**flags, **changes}
         done = _run(**{name: v for name, v in merged.items() if v is not None})

@@ -102,7 +102,7 @@ def state_of(folder, method):
         ),
         (
             {"methods": ("elr",), "options": ("decay=1.5",)},
-            r"options .decay.: got 1.5, expected a number in \[0, 1\]",
+            r"options .elr.decay.: got 1.5, expected a number in \[0, 1\]",
         ),
         (
             {"methods": ("elr",), "options": ("decay",)},
