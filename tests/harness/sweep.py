@@ -277,8 +277,8 @@ def trial(
         killer = Killer(run_dir, share, rng)
         for number in range(kills):
             sweep = Sweep(scenario, bad, run_dir, "first", flags)
-            # By what was done and not by the clock, which a busy machine outruns; two of
-            # the eight are left in any case.
+            # By what was done and not by the clock, which a busy machine outruns; two
+            # of the eight are left in any case.
             sweep.wait_for_attempts(rng.randint(number, number + 1) * per_kill)
             time.sleep(rng.uniform(0, 2))
             if sweep.process.poll() is not None:
