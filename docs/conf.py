@@ -47,12 +47,13 @@ if tags.has("online"):  # type: ignore[name-defined]  # noqa: F821
 default_role = "code-or-name"
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
+autodoc_preserve_defaults = True
 autodoc_default_options = {"show-inheritance": False}
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
 napoleon_use_rtype = False
 python_use_unqualified_type_names = True
-maximum_signature_line_length = 88
+maximum_signature_line_length = 110
 add_module_names = True
 toc_object_entries_show_parents = "hide"
 

@@ -14,7 +14,7 @@ from sphinx.util import logging
 from sphinx.util.docutils import SphinxRole
 
 from docs.extension.markup import readable
-from docs.extension.public_names import PACKAGE
+from docs.extension.public_names import PACKAGE, faces
 
 _LOGGER = logging.getLogger(__name__)
 # What annotations turn into when they are read.
@@ -79,16 +79,19 @@ def own_name(app: Sphinx, env: Any, node: Any, content: Any) -> Node | None:
     """A name without its package; a warning, hence an error, where there is none."""
     target = node.get("reftarget", "")
     domain = env.domains.python_domain
+    room = target.partition(".")[0]
     if target.startswith(f"{PACKAGE}."):
-        if "._" not in target:
-            _LOGGER.warning("no public name: %s", target, location=node)
+        path = target
+    elif "." in target and f"{PACKAGE}.{room}" in faces():
+        path = f"{PACKAGE}.{target}"
+    else:
         return None
-    path = f"{PACKAGE}.{target}"
-    if "." not in target or path not in domain.objects:
-        return None
-    return domain.resolve_xref(
-        env, node["refdoc"], app.builder, "obj", path, node, content
-    )
+    if path in domain.objects:
+        source = node["refdoc"]
+        return domain.resolve_xref(env, source, app.builder, "obj", path, node, content)
+    if "._" not in path:
+        _LOGGER.warning("no public name: %s", target, location=node)
+    return None
 
 
 def skip_field(

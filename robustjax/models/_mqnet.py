@@ -75,7 +75,7 @@ class LossPredictor(nn.Module):
 
     Yoo and Kweon, "Learning Loss for Active Learning" (CVPR 2019): every map gives its
     mean over positions, a dense layer and a ReLU; a dense layer on all of them
-    together gives one number. Train it by `losses.ranking.loss_prediction`.
+    together gives one number. Train it by `losses.loss_prediction`.
 
     Published settings: the four stages of a ResNet-18, width 128. From 60 % of the
     training on no gradient goes from it into the network.

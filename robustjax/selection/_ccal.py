@@ -50,7 +50,7 @@ def semantic_gate(
     `(1 - exp(-a (s - t))) / (1 + exp(-a (s - t)))`, which is `tanh(a (s - t) / 2)`.
 
     Args:
-      semantic: (n,) floats, such as `scores.purity.nearest_in_cosine`; larger is purer.
+      semantic: (n,) floats, such as `scores.nearest_in_cosine`; larger is purer.
       slope: a > 0, possibly traced.
       threshold: t, possibly traced.
 

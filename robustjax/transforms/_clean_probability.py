@@ -46,7 +46,7 @@ def clean_probability(
       average_epochs: how many epochs' scaled losses the mixture is fitted to in the
         mean; DivideMix takes 5 at a noise rate of 90 %. More than one keeps them in
         the rows "history", (N_padded, average_epochs).
-      max_iterations: see `scores.mixture.fit_two_gaussians`, as the next two.
+      max_iterations: see `scores.fit_two_gaussians`, as the next two.
       tolerance: see there.
       regularization: see there.
       reduction: how the values become one number; the default averages over what

@@ -155,7 +155,7 @@ def fit_mqnet(
 ) -> tuple[Any, jax.Array]:
     """Fits the meta-model to the answers of one round, in one compiled program.
 
-    Descends the mean of `losses.ranking.pairwise_ranking` over pairs of a random
+    Descends the mean of `losses.pairwise_ranking` over pairs of a random
     batch by plain SGD; after half of the steps the learning rate is a tenth. The
     targets are the losses of IN examples and 0 for OOD ones.
 

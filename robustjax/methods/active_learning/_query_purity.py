@@ -48,7 +48,7 @@ def purity(view: RoundView, measure: str) -> np.ndarray | None:
           the labelled IN examples; without any of these, "energy";
         "ood_distance": the distance to the nearest labelled OOD example in
           "projections". The paper of MQNet names it as the OOD score, which would
-          have the opposite sign, see `scores.purity.nearest_ood_distance`.
+          have the opposite sign, see `scores.nearest_ood_distance`.
 
     Returns:
       (N,) float32, on the host; None where there is no labelled example to compare

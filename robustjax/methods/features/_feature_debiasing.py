@@ -99,8 +99,8 @@ def network_outputs(
     Args:
       module: a bound Linen module whose outputs are `head(features(inputs))`. If it
         has `predicted_loss`, everything is taken from its `stages`, see
-        `models.loss_predicting`; else, if it has `feature_map` and `pool`, features
-        are taken through them.
+        `models.LossPredictingClassifier`; else, if it has `feature_map` and `pool`,
+        features are taken through them.
       inputs: (B, ...) floats.
       train: the mode.
       mask: (B,) bool, False on padding.

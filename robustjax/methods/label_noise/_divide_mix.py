@@ -82,7 +82,7 @@ def divide_mix(
 
     After the last warm-up epoch and every later one, the losses of all examples
     (un-augmented, in prediction mode) are scaled to [0, 1], network by network, and
-    `scores.mixture.fit_two_gaussians` gives the probability w that a label is right.
+    `scores.fit_two_gaussians` gives the probability w that a label is right.
     In the next epoch a network takes the examples whose w *of its peer* is above
     `threshold` as labelled and the rest as unlabelled. A step is half a batch of each
     (see `semi_supervised_order`), every example in `num_views` random views:

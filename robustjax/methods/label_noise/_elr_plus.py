@@ -50,7 +50,7 @@ TINY = 1e-30
 def remembered_probabilities(logits: jax.Array) -> jax.Array:
     """Softmax in float32 or better, not clipped: what ELR+'s memory takes in.
 
-    ELR clips its own (`transforms.elr.clipped_probabilities`); ELR+'s authors clip in
+    ELR clips its own (`clipped_probabilities`); ELR+'s authors clip in
     the penalty alone. It matters where `weight_labels` compares tiny targets.
 
     Args:

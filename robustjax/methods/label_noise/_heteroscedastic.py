@@ -3,7 +3,7 @@
 Collier, Mustafa, Kokiopoulou, Jenatton, Berent, "Correlated Input-Dependent Label Noise
 in Large-Scale Image Classification", CVPR 2021: the logits get Gaussian noise whose
 covariance depends on the input, and the cross-entropy is under the mean of the softmax
-over draws. See `models.heteroscedastic`.
+over draws. See `models.HeteroscedasticHead`.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def heteroscedastic(
       epochs: of training.
       augment: `(key, inputs) -> inputs`, random changes in training; by default none.
       preprocess: applied after it, and in prediction; by default `as_float`.
-      rank: see `models.heteroscedastic.HeteroscedasticHead`, as the rest.
+      rank: see `models.HeteroscedasticHead`, as the rest.
       temperature: see there.
       temperature_range: see there.
       num_samples: see there.

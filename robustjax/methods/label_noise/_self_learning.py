@@ -73,8 +73,8 @@ def self_learning(
     The first `warmup_epochs` are plain cross-entropy. From then on, before every
     epoch and with the weights of that moment: features of all training examples
     (un-augmented, in prediction mode), `sample_size` random examples of every given
-    class, `num_prototypes` of them by density (`selection.prototypes`), and for
-    *every* example the class of the largest mean cosine to its prototypes. The loss is
+    class, `num_prototypes` of them by density, and for *every* example the class of
+    the largest mean cosine to its prototypes. The loss is
     `(1 - weight) CE(given) + weight CE(corrected)`. One more correction, by the final
     network, follows the last epoch: `corrected_labels(state)` then holds what the
     paper calls the final corrected labels.
@@ -113,7 +113,7 @@ def self_learning(
       sample_size: m, examples per class; a class with fewer gives all it has.
       num_prototypes: p, at most m.
       prototypes: "density", or "kmeans++" or "density_euclidean", with which the paper
-        compares; see `selection.prototypes.prototypes_of_class`.
+        compares.
       percentile: of the density's cutoff, in [0, 100].
       max_similarity: the bound of prototypes' similarity to a denser example.
       augment: `(key, inputs) -> inputs` in training; by default none.
