@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from experiments.common.inputs import load_labeled
+from experiments.study.choice import choose
 from experiments.study.flag_groups import (
     MlpFlags,
     OwnLabelFlags,
@@ -25,11 +26,6 @@ from experiments.study.flag_groups import (
 )
 from experiments.study.flags import define_flags, option, read_config
 from experiments.study.launch import launch
-from experiments.study.options import (
-    choose_methods,
-    errors_name_options,
-    read_options,
-)
 from experiments.study.output import say
 from robustjax import checks, data, methods
 from robustjax.methods.label_correction import CorrectionMethod
@@ -63,12 +59,12 @@ def _make_method(config: CurationConfig) -> CorrectionMethod | None:
     """
     known = methods.entries("label_correction")
     checks.one_of("method", config.method, [entry.name for entry in known])
-    chosen = choose_methods([config.method], known)
-    values = read_options(config.options, chosen)[config.method]
+    choice = choose([config.method], known, (), config.options)
+    values = choice.values[config.method]
     if config.method == "alc" and not values:
         return None
-    with errors_name_options(config.method, chosen[config.method], values):
-        return methods.make_correction_method(config.method, **values)
+    # Here no noise is measured that could stand in for what must be known.
+    return methods.make_correction_method(config.method, **values)
 
 
 def main(stop: StopRequest) -> None:

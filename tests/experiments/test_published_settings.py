@@ -11,7 +11,6 @@ from experiments.studies.active_learning import presets as active_learning_prese
 from experiments.studies.active_learning.networks import (
     optimizer_options as open_set_options,
 )
-from experiments.studies.active_learning.strategies import make_strategies
 from experiments.studies.features import presets as features
 from experiments.studies.features.options import options_of
 from experiments.studies.features.setup import optimizer_options as feature_options
@@ -20,7 +19,7 @@ from experiments.studies.label_correction.config import CorrectionConfig
 from experiments.studies.pruning import presets as pruning
 from experiments.studies.pruning import setup as pruning_setup
 from experiments.studies.pruning.programs import _ON_SUBSETS
-from experiments.study.options import choose_methods, preset_options
+from experiments.study.choice import choose
 from robustjax.methods import entries, entry
 from robustjax.transforms import TAUFE_SETTINGS
 
@@ -226,8 +225,8 @@ def test_open_set_active_learning(name):
     # A hundred epochs of whole passes over the answers, at least 100 steps of 32.
     passes = -(-100 // -(-budget // 32))
     assert updates == 100 * passes * -(-budget // 32)
-    chosen = choose_methods(["mqnet"], entries("active_learning", "strategy"))
-    made = make_strategies(chosen, preset_options(chosen, config.options))["mqnet"]
+    known = entries("active_learning", "strategy")
+    made = choose(["mqnet"], known, config.options, ()).make()["mqnet"]
     assert_holds(
         made,
         {

@@ -12,7 +12,7 @@ import numpy as np
 from experiments.common.inputs import data_folder
 from experiments.studies.active_learning.config import OpenSetConfig
 from experiments.studies.active_learning.presets import PRESETS
-from experiments.studies.active_learning.strategies import make_strategies
+from experiments.study.choice import choose
 from experiments.study.flag_groups import (
     NetworkFlags,
     OwnDataFlags,
@@ -20,7 +20,6 @@ from experiments.study.flag_groups import (
     TrainingFlags,
 )
 from experiments.study.flags import errors_name_flags, option
-from experiments.study.options import choose_methods, preset_options
 from robustjax import data
 from robustjax.data import array_names, read_arrays, without_prefix
 from robustjax.files import digest_of
@@ -114,12 +113,17 @@ def known_labels(
 def strategy_of(config: LabelOpenSetConfig) -> QueryStrategy:
     """With the preset's options, and the user's over them."""
     with errors_name_flags(methods="method"):
-        chosen = choose_methods([config.method], entries("active_learning", "strategy"))
-    if len(chosen) > 1:
+        choice = choose(
+            [config.method],
+            entries("active_learning", "strategy"),
+            PRESETS[config.preset].fields.get("options", ()),
+            config.options,
+        )
+    if len(choice.chosen) > 1:
         raise ValueError(f"method: got {config.method}, expected a single one")
-    options = preset_options(chosen, PRESETS[config.preset].fields.get("options", ()))
-    (strategy,) = make_strategies(chosen, (*options, *config.options)).values()
-    return strategy
+    (strategy,) = choice.make().values()
+    made: QueryStrategy = strategy
+    return made
 
 
 def embeddings_name(

@@ -30,10 +30,9 @@ from experiments.studies.active_learning.runner import (
     run_strategy,
     trainings,
 )
-from experiments.studies.active_learning.strategies import make_strategies
+from experiments.study.choice import choose
 from experiments.study.examples import Known, keep_known
 from experiments.study.journal import Journal
-from experiments.study.options import choose_methods, preset_options
 from experiments.study.presets import preset_of
 from experiments.study.run import Plan, Ready, Request, Study
 from robustjax.methods import entries
@@ -73,19 +72,21 @@ class Parts(NamedTuple):
 
 def _plan(request: Request) -> Plan[Settings]:
     preset, given = request.preset, request.given
-    chosen = choose_methods(request.methods, entries("active_learning", "strategy"))
-    labels = {label: entry.name for label, entry in chosen.items()}
     dataset = given.get("dataset", OpenSetConfig.dataset)
     preset, base = preset_of(PRESETS, preset, dataset)
-    options = preset_options(chosen, base.get("options", ()))
-    fields = {**base, **given, "options": (*options, *given.get("options", ()))}
-    config = OpenSetConfig(**fields)
-    strategies = make_strategies(chosen, config.options)
+    choice = choose(
+        request.methods,
+        entries("active_learning", "strategy"),
+        base.get("options", ()),
+        given.get("options", ()),
+    )
+    labels = {label: entry.name for label, entry in choice.chosen.items()}
+    config = OpenSetConfig(**{**base, **given, "options": choice.options})
     setup.check(config)
     return Plan(
         {"methods": dict(labels), **dataclasses.asdict(config)},
         preset or pathlib.Path(config.dataset).stem,
-        Settings(labels, config, strategies, preset),
+        Settings(labels, config, choice.make(), preset),
     )
 
 

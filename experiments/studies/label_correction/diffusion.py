@@ -12,7 +12,6 @@ import numpy as np
 
 from experiments.studies.label_correction import diffusion_report as report
 from experiments.studies.label_correction import setup
-from experiments.studies.label_correction.choice import Choice, choose
 from experiments.studies.label_correction.config import RoundFlags
 from experiments.studies.label_correction.presets import PRESETS
 from experiments.studies.label_correction.runner import (
@@ -21,6 +20,7 @@ from experiments.studies.label_correction.runner import (
     make_runs,
     run_method,
 )
+from experiments.study.choice import Choice, choose
 from experiments.study.examples import known_labels
 from experiments.study.flags import option
 from experiments.study.journal import Journal
@@ -131,7 +131,9 @@ def _plan(request: Request) -> Plan[Settings]:
         if name in _SWEPT:
             raise ValueError(f"options: got {text!r}, expected --{_SWEPT[name]}")
     preset_options = [t for t in base.get("options", ()) if _option(t) not in _SWEPT]
-    choice = choose(("alc",), preset_options, options)
+    choice = choose(
+        ("alc",), methods.entries("label_correction"), preset_options, options
+    )
     own = {name: value for name, value in base.items() if name != "methods"}
     fields = {**own, **given, "options": choice.options}
     config = DiffusionConfig(**fields)
@@ -144,7 +146,7 @@ def _plan(request: Request) -> Plan[Settings]:
 
 def _prepare(plan: Plan[Settings], stop: StopRequest) -> Ready[Parts]:
     config, choice = plan.settings
-    ((label, alc),) = choice.make(0.5).items()
+    ((label, alc),) = choice.make().items()
     assert isinstance(alc, methods.ActiveLabelCorrection)
     assert alc.propagation is not None
     variants = variants_of(alc, config)

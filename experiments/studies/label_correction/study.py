@@ -9,7 +9,6 @@ from typing import NamedTuple
 import numpy as np
 
 from experiments.studies.label_correction import report, setup
-from experiments.studies.label_correction.choice import Choice, choose
 from experiments.studies.label_correction.config import CorrectionConfig
 from experiments.studies.label_correction.presets import PRESETS
 from experiments.studies.label_correction.runner import (
@@ -18,12 +17,14 @@ from experiments.studies.label_correction.runner import (
     make_runs,
     run_method,
 )
+from experiments.study.choice import Choice, choose
 from experiments.study.examples import known_labels
 from experiments.study.journal import Journal
 from experiments.study.output import say
 from experiments.study.presets import preset_of
 from experiments.study.run import Plan, Ready, Request, Study
 from robustjax import methods
+from robustjax.methods import entries
 from robustjax.training import StopRequest
 
 
@@ -58,7 +59,12 @@ def _plan(request: Request) -> Plan[Settings]:
     dataset = given.get("dataset", CorrectionConfig.dataset)
     preset, base = preset_of(PRESETS, request.preset, dataset)
     config = CorrectionConfig(**{**base, **given})
-    choice = choose(config.methods, base.get("options", ()), given.get("options", ()))
+    choice = choose(
+        config.methods,
+        entries("label_correction"),
+        base.get("options", ()),
+        given.get("options", ()),
+    )
     config = dataclasses.replace(config, methods=choice.methods, options=choice.options)
     return Plan(
         dataclasses.asdict(config),
@@ -69,7 +75,7 @@ def _plan(request: Request) -> Plan[Settings]:
 
 def _prepare(plan: Plan[Settings], stop: StopRequest) -> Ready[Parts]:
     config, choice = plan.settings
-    data = setup.prepare(config, choice.make(0.5).values())
+    data = setup.prepare(config, choice.make().values())
     watcher = Watcher()
     trainer = setup.make_trainer(data, on_epoch=watcher, stop=stop)
     made = choice.make(data.noise_rate)

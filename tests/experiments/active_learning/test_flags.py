@@ -11,8 +11,7 @@ from experiments.studies.active_learning import (
 from experiments.studies.active_learning.class_splits import CLASS_SPLITS
 from experiments.studies.active_learning.config import OpenSetConfig
 from experiments.studies.active_learning.presets import PRESETS
-from experiments.studies.active_learning.strategies import make_strategies
-from experiments.study.options import choose_methods
+from experiments.study.choice import choose
 from robustjax import data
 from robustjax.methods import entries
 from tests.experiments.active_learning.open_set_runs import (
@@ -21,15 +20,18 @@ from tests.experiments.active_learning.open_set_runs import (
 
 
 def test_strategies_are_made_by_label():
-    chosen = choose_methods(
-        ["random", "mine=mqnet"], entries("active_learning", "strategy")
-    )
-    made = make_strategies(chosen, ["mine.margin=0.5", "mine.clip=NONE"])
+    known = entries("active_learning", "strategy")
+    preset = ["mqnet.margin=0.1", "sum.clip=1"]
+    texts = ["mine.margin=0.5", "mine.clip=NONE"]
+    choice = choose(["random", "mine=mqnet"], known, preset, texts)
+    assert choice.methods == ("random", "mine=mqnet")
+    assert choice.options == ("mine.margin=0.5", "mine.clip=none")
+    made = choice.make()
     assert made["random"].name == "random"
     mine = made["mine"]
     assert (mine.name, mine.margin, mine.clip) == ("mine", 0.5, None)
     with pytest.raises(ValueError, match=r"options .mine.margin.: got -1"):
-        make_strategies(chosen, ["mine.margin=-1"])
+        choose(["random", "mine=mqnet"], known, (), ["mine.margin=-1"])
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,10 @@
-"""Which methods of label correction run, with what options, and under what names."""
+"""The methods that were asked for, with their options, ready to be made."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from experiments.study.options import (
     Values,
@@ -16,8 +16,7 @@ from experiments.study.options import (
     read_options,
     with_noise_rate,
 )
-from robustjax.methods import Entry, entries
-from robustjax.methods.label_correction import CorrectionMethod
+from robustjax.methods import Entry
 
 
 class Choice(NamedTuple):
@@ -45,11 +44,12 @@ class Choice(NamedTuple):
         """Errors name the options of a label."""
         return errors_name_options(label, self.chosen[label], self.values[label])
 
-    def make(self, noise_rate: float) -> dict[str, CorrectionMethod]:
-        """Label -> method.
+    def make(self, noise_rate: float = 0.5) -> dict[str, Any]:
+        """Label -> what its factory makes, which takes a `name` and options alone.
 
         Args:
-          noise_rate: the share of wrong labels, for methods that must know it.
+          noise_rate: the share of wrong labels, for methods that must know it; by
+            default one that passes their checks.
 
         Raises:
           ValueError: an option outside its range.
@@ -63,21 +63,24 @@ class Choice(NamedTuple):
 
 
 def choose(
-    methods: Sequence[str], preset: Sequence[str], given: Sequence[str]
+    methods: Sequence[str],
+    known: Iterable[Entry],
+    preset: Sequence[str],
+    given: Sequence[str],
 ) -> Choice:
     """The methods that were asked for, with the options that are theirs.
 
     Args:
       methods: entries of `--methods`.
-      preset: the preset's options.
+      known: the methods that can run.
+      preset: the preset's options; those of methods that do not run are left out.
       given: those of flags, over them.
 
     Raises:
       ValueError: an unknown method or option, or a value out of range.
     """
-    chosen = choose_methods(methods, entries("label_correction"))
+    chosen = choose_methods(methods, known)
     values = read_options((*preset_options(chosen, preset), *given), chosen)
     choice = Choice(chosen, values)
-    # For the checks; what is really wrong is not known yet.
-    choice.make(0.5)
+    choice.make()
     return choice
