@@ -67,14 +67,7 @@ def colored_mnist(
         raise ValueError(f"severity: got {severity!r}, expected an integer 1 … 5")
     _check_classes("digits", digits, len(corruption.LFF_COLORS))
     assign_key, paint_key = jax.random.split(key)
-    bias = corruption.assign_bias(
-        digits.labels,
-        aligned_ratio,
-        digits.num_classes,
-        assignment=assignment,
-        key=None if assignment == "file_order" else assign_key,
-        order=order,
-    )
+    bias = _assigned(digits, aligned_ratio, assign_key, assignment, order)
     is_lff = style == "lff"
     images = corruption.color_digits(
         digits.inputs,
@@ -129,14 +122,7 @@ def corrupted_cifar10(
     names = corruption.CORRUPTED_CIFAR10[kind]
     _check_classes("images", images, len(names))
     assign_key, change_key = jax.random.split(key)
-    bias = corruption.assign_bias(
-        images.labels,
-        aligned_ratio,
-        images.num_classes,
-        assignment=assignment,
-        key=None if assignment == "file_order" else assign_key,
-        order=order,
-    )
+    bias = _assigned(images, aligned_ratio, assign_key, assignment, order)
     changed = corruption.corrupt_by_bias(
         images.inputs,
         bias,
@@ -166,6 +152,20 @@ def _check_classes(name: str, dataset: Dataset, expected: int) -> None:
             f"{name}: {dataset.name} has {dataset.num_classes} classes, expected "
             f"{expected}"
         )
+
+
+def _assigned(
+    dataset: Dataset, aligned_ratio: float, key: jax.Array, assignment: str, order: Any
+) -> np.ndarray:
+    """The attributes; the file's order draws nothing, and takes no key."""
+    return corruption.assign_bias(
+        dataset.labels,
+        aligned_ratio,
+        dataset.num_classes,
+        assignment=assignment,
+        key=None if assignment == "file_order" else key,
+        order=order,
+    )
 
 
 def _with_images(

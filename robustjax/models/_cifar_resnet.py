@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import flax.linen as nn
@@ -17,6 +18,7 @@ from robustjax.models._convolution import (
 from robustjax.models._inputs import as_images
 from robustjax.models._normalization import BatchNorm
 from robustjax.models._pooled_classifier import PooledClassifier
+from robustjax.models._residual_stages import residual_stages
 
 _he_normal = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
 
@@ -105,18 +107,11 @@ class CifarResNet(PooledClassifier):
             self.width, 3, 1, kernel_init=_he_normal, **options
         )
         self.stem_norm = BatchNorm(dtype=self.dtype)
-        count = (self.depth - 2) // 6
-        self.blocks = [
-            PaddedShortcutBlock(
-                self.width * 2**stage,
-                2 if stage and block == 0 else 1,
-                self.convolution,
-                self.dtype,
-                name=f"stage{stage}_block{block}",
-            )
-            for stage in range(3)
-            for block in range(count)
-        ]
+        make_block = functools.partial(
+            PaddedShortcutBlock, convolution=self.convolution, dtype=self.dtype
+        )
+        counts = [(self.depth - 2) // 6] * 3
+        self.blocks = residual_stages(make_block, counts, self.width)
         if self.num_classes is not None:
             self.head = nn.Dense(self.num_classes, kernel_init=_he_normal)
 
