@@ -80,6 +80,36 @@ def own_orders(
     return jnp.stack(orders, axis=-1)
 
 
+def train_networks_alike(
+    model: nn.Module,
+    params: Any,
+    model_state: Any,
+    inputs: jax.Array,
+    mask: jax.Array,
+    key: jax.Array,
+) -> tuple[jax.Array, Any]:
+    """Logits of both networks in training mode, on the same rows.
+
+    Args:
+      model: a Linen classifier.
+      params: leaves (2, ...).
+      model_state: leaves (2, ...).
+      inputs: (B, ...) floats.
+      mask: (B,) bool, False on padding.
+      key: PRNG key; the networks have a dropout of their own.
+
+    Returns:
+      (2, B, C), and the changed collections, leaves (2, ...).
+    """
+
+    def one(params: Any, model_state: Any, key: jax.Array) -> Any:
+        return apply_training(model, params, model_state, inputs, key=key, mask=mask)
+
+    keys = jax.random.split(key)
+    found: tuple[jax.Array, Any] = each_network(one, params, model_state, keys)
+    return found
+
+
 def train_networks(
     model: nn.Module,
     params: Any,

@@ -11,17 +11,16 @@ import optax
 
 from robustjax import losses, transforms
 from robustjax.methods._two_networks import (
-    each_network,
     init_networks,
     network,
     predict_networks,
+    train_networks_alike,
 )
 from robustjax.training import (
     Algorithm,
     TrainData,
     TrainState,
     apply_prediction,
-    apply_training,
     as_float,
     fresh_state,
 )
@@ -93,13 +92,9 @@ def debiased_pair(
         inputs = preprocess(inputs)
         start = transforms.start(batch)
 
-        def forward(params: Any, model_state: Any, key: jax.Array) -> Any:
-            return apply_training(
-                model, params, model_state, inputs, key=key, mask=start.mask
-            )
-
-        keys = jax.random.split(network_key)
-        logits, model_state = each_network(forward, params, state.model_state, keys)
+        logits, model_state = train_networks_alike(
+            model, params, state.model_state, inputs, start.mask, network_key
+        )
         extra = {"biased_logits": jax.lax.stop_gradient(logits[BIASED])}
         totals, rows, shared, weight = [], {}, {}, start.weight
         for place, (name, part) in enumerate(parts.items()):

@@ -12,15 +12,14 @@ import optax
 
 from robustjax import transforms
 from robustjax.methods._two_networks import (
-    each_network,
     init_networks,
     network,
+    train_networks_alike,
 )
 from robustjax.training import (
     Algorithm,
     TrainState,
     apply_prediction,
-    apply_training,
     fresh_state,
     no_epoch,
 )
@@ -83,13 +82,9 @@ def trained_together(
         inputs = preprocess(inputs)
         terms = transforms.start(batch)
 
-        def forward(params: Any, model_state: Any, key: jax.Array) -> Any:
-            return apply_training(
-                model, params, model_state, inputs, key=key, mask=terms.mask
-            )
-
-        keys = jax.random.split(network_key)
-        logits, model_state = each_network(forward, params, state.model_state, keys)
+        logits, model_state = train_networks_alike(
+            model, params, state.model_state, inputs, terms.mask, network_key
+        )
         values, weights = criterion(logits, terms, state.epoch + 1, axis_name)
         right = jnp.argmax(logits[0], axis=-1) == batch["label"]
         real = jnp.maximum(jnp.sum(terms.mask), 1)
