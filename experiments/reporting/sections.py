@@ -12,12 +12,12 @@ from experiments.reporting.pictures import Album, Example
 from experiments.reporting.plots import Plot, plots
 from experiments.reporting.runs import Run, read_run
 from experiments.reporting.sweeps import (
-    RECORD,
     Sweep,
     points_of,
     read_sweep,
     results_of,
 )
+from experiments.sweeping.folder import RECORD
 
 
 @dataclasses.dataclass(frozen=True)

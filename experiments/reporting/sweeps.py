@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,10 +14,9 @@ from experiments.reporting.runs import Run, read_run
 from experiments.study.numbers import Measure
 from experiments.study.settings import Setting
 from experiments.study.table import Table
+from experiments.sweeping.folder import read_sweep_record
 from robustjax.data import read_csv
-from robustjax.files import digest_of_record
 
-RECORD = "sweep.json"
 _NOT_COLUMNS = ("point", "seed", "repeat", "measure", "value")
 
 
@@ -100,18 +98,13 @@ def read_sweep(folder: pathlib.Path) -> Sweep:
       ValueError: a folder whose files were altered, or with a run that `read_run`
         refuses, which is named.
     """
-    file = folder / RECORD
     try:
-        record = dict(json.loads(file.read_bytes().decode("utf-8")))
-        whole = record["digest"] == digest_of_record(record)
-        listed = [(folder / p["folder"], dict(p["values"])) for p in record["points"]]
-    except (OSError, ValueError, KeyError, TypeError):
-        whole = False
-    if not whole:
-        raise ValueError(
-            f"folder: {str(file)!r} cannot be read as a sweep of this version, or was "
-            "altered"
-        )
+        record = read_sweep_record(folder)
+    except ValueError as error:
+        raise ValueError(f"folder: {error}") from None
+    if record is None:
+        raise ValueError(f"folder: {str(folder)!r} holds no sweep")
+    listed = [(folder / p["folder"], dict(p["values"])) for p in record["points"]]
     points = [
         Point(values, read_run(path) if _is_begun(path) else None)
         for path, values in listed

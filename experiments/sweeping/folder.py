@@ -81,19 +81,15 @@ class SweepFolder:
         Raises:
           ValueError: a `sweep.json` that cannot be read or was altered.
         """
-        file = path / RECORD
         try:
-            record = json.loads(file.read_bytes().decode("utf-8"))
-            whole = record["digest"] == digest_of_record(record)
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        except (OSError, ValueError, KeyError, TypeError):
-            whole = False
-        if not whole:
+            record = read_sweep_record(path)
+        except ValueError as error:
             raise ValueError(
-                f"name: {str(file)!r} cannot be read as a sweep, or was altered; "
-                "remove the folder (no run lies in it) or pass another --name"
-            )
+                f"name: {error}; remove the folder (no run lies in it) or pass another "
+                "--name"
+            ) from None
+        if record is None:
+            return None
         return cls(path, record)
 
     @classmethod
@@ -144,6 +140,26 @@ class SweepFolder:
         line = {"point": name, "what": what, **dataclasses.asdict(ending)}
         with open(self.path / _ATTEMPTS, "a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
+
+
+def read_sweep_record(path: pathlib.Path) -> dict[str, Any] | None:
+    """What a sweep's `sweep.json` holds; None where there is none.
+
+    Raises:
+      ValueError: a file that cannot be read or was altered; the text names no flag.
+    """
+    file = path / RECORD
+    try:
+        record: dict[str, Any] = json.loads(file.read_bytes().decode("utf-8"))
+        whole = record["digest"] == digest_of_record(record)
+        whole &= all(point.keys() >= {"folder", "values"} for point in record["points"])
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        whole = False
+    if not whole:
+        raise ValueError(f"{str(file)!r} cannot be read as a sweep, or was altered")
+    return record
 
 
 def sweep_path(run_dir: str, name: str) -> pathlib.Path:
