@@ -53,6 +53,7 @@ NEEDS: Mapping[str, str] = types.MappingProxyType(
         "rotations": "contrastive embeddings of the pool in four rotations",
         "bias": "the bias attribute of every example",
         "groups": "the group of every example: its label and its bias attribute",
+        "class_maps": "a convolutional network whose head is on a global average",
         "two_encoders": "a network with two encoders, models.TwoEncoderClassifier",
     }
 )

@@ -36,6 +36,14 @@ from robustjax.models._resnet_weights import convert_resnet as convert_resnet
 from robustjax.models._resnet_weights import infer_depth as infer_depth
 from robustjax.models._resnet_weights import load_resnet_weights as load_resnet_weights
 from robustjax.models._small_cnn import SmallCNN as SmallCNN
+from robustjax.models._swapping_autoencoder import (
+    ImageDiscriminator as ImageDiscriminator,
+)
+from robustjax.models._swapping_autoencoder import (
+    PatchDiscriminator as PatchDiscriminator,
+)
+from robustjax.models._swapping_autoencoder import SwapEncoder as SwapEncoder
+from robustjax.models._swapping_autoencoder import SwapGenerator as SwapGenerator
 from robustjax.models._torch_dense import TorchDense as TorchDense
 from robustjax.models._two_encoders import TwoEncoderClassifier as TwoEncoderClassifier
 from robustjax.models._wide_resnet import WideResNet as WideResNet

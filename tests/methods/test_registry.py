@@ -19,7 +19,7 @@ from robustjax.methods import (
     label_correction,
     label_noise,
 )
-from robustjax.models import MLP, TwoEncoderClassifier
+from robustjax.models import MLP, SmallCNN, TwoEncoderClassifier
 from robustjax.training import Recipe
 from robustjax.transforms import LossTransform
 
@@ -78,6 +78,10 @@ def test_bias_entries_make_recipes(entry):
     model = MLP(3, (8,))
     if "two_encoders" in entry.needs:
         model = TwoEncoderClassifier(model, 3)
+    if "class_maps" in entry.needs:
+        with pytest.raises(ValueError, match="model: got MLP, which has no class act"):
+            entry.make(model, optax.sgd(0.1), epochs=30)
+        model = SmallCNN(3, hidden=(), pooling="average")
     attributes = {name: [0, 1, 1] for name in ("groups", "bias") if name in entry.needs}
     given = {"epochs": 30, **attributes}
     recipe = entry.make(model, optax.sgd(0.1), **given)

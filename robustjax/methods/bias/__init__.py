@@ -1,5 +1,7 @@
 """Training under dataset bias: a recipe per published method."""
 
+from robustjax.methods.bias._bias_swap import bias_swap as bias_swap
+from robustjax.methods.bias._cam_patches import PatchPlan as PatchPlan
 from robustjax.methods.bias._debiased_pair import debiased_pair as debiased_pair
 from robustjax.methods.bias._dfa import dfa as dfa
 from robustjax.methods.bias._dfa import dfa_optimizer as dfa_optimizer
@@ -13,3 +15,5 @@ from robustjax.methods.bias._plain import gce_biased as gce_biased
 from robustjax.methods.bias._plain import vanilla as vanilla
 from robustjax.methods.bias._repair import repair as repair
 from robustjax.methods.bias._resampling import resample as resample
+from robustjax.methods.bias._swap_losses import SwapNetworks as SwapNetworks
+from robustjax.methods.bias._swap_losses import swap_images as swap_images

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from robustjax.methods._entry import Entry
+from robustjax.methods.bias._bias_swap import bias_swap
 from robustjax.methods.bias._dfa import dfa
 from robustjax.methods.bias._group_dro import group_dro
 from robustjax.methods.bias._hex import hex_projection
@@ -17,7 +18,17 @@ from robustjax.methods.bias._repair import repair
 from robustjax.training import Recipe
 
 SETTING_ARGUMENTS = frozenset(
-    {"model", "optimizer", "epochs", "augment", "preprocess", "groups", "bias"}
+    {
+        "model",
+        "optimizer",
+        "epochs",
+        "augment",
+        "preprocess",
+        "groups",
+        "bias",
+        "networks",
+        "patches",
+    }
 )
 
 _NAM = "Nam et al., NeurIPS 2020"
@@ -126,6 +137,13 @@ ENTRIES = (
             "bffhq": _dfa(2.0, 2.0, 0.1),
         },
         needs=("two_encoders",),
+    ),
+    _entry(
+        "bias_swap",
+        bias_swap,
+        "images that are given the bias of conflicting ones",
+        "Kim, Lee, Choo, ICCV 2021",
+        needs=("class_maps",),
     ),
     _entry(
         "hex",
