@@ -348,7 +348,7 @@ def _init_translator(
         )
     keys = jax.random.split(key, 4)
     encoder = networks.encoder.init(keys[0], images)
-    structure, style = networks.encoder.apply(encoder, images)  # type: ignore[misc]
+    structure, style = networks.encoder.apply(encoder, images)
     generator = networks.generator.init(keys[1], structure, style)
     made = jnp.asarray(networks.generator.apply(generator, structure, style))
     if made.shape != images.shape:
@@ -357,7 +357,7 @@ def _init_translator(
             f"translator makes {made.shape[1:3]}, expected sides that all halvings "
             "divide"
         )
-    cut = jnp.zeros((1, plan.count, plan.size, plan.size, 3), jnp.float32)
+    cut = jnp.zeros((1, plan.per_image, plan.size, plan.size, 3), jnp.float32)
     return {
         "translator": {
             "encoder": encoder["params"],

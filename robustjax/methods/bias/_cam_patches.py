@@ -17,14 +17,14 @@ class PatchPlan(NamedTuple):
     """Which patches are cut.
 
     Attributes:
-      count: of every image.
+      per_image: patches of every image.
       size: pixels a side, after resampling.
       smallest: a patch's side before it, as a share of the image's.
       largest: the same, at most 1.
       temperature: of the positions' distribution, > 0.
     """
 
-    count: int = 8
+    per_image: int = 8
     size: int = 16
     smallest: float = 0.25
     largest: float = 0.5
@@ -33,7 +33,7 @@ class PatchPlan(NamedTuple):
 
 def check_plan(plan: PatchPlan) -> None:
     """Raises `ValueError` for a number outside its range."""
-    checks.at_least("count", plan.count, 1)
+    checks.at_least("per_image", plan.per_image, 1)
     checks.at_least("size", plan.size, 2)
     checks.in_range("largest", plan.largest, 0, 1, low_open=True)
     checks.in_range("smallest", plan.smallest, 0, plan.largest, low_open=True)

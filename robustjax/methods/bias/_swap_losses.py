@@ -124,7 +124,7 @@ def _patches(
     """(B, K, p, p, 3), where the biased network sees the labels."""
     centre_key, cut_key = jax.random.split(key)
     seen = maps(jax.lax.stop_gradient(images), labels)
-    centres = draw_centres(centre_key, seen, plan.count, plan.temperature)
+    centres = draw_centres(centre_key, seen, plan.per_image, plan.temperature)
     return cut_patches(cut_key, images, centres, plan)
 
 

@@ -23,10 +23,10 @@ MODEL = models.SmallCNN(
 NETS = bias.SwapNetworks(
     models.SwapEncoder((4, 6), structure=3, style=5),
     models.SwapGenerator((4, 6)),
-    models.ImageDiscriminator((4, 4, 4)),
+    models.ImageDiscriminator((4, 4)),
     models.PatchDiscriminator((4, 4), hidden=6),
 )
-PLAN = bias.PatchPlan(count=2, size=4)
+PLAN = bias.PatchPlan(per_image=2, size=4)
 N, SIZE = 20, 14
 LABELS = np.arange(N) % 3
 IMAGES = np.random.default_rng(0).random((N, SIZE, SIZE, 3)).astype(np.float32)
@@ -67,7 +67,7 @@ def test_patches_lie_inside_and_hold_what_is_there():
     images = grid[None].astype(np.float32)
     # In every corner, and in the middle.
     centres = jnp.array([[[0, 0], [9, 11], [0, 11], [5, 6]]])
-    plan = bias.PatchPlan(count=4, size=5, smallest=0.3, largest=0.6)
+    plan = bias.PatchPlan(per_image=4, size=5, smallest=0.3, largest=0.6)
     cut = jax.jit(lambda key: cam.cut_patches(key, images, centres, plan))
     mirrored = 0
     for key in jax.random.split(jax.random.key(0), 8):
@@ -94,7 +94,7 @@ def game():
     keys = jax.random.split(jax.random.key(0), 5)
     x = 2 * jnp.asarray(IMAGES[:3]) - 1
     codes, encoder = NETS.encoder.init_with_output(keys[0], x)
-    patches = jnp.zeros((1, PLAN.count, PLAN.size, PLAN.size, 3))
+    patches = jnp.zeros((1, PLAN.per_image, PLAN.size, PLAN.size, 3))
     translator = {
         "encoder": encoder["params"],
         "generator": NETS.generator.init(keys[1], *codes)["params"],
@@ -130,8 +130,10 @@ def played():
     return made, judged, value - slopes(0.0)[2]
 
 
+@pytest.mark.slow
 def test_both_sides_of_the_game_have_gradients_of_their_own(played):
-    made, judged, _ = played
+    made, judged, added = played
+    assert added > 0
     for still in (made[1], judged[0]):
         for leaf in jax.tree.leaves(still):
             np.testing.assert_array_equal(leaf, 0)
@@ -139,7 +141,7 @@ def test_both_sides_of_the_game_have_gradients_of_their_own(played):
         assert any(np.abs(leaf).max() > 1e-6 for leaf in jax.tree.leaves(part))
 
 
-def test_the_gradient_penalty_is_of_every_real_example(played):
+def test_the_gradient_penalty_is_of_every_real_example():
     _, critic, pairs, _ = game()
     patches = jnp.asarray(
         np.random.default_rng(1).normal(size=(2, 3, 2, 4, 4, 3)), jnp.float32
@@ -163,7 +165,6 @@ def test_the_gradient_penalty_is_of_every_real_example(played):
     want = 5 * np.mean(np.sum(np.square(image), (1, 2, 3)))
     want += 0.25 * sum(np.mean(np.sum(np.square(e), (1, 2, 3, 4))) for e in pair)
     np.testing.assert_allclose(got, want, rtol=1e-3)
-    assert played[2] > 0
 
 
 def test_pairs_are_of_different_images_and_half_of_them_across():
@@ -233,6 +234,7 @@ def trained():
     )
 
 
+@pytest.mark.slow
 def test_each_phase_moves_its_own_networks(trained):
     states, logits = trained
     moved = [
@@ -259,6 +261,7 @@ def test_each_phase_moves_its_own_networks(trained):
     np.testing.assert_allclose(logits[0], want, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_split_is_by_the_mean_score(trained):
     states, _ = trained
     p = jax.nn.softmax(MODEL.apply({"params": states[1].params["biased"]}, IMAGES))
