@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pathlib
 
-from experiments.study.cache_folder import cache_folder, problem_with
+from robustjax.cache_folder import cache_folder, problem_with
 
 MAX_BYTES = 2**30
 _KEPT_SHARE = 0.75

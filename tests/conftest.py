@@ -29,6 +29,10 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         atexit.register(shutil.rmtree, _folder, ignore_errors=True)
     os.environ["JAX_COMPILATION_CACHE_DIR"] = str(_folder)
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+# Launchers in tests decode the same splits over and over.
+os.environ.setdefault(
+    "ROBUSTJAX_DECODED_CACHE", str(compilation_cache.cache_folder("tests-decoded"))
+)
 # Threads of scikit-learn, NumPy and PyTorch would wait for each other beside those of
 # another worker: half of the time of a study that draws t-SNE.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

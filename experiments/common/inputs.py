@@ -8,6 +8,7 @@ import pathlib
 
 import numpy as np
 
+from experiments.study.decoded_cache import decoded_folder
 from experiments.study.flags import errors_name_flags
 from experiments.study.output import say
 from robustjax import checks, data, models
@@ -21,6 +22,36 @@ def data_folder(flag: str | None) -> str | None:
     """The tfds folder: as given, or `$ROBUSTJAX_DATA/tfds`, or tfds' own default."""
     root = os.environ.get("ROBUSTJAX_DATA")
     return os.path.join(root, "tfds") if flag is None and root else flag
+
+
+def load(
+    name: str,
+    split: str,
+    *,
+    data_dir: str | None,
+    image_size: int = 0,
+    label_key: str | None = None,
+) -> data.Dataset:
+    """A split of a data set, as `data.load` reads it; images are decoded once.
+
+    Args:
+      name: see `data.load`.
+      split: likewise.
+      data_dir: the tfds folder, see `data_folder`.
+      image_size: that images of a folder are resized to; 0 keeps theirs.
+      label_key: which tfds feature is the label.
+
+    Raises:
+      ValueError: a source that cannot be read.
+    """
+    return data.load(
+        name,
+        split,
+        data_dir=data_folder(data_dir),
+        label_key=label_key,
+        image_size=image_size or None,
+        cache_dir=decoded_folder(),
+    )
 
 
 def load_splits(
@@ -44,12 +75,7 @@ def load_splits(
       ValueError: a source that cannot be read, or splits with different classes.
     """
     train, test = (
-        data.load(
-            name,
-            split,
-            data_dir=data_folder(data_dir),
-            image_size=image_size or None,
-        )
+        load(name, split, data_dir=data_dir, image_size=image_size)
         for split in (train_split, test_split)
     )
     if train.class_names != test.class_names:
@@ -89,10 +115,10 @@ def load_human_labels(
     if label_set is None:
         raise ValueError("label_set: got None, expected one, such as worse (noise=key)")
     with errors_name_flags(label_key="label_set"):
-        return data.load(
+        return load(
             name,
             split,
-            data_dir=data_folder(data_dir),
+            data_dir=data_dir,
             label_key=f"{label_set.removesuffix('_label')}_label",
         )
 
@@ -110,9 +136,7 @@ def load_labeled(
     Raises:
       ValueError: a source that cannot be read, or labels that do not join.
     """
-    dataset = data.load(
-        name, split, data_dir=data_folder(data_dir), image_size=image_size or None
-    )
+    dataset = load(name, split, data_dir=data_dir, image_size=image_size)
     if label_file is None:
         return dataset
     rows, labels = data.read_labels(label_file, dataset, "label", name="labels")

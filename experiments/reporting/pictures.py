@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.common.inputs import data_folder
+from experiments.common.inputs import load
 from experiments.reporting.examples import Group
 from experiments.reporting.runs import Run
 from robustjax import data
@@ -93,11 +93,11 @@ def _load(flags: dict[str, Any]) -> data.Dataset:
     for name in ("dataset", "train_split"):
         if not isinstance(flags.get(name), str):
             raise ValueError(f"{name}: the run does not say which")
-    return data.load(
+    return load(
         flags["dataset"],
         flags["train_split"],
-        data_dir=data_folder(flags.get("data_dir")),
-        image_size=flags.get("image_size") or None,
+        data_dir=flags.get("data_dir"),
+        image_size=flags.get("image_size") or 0,
     )
 
 

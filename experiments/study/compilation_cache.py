@@ -7,7 +7,7 @@ import pathlib
 
 import jax
 
-from experiments.study.cache_folder import cache_folder, problem_with
+from robustjax.cache_folder import cache_folder, problem_with
 
 
 def enable_compilation_cache() -> str | None:

@@ -62,6 +62,8 @@ def _groups(config_class: type[Any] | None) -> dict[str, list[str]]:
     for module, defined in flags.FLAGS.flags_by_module_dict().items():
         if module == "experiments.study.processes":
             group = _PROCESSES
+        elif module == "experiments.study.decoded_cache":
+            group = "Data"
         elif module == study_flags.__name__:
             group = "Run"
         elif module in (sys.argv[0], "__main__"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import logging
 import math
 import os
@@ -13,6 +14,7 @@ import numpy as np
 
 from robustjax import checks
 from robustjax.data._dataset import Dataset, make_dataset
+from robustjax.data._decoded_cache import decoded_once
 from robustjax.data._image_decoding import SUFFIXES, is_image, read_rgb, read_size
 from robustjax.data._names import check_class_names, printable
 from robustjax.files import is_system_entry
@@ -47,6 +49,7 @@ def load_image_folder(
     *,
     image_size: int | None = None,
     report: Callable[[str], None] | None = None,
+    cache_dir: str | os.PathLike[str] | None = None,
 ) -> Dataset:
     """Loads `path/<class>/<anything>.png` (or .jpg, …) into memory.
 
@@ -66,6 +69,8 @@ def load_image_folder(
         default the images must agree in size.
       report: called with the sentence about what was left out; by default a warning
         in the log.
+      cache_dir: where the decoded images are kept for the next time, and found while
+        no file changes; by default nowhere. See `decoded_once`.
 
     Returns:
       A `Dataset` with RGB uint8 inputs (N, H, W, 3), classes in alphabetical order,
@@ -88,8 +93,31 @@ def load_image_folder(
         raise ValueError(
             f"path: cannot read {str(error.filename)!r}: {error.strerror}"
         ) from None
-    check_sizes(listing.files, same=image_size is None)
-    images, animated = decode(listing.files, image_size)
+    animated: list[pathlib.Path] = []
+
+    def decoded() -> tuple[Dataset, bool]:
+        check_sizes(listing.files, same=image_size is None)
+        images, several = decode(listing.files, image_size)
+        animated.extend(several)
+        dataset = make_dataset(
+            images,
+            np.asarray([label for label, _ in listing.files], np.int32),
+            ids=np.asarray([_below(root, file) for _, file in listing.files]),
+            class_names=listing.classes,
+            name=printable(root),
+        )
+        return dataset, not several
+
+    dataset = decoded_once(
+        decoded,
+        {
+            "folder": os.fspath(root),
+            "image_size": image_size,
+            "Pillow": importlib.metadata.version("pillow"),
+        },
+        [file for _, file in listing.files],
+        cache_dir=cache_dir,
+    )
     remarks = []
     if listing.left_out:
         remarks.append(f"left out {_parts(listing.left_out)}")
@@ -100,13 +128,7 @@ def load_image_folder(
         )
     if remarks:
         (report or _log.warning)(f"image folder {str(root)!r}: {'; '.join(remarks)}")
-    return make_dataset(
-        images,
-        np.asarray([label for label, _ in listing.files], np.int32),
-        ids=np.asarray([_below(root, file) for _, file in listing.files]),
-        class_names=listing.classes,
-        name=printable(root),
-    )
+    return dataset
 
 
 def need_pillow() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 
 from robustjax.data._array_files import load_npz
@@ -18,6 +19,7 @@ def load(
     data_dir: str | None = None,
     label_key: str | None = None,
     image_size: int | None = None,
+    cache_dir: str | os.PathLike[str] | None = None,
 ) -> Dataset:
     """Loads a data set by name.
 
@@ -29,6 +31,8 @@ def load(
       data_dir: the tfds folder.
       label_key: which tfds feature is the label.
       image_size: resize images of a folder to this many pixels squared.
+      cache_dir: where decoded images (of tfds and of folders) are kept for the next
+        time, and found while no file changes; by default nowhere.
 
     Raises:
       ValueError: whatever is wrong, naming the argument.
@@ -39,7 +43,11 @@ def load(
     if path.suffix == ".npz":
         return load_npz(path, split)
     if path.is_dir():
-        return load_image_folder(path / split, image_size=image_size)
+        return load_image_folder(
+            path / split, image_size=image_size, cache_dir=cache_dir
+        )
     if path.is_absolute() or name.startswith("."):
         raise ValueError(f"dataset: {name!r} is neither an .npz file nor a folder")
-    return load_tfds(name, split, data_dir=data_dir, label_key=label_key)
+    return load_tfds(
+        name, split, data_dir=data_dir, label_key=label_key, cache_dir=cache_dir
+    )

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import difflib
+import importlib.metadata
 import logging
 import os
+import pathlib
 from typing import Any
 
 import numpy as np
 
 from robustjax import checks
 from robustjax.data._dataset import Dataset, make_dataset
+from robustjax.data._decoded_cache import decoded_once
 
 
 def load_tfds(
@@ -19,6 +22,7 @@ def load_tfds(
     *,
     data_dir: str | None = None,
     label_key: str | None = None,
+    cache_dir: str | os.PathLike[str] | None = None,
 ) -> Dataset:
     """Loads a split of a prepared tfds data set into memory.
 
@@ -33,6 +37,8 @@ def load_tfds(
       data_dir: the tfds folder; by default tfds's own.
       label_key: the feature to use as label; by default the only class label or,
         among several, "label".
+      cache_dir: where the decoded split is kept for the next time, and found while no
+        file changes; by default nowhere. See `decoded_once`.
 
     Returns:
       A `Dataset`. Ids are the feature `id` where the set has one, else the position
@@ -86,21 +92,45 @@ def load_tfds(
     label_key = label_key or _only_label(builder.info.features, name)
     if label_key not in builder.info.features:
         checks.one_of("label_key", label_key, builder.info.features)
-    source = builder.as_data_source(split=split)
-    inputs, labels, ids = _read(source, builder.info.features, label_key, name)
-    if ids is None:
-        sizes = {key: part.num_examples for key, part in builder.info.splits.items()}
-        ids = np.array(
-            [
-                f"{part.splitname}/{row:05d}"
-                for part in instructions
-                for row in range(sizes[part.splitname])[part.from_ : part.to]
-            ]
+    features = builder.info.features
+
+    def decoded() -> tuple[Dataset, bool]:
+        source = builder.as_data_source(split=split)
+        inputs, labels, ids = _read(source, features, label_key, name)
+        if ids is None:
+            sizes = {
+                key: part.num_examples for key, part in builder.info.splits.items()
+            }
+            ids = np.array(
+                [
+                    f"{part.splitname}/{row:05d}"
+                    for part in instructions
+                    for row in range(sizes[part.splitname])[part.from_ : part.to]
+                ]
+            )
+        names = getattr(features[label_key], "names", None)
+        dataset = make_dataset(
+            inputs,
+            labels,
+            ids=ids,
+            class_names=list(names) if names else None,
+            name=f"{name}[{split}]",
         )
-    names = getattr(builder.info.features[label_key], "names", None)
-    class_names = list(names) if names else None
-    return make_dataset(
-        inputs, labels, ids=ids, class_names=class_names, name=f"{name}[{split}]"
+        return dataset, True
+
+    return decoded_once(
+        decoded,
+        {
+            "tfds": builder.info.full_name,
+            "split": split,
+            "label_key": label_key,
+            "versions": [
+                importlib.metadata.version(package)
+                for package in ("tensorflow-datasets", "pillow", "array_record")
+            ],
+        },
+        [path for path in pathlib.Path(builder.data_path).iterdir() if path.is_file()],
+        cache_dir=cache_dir,
     )
 
 

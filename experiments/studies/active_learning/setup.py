@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from experiments.common.augmentations import WEAK_AUGMENTATIONS
-from experiments.common.inputs import data_folder, load_splits
+from experiments.common.inputs import load, load_splits
 from experiments.studies.active_learning.class_splits import CLASS_SPLITS
 from experiments.studies.active_learning.config import OpenSetConfig
 from experiments.study.flags import errors_name_flags
@@ -206,10 +206,10 @@ def _load_ood(config: OpenSetConfig, train: data.Dataset) -> tuple[np.ndarray, .
         with errors_name_flags(
             **dict.fromkeys(("images", "dataset", "path", "split"), f"ood ({name})")
         ):
-            other = data.load(
+            other = load(
                 name,
                 config.ood_split,
-                data_dir=data_folder(config.data_dir),
+                data_dir=config.data_dir,
                 image_size=config.image_size,
             )
             if not config.allow_overlap:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from experiments.common.inputs import data_folder
+from experiments.common.inputs import load
 from experiments.studies.features.config import FeatureDebiasingConfig
 from experiments.studies.features.targets import OWN_SOURCES, Target
 from experiments.study.flags import errors_name_flags
@@ -130,11 +130,11 @@ def _images(
     else:
         split = config.ood_split if training else config.ood_test_split
         size = config.train_image_size if training else config.image_size
-        other = data.load(
+        other = load(
             name,
             split,
-            data_dir=data_folder(config.data_dir),
-            image_size=size or config.image_size or None,
+            data_dir=config.data_dir,
+            image_size=size or config.image_size,
         )
         if not config.allow_overlap:
             with errors_name_flags(ood_names=f"{flag} ({name}, --allow_overlap)"):

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments.common.inputs import data_folder, load_splits
+from experiments.common.inputs import data_folder, load, load_splits
 from experiments.studies.features.config import FeatureDebiasingConfig
 from experiments.study.flags import errors_name_flags
 from robustjax import data
@@ -74,10 +74,10 @@ def _load_images(config: FeatureDebiasingConfig) -> Target:
         image_size=config.image_size,
     )
     if config.train_image_size and config.train_image_size != config.image_size:
-        train = data.load(
+        train = load(
             config.dataset,
             config.train_split,
-            data_dir=data_folder(config.data_dir),
+            data_dir=config.data_dir,
             image_size=config.train_image_size,
         )
     if not config.target_classes:

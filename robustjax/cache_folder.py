@@ -1,4 +1,4 @@
-"""A folder of compiled programs that nobody else can put programs into."""
+"""Folders of caches that nobody but the user can put anything into."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def cache_folder(name: str) -> pathlib.Path:
 
 
 def problem_with(folder: pathlib.Path) -> str | None:
-    """Why programs from a folder are not to be run, or None.
+    """Why a folder is not to be believed or written to, or None.
 
     Args:
       folder: is made if it is missing; a link stands for where it leads.

@@ -1,0 +1,61 @@
+"""How launchers read data sets."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from absl import flags
+from absl.testing import flagsaver
+
+from experiments.common.inputs import load
+from experiments.study.decoded_cache import decoded_folder
+
+
+@pytest.fixture
+def images(tmp_path, rng):
+    """A folder of 1,000 images: fewer are not worth an entry."""
+    image_module = pytest.importorskip("PIL.Image")
+    for name in ("cat", "dog"):
+        (tmp_path / "images/train" / name).mkdir(parents=True)
+        for number in range(500):
+            pixels = rng.integers(0, 256, (2, 2, 3), np.uint8)
+            path = tmp_path / "images/train" / name / f"{number}.png"
+            image_module.fromarray(pixels).save(path)
+    return str(tmp_path / "images")
+
+
+def test_decoded_images_are_kept(images, tmp_path, monkeypatch):
+    cache = tmp_path / "cache"
+    monkeypatch.setenv("ROBUSTJAX_DECODED_CACHE", str(cache))
+    with flagsaver.flagsaver():
+        flags.FLAGS(["launcher", "--no_cache"])
+        assert decoded_folder() is None
+        plain = load(images, "train", data_dir=None)
+        assert not cache.exists()
+    with flagsaver.flagsaver():
+        flags.FLAGS(["launcher"])
+        for _ in range(2):
+            found = load(images, "train", data_dir=None)
+            np.testing.assert_array_equal(found.inputs, plain.inputs)
+            assert len(list(cache.iterdir())) == 1
+
+
+def test_empty_variable_is_no_cache(monkeypatch):
+    monkeypatch.setenv("ROBUSTJAX_DECODED_CACHE", "")
+    assert decoded_folder() is None
+
+
+def test_folder_of_the_user_by_default(monkeypatch, tmp_path):
+    monkeypatch.delenv("ROBUSTJAX_DECODED_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with flagsaver.flagsaver():
+        flags.FLAGS(["launcher"])
+        assert decoded_folder() == tmp_path / "robustjax" / "decoded"
+
+
+def test_size_zero_keeps_the_images(images):
+    assert load(images, "train", data_dir=None, image_size=0).inputs.shape[1:] == (
+        2,
+        2,
+        3,
+    )
