@@ -60,7 +60,7 @@ def make_network(
     convolution: Any,
     pooling: str = "flatten",
     input_scale: float = 1.0,
-    initialization: str = "he_normal",
+    initialization: Any = "he_normal",
 ) -> nn.Module:
     """A network by name.
 

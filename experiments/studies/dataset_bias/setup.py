@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -96,9 +96,9 @@ def check(config: DatasetBiasConfig) -> None:
                 f"{name}: got {given!r} with bias={config.bias}, expected {expected}"
             )
     if config.network != "mlp":
-        for name, default in (("double_scaling", False), ("initialization", None)):
+        for name in ("double_scaling", "initialization"):
             given = getattr(config, name)
-            if given != (default if default is not None else "he_normal"):
+            if given != getattr(DatasetBiasConfig, name):
                 raise ValueError(
                     f"{name}: got {given} with network={config.network}, expected it "
                     "for mlp alone"
@@ -163,24 +163,35 @@ def _biased_splits(
     # What is aligned in a test set is no more than chance has it.
     ratios = (config.aligned_ratio, 1 / plain[0].num_classes)
     orders = [_file_order(config, *pair) for pair in zip(plain, splits)]
-    options = {"assignment": config.assignment}
+    train, test = (
+        _with_bias(config, *each) for each in zip(plain, ratios, keys, orders)
+    )
+    if config.assignment != "file_order":
+        return train, test, f"({config.assignment})"
+    own = "the data set's" if orders[0] is None else "the source's"
+    return train, test, f"(in {own} order)"
+
+
+def _with_bias(
+    config: DatasetBiasConfig,
+    dataset: data.Dataset,
+    ratio: float,
+    key: jax.Array,
+    order: np.ndarray | None,
+) -> BiasedDataset:
+    """A data set whose images are changed by the bias that they are given."""
+    options: dict[str, Any] = {"assignment": config.assignment, "order": order}
     if config.bias_severity:
         options["severity"] = config.bias_severity
     with errors_name_flags(
         digits="dataset", images="dataset", severity="bias_severity"
     ):
-        train, test = (
-            data.colored_mnist(*each, order=order, style=config.color_style, **options)
-            if config.bias == "colors"
-            else data.corrupted_cifar10(
-                *each, order=order, kind=int(config.bias[-1]), **options
+        if config.bias == "colors":
+            return data.colored_mnist(
+                dataset, ratio, key, style=config.color_style, **options
             )
-            for *each, order in zip(plain, ratios, keys, orders)
-        )
-    if config.assignment != "file_order":
-        return train, test, f"({config.assignment})"
-    own = "the data set's" if orders[0] is None else "the source's"
-    return train, test, f"(in {own} order)"
+        kind = int(config.bias[-1])
+        return data.corrupted_cifar10(dataset, ratio, key, kind=kind, **options)
 
 
 def _file_order(
