@@ -92,7 +92,7 @@ def _ratios(
         if benign:
             found[f"{name}_{percent}_benign"] = Preset(
                 {**own, "swap_roles": True, "methods": ("vanilla",)},
-                about=f"{text}; colours are the target, digits the bias",
+                about=f"{text}; benign: colours are the target",
                 expect=_NOT_YET,
             )
     return found
@@ -116,7 +116,7 @@ def _corrupted(kind: int) -> dict[str, Preset]:
         )
         found[f"{name}_small"] = Preset(
             {**_SMALL, **own},
-            about=(f"{text}, reduced: 10,000 images, 3 convolutions, 40 epochs"),
+            about=(f"{text}; ours: 10,000 images, 3 layers, 40 epochs"),
             expect=_NOT_YET,
         )
     return found
