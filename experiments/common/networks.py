@@ -15,6 +15,13 @@ DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 # Name -> builder from (classes, common options).
 _CONVOLUTIONAL: dict[str, Callable[..., nn.Module]] = {
     "nine_layer_cnn": models.NineLayerCNN,
+    # Of Colored MNIST (PGD) and of corrupted CIFAR-10 (LfF).
+    "four_by_four_cnn": lambda num_classes, width=8, **options: models.FourByFourCNN(
+        num_classes, (width, 4 * width, 8 * width), **options
+    ),
+    "cifar_resnet20": lambda num_classes, **options: models.CifarResNet(
+        20, num_classes, **options
+    ),
     "resnet18": lambda num_classes, **options: models.ResNet(
         18, num_classes, stem="small", **options
     ),
@@ -52,6 +59,8 @@ def make_network(
     dtype: str,
     convolution: Any,
     pooling: str = "flatten",
+    input_scale: float = 1.0,
+    initialization: Any = "he_normal",
 ) -> nn.Module:
     """A network by name.
 
@@ -71,6 +80,8 @@ def make_network(
       dtype: one of `DTYPES`; what it computes in.
       convolution: "native" or "patches".
       pooling: of small_cnn, see `SmallCNN`.
+      input_scale: of mlp, see `MLP`.
+      initialization: of mlp, see `MLP`.
 
     Raises:
       ValueError: an unknown name, or a network that does not fit the inputs.
@@ -81,7 +92,13 @@ def make_network(
         checks.at_least("channels and hidden", width, 1)
     options: dict[str, Any] = {"dtype": DTYPES[dtype]}
     if name == "mlp":
-        return models.MLP(num_classes, hidden, **options)
+        return models.MLP(
+            num_classes,
+            hidden,
+            input_scale=input_scale,
+            initialization=initialization,
+            **options,
+        )
     if inputs_rank != 4:
         raise ValueError(f"network: {name!r} needs images, got vectors; use mlp")
     options["convolution"] = convolution

@@ -115,8 +115,8 @@ class NetworkFlags(MlpFlags):
     group: ClassVar[str] = "Network"
     network: str = option(
         "mlp",
-        "mlp, small_cnn, nine_layer_cnn, resnet18, resnet18_imagenet, resnet34, "
-        "resnet50, preact_resnet18, wrn28_2 or wrn28_10.",
+        "mlp, small_cnn, nine_layer_cnn, four_by_four_cnn, cifar_resnet20, resnet18, "
+        "resnet18_imagenet, resnet34, resnet50, preact_resnet18, wrn28_2 or wrn28_10.",
     )
     channels: tuple[int, ...] = option(
         (),

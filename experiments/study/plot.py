@@ -58,13 +58,13 @@ class Panel:
 
 @dataclasses.dataclass(frozen=True)
 class Histogram:
-    """How a number is spread among examples with right and with wrong labels.
+    """How a number is spread among two kinds of examples, such as right and wrong ones.
 
     Attributes:
       title: above it.
       xlabel: of the number.
       edges: (BINS + 1,) of the bins.
-      shares: per kind of label (BINS,), in percent of its examples.
+      shares: per kind (BINS,), in percent of its examples.
     """
 
     title: str
@@ -74,15 +74,20 @@ class Histogram:
 
     @classmethod
     def of(
-        cls, title: str, xlabel: str, values: np.ndarray, wrong: np.ndarray
+        cls,
+        title: str,
+        xlabel: str,
+        values: np.ndarray,
+        wrong: np.ndarray,
+        kinds: tuple[str, str] = ("right label", "wrong label"),
     ) -> Histogram:
-        """Counts the numbers (N,) of examples whose labels are wrong, or not, (N,)."""
+        """Counts the numbers (N,) of examples of the second kind, or not, (N,)."""
         there = np.isfinite(values)
         values, wrong = values[there], wrong[there]
         edges = np.histogram_bin_edges(values if values.size else [0.0, 1.0], BINS)
         counts = {
-            "right label": np.histogram(values[~wrong], edges)[0],
-            "wrong label": np.histogram(values[wrong], edges)[0],
+            kinds[0]: np.histogram(values[~wrong], edges)[0],
+            kinds[1]: np.histogram(values[wrong], edges)[0],
         }
         shares = {
             name: 100 * count / count.sum()
@@ -141,11 +146,12 @@ def draw(
 def draw_histograms(
     path: pathlib.Path, histograms: Sequence[Histogram], title: str
 ) -> None:
-    """Draws histograms of right against wrong labels, a panel each, as densities."""
+    """Draws histograms of one kind against another, a panel each, as densities."""
     figure, flat = _panels(len(histograms), min(4, len(histograms)), False)
     for axes, histogram in zip(flat, histograms):
         for label, shares in histogram.shares.items():
-            color = "tab:red" if label.startswith("wrong") else "tab:blue"
+            bad = label.startswith(("wrong", "conflicting"))
+            color = "tab:red" if bad else "tab:blue"
             axes.hist(
                 histogram.edges[:-1],
                 histogram.edges,

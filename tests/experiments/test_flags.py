@@ -30,6 +30,7 @@ STUDIES = {
     "active_learning": "OpenSetConfig",
     "features": "FeatureDebiasingConfig",
     "pruning": "DataPruningConfig",
+    "dataset_bias": "DatasetBiasConfig",
 }
 
 

@@ -31,6 +31,7 @@ _PRELOADED = (
     "experiments.studies.pruning.study",
     "experiments.studies.active_learning.study",
     "experiments.studies.features.study",
+    "experiments.studies.dataset_bias.study",
     "experiments.study.launch",
     "absl.testing.flagsaver",
     "matplotlib.backends.backend_agg",

@@ -158,6 +158,24 @@ RUNS = (
         },
         ("standard", "taufe"),
     ),
+    Small(
+        "dataset_bias",
+        "experiments.studies.dataset_bias.study",
+        "gray",
+        {
+            "methods": ("vanilla", "lff", "jtt"),
+            "bias": "colors",
+            "aligned_ratio": 0.6,
+            "noise_rate": 0.1,
+            "network": "mlp",
+            "hidden": (8,),
+            "epochs": 3,
+            "batch_size": 16,
+            "repeats": 2,
+            "parallel_repeats": 1,
+            "checkpoint_every_epochs": 1,
+        },
+    ),
 )
 """A run of every launcher that is a study."""
 
@@ -183,7 +201,7 @@ def write_data(folder: pathlib.Path, *, seed: int = 0) -> dict[str, pathlib.Path
 
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
-    points, images = {}, {}
+    points, images, gray = {}, {}, {}
     for split, count in (("train", 96), ("test", 48)):
         labels = np.arange(count) % 3
         inputs = rng.normal(size=(count, 6)).astype(np.float32)
@@ -193,9 +211,14 @@ def write_data(folder: pathlib.Path, *, seed: int = 0) -> dict[str, pathlib.Path
         pixels = rng.integers(0, 80, (120, 8, 8, 3), np.uint8)
         pixels[np.arange(120), labels] += 150
         images[split] = data.make_dataset(pixels, labels)
-    paths = {name: folder / f"{name}.npz" for name in ("points", "images")}
+        labels = np.arange(100) % 10
+        pixels = rng.integers(0, 80, (100, 5, 5, 1), np.uint8)
+        pixels[np.arange(100), labels // 5, labels % 5] += 150
+        gray[split] = data.make_dataset(pixels, labels)
+    paths = {name: folder / f"{name}.npz" for name in ("points", "images", "gray")}
     data.save_npz(paths["points"], **points)
     data.save_npz(paths["images"], **images)
+    data.save_npz(paths["gray"], **gray)
     return paths
 
 

@@ -1,0 +1,1 @@
+"""Launcher parts of training under dataset bias."""

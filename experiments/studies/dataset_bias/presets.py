@@ -1,0 +1,173 @@
+"""Named presets of training under dataset bias."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from experiments.study.options import published_options
+from experiments.study.presets import NOT_RUN, Preset
+from robustjax.methods import entries
+
+_NOT_YET = "not measured yet: hours on a CPU"
+
+
+def _published(*settings: str) -> tuple[str, ...]:
+    """Options of all methods as published for the first of the settings they have."""
+    found: list[str] = []
+    for entry in entries("bias"):
+        own = next((name for name in settings if name in entry.published), None)
+        if own is not None:
+            found += published_options(entry, own)
+    return tuple(found)
+
+
+# Colored MNIST as Nam et al. (NeurIPS 2020) train it: 235 steps an epoch.
+_COLORED: dict[str, Any] = {
+    "dataset": "mnist",
+    "bias": "colors",
+    "network": "mlp",
+    "hidden": (100, 100, 100),
+    "initialization": "torch",
+    "double_scaling": True,
+    "epochs": 100,
+    "batch_size": 256,
+    "optimizer": "adam",
+    "learning_rate": 1e-3,
+    "methods": ("vanilla", "lff", "group_dro", "repair", "hex", "jtt", "pgd"),
+    "options": _published("colored_mnist"),
+    "checkpoint_every_epochs": 20,
+}
+
+# DFA's: 50,000 steps in 213 epochs; the rate falls by half at steps 20k, 30k and 40k.
+_DFA: dict[str, Any] = {
+    **_COLORED,
+    "hidden": (100, 100, 16),
+    "learning_rate": 1e-2,
+    "epochs": 213,
+    "schedule": "steps",
+    "drop_at": (85.0, 128.0, 170.0),
+    "drop_factor": 0.5,
+    "methods": ("vanilla", "lff", "dfa"),
+    "watch_every_epochs": 3,
+}
+
+_CORRUPTED: dict[str, Any] = {
+    "dataset": "cifar10",
+    "network": "cifar_resnet20",
+    "augment": "crop_flip",
+    "normalize": True,
+    "epochs": 200,
+    "batch_size": 256,
+    "optimizer": "adam",
+    "learning_rate": 1e-3,
+    "methods": ("vanilla", "lff", "group_dro", "repair", "hex"),
+    "checkpoint_every_epochs": 10,
+}
+
+_SMALL: dict[str, Any] = {
+    **_CORRUPTED,
+    "train_split": "train[:10000]",
+    "test_split": "test[:5000]",
+    "network": "small_cnn",
+    "channels": (16, 32, 64),
+    "hidden": (),
+    "pooling": "average",
+    "downsampling": "stride",
+    "augment": "flip",
+    "epochs": 40,
+    "batch_size": 128,
+    "watch_every_epochs": 2,
+}
+
+
+def _ratios(
+    name: str, fields: dict[str, Any], about: str, *, benign: bool = False
+) -> dict[str, Preset]:
+    """A preset per share of aligned examples, and maybe its benign pairing."""
+    found = {}
+    for percent, ratio in (("95", 0.95), ("98", 0.98), ("99", 0.99), ("995", 0.995)):
+        own = {**fields, "aligned_ratio": ratio}
+        text = f"{about}, {100 * ratio:g} % aligned"
+        found[f"{name}_{percent}"] = Preset(own, about=text, expect=_NOT_YET)
+        if benign:
+            found[f"{name}_{percent}_benign"] = Preset(
+                {**own, "swap_roles": True, "methods": ("vanilla",)},
+                about=f"{text}; benign: colours are the target",
+                expect=_NOT_YET,
+            )
+    return found
+
+
+def _corrupted(kind: int) -> dict[str, Preset]:
+    """Both scales of one type, by the share of aligned examples."""
+    found = {}
+    for percent, ratio in (("95", 0.95), ("98", 0.98), ("99", 0.99), ("995", 0.995)):
+        own = {
+            "bias": f"corruption{kind}",
+            "aligned_ratio": ratio,
+            "options": _published(
+                f"corrupted_cifar10/{100 * ratio:g}", "corrupted_cifar10"
+            ),
+        }
+        text = f"Corrupted CIFAR-10 type {kind}, {100 * ratio:g} % aligned"
+        name = f"cifar10_type{kind}_{percent}"
+        found[name] = Preset(
+            {**_CORRUPTED, **own}, about=f"{text}, as LfF was published", expect=NOT_RUN
+        )
+        found[f"{name}_small"] = Preset(
+            {**_SMALL, **own},
+            about=(f"{text}; ours: 10,000 images, 3 layers, 40 epochs"),
+            expect=_NOT_YET,
+        )
+    return found
+
+
+PRESETS: dict[str, Preset] = {
+    "colored_digits": Preset(
+        {
+            "dataset": "digits",
+            "aligned_ratio": 0.95,
+            "hidden": (64, 64),
+            "epochs": 30,
+            "batch_size": 64,
+            "methods": ("vanilla", "lff", "jtt"),
+            "options": ("jtt.identification_epochs=2",),
+            "checkpoint_every_epochs": 0,
+        },
+        about="bundled digits in ten colours, 95 % aligned, seconds per method; ours",
+        expect="unbiased 74.5 ±1.7 (vanilla), 85.0 ±1.0 (lff), 80.8 ±2.2 (jtt)",
+    ),
+    **_ratios(
+        "colored_mnist", _COLORED, "Colored MNIST as LfF was published", benign=True
+    ),
+    "colored_mnist_99_noisy": Preset(
+        {**_COLORED, "aligned_ratio": 0.99, "noise_rate": 0.1},
+        about=("Colored MNIST, 99 % aligned, and 10 % of the labels wrong (symmetric)"),
+        expect=_NOT_YET,
+    ),
+    **_ratios(
+        "colored_mnist_dfa",
+        _DFA,
+        "Colored MNIST as DFA was published, but on LfF's images",
+    ),
+    **_corrupted(1),
+    **_corrupted(2),
+    "folder": Preset(
+        {
+            **_CORRUPTED,
+            "dataset": "data",
+            "bias": "folder",
+            "augment": "none",
+            "network": "resnet18_imagenet",
+            "epochs": 100,
+            "batch_size": 64,
+            "learning_rate": 1e-4,
+            "methods": ("vanilla", "lff", "jtt", "pgd"),
+        },
+        about=(
+            "align/, conflict/, test/ with ..._<target>_<bias>.png, as DFA's; for bFFHQ"
+        ),
+        expect=NOT_RUN,
+        flags="--dataset=bffhq/0.5pct --image_size=224",
+    ),
+}

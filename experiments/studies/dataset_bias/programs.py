@@ -1,0 +1,127 @@
+"""From a method and its options to what trains it."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from experiments.common.augmentations import weak_augmentation
+from experiments.common.channel_statistics import channel_statistics
+from experiments.common.networks import make_network
+from experiments.common.optimizer import OptimizerOptions, make_optimizer
+from experiments.studies.dataset_bias.setup import Data
+from experiments.study.choice import Choice
+from experiments.study.flags import errors_name_flags
+from robustjax import data, models
+from robustjax.methods.bias import bias_groups
+from robustjax.training import (
+    Execution,
+    RecipeProgram,
+    as_float,
+    choose_execution,
+    data_mesh,
+)
+from robustjax.transforms import ExampleSpec
+
+
+class Built(NamedTuple):
+    """A method that is ready to train.
+
+    Attributes:
+      program: of its recipe.
+      execution: how its network is run.
+    """
+
+    program: RecipeProgram
+    execution: Execution
+
+
+def build(label: str, choice: Choice, study: Data) -> Built:
+    """The program of a method for a study's data.
+
+    Raises:
+      ValueError: settings that do not fit the data or the method.
+    """
+    config, train = study.config, study.train.dataset
+    entry, options = choice.chosen[label], choice.values[label]
+    images = train.inputs.ndim == 4
+    if config.augment != "none" and not images:
+        raise ValueError(
+            f"augment: got {config.augment!r} for inputs of shape "
+            f"{train.inputs.shape[1:]}, expected none unless they are images"
+        )
+    execution = choose_execution(convolutional=images and config.network != "mlp")
+    network = make_network(
+        config.network,
+        train.num_classes,
+        inputs_rank=train.inputs.ndim,
+        channels=config.channels,
+        hidden=config.hidden,
+        downsampling=config.downsampling,
+        pooling=config.pooling,
+        dtype=config.dtype,
+        convolution=execution.convolution,
+        input_scale=1 / 255 if config.double_scaling else 1.0,
+        initialization=config.initialization,
+    )
+    if "two_encoders" in entry.needs:
+        network = models.TwoEncoderClassifier(network, train.num_classes)
+    steps = -(-len(train) // config.batch_size)
+    provided: dict[str, Any] = {
+        "model": network,
+        "optimizer": make_optimizer(OptimizerOptions.of(config), config.epochs, steps),
+        "epochs": config.epochs,
+        "augment": weak_augmentation(config.augment),
+        "preprocess": as_float,
+    }
+    # The texture branch of HEX reads gray levels in [0, 1].
+    if images and config.normalize and entry.name != "hex":
+        provided["preprocess"] = data.normalize(*channel_statistics(train.inputs))
+    if "groups" in entry.needs:
+        provided["groups"] = _groups(label, study)
+    if "bias" in entry.needs and options.get("feature", "bias") == "bias":
+        provided["bias"] = study.train.bias
+    taken = inspect.signature(entry.make).parameters
+    with choice.errors(label), errors_name_flags(model="network", inputs="network"):
+        recipe = entry.make(
+            **{k: v for k, v in provided.items() if k in taken}, **options
+        )
+        spec = ExampleSpec(len(train), train.num_classes, pad_to=jax.device_count())
+        # What does not fit together says so now.
+        jax.eval_shape(
+            lambda key, inputs: recipe.phases[0].algorithm.init(key, inputs, spec),
+            study.repeat_keys[0],
+            train.inputs[:1],
+        )
+    program = RecipeProgram(
+        recipe,
+        spec,
+        batch_size=config.batch_size,
+        execution=execution,
+        mesh=data_mesh() if jax.device_count() > 1 else None,
+        block_size=1000,
+    )
+    return Built(program, execution)
+
+
+def _groups(label: str, study: Data) -> np.ndarray:
+    """The group of every example, by its given label and its bias.
+
+    Raises:
+      ValueError: a group without an example.
+    """
+    train = study.train
+    size = train.dataset.num_classes
+    groups = bias_groups(study.given[0], train.bias, size)
+    empty = np.flatnonzero(np.bincount(groups, minlength=size * size) == 0)
+    if empty.size:
+        target, bias = divmod(int(empty[0]), size)
+        raise ValueError(
+            f"methods: {label} needs an example of every label with every bias, got "
+            f"none for {empty.size} of {size * size} (first: label {target}, bias "
+            f"{bias})"
+        )
+    return groups
