@@ -1,7 +1,7 @@
 """What LfF and DFA cost: their step against the Vanilla steps of two networks.
 
     python -m experiments.benchmarks.bias_steps
-    python -m experiments.benchmarks.bias_steps --only=repeats --examples=12800
+    python -m experiments.benchmarks.bias_steps --only=steps
 
 Made-up images of the size of Colored MNIST, the published networks (LfF's MLP of three
 times 100, DFA's of 100, 100 and 16), batches and Adam. A debiaser trains two networks
@@ -33,8 +33,11 @@ from robustjax.training import (
 )
 from robustjax.transforms import ExampleSpec
 
-_EXAMPLES = flags.DEFINE_integer("examples", 60_000, "N.", lower_bound=1)
-_ROUNDS = flags.DEFINE_integer("rounds", 7, "Timed rounds of steps.", lower_bound=1)
+_EXAMPLES = flags.DEFINE_integer("examples", 60_000, "N of steps.", lower_bound=1)
+_REPEAT_EXAMPLES = flags.DEFINE_integer(
+    "repeat_examples", 12_800, "N of repeats.", lower_bound=1
+)
+_ROUNDS = flags.DEFINE_integer("rounds", 5, "Timed rounds of steps.", lower_bound=1)
 _REPEATS = flags.DEFINE_integer("repeats", 10, "Runs.", lower_bound=2)
 _ONLY = flags.DEFINE_list("only", ["steps", "repeats"], "What to time.")
 
@@ -95,7 +98,7 @@ def _time_steps(method: str, inputs: np.ndarray, labels: np.ndarray) -> None:
         ),
         method: run(_debiased(method)),
     }
-    times = interleaved(cases, _ROUNDS.value, warmup=2)
+    times = interleaved(cases, _ROUNDS.value)
     steps = -(-len(inputs) // _BATCH)
     report(f"bias_steps_{method}", times, baseline, OUT_DIR.value, units=steps)
 
@@ -129,7 +132,10 @@ def _time_repeats(method: str, inputs: np.ndarray, labels: np.ndarray) -> None:
     report(f"bias_repeats_{method}_job", times, one_by_one, OUT_DIR.value)
 
 
-_PARTS = {"steps": _time_steps, "repeats": _time_repeats}
+_PARTS = {
+    "steps": (_time_steps, _EXAMPLES),
+    "repeats": (_time_repeats, _REPEAT_EXAMPLES),
+}
 
 
 def main(argv: list[str]) -> None:
@@ -138,11 +144,12 @@ def main(argv: list[str]) -> None:
     for part in _ONLY.value:
         checks.one_of("only", part, _PARTS)
     rng = np.random.default_rng(0)
-    inputs = rng.integers(0, 256, (_EXAMPLES.value, *_SHAPE)).astype(np.uint8)
-    labels = rng.integers(0, _CLASSES, len(inputs)).astype(np.int32)
     for part in _ONLY.value:
+        time_one, examples = _PARTS[part]
+        inputs = rng.integers(0, 256, (examples.value, *_SHAPE)).astype(np.uint8)
+        labels = rng.integers(0, _CLASSES, examples.value).astype(np.int32)
         for method in ("lff", "dfa"):
-            _PARTS[part](method, inputs, labels)
+            time_one(method, inputs, labels)
 
 
 if __name__ == "__main__":

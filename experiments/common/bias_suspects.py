@@ -47,7 +47,7 @@ def judge(
     return judged
 
 
-def _quality(one: Judged, conflicting: np.ndarray) -> dict[str, float]:
+def quality(one: Judged, conflicting: np.ndarray) -> dict[str, float]:
     """How well a score and its split find those that do conflict."""
     ranked = scores.ood_detection_metrics(
         one.score[~conflicting], one.score[conflicting]
@@ -78,7 +78,7 @@ def summary_rows(
                 "share": in_file(one.suspected[mine].mean()),
             }
             if conflicting is not None:
-                known = _quality(one, conflicting) if not label else {}
+                known = quality(one, conflicting) if not label else {}
                 row["conflicting"] = int(conflicting[mine].sum())
                 row |= {
                     key: in_file(known[key]) if known else ""
@@ -142,7 +142,7 @@ def score_table(
         both = int((one.suspected & judged[by].suspected).sum())
         rows.append([name, f"{one.suspected.sum():,}", f"{both:,}"])
         if conflicting is not None:
-            known = _quality(one, conflicting)
+            known = quality(one, conflicting)
             shown = ("auroc", "precision", "recall", "f1", "macro_f1")
             rows[-1] += [f"{100 * known[key]:.1f}" for key in shown]
     if conflicting is not None:
