@@ -58,19 +58,23 @@ class Panel:
 
 @dataclasses.dataclass(frozen=True)
 class Histogram:
-    """How a number is spread among two kinds of examples, such as right and wrong ones.
+    """How a number is spread among two kinds of examples.
 
     Attributes:
       title: above it.
       xlabel: of the number.
       edges: (BINS + 1,) of the bins.
       shares: per kind (BINS,), in percent of its examples.
+      marked: the kind that is drawn in red.
+      line: where a vertical line is drawn; by default nowhere.
     """
 
     title: str
     xlabel: str
     edges: np.ndarray
     shares: Mapping[str, np.ndarray]
+    marked: str = "wrong label"
+    line: float | None = None
 
     @classmethod
     def of(
@@ -78,23 +82,24 @@ class Histogram:
         title: str,
         xlabel: str,
         values: np.ndarray,
-        wrong: np.ndarray,
+        marked: np.ndarray,
         kinds: tuple[str, str] = ("right label", "wrong label"),
+        line: float | None = None,
     ) -> Histogram:
-        """Counts the numbers (N,) of examples of the second kind, or not, (N,)."""
+        """Counts the numbers (N,) of examples that are marked (N,), the second kind."""
         there = np.isfinite(values)
-        values, wrong = values[there], wrong[there]
+        values, marked = values[there], marked[there]
         edges = np.histogram_bin_edges(values if values.size else [0.0, 1.0], BINS)
         counts = {
-            kinds[0]: np.histogram(values[~wrong], edges)[0],
-            kinds[1]: np.histogram(values[wrong], edges)[0],
+            kinds[0]: np.histogram(values[~marked], edges)[0],
+            kinds[1]: np.histogram(values[marked], edges)[0],
         }
         shares = {
             name: 100 * count / count.sum()
             for name, count in counts.items()
             if count.sum()
         }
-        return cls(title, xlabel, edges, shares)
+        return cls(title, xlabel, edges, shares, kinds[1], line)
 
 
 def draw(
@@ -146,12 +151,11 @@ def draw(
 def draw_histograms(
     path: pathlib.Path, histograms: Sequence[Histogram], title: str
 ) -> None:
-    """Draws histograms of one kind against another, a panel each, as densities."""
+    """Draws histograms of two kinds of examples, a panel each, as densities."""
     figure, flat = _panels(len(histograms), min(4, len(histograms)), False)
     for axes, histogram in zip(flat, histograms):
         for label, shares in histogram.shares.items():
-            bad = label.startswith(("wrong", "conflicting"))
-            color = "tab:red" if bad else "tab:blue"
+            color = "tab:red" if label == histogram.marked else "tab:blue"
             axes.hist(
                 histogram.edges[:-1],
                 histogram.edges,
@@ -160,6 +164,8 @@ def draw_histograms(
                 alpha=0.5,
                 label=label,
             )
+        if histogram.line is not None:
+            axes.axvline(histogram.line, color="black", ls=":", label="threshold")
         axes.set(xlabel=histogram.xlabel, ylabel="% of these examples")
         axes.set_title(histogram.title, fontsize=9)
         axes.legend(fontsize=7)

@@ -7,6 +7,9 @@ from robustjax.scores._bias_accuracy import cell_accuracies as cell_accuracies
 from robustjax.scores._bias_accuracy import conflicting_accuracy as conflicting_accuracy
 from robustjax.scores._bias_accuracy import unbiased_accuracy as unbiased_accuracy
 from robustjax.scores._bias_accuracy import worst_cell_accuracy as worst_cell_accuracy
+from robustjax.scores._bias_conflict import CONFLICT_RULES as CONFLICT_RULES
+from robustjax.scores._bias_conflict import CONFLICT_SCOPES as CONFLICT_SCOPES
+from robustjax.scores._bias_conflict import CONFLICT_SCORES as CONFLICT_SCORES
 from robustjax.scores._bias_conflict import BiasConflicts as BiasConflicts
 from robustjax.scores._bias_conflict import SplitQuality as SplitQuality
 from robustjax.scores._bias_conflict import bias_conflict_scores as bias_conflict_scores

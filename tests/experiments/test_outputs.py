@@ -79,6 +79,7 @@ def test_every_launcher_checks_its_outputs_before_it_works(tmp_path):
             f"feature_cache: {blocked}",
         ),
         ("correct_labels", [data, f"--folder={file}"], f"folder: {blocked}"),
+        ("find_bias", [data, f"--folder={file}"], f"folder: {blocked}"),
         (
             "label_open_set",
             [data, "--classes=owl,crow", f"--folder={file}"],

@@ -6,6 +6,7 @@ import csv
 import json
 import pathlib
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -45,20 +46,25 @@ class Files:
 
     def ratio(self, name: str, case: str) -> float:
         """How many times as fast as the baseline."""
-        path = f"benchmarks/{name}.json"
-        self.read.add(path)
-        record = json.loads((RESULTS / path).read_text())
+        record = self._benchmark(name)
         times = {c: np.asarray(t) for c, t in record["milliseconds"].items()}
         found = float(np.median(times[record["baseline"]] / times[case]))
         np.testing.assert_allclose(found, record["speed_against_baseline"][case])
         return found
 
     def milliseconds(self, name: str, case: str) -> float:
+        """The median of one case."""
+        return float(np.median(self._benchmark(name)["milliseconds"][case]))
+
+    def baseline_milliseconds(self, name: str) -> float:
+        """That of what the others are compared with."""
+        return self.milliseconds(name, self._benchmark(name)["baseline"])
+
+    def _benchmark(self, name: str) -> dict[str, Any]:
         path = f"benchmarks/{name}.json"
         self.read.add(path)
-        return float(
-            np.median(json.loads((RESULTS / path).read_text())["milliseconds"][case])
-        )
+        record: dict[str, Any] = json.loads((RESULTS / path).read_text())
+        return record
 
 
 BUILDERS: dict[str, Callable[[Files], Table]] = {}

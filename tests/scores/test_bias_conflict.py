@@ -68,10 +68,28 @@ def test_thresholds():
     np.testing.assert_allclose(gap, 0.3, rtol=1e-6)
     gap = cut(values, labels, rule="largest_gap", scope="class")
     np.testing.assert_allclose(gap, np.repeat([0.5, 0.25], 3), rtol=1e-6)
-    assert not np.any(np.ones(4) > cut(np.ones(4), np.zeros(4, int), rule="mean"))
-    assert not np.any(
-        np.ones(4) > cut(np.ones(4), np.zeros(4, int), rule="largest_gap")
-    )
+    for rule in scores.CONFLICT_RULES:
+        # Nobody is above equal scores, nor alone above itself.
+        for same in (np.ones(4), np.full(3, 0.1, np.float32), np.ones(1)):
+            assert not np.any(same > cut(same, np.zeros(same.size, int), rule=rule))
+
+
+def test_otsus_groups_vary_least_within():
+    """Against every split there is; ties stay together."""
+    rng = np.random.default_rng(0)
+    for size in (2, 3, 40):
+        values = np.round(rng.beta(0.3, 2.0, size), 1).astype(np.float32)
+        values[0] = 1.0
+        got = scores.conflict_threshold(values, np.zeros(size, int), rule="otsu")[0]
+
+        def within(threshold, values=values):
+            parts = values[values > threshold], values[values <= threshold]
+            return sum(((part - part.mean()) ** 2).sum() for part in parts)
+
+        levels = np.unique(values)
+        best = min(within(level) for level in levels[:-1])
+        np.testing.assert_allclose(within(got), best, rtol=1e-5, atol=1e-6)
+        assert got not in values
 
 
 def test_split_quality_of_a_known_table():

@@ -1,6 +1,8 @@
 """Training under dataset bias: a recipe per published method."""
 
 from robustjax.methods.bias._bias_swap import bias_swap as bias_swap
+from robustjax.methods.bias._biased_outputs import BiasedOutputs as BiasedOutputs
+from robustjax.methods.bias._biased_outputs import biased_outputs as biased_outputs
 from robustjax.methods.bias._cam_patches import PatchPlan as PatchPlan
 from robustjax.methods.bias._debiased_pair import debiased_pair as debiased_pair
 from robustjax.methods.bias._dfa import dfa as dfa
