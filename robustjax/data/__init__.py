@@ -38,6 +38,7 @@ from robustjax.data._dataset import take as take
 from robustjax.data._digits import load_digits as load_digits
 from robustjax.data._feature_extraction import extract_features as extract_features
 from robustjax.data._image_folder import load_image_folder as load_image_folder
+from robustjax.data._instruction_records import Record as Record
 from robustjax.data._label_files import parse_labels as parse_labels
 from robustjax.data._label_files import read_csv as read_csv
 from robustjax.data._label_files import read_labels as read_labels
