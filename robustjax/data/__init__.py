@@ -37,8 +37,19 @@ from robustjax.data._dataset import rows_of as rows_of
 from robustjax.data._dataset import take as take
 from robustjax.data._digits import load_digits as load_digits
 from robustjax.data._feature_extraction import extract_features as extract_features
+from robustjax.data._halueval import HaluEval as HaluEval
+from robustjax.data._halueval import HaluEvalJoin as HaluEvalJoin
+from robustjax.data._halueval import join_halueval as join_halueval
+from robustjax.data._halueval import load_halueval as load_halueval
+from robustjax.data._halueval import nested_hallucinations as nested_hallucinations
 from robustjax.data._image_folder import load_image_folder as load_image_folder
+from robustjax.data._instruction_layouts import (
+    INSTRUCTION_LAYOUTS as INSTRUCTION_LAYOUTS,
+)
 from robustjax.data._instruction_records import Record as Record
+from robustjax.data._instructions import Finding as Finding
+from robustjax.data._instructions import Instructions as Instructions
+from robustjax.data._instructions import load_instructions as load_instructions
 from robustjax.data._label_files import parse_labels as parse_labels
 from robustjax.data._label_files import read_csv as read_csv
 from robustjax.data._label_files import read_labels as read_labels
