@@ -86,11 +86,15 @@ def exchange(
     """
     assigned = assigned.copy()
     column = (candidates == assigned[:, None]).argmax(axis=1)
+    rows, cheapest = np.arange(len(costs)), costs.min(axis=1)
     tolerance = _EQUAL * max(float(np.abs(costs).max()), np.finfo(float).tiny)
     length = 4 if longest is None else longest
     sizes = np.bincount(assigned, minlength=centres)
     while True:
-        labels = _Labels(candidates, costs, assigned, column, centres, tolerance)
+        own = costs[rows, column]
+        labels = _Labels(
+            candidates, costs, assigned, own, cheapest, centres, tolerance
+        )
         converged = labels.spread(length)
         moved = 0
         for chain in labels.chains(sizes < capacity):
@@ -115,23 +119,29 @@ class _Labels:
         candidates: np.ndarray,
         costs: np.ndarray,
         assigned: np.ndarray,
-        column: np.ndarray,
+        own: np.ndarray,
+        cheapest: np.ndarray,
         centres: int,
         tolerance: float,
     ) -> None:
         self._candidates, self._costs = candidates, costs
         self._assigned, self._tolerance = assigned, tolerance
-        self._own = costs[np.arange(len(costs)), column]
+        self._own, self._cheapest = own, cheapest
         self._label = np.zeros(centres)
         self._before = np.full(centres, -1)
         self._point = np.full(centres, -1)
+        self._rounds = 0
 
     def spread(self, rounds: int) -> bool:
         """Improves labels; returns whether they came to rest within the rounds."""
         front = np.ones(len(self._label), bool)
+        self._rounds = rounds
         for _ in range(rounds):
-            points = np.flatnonzero(front[self._assigned])
-            base = self._label[self._assigned[points]] - self._own[points]
+            base = self._label[self._assigned] - self._own
+            # No label is above zero: others have nothing to offer.
+            useful = base + self._cheapest < -self._tolerance
+            points = np.flatnonzero(useful & front[self._assigned])
+            base = base[points]
             offered = self._costs[points] + base[:, None]
             targets = self._candidates[points]
             row, col = np.nonzero(offered < self._label[targets] - self._tolerance)
@@ -155,31 +165,19 @@ class _Labels:
         on_cycle = self._round_trips()
         ends = np.flatnonzero(has_room & (self._label < -self._tolerance))
         ends = np.concatenate([on_cycle, ends[np.argsort(self._label[ends])]])
-        used = np.zeros(len(self._label), bool)
+        before, points = self._before.tolist(), self._point.tolist()
+        used = [False] * len(before)
         found = []
         for end in ends.tolist():
-            chain = self._chain(end, used)
-            if chain and self._change(chain) < -self._tolerance:
+            way = _way_back(end, before, used, self._rounds)
+            if not way:
+                continue
+            chain = [(points[here], here) for here in way]
+            if self._change(chain) < -self._tolerance:
                 found.append(chain)
-                for point, target in chain:
-                    used[target] = used[self._assigned[point]] = True
+                for here in way:
+                    used[here] = used[before[here]] = True
         return found
-
-    def _chain(self, end: int, used: np.ndarray) -> list[tuple[int, int]]:
-        """From a centre back to where its label began, or round to itself."""
-        chain, seen, here = [], {end}, end
-        while self._before[here] >= 0:
-            if used[here]:
-                return []
-            chain.append((int(self._point[here]), here))
-            here = int(self._before[here])
-            if here == end:
-                return chain
-            if here in seen:
-                # The way leads into a cycle, which is found from its own centres.
-                return []
-            seen.add(here)
-        return [] if used[here] else chain
 
     def _change(self, chain: list[tuple[int, int]]) -> float:
         total = 0.0
@@ -195,3 +193,25 @@ class _Labels:
         for _ in range(root.bit_length()):
             back = back[back]
         return np.unique(back[back != root])
+
+
+def _way_back(
+    end: int, before: list[int], used: list[bool], longest: int
+) -> list[int]:
+    """Centres that gain a point, from one back to where its label began, or round.
+
+    Empty where the way touches a used centre, or leads into a cycle, which is found
+    from its own centres; else it is not longer than there were rounds.
+    """
+    way: list[int] = []
+    here = end
+    while not used[here]:
+        if before[here] < 0:
+            return way
+        way.append(here)
+        here = before[here]
+        if here == end:
+            return way
+        if len(way) > longest:
+            return []
+    return []
