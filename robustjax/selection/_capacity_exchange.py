@@ -92,9 +92,7 @@ def exchange(
     sizes = np.bincount(assigned, minlength=centres)
     while True:
         own = costs[rows, column]
-        labels = _Labels(
-            candidates, costs, assigned, own, cheapest, centres, tolerance
-        )
+        labels = _Labels(candidates, costs, assigned, own, cheapest, centres, tolerance)
         converged = labels.spread(length)
         moved = 0
         for chain in labels.chains(sizes < capacity):
@@ -195,9 +193,7 @@ class _Labels:
         return np.unique(back[back != root])
 
 
-def _way_back(
-    end: int, before: list[int], used: list[bool], longest: int
-) -> list[int]:
+def _way_back(end: int, before: list[int], used: list[bool], longest: int) -> list[int]:
     """Centres that gain a point, from one back to where its label began, or round.
 
     Empty where the way touches a used centre, or leads into a cycle, which is found

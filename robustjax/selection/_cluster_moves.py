@@ -87,7 +87,7 @@ def improve_by_moves(
     Returns:
       (N,) clusters and (k, d) means.
     """
-    assigned, costs = assigned.copy(), costs.copy()
+    assigned, costs, candidates = assigned.copy(), costs.copy(), candidates.copy()
     clusters, rows = len(centres), np.arange(len(points))
     touched = np.ones(clusters, bool)
     worth = _WORTH * max(float(costs.min(axis=1).sum()), np.finfo(float).tiny)
@@ -124,7 +124,12 @@ def improve_by_moves(
         source, target = source[chosen], target[chosen]
         mover, partner = mover[chosen], partner[chosen]
         assigned[mover] = target
-        assigned[partner[partner >= 0]] = source[partner >= 0]
+        swapped = partner[partner >= 0]
+        assigned[swapped] = source[partner >= 0]
+        # Whoever gave way may not have thought of the place that was left.
+        known = candidates[swapped] == assigned[swapped][:, None]
+        strange = swapped[~known.any(axis=1)]
+        candidates[strange, -1] = assigned[strange]
         now = np.zeros(clusters, bool)
         now[source] = now[target] = True
         touched |= now

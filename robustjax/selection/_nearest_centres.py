@@ -35,9 +35,7 @@ def _nearest(
     return found.reshape(-1, count)[:size].astype(jnp.int32)
 
 
-def nearest_centres(
-    points: jax.Array, centres: jax.Array, count: int
-) -> np.ndarray:
+def nearest_centres(points: jax.Array, centres: jax.Array, count: int) -> np.ndarray:
     """The `count` nearest of k centres for each point, nearest first.
 
     Args:

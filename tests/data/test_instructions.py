@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import pathlib
 
 import numpy as np
@@ -39,7 +38,11 @@ def test_alpaca_as_an_array_and_as_lines(tmp_path, lines):
 def test_ids_do_not_depend_on_order_or_layout(tmp_path):
     here = data.load_instructions(write(tmp_path / "a", ALPACA, False)).records
     dolly = [
-        {"instruction": r["instruction"], "context": r["input"], "response": r["output"]}
+        {
+            "instruction": r["instruction"],
+            "context": r["input"],
+            "response": r["output"],
+        }
         for r in reversed(ALPACA)
     ]
     there = data.load_instructions(write(tmp_path / "b", dolly, True)).records
@@ -268,8 +271,8 @@ def test_hallucinations_are_nested():
 
 
 @pytest.mark.data
-def test_the_published_files():
-    folder = pathlib.Path(os.environ["ROBUSTJAX_DATA"]) / "instructions"
+def test_the_published_files(data_dir):
+    folder = data_dir / "instructions"
     halueval = data.load_halueval(folder / "halueval_general.json")
     assert len(halueval.records) == 4507
     assert halueval.hallucinated.sum() == 815
