@@ -37,7 +37,19 @@ from robustjax.data._dataset import rows_of as rows_of
 from robustjax.data._dataset import take as take
 from robustjax.data._digits import load_digits as load_digits
 from robustjax.data._feature_extraction import extract_features as extract_features
+from robustjax.data._halueval import HaluEval as HaluEval
+from robustjax.data._halueval import HaluEvalJoin as HaluEvalJoin
+from robustjax.data._halueval import join_halueval as join_halueval
+from robustjax.data._halueval import load_halueval as load_halueval
+from robustjax.data._halueval import nested_hallucinations as nested_hallucinations
 from robustjax.data._image_folder import load_image_folder as load_image_folder
+from robustjax.data._instruction_layouts import (
+    INSTRUCTION_LAYOUTS as INSTRUCTION_LAYOUTS,
+)
+from robustjax.data._instruction_records import Record as Record
+from robustjax.data._instructions import Finding as Finding
+from robustjax.data._instructions import Instructions as Instructions
+from robustjax.data._instructions import load_instructions as load_instructions
 from robustjax.data._label_files import parse_labels as parse_labels
 from robustjax.data._label_files import read_csv as read_csv
 from robustjax.data._label_files import read_labels as read_labels
@@ -59,6 +71,9 @@ from robustjax.data._ood import held_out_classes as held_out_classes
 from robustjax.data._ood import mix_ood as mix_ood
 from robustjax.data._ood import textured_crops as textured_crops
 from robustjax.data._standardize import standardize as standardize
+from robustjax.data._text_embeddings import Embed as Embed
+from robustjax.data._text_embeddings import embed_texts as embed_texts
+from robustjax.data._text_embeddings import tfidf_embeddings as tfidf_embeddings
 from robustjax.data._tfds_source import load_tfds as load_tfds
 from robustjax.data.augmentation import auto_augment as auto_augment
 from robustjax.data.augmentation import color_jitter as color_jitter

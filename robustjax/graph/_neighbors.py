@@ -43,7 +43,7 @@ class Neighbors(NamedTuple):
     distances: jax.Array
 
 
-def _largest(values: jax.Array, count: int) -> jax.Array:
+def largest_columns(values: jax.Array, count: int) -> jax.Array:
     """Columns of the `count` largest values of each row, ties to the lowest column.
 
     The top columns lie in the top groups of columns, ranked by their best member;
@@ -117,7 +117,7 @@ def _candidates(
         ) - jnp.expand_dims(half_norm, 0)
         own = jnp.expand_dims(jnp.arange(columns), 0) == place[:, None]
         similarity = jnp.where(own, -jnp.inf, similarity)
-        candidates = _largest(similarity, count)
+        candidates = largest_columns(similarity, count)
         # The expanded square loses digits to cancellation: rank the candidates by
         # the sum of squared differences, ties to the lowest index.
         square = _squares(rows[candidates], rows[safe], metric)

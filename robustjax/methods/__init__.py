@@ -3,6 +3,7 @@
 from robustjax.methods import active_learning as active_learning
 from robustjax.methods import bias as bias
 from robustjax.methods import features as features
+from robustjax.methods import instructions as instructions
 from robustjax.methods import label_correction as label_correction
 from robustjax.methods import label_noise as label_noise
 from robustjax.methods import pruning as pruning

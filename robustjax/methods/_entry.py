@@ -18,6 +18,7 @@ FAMILIES = (
     "features",
     "pruning",
     "bias",
+    "instructions",
 )
 """The rooms of `robustjax.methods`."""
 
@@ -29,7 +30,7 @@ ROLES: Mapping[str, str] = types.MappingProxyType(
         "strategy": "a `QueryStrategy`, for an `OpenSetRun`",
         "penalty": "a loss transform on foreign images, or None: a part of a training",
         "attack": "an `Attack` on inputs: a part of a training",
-        "selection": "a `Selection`: the factory itself chooses",
+        "selection": "a `Selection`, or one with reasons: the factory itself chooses",
     }
 )
 """What a factory can give, by name: who can run a method depends on it."""
@@ -54,6 +55,8 @@ NEEDS: Mapping[str, str] = types.MappingProxyType(
         "bias": "the bias attribute of every example",
         "groups": "the group of every example: its label and its bias attribute",
         "class_maps": "a convolutional network whose head is on a global average",
+        "ratings": "a rating of every record",
+        "teacher": "a `Ranker`, which ranks records within groups",
         "two_encoders": "a network with two encoders, models.TwoEncoderClassifier",
     }
 )

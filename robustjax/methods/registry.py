@@ -22,6 +22,7 @@ from robustjax.methods._entry import Option as Option
 from robustjax.methods.active_learning import _entries as _active_learning
 from robustjax.methods.bias import _entries as _bias
 from robustjax.methods.features import _entries as _features
+from robustjax.methods.instructions import _entries as _instructions
 from robustjax.methods.label_correction import _entries as _label_correction
 from robustjax.methods.label_noise import _entries as _label_noise
 from robustjax.methods.pruning import _entries as _pruning
@@ -45,6 +46,7 @@ REGISTRY: Mapping[tuple[str, str], Entry] = types.MappingProxyType(
         _features.ENTRIES,
         _pruning.ENTRIES,
         _bias.ENTRIES,
+        _instructions.ENTRIES,
     )
 )
 """(family, name) -> entry; names repeat across families."""

@@ -35,6 +35,10 @@ from robustjax.selection._pruning_options import (
 )
 from robustjax.selection._pruning_rules import confidence_of as confidence_of
 from robustjax.selection._ranking import rank_by_class as rank_by_class
+from robustjax.selection._size_constrained_kmeans import SizedClusters as SizedClusters
+from robustjax.selection._size_constrained_kmeans import (
+    size_constrained_kmeans as size_constrained_kmeans,
+)
 from robustjax.selection._submodular import facility_location_cg as facility_location_cg
 from robustjax.selection._submodular import (
     facility_location_cmi as facility_location_cmi,

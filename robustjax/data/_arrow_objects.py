@@ -1,0 +1,93 @@
+"""Parquet files and folders of Hugging Face `datasets`, as objects."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+from typing import Any
+
+from robustjax.data._located_json import Located
+
+
+def read_arrow_objects(
+    path: pathlib.Path, split: str | None, *, name: str
+) -> list[Located]:
+    """The rows of a Parquet file, of a folder of them, or of a saved `datasets` folder.
+
+    Args:
+      path: a `.parquet` file; a folder that `Dataset.save_to_disk` or
+        `DatasetDict.save_to_disk` wrote; or a folder of Parquet files, named
+        `split-….parquet` as on the Hub where there are several splits.
+      split: of the folder; needed where it has several.
+      name: what to call the path in an error.
+
+    Raises:
+      ValueError: pyarrow is not installed, a file that cannot be read, or a split that
+        is unknown or missing.
+    """
+    try:
+        import pyarrow as pa
+        from pyarrow import parquet
+    except ImportError:
+        raise ValueError(
+            f"{name}: reading {str(path)!r} needs pyarrow, "
+            "expected `pip install robustjax[instructions]`"
+        ) from None
+    try:
+        if path.is_file():
+            tables = [parquet.read_table(path)]
+        elif (path / "dataset_dict.json").is_file():
+            splits = json.loads((path / "dataset_dict.json").read_text("utf-8"))
+            chosen = _choose(list(splits["splits"]), split, path, name)
+            return read_arrow_objects(path / chosen, None, name=name)
+        elif (path / "state.json").is_file():
+            tables = _saved(path, pa, name)
+        else:
+            files = _parquet_files(path, split, name)
+            tables = [parquet.read_table(file) for file in files]
+    except (OSError, pa.ArrowException, KeyError, json.JSONDecodeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(f"{name}: cannot read {str(path)!r}: {reason}") from None
+    rows = [row for table in tables for row in table.to_pylist()]
+    if not rows:
+        raise ValueError(f"{name}: {str(path)!r} has no rows, expected records")
+    return [Located(f"row {number}", row) for number, row in enumerate(rows)]
+
+
+def _saved(path: pathlib.Path, pa: Any, name: str) -> list[Any]:
+    state = json.loads((path / "state.json").read_text("utf-8"))
+    if state.get("_indices_files"):
+        raise ValueError(
+            f"{name}: {str(path)!r} keeps its rows by an indices mapping, expected a "
+            "data set saved after flatten_indices()"
+        )
+    tables = []
+    for each in state["_data_files"]:
+        with pa.memory_map(str(path / pathlib.Path(each["filename"]).name)) as file:
+            tables.append(pa.ipc.open_stream(file).read_all())
+    return tables
+
+
+def _parquet_files(
+    path: pathlib.Path, split: str | None, name: str
+) -> list[pathlib.Path]:
+    files = sorted(path.glob("*.parquet")) or sorted((path / "data").glob("*.parquet"))
+    if not files:
+        raise ValueError(
+            f"{name}: {str(path)!r} is a folder without Parquet files, state.json or "
+            "dataset_dict.json"
+        )
+    by_split: dict[str, list[pathlib.Path]] = {}
+    for file in files:
+        by_split.setdefault(file.stem.partition("-")[0], []).append(file)
+    return by_split[_choose(list(by_split), split, path, name)]
+
+
+def _choose(known: list[str], split: str | None, path: pathlib.Path, name: str) -> str:
+    if split in known:
+        return str(split)
+    if split is None and len(known) == 1:
+        return known[0]
+    raise ValueError(
+        f"split: got {split!r} for {str(path)!r}, expected one of {', '.join(known)}"
+    )

@@ -1,0 +1,207 @@
+"""One record of every cluster: chosen by a teacher, a rating, or chance.
+
+Clusters of embeddings carry diversity, and what is chosen inside each carries quality.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import jax
+import numpy as np
+
+from robustjax import checks, selection
+from robustjax.data import Record
+from robustjax.methods.instructions._pool import (
+    InstructionPool,
+    InstructionSelection,
+    generator,
+    make,
+    seed_of,
+)
+from robustjax.methods.instructions._ranker import Ranker, Ranking
+
+_OUTCOMES = ("ranked", "all_dropped", "malformed", "singleton")
+
+
+def instruction_groups(
+    pool: InstructionPool, clusters: int, max_size: int, *, key: jax.Array
+) -> list[np.ndarray]:
+    """Rows of the records of every cluster that is not empty, ascending.
+
+    Args:
+      pool: records with embeddings.
+      clusters: k.
+      max_size: r, with k × r >= N.
+      key: PRNG key.
+
+    Raises:
+      ValueError: as `selection.size_constrained_kmeans` does.
+    """
+    found = selection.size_constrained_kmeans(
+        pool.need_embeddings(), clusters, max_size, key=key
+    )
+    order = np.argsort(found.assignments, kind="stable")
+    bounds = np.cumsum(found.sizes)[:-1]
+    return [rows for rows in np.split(order, bounds) if rows.size]
+
+
+def fp_instruction(
+    pool: InstructionPool,
+    budget: int,
+    *,
+    key: jax.Array,
+    ranker: Ranker,
+    max_size: int = 10,
+    fallback: Literal["skip", "rating"] = "skip",
+) -> InstructionSelection:
+    """The record that a teacher ranks first, of every cluster.
+
+    FP-Instruction: clusters of limited size, a ranking by factuality and clarity
+    inside each, and the first of each ranking; what the teacher drops as wrong is not
+    kept. As printed, the algorithm's loop overwrites its set; here it is the union.
+
+    Args:
+      pool: records with embeddings.
+      budget: k, the number of clusters; at most so many records are kept. Published:
+        10,000 of 52,002.
+      key: of the clusters and of what the ranker draws.
+      ranker: the teacher.
+      max_size: r, records of a cluster at most; published: 10.
+      fallback: what becomes of a cluster whose ranking is malformed: no record of it
+        is kept, or the one with the highest rating.
+
+    Raises:
+      ValueError: too little room (k × r < N), no embeddings, no ratings to fall back
+        on, or a ranker that does not keep to its protocol.
+    """
+    checks.one_of("fallback", fallback, ("skip", "rating"))
+    ratings = pool.need_ratings() if fallback == "rating" else None
+    cluster_key, ranking_key = jax.random.split(key)
+    groups = instruction_groups(
+        pool, pool.check_budget(budget), max_size, key=cluster_key
+    )
+    records: list[Sequence[Record]] = [
+        [pool.records[row] for row in rows.tolist()] for rows in groups
+    ]
+    rankings = ranker.rank(records, seed_of(ranking_key))
+    if len(rankings) != len(groups):
+        raise ValueError(
+            f"ranker: got {len(rankings)} rankings for {len(groups)} groups"
+        )
+    orders, reasons = [], [""] * len(pool.records)
+    for rows, ranking in zip(groups, rankings):
+        _check(ranking, len(rows))
+        order = rows[list(ranking.order)]
+        for row, reason in zip(rows.tolist(), _reasons(ranking, len(rows))):
+            reasons[row] = reason
+        if ranking.outcome == "malformed" and ratings is not None:
+            order = rows[[int(ratings[rows].argmax())]]
+            reasons[int(order[0])] = "highest rating where the ranking is malformed"
+        orders.append(order)
+    return _first_of_each(pool, groups, orders, reasons)
+
+
+def cluster_random(
+    pool: InstructionPool, budget: int, *, key: jax.Array, max_size: int = 10
+) -> InstructionSelection:
+    """A random record of every cluster: what clustering alone is worth.
+
+    Args:
+      pool: records with embeddings.
+      budget: k, the number of clusters.
+      key: of the clusters and the draws.
+      max_size: r.
+
+    Raises:
+      ValueError: too little room (k × r < N), no embeddings.
+    """
+    cluster_key, draw_key = jax.random.split(key)
+    groups = instruction_groups(
+        pool, pool.check_budget(budget), max_size, key=cluster_key
+    )
+    draws = generator(draw_key)
+    orders = [draws.permutation(rows) for rows in groups]
+    reasons = ["not drawn in its cluster"] * len(pool.records)
+    for order in orders:
+        reasons[int(order[0])] = f"drawn of {len(order)}"
+    return _first_of_each(pool, groups, orders, reasons)
+
+
+def cluster_score(
+    pool: InstructionPool, budget: int, *, key: jax.Array, max_size: int = 10
+) -> InstructionSelection:
+    """The highest rating of every cluster, as in CaR; equal ones are drawn.
+
+    Ge et al., "Clustering and Ranking: Diversity-preserved Instruction Selection
+    through Expert-aligned Quality Estimation" (EMNLP 2024), with clusters of limited
+    size: what ranking inside a cluster adds shows beside it.
+
+    Args:
+      pool: records with embeddings and ratings.
+      budget: k, the number of clusters.
+      key: of the clusters and the draws.
+      max_size: r.
+
+    Raises:
+      ValueError: too little room (k × r < N), no embeddings, no ratings.
+    """
+    ratings = pool.need_ratings()
+    cluster_key, draw_key = jax.random.split(key)
+    groups = instruction_groups(
+        pool, pool.check_budget(budget), max_size, key=cluster_key
+    )
+    draws = generator(draw_key)
+    orders, reasons = [], [""] * len(pool.records)
+    for rows in groups:
+        order = rows[np.lexsort((draws.permutation(len(rows)), -ratings[rows]))]
+        orders.append(order)
+        for place, row in enumerate(order.tolist()):
+            reasons[row] = f"rating {ratings[row]:g}, place {place + 1} of {len(rows)}"
+    return _first_of_each(pool, groups, orders, reasons)
+
+
+def _first_of_each(
+    pool: InstructionPool,
+    groups: Sequence[np.ndarray],
+    orders: Sequence[np.ndarray],
+    reasons: Sequence[str],
+) -> InstructionSelection:
+    clusters = np.full(len(pool.records), -1)
+    ranks = np.zeros(len(pool.records))
+    for number, (rows, order) in enumerate(zip(groups, orders)):
+        clusters[rows] = number
+        ranks[order] = np.arange(1, len(order) + 1)
+    chosen = [int(order[0]) for order in orders if len(order)]
+    if not chosen:
+        raise ValueError(
+            f"ranker: no record of any of {len(groups)} clusters is kept, expected "
+            "some; are all rankings malformed?"
+        )
+    return make(pool, chosen, reasons, clusters=clusters, ranks=ranks)
+
+
+def _check(ranking: Ranking, size: int) -> None:
+    """Raises `ValueError` where a ranking says more than its outcome allows."""
+    order, outcome = ranking
+    if outcome not in _OUTCOMES or (outcome == "singleton" and size > 1):
+        raise ValueError(f"ranker: got outcome {outcome!r} for {size} records")
+    empty = outcome in ("all_dropped", "malformed")
+    if empty is bool(order) and outcome != "singleton":
+        raise ValueError(f"ranker: got order {order} with outcome {outcome!r}")
+    if len(set(order)) < len(order) or not set(order) <= set(range(size)):
+        raise ValueError(
+            f"ranker: got order {order}, expected different positions below {size}"
+        )
+
+
+def _reasons(ranking: Ranking, size: int) -> list[str]:
+    if ranking.outcome == "malformed":
+        return ["the ranking of its cluster is malformed"] * size
+    if ranking.outcome == "singleton":
+        return ["alone, and kept" if ranking.order else "alone, and found wrong"]
+    reasons = ["dropped as wrong"] * size
+    for place, position in enumerate(ranking.order):
+        reasons[position] = f"place {place + 1} of {size}"
+    return reasons
