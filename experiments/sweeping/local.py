@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 from experiments.sweeping.jobs import Ending, Job, Running
+from robustjax.cores import usable_cores
 
 _ASK = "import jax; print(jax.default_backend(), jax.local_device_count())"
 _PAUSE_SECONDS = 0.1
@@ -64,7 +65,7 @@ def slots_of(jobs: int, platforms: str | None) -> list[dict[str, str]]:
     platform, count = _devices(platforms)
     if platform == "cpu":
         jobs = jobs or 1
-        threads = max(1, (os.cpu_count() or 1) // jobs)
+        threads = max(1, usable_cores() // jobs)
         return [threads_of(threads)] * jobs
     # The chips of a TPU can belong to one process alone.
     most = 1 if platform == "tpu" else count

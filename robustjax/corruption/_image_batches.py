@@ -7,7 +7,6 @@ precision, multiplies by 255 and truncates.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from concurrent import futures
 from typing import Any, TypeVar
@@ -16,6 +15,7 @@ import jax
 import numpy as np
 
 from robustjax import arrays
+from robustjax.cores import usable_cores
 from robustjax.corruption._image_draws import Draws
 
 SEVERITIES = (1, 2, 3, 4, 5)
@@ -148,7 +148,7 @@ def _in_blocks(images: np.ndarray, apply: Callable[[slice], np.ndarray]) -> np.n
         result[here] = changed
 
     starts = range(0, len(images), step)
-    workers = min(_cores(), len(starts))
+    workers = min(usable_cores(), len(starts))
     if workers <= 1:
         for start in starts:
             work(start)
@@ -157,10 +157,3 @@ def _in_blocks(images: np.ndarray, apply: Callable[[slice], np.ndarray]) -> np.n
         # Errors inside are raised here.
         list(pool.map(work, starts))
     return result
-
-
-def _cores() -> int:
-    """The cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

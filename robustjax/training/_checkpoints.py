@@ -129,10 +129,6 @@ class CheckpointFolder:
         """The steps that have a complete checkpoint, ascending."""
         return from_first_process(self._steps)
 
-    def meta(self, step: int) -> dict[str, Any]:
-        """The record beside a checkpoint; empty if it is missing or was altered."""
-        return from_first_process(lambda: self._meta(step))
-
     def _steps(self) -> list[int]:
         if not self._path.exists():
             return []
