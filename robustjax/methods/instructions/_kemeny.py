@@ -8,19 +8,27 @@ Language Models", NAACL 2024).
 
 from __future__ import annotations
 
+import functools
+import itertools
+
 import numpy as np
 
 from robustjax import checks
 
 # Beyond, the 2^n subsets take longer than a language model does to answer.
 MOST_ITEMS = 14
+# Up to so many items it is quicker to look at all orders.
+_MOST_LISTED = 5
+# Sums of weights in another order differ in their last bits.
+_TOLERANCE = 1e-9
 
 
 def kemeny_order(preferred: np.ndarray) -> tuple[int, ...]:
     """An order that the fewest preferences contradict, exactly.
 
-    Found by dynamic programming over subsets: the cheapest order of a set begins with
-    some item, which is paid for once against the rest. Of equally good orders the one
+    Up to five items all orders are looked at. More are ordered by dynamic programming
+    over subsets: the cheapest order of a set begins with some item, which is paid for
+    once against the rest. Of equally good orders the one
     is returned that is smallest as a list of positions: shuffle the items beforehand
     where their positions should not count.
 
@@ -44,6 +52,24 @@ def kemeny_order(preferred: np.ndarray) -> tuple[int, ...]:
             f"{preferred.min(initial=0):g}, expected (n, n) with n <= {MOST_ITEMS} and "
             "no negative entry"
         )
+    if n <= _MOST_LISTED:
+        orders, above, below = _listed(n)
+        costs = preferred[below, above].sum(1)
+        return orders[int(np.argmax(costs <= costs.min() * (1 + _TOLERANCE)))]
+    return _ordered_by_subsets(preferred)
+
+
+@functools.cache
+def _listed(n: int) -> tuple[list[tuple[int, ...]], np.ndarray, np.ndarray]:
+    """All orders, ascending, and of each the items above and below of all pairs."""
+    orders = list(itertools.permutations(range(n)))
+    pairs = np.array(list(itertools.combinations(range(n), 2)), int).reshape(-1, 2).T
+    above, below = (np.array(orders, int)[:, places] for places in pairs)
+    return orders, above, below
+
+
+def _ordered_by_subsets(preferred: np.ndarray) -> tuple[int, ...]:
+    n = len(preferred)
     # against[item, members]: preferences of the members over the item.
     members = np.arange(1 << n)[:, None] >> np.arange(n) & 1
     against = preferred.T @ members.T - np.diag(preferred)[:, None] * members.T
@@ -55,9 +81,8 @@ def kemeny_order(preferred: np.ndarray) -> tuple[int, ...]:
         without = sets[:, None] & ~(1 << np.arange(n))
         total = against[:, sets].T + cost[without]
         total = np.where(members[sets] == 1, total, np.inf)
-        # Sums of halves and of weights in another order differ in their last bits.
         best = total.min(1, keepdims=True)
-        first[sets] = (total <= best + 1e-9 * (1 + abs(best))).argmax(1)
+        first[sets] = (total <= best * (1 + _TOLERANCE)).argmax(1)
         cost[sets] = best[:, 0]
     order = []
     rest = (1 << n) - 1

@@ -47,7 +47,14 @@ def unpack_language_model(
         model = transformers.AutoModelForCausalLM.from_pretrained(
             weights.parent, dtype=torch.float32, **at
         )
-        model.save_pretrained(made)
+        # What was read from GGUF counts as quantized, which cannot be saved: the same
+        # (already plain) weights in a model of the same configuration can.
+        plain = transformers.AutoModelForCausalLM.from_config(
+            transformers.AutoConfig.from_pretrained(weights.parent, **at),
+            dtype=torch.float32,
+        )
+        plain.load_state_dict(model.state_dict())
+        plain.save_pretrained(made)
         tokenizer.save_pretrained(made)
         if folder.is_dir():
             folder.rmdir()

@@ -121,7 +121,7 @@ def agreement_by_calls(
     groups: Sequence[Sequence[Call]],
     numbers: Sequence[int] = (1, 3, 5),
     *,
-    draws: int = 10,
+    draws: int = 3,
     seed: int = 0,
 ) -> list[CallAgreement]:
     """Agreement against the number of calls.
@@ -143,7 +143,7 @@ def agreement_by_calls(
             for _ in range(draws):
                 drawn = generator.permutation(len(calls))
                 one, other = (
-                    [calls[at] for at in drawn[start : start + number]]
+                    [calls[at] for at in sorted(drawn[start : start + number])]
                     for start in (0, number)
                 )
                 to_all.append(_tau(combine(one), whole, len(calls[0].levels)))

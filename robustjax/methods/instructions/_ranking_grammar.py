@@ -25,14 +25,14 @@ _BARE = re.compile(r"\W*([0-9]{1,6})\W*")
 _JUDGED = r"(?:factual|factually\s+correct|correct|accurate|true|left)"
 _THINGS = r"(?:items?|repl(?:y|ies)|answers?|instructions?)"
 _NONE_LEFT = re.compile(
-    rf"""\W*(?:
-        (?:\w+\W+){{0,3}}\[\s*\]
+    rf"""[^\w\[\]]*(?:
+        (?:\w+[^\w\[\]]+){{0,3}}\[\s*\]
       | (?:the\s+)?(?:\w+\s+)?(?:ranking|list)\s+is\s+empty
       | none(?:\s+of\s+(?:\w+\s+){{1,3}}(?:(?:is|are)\s+{_JUDGED}|qualif(?:y|ies)))?
       | no\s+{_THINGS}\s+(?:(?:is|are)\s+{_JUDGED}|qualif(?:y|ies)|remains?)
       | all\s+(?:\w+\s+){{0,3}}(?:is|are|were|have\s+been)\s+
         (?:dropped|wrong|incorrect|non-?factual|not\s+factual)
-    )\W*""",
+    )[^\w\[\]]*""",
     re.IGNORECASE | re.VERBOSE,
 )
 _DENIES = re.compile(r"\W*(?:none|no|all)\b", re.IGNORECASE)

@@ -20,7 +20,7 @@ from robustjax.methods.instructions._question import Message
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
-_HIDDEN = frozenset(("Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"))
+_HIDDEN = frozenset(("Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp", "Zs"))
 # Beginnings of identifiers, and of what chat templates mark turns and ends with.
 _MARKS = re.compile(
     r"\[(?=\s*(?:[0-9]+|[A-Z])\s*\])"
@@ -54,7 +54,9 @@ def quote(text: str, max_characters: int) -> str:
     """
     quoted = json.dumps(text[:max_characters], ensure_ascii=False)
     safe = "".join(
-        _escaped(sign) if unicodedata.category(sign) in _HIDDEN else sign
+        _escaped(sign)
+        if unicodedata.category(sign) in _HIDDEN and sign != " "
+        else sign
         for sign in quoted
     )
     return _MARKS.sub(lambda match: _escaped(match[0]), safe)
