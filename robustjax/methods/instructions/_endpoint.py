@@ -272,6 +272,7 @@ class _Run:
         self._failed_in_a_row = 0
         self._lock = threading.Lock()
         self._stopped = threading.Event()
+        self._error: BaseException | None = None
         self._pace = Pace(endpoint.requests_per_minute)
         # A server may send back what it was sent.
         variable = endpoint.api_key_variable
@@ -284,7 +285,7 @@ class _Run:
         """Asks all; the first error ends what has not begun, and what has is kept."""
         pool = concurrent.futures.ThreadPoolExecutor(self._endpoint.concurrency)
         futures = {
-            pool.submit(self._ask, key, question): key
+            pool.submit(self._ask_or_stop, key, question): key
             for key, question in asked.items()
         }
         try:
@@ -292,6 +293,11 @@ class _Run:
                 futures[future]: future.result()
                 for future in concurrent.futures.as_completed(futures)
             }
+        except Exception:
+            # Of several threads that end because of one, it is the one that says why.
+            if self._error is None:
+                raise
+            raise self._error from None
         finally:
             self._stopped.set()
             pool.shutdown(cancel_futures=True)
@@ -299,6 +305,15 @@ class _Run:
     def report(self, questions: int, from_cache: int) -> AskReport:
         """The counts so far."""
         return AskReport(questions, from_cache)._replace(**self._counts)
+
+    def _ask_or_stop(self, key: str, question: Question) -> Answer:
+        try:
+            return self._ask(key, question)
+        except BaseException as error:
+            with self._lock:
+                self._error = self._error or error
+            self._stopped.set()
+            raise
 
     def _ask(self, key: str, question: Question) -> Answer:
         reserved = estimated_usage(question)

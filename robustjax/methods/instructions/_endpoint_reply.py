@@ -16,8 +16,6 @@ from typing import Any, NamedTuple
 from robustjax.methods.instructions._question import Answer, Question, Status
 from robustjax.methods.instructions._question_cache import Usage
 
-_PIECE = 65_536
-
 
 class TryAgainError(Exception):
     """A failure that may pass. `kind` is a count of `AskReport`."""
@@ -173,7 +171,7 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
 def _read(response: Any, max_bytes: int, deadline: float) -> bytes | None:
     """The body; None where it is too long, of which the rest is not read."""
     pieces, size = [], 0
-    for piece in response.iter_raw(_PIECE):
+    for piece in response.iter_raw():
         size += len(piece)
         if size > max_bytes:
             return None
