@@ -49,9 +49,11 @@ def unpack_language_model(
         )
         # What was read from GGUF counts as quantized, which cannot be saved: the same
         # (already plain) weights in a model of the same configuration can.
+        settings = model.config.to_dict()
+        settings.pop("quantization_config", None)
+        config = type(model.config).from_dict(settings)
         plain = transformers.AutoModelForCausalLM.from_config(
-            transformers.AutoConfig.from_pretrained(weights.parent, **at),
-            dtype=torch.float32,
+            config, dtype=torch.float32
         )
         plain.load_state_dict(model.state_dict())
         plain.save_pretrained(made)
