@@ -45,7 +45,7 @@ class LocalModel:
 
         Raises:
           ValueError: a question with `choices`, a tokenizer without a chat template, or
-            a letter that is no single token.
+            letters that it does not tell apart by one token.
         """
         if any(question.choices for question in questions):
             raise ValueError("form: got choice, expected letters or text (local model)")
@@ -110,7 +110,7 @@ class LocalModel:
             logs = torch.log_softmax(logits.float(), -1)
             scores = tuple(
                 float(torch.logsumexp(logs[ids], 0))
-                for ids in map(self._letter_tokens, question.letters)
+                for ids in self._letter_tokens(question.letters)
             )
             return Answer("", scores=scores), 1
         with torch.inference_mode():
@@ -128,13 +128,23 @@ class LocalModel:
             written
         )
 
-    def _letter_tokens(self, letter: str) -> list[int]:
-        """The tokens that are the letter, with and without a space before it."""
-        spelled = [self._encode(text) for text in (letter, f" {letter}")]
-        single = sorted({ids[0] for ids in spelled if len(ids) == 1})
-        if not single:
-            raise ValueError(f"tokenizer: {letter!r} is no single token of it")
-        return single
+    def _letter_tokens(self, letters: Sequence[str]) -> list[list[int]]:
+        """The first tokens that each letter may begin with, a space before it or not.
+
+        Raises:
+          ValueError: two of them that cannot be told apart by one token.
+        """
+        found = []
+        for letter in letters:
+            plain, spaced = self._encode(letter), self._encode(f" {letter}")
+            # A space alone is no letter.
+            found.append(sorted({plain[0], *(spaced if len(spaced) == 1 else ())}))
+        known = [token for tokens in found for token in tokens]
+        if len(known) != len(set(known)):
+            raise ValueError(
+                f"tokenizer: tells {', '.join(letters)} not apart by one token"
+            )
+        return found
 
 
 def load_local_model(

@@ -20,8 +20,8 @@ class Question(NamedTuple):
       messages: the conversation so far.
       max_tokens: of the answer.
       choices: the only texts that are allowed as an answer, or () for any text.
-      letters: words of one token whose log-probabilities as the answer's first token
-        are wanted, instead of a text; () where a text is wanted.
+      letters: words, told apart by their first tokens, whose log-probabilities as the
+        answer's first token are wanted instead of a text; () where a text is wanted.
       attempt: how often it was asked before; another attempt is another question.
     """
 
