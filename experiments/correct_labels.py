@@ -83,6 +83,8 @@ def main(stop: StopRequest) -> None:
         data_dir=config.data_dir,
         image_size=config.image_size,
         label_file=config.labels,
+        label_column=config.label_column,
+        id_column=config.id_column,
     )
     if config.standardize:
         (dataset,) = data.standardize(dataset)

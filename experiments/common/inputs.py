@@ -31,6 +31,7 @@ def load(
     data_dir: str | None,
     image_size: int = 0,
     label_key: str | None = None,
+    id_column: str | None = None,
 ) -> data.Dataset:
     """A split of a data set, as `data.load` reads it; images are decoded once.
 
@@ -39,7 +40,8 @@ def load(
       split: likewise.
       data_dir: the tfds folder, see `data_folder`.
       image_size: that images of a folder are resized to; 0 keeps theirs.
-      label_key: which tfds feature is the label.
+      label_key: which tfds feature, or column of a table, is the label.
+      id_column: which column of a table names the examples.
 
     Raises:
       ValueError: a source that cannot be read.
@@ -49,6 +51,7 @@ def load(
         split,
         data_dir=data_folder(data_dir),
         label_key=label_key,
+        id_column=id_column,
         image_size=image_size or None,
         cache_dir=decoded_folder(),
     )
@@ -130,13 +133,23 @@ def load_labeled(
     data_dir: str | None,
     image_size: int,
     label_file: str | None,
+    label_column: str | None,
+    id_column: str | None,
 ) -> data.Dataset:
     """A data set of one's own, its labels from a file if they are elsewhere.
 
     Raises:
       ValueError: a source that cannot be read, or labels that do not join.
     """
-    dataset = load(name, split, data_dir=data_dir, image_size=image_size)
+    with errors_name_flags(label_key="label_column"):
+        dataset = load(
+            name,
+            split,
+            data_dir=data_dir,
+            image_size=image_size,
+            label_key=label_column,
+            id_column=id_column,
+        )
     if label_file is None:
         return dataset
     rows, labels = data.read_labels(label_file, dataset, "label", name="labels")

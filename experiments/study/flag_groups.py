@@ -54,9 +54,17 @@ class OwnDataFlags(SourceFlags):
 
     group: ClassVar[str] = "Data"
     dataset: str | None = option(
-        None, "An .npz file of inputs or features, an image folder, or a tfds name."
+        None,
+        "An .npz file of inputs or features, a table (.csv, .tsv, .parquet, .feather), "
+        "an image folder, or a tfds name.",
     )
-    split: str = option("train", "Its split.")
+    split: str = option("train", "Its split; of a table, its column of that name.")
+    label_column: str | None = option(
+        None, "Of a table: its labels, text or integers; by default label."
+    )
+    id_column: str | None = option(
+        None, "Of a table: what names its rows; by default id, or else their numbers."
+    )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import pathlib
 
+from robustjax import checks
 from robustjax.data._array_files import load_npz
 from robustjax.data._dataset import Dataset
 from robustjax.data._digits import load_digits
 from robustjax.data._image_folder import load_image_folder
+from robustjax.data._table_files import TABLE_SUFFIXES
+from robustjax.data._tables import load_table
 from robustjax.data._tfds_source import load_tfds
 
 
@@ -18,18 +21,21 @@ def load(
     *,
     data_dir: str | None = None,
     label_key: str | None = None,
+    id_column: str | None = None,
     image_size: int | None = None,
     cache_dir: str | os.PathLike[str] | None = None,
 ) -> Dataset:
     """Loads a data set by name.
 
     Args:
-      name: "digits" (bundled with scikit-learn); a path to an `.npz` file; a path to
-        a folder of images, with a sub-folder per split that holds one per class; or
-        the name of a tfds data set.
+      name: "digits" (bundled with scikit-learn); a path to an `.npz` file or to a table
+        (`.csv`, `.tsv`, `.parquet`, `.feather`, see `load_table`); a path to a folder
+        of images, with a sub-folder per split that holds one per class; or the name of
+        a tfds data set.
       split: "train", "test", or (tfds only) a slice such as "train[:20000]".
       data_dir: the tfds folder.
-      label_key: which tfds feature is the label.
+      label_key: which tfds feature, or column of a table, is the label.
+      id_column: which column of a table names the examples.
       image_size: resize images of a folder to this many pixels squared.
       cache_dir: where decoded images (of tfds and of folders) are kept for the next
         time, and found while no file changes; by default nowhere.
@@ -37,11 +43,18 @@ def load(
     Raises:
       ValueError: whatever is wrong, naming the argument.
     """
+    path = pathlib.Path(name)
+    is_table = path.suffix.lower() in TABLE_SUFFIXES
+    is_own = name == "digits" or path.suffix == ".npz" or path.is_dir()
+    _only("label_key", label_key, name, there=is_table or not is_own, kind="tfds sets")
+    _only("id_column", id_column, name, there=is_table)
     if name == "digits":
         return load_digits(split)
-    path = pathlib.Path(name)
     if path.suffix == ".npz":
         return load_npz(path, split)
+    if is_table:
+        with checks.errors_name(source="dataset", label_column="label_key"):
+            return load_table(path, split, label_column=label_key, id_column=id_column)
     if path.is_dir():
         return load_image_folder(
             path / split, image_size=image_size, cache_dir=cache_dir
@@ -51,3 +64,14 @@ def load(
     return load_tfds(
         name, split, data_dir=data_dir, label_key=label_key, cache_dir=cache_dir
     )
+
+
+def _only(
+    argument: str, given: str | None, name: str, *, there: bool, kind: str = ""
+) -> None:
+    """Raises `ValueError` for an argument that would be without effect."""
+    if given is not None and not there:
+        kinds = f"tables and {kind}" if kind else "tables"
+        raise ValueError(
+            f"{argument}: got {given!r} for {name!r}, expected it for {kinds} alone"
+        )

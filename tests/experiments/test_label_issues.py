@@ -75,6 +75,42 @@ def _probabilities(dataset, wrong, seed=0):
     return p / p.sum(1, keepdims=True)
 
 
+def test_a_table_with_labels_as_text(small, tmp_path):
+    pytest.importorskip("pyarrow")
+    flags, dataset, wrong = small
+    np.save(tmp_path / "p.npy", _probabilities(dataset, wrong)[:, [0, 2, 1]])
+    lines = ["name,a,b,c,d,animal"]
+    for name, row, label in zip(dataset.ids, dataset.inputs, dataset.labels):
+        lines.append(",".join([name, *map(str, row), NAMES[label]]))
+    (tmp_path / "animals.csv").write_text("\n".join(lines))
+    given = {
+        "dataset": tmp_path / "animals.csv",
+        "label_column": "animal",
+        "id_column": "name",
+        "pred_probs": tmp_path / "p.npy",
+    }
+    bad = [{"label_column": "pet"}, {"label_column": None}, {"id_column": "number"}]
+    arguments = [_flags(flags | given | changes) for changes in ({}, *bad)]
+    done = python("-c", DRIVER, json.dumps(arguments))
+    assert done.returncode == 0, done.stderr
+    fine, *messages = map(json.loads, filter(None, done.stdout.splitlines()[-4:]))
+    assert fine == "fine"
+    for message, begin in zip(
+        messages,
+        ("label_column: got 'pet'", "label_column: ", "id_column: got 'number'"),
+    ):
+        assert message.startswith(begin), message
+    rows = _read(flags["out"])
+    assert len(rows) == 60
+    flagged = {row["id"] for row in rows if row["is_issue"] == "True"}
+    assert flagged == set(dataset.ids[wrong].tolist())
+    true = {f"animal {row}": NAMES[row % 3] for row in range(60)}
+    for row in rows:
+        if row["id"] in flagged:
+            assert row["given_label"] == NAMES[(NAMES.index(true[row["id"]]) + 1) % 3]
+            assert row["suggested_label"] == true[row["id"]]
+
+
 @pytest.mark.slow
 def test_with_probabilities_of_a_model_of_ones_own(small, tmp_path):
     flags, dataset, wrong = small

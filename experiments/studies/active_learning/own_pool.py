@@ -68,6 +68,8 @@ def load_pool(config: LabelOpenSetConfig) -> tuple[np.ndarray, np.ndarray]:
             config.split,
             data_dir=config.data_dir,
             image_size=config.image_size,
+            label_key=config.label_column,
+            id_column=config.id_column,
         )
         return found.inputs, found.ids
     # Files of `data.save_npz` have the split before every name.

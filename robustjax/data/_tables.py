@@ -1,0 +1,324 @@
+"""Tables of numbers with labels: a row is an example."""
+
+from __future__ import annotations
+
+import logging
+import os
+import pathlib
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from robustjax.data._dataset import Dataset, make_dataset
+from robustjax.data._names import plain_name, printable
+from robustjax.data._table_files import (
+    CSV_SUFFIXES,
+    TABLE_SUFFIXES,
+    as_table,
+    read_table,
+)
+from robustjax.files import original_cell
+
+_log = logging.getLogger(__name__)
+
+LABEL, ID, SPLIT = "label", "id", "split"
+# Of a data frame's index without a name.
+_INDEX = "__index_level_0__"
+# What spreadsheets and pandas call a column that has no name.
+_UNNAMED = re.compile(r"\s*|Unnamed: \d+")
+_INTEGER = re.compile(r"[+-]?\d+")
+_WHOLE = re.compile(r"([+-]?\d+)\.0*")
+# Fewer rows may count by chance.
+_COUNTED_ROWS = 10
+_EXACT_IN_FLOAT32 = 2**24
+
+
+def load_table(
+    source: Any,
+    split: str | None = None,
+    *,
+    label_column: str | None = None,
+    id_column: str | None = None,
+    feature_columns: Sequence[str] | None = None,
+    report: Callable[[str], None] | None = None,
+) -> Dataset:
+    """Loads a table whose rows are examples, with labels of any kind.
+
+    Args:
+      source: the path of a `.csv`, `.tsv`, `.parquet` (`.pq`) or `.feather`
+        (`.arrow`) file, or a data frame (pandas, polars, Arrow).
+      split: rows whose column "split" has this value, where there is such a column.
+        Without one the whole table is "train" (or whatever is asked for but "test").
+      label_column: by default "label". Labels may be text, integers or truths.
+      id_column: by default "id", a data frame's index, or else the row's number.
+      feature_columns: the inputs, in this order: numbers, truths, or lists of numbers
+        (embeddings), which become a number each. By default all other columns.
+      report: called with a sentence about columns that are left out by themselves; by
+        default a warning in the log. These are columns without a name, and integers
+        that just count the rows.
+
+    Returns:
+      A `Dataset` with inputs (N, D), in float32 if that holds them exactly, else
+      float64. Classes are the labels that occur (in all splits), in their order as
+      integers if all are, else as text; so labels that count from 1 are fine.
+
+    Raises:
+      ValueError: a file that cannot be read, a missing or unknown column, labels or
+        inputs that are missing or not what they must be, ids that occur twice.
+      ImportError: pyarrow is not installed (extra `tables`).
+
+    Example:
+      >>> from robustjax import data
+      >>> import pyarrow
+      >>> rows = {"label": ["owl", "cat"], "id": ["a", "b"], "size": [3.5, 1]}
+      >>> owls = data.load_table(pyarrow.table(rows))
+      >>> owls.class_names, owls.labels.tolist(), owls.inputs.tolist()
+      (('cat', 'owl'), [1, 0], [[3.5], [1.0]])
+    """
+    texts = (label_column or LABEL, id_column or ID, SPLIT)
+    if isinstance(source, str | os.PathLike):
+        path = pathlib.Path(source)
+        if path.suffix.lower() not in TABLE_SUFFIXES:
+            raise ValueError(
+                f"source: got {str(path)!r}, expected a file of the suffix "
+                f"{', '.join(TABLE_SUFFIXES)}"
+            )
+        table = read_table(path, texts=texts, name="source")
+        name, neutralised = printable(path), path.suffix.lower() in CSV_SUFFIXES
+    else:
+        table = as_table(source, name="source")
+        name, neutralised = type(source).__name__, False
+    columns = _columns(table, name)
+    label = _named("label_column", label_column, LABEL, columns)
+    if label is None:
+        raise ValueError(
+            f"label_column: {name!r} has no column {LABEL!r}; expected one of "
+            f"{_listed(columns)}"
+        )
+    identity = _named("id_column", id_column, ID, columns)
+    if identity is None and _INDEX in columns:
+        identity = _INDEX
+    taken = {label, identity, SPLIT if SPLIT in columns else None}
+    features = _features(columns, feature_columns, taken, name, report)
+    texts_of_labels = _label_texts(columns[label], label, neutralised)
+    names = _class_names(texts_of_labels)
+    rows = _rows(columns.get(SPLIT), split, table.num_rows, name)
+    place = {text: number for number, text in enumerate(names)}
+    ids = None
+    if identity is not None:
+        ids = _ids(columns[identity], identity, neutralised)[rows]
+    return make_dataset(
+        _inputs({key: columns[key] for key in features})[rows],
+        np.array([place[texts_of_labels[row]] for row in rows], np.int32),
+        ids=np.arange(table.num_rows)[rows] if ids is None else ids,
+        class_names=names,
+        name=name if split is None else f"{name}[{split}]",
+    )
+
+
+def _columns(table: Any, name: str) -> dict[str, Any]:
+    """Columns by name."""
+    names = table.column_names
+    twice = sorted({key for key in names if key.strip() and names.count(key) > 1})
+    if twice:
+        raise ValueError(
+            f"source: {name!r} has {names.count(twice[0])} columns called "
+            f"{twice[0]!r}, expected one"
+        )
+    return dict(zip(names, (column.combine_chunks() for column in table.columns)))
+
+
+def _listed(columns: Any, most: int = 12) -> str:
+    names = [repr(key) for key in columns]
+    rest = len(names) - most
+    return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def _named(
+    argument: str, given: str | None, usual: str, columns: dict[str, Any]
+) -> str | None:
+    if given is None:
+        return usual if usual in columns else None
+    if given not in columns:
+        raise ValueError(
+            f"{argument}: got {given!r}, expected one of {_listed(columns)}"
+        )
+    return given
+
+
+def _features(
+    columns: dict[str, Any],
+    given: Sequence[str] | None,
+    taken: set[str | None],
+    name: str,
+    report: Callable[[str], None] | None,
+) -> list[str]:
+    """The columns that are inputs."""
+    if given is not None:
+        unknown = [key for key in given if key not in columns]
+        if unknown or not given:
+            got = repr(unknown[0]) if unknown else "none"
+            raise ValueError(
+                f"feature_columns: got {got}, expected any of {_listed(columns)}"
+            )
+        return list(given)
+    found: list[str] = []
+    left_out: list[str] = []
+    for key, column in columns.items():
+        if key in taken:
+            continue
+        if _UNNAMED.fullmatch(key) or _counts_rows(column):
+            left_out.append(key)
+        else:
+            found.append(key)
+    if not found:
+        raise ValueError(
+            f"feature_columns: {name!r} has none beside its labels and ids; its "
+            f"columns are {_listed(columns)}"
+        )
+    if left_out:
+        (report or _log.warning)(
+            f"table {name!r}: left out {_listed(left_out)}, which has no name or just "
+            "counts the rows"
+        )
+    return found
+
+
+def _counts_rows(column: Any) -> bool:
+    import pyarrow as pa
+
+    if not pa.types.is_integer(column.type) or len(column) < _COUNTED_ROWS:
+        return False
+    if column.null_count:
+        return False
+    values = column.to_numpy(zero_copy_only=False).astype(np.int64)
+    return bool((values - np.arange(len(values)) == values[0]).all()) and values[0] in (
+        0,
+        1,
+    )
+
+
+def _label_texts(column: Any, name: str, neutralised: bool) -> list[str]:
+    """What each label is called."""
+    found = []
+    for row, value in enumerate(column.to_pylist()):
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)
+        if value is None or not isinstance(value, str | int):
+            got = "nothing" if value is None else repr(value)
+            raise ValueError(
+                f"label_column: row {row} (from 0) has {got} in {name!r}, expected "
+                "text or an integer"
+            )
+        text = original_cell(value) if neutralised and isinstance(value, str) else value
+        text = plain_name(str(text))
+        if not text:
+            raise ValueError(
+                f"label_column: row {row} (from 0) has a blank in {name!r}, expected a "
+                "label"
+            )
+        found.append(text)
+    return _without_points(found)
+
+
+def _without_points(texts: list[str]) -> list[str]:
+    """Spreadsheets write 1.0 where 1 was meant, if all are numbers."""
+    whole = [_WHOLE.fullmatch(text) for text in texts]
+    numbers = all(w or _INTEGER.fullmatch(t) for w, t in zip(whole, texts))
+    return [w[1] if w and numbers else t for w, t in zip(whole, texts)]
+
+
+def _class_names(labels: list[str]) -> list[str]:
+    names = sorted(set(labels))
+    if all(_INTEGER.fullmatch(name) for name in names):
+        return sorted(names, key=int)
+    return names
+
+
+def _rows(column: Any, split: str | None, count: int, name: str) -> np.ndarray:
+    if split is None:
+        return np.arange(count)
+    if column is None:
+        if split == "test":
+            raise ValueError(
+                f"split: {name!r} has no column {SPLIT!r}, so it has no 'test'"
+            )
+        return np.arange(count)
+    values = [str(value) for value in column.to_pylist()]
+    rows = np.flatnonzero(np.array(values) == split)
+    if not rows.size:
+        known = sorted(set(values))
+        raise ValueError(
+            f"split: got {split!r}, expected one of {_listed(known)}, the values of "
+            f"column {SPLIT!r}"
+        )
+    return rows
+
+
+def _ids(column: Any, name: str, neutralised: bool) -> np.ndarray:
+    values = column.to_pylist()
+    missing = next(
+        (row for row, value in enumerate(values) if value in (None, "")), None
+    )
+    if missing is not None:
+        raise ValueError(f"id_column: row {missing} (from 0) has nothing in {name!r}")
+    if neutralised:
+        values = [original_cell(value) for value in values]
+    return np.array(values)
+
+
+def _inputs(columns: dict[str, Any]) -> np.ndarray:
+    """(N, D) numbers of the given columns."""
+    parts = [_numbers(key, column) for key, column in columns.items()]
+    inputs = np.concatenate(parts, axis=1)
+    small = inputs.astype(np.float32)
+    with np.errstate(invalid="ignore"):
+        exact = np.array_equal(small.astype(np.float64), inputs, equal_nan=True)
+    return small if exact else inputs
+
+
+def _numbers(name: str, column: Any) -> np.ndarray:
+    """A column as (N, d) float64."""
+    import pyarrow as pa
+    from pyarrow import types
+
+    if types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    kind = column.type
+    if column.null_count:
+        row = column.is_null().to_pylist().index(True)
+        raise ValueError(
+            f"feature_columns: row {row} (from 0) has nothing in {name!r}, expected a "
+            "number; fill or drop what is missing"
+        )
+    if (
+        types.is_list(kind)
+        or types.is_large_list(kind)
+        or types.is_fixed_size_list(kind)
+    ):
+        flat = column.flatten()
+        width, rest = divmod(len(flat), len(column))
+        lengths = (
+            set(column.value_lengths().to_pylist())
+            if hasattr(column, "value_lengths")
+            else {width}
+        )
+        if rest or len(lengths) > 1 or not width:
+            raise ValueError(
+                f"feature_columns: the lists of {name!r} have {min(lengths)} to "
+                f"{max(lengths)} numbers, expected the same number in all"
+            )
+        return _numbers(name, flat).reshape(len(column), width)
+    if types.is_boolean(kind):
+        column, kind = column.cast(pa.uint8()), pa.uint8()
+    if not (
+        types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind)
+    ):
+        raise ValueError(
+            f"feature_columns: {name!r} holds {kind}, expected numbers; name "
+            "the inputs by feature_columns"
+        )
+    values = np.asarray(column.cast(pa.float64()).to_numpy(zero_copy_only=False))
+    return values[:, None]
