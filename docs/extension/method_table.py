@@ -6,6 +6,9 @@ from typing import Any
 
 from robustjax.methods import FAMILIES, NEEDS, Entry, entries
 
+# Of families whose launcher is called otherwise.
+_LAUNCHERS = {"bias": "dataset_bias"}
+
 
 def page() -> str:
     """The text of the page."""
@@ -22,7 +25,8 @@ def page() -> str:
         lines += [
             f"## {family}",
             "",
-            f"{len(found)} methods; `python -m experiments.{family}` compares them.",
+            f"{len(found)} methods; "
+            f"`python -m experiments.{_LAUNCHERS.get(family, family)}` compares them.",
             "",
             "| method | what | source | options | needs |",
             "|---|---|---|---|---|",

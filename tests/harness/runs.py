@@ -200,7 +200,7 @@ def write_data(folder: pathlib.Path, *, seed: int = 0) -> dict[str, pathlib.Path
     from robustjax import data
 
     folder.mkdir(parents=True, exist_ok=True)
-    rng = np.random.default_rng(seed)
+    rng, gray_rng = np.random.default_rng(seed), np.random.default_rng([seed, 1])
     points, images, gray = {}, {}, {}
     for split, count in (("train", 96), ("test", 48)):
         labels = np.arange(count) % 3
@@ -212,7 +212,7 @@ def write_data(folder: pathlib.Path, *, seed: int = 0) -> dict[str, pathlib.Path
         pixels[np.arange(120), labels] += 150
         images[split] = data.make_dataset(pixels, labels)
         labels = np.arange(100) % 10
-        pixels = rng.integers(0, 80, (100, 5, 5, 1), np.uint8)
+        pixels = gray_rng.integers(0, 80, (100, 5, 5, 1), np.uint8)
         pixels[np.arange(100), labels // 5, labels % 5] += 150
         gray[split] = data.make_dataset(pixels, labels)
     paths = {name: folder / f"{name}.npz" for name in ("points", "images", "gray")}

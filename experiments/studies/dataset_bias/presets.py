@@ -144,6 +144,11 @@ PRESETS: dict[str, Preset] = {
         {**_COLORED, "aligned_ratio": 0.99, "noise_rate": 0.1},
         about=("Colored MNIST, 99 % aligned, and 10 % of the labels wrong (symmetric)"),
         expect=_NOT_YET,
+        flags=(
+            "--methods=vanilla,group_dro,lff,lff_clean=lff,lff_elr=lff,lff_cut=lff "
+            "--options=lff_clean.against_noise=clean_probability,"
+            "lff_elr.against_noise=elr,lff_cut.truncate=true"
+        ),
     ),
     **_ratios(
         "colored_mnist_dfa",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import Any, NamedTuple
 
+import flax.linen as nn
 import jax
 import numpy as np
 
@@ -16,9 +17,11 @@ from experiments.studies.dataset_bias.setup import Data
 from experiments.study.choice import Choice
 from experiments.study.flags import errors_name_flags
 from robustjax import data, models
+from robustjax.methods import Entry
 from robustjax.methods.bias import bias_groups
 from robustjax.training import (
     Execution,
+    Preprocess,
     RecipeProgram,
     as_float,
     choose_execution,
@@ -33,10 +36,16 @@ class Built(NamedTuple):
     Attributes:
       program: of its recipe.
       execution: how its network is run.
+      entry: of the method.
+      network: that it trains.
+      preprocess: before the network.
     """
 
     program: RecipeProgram
     execution: Execution
+    entry: Entry
+    network: nn.Module
+    preprocess: Preprocess
 
 
 def build(label: str, choice: Choice, study: Data) -> Built:
@@ -104,7 +113,7 @@ def build(label: str, choice: Choice, study: Data) -> Built:
         mesh=data_mesh() if jax.device_count() > 1 else None,
         block_size=1000,
     )
-    return Built(program, execution)
+    return Built(program, execution, entry, network, provided["preprocess"])
 
 
 def _groups(label: str, study: Data) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from experiments.studies.dataset_bias.pictures import draw_pictures
 from experiments.study.numbers import Measure
 from experiments.study.plot import Histogram, Line, Panel, draw, draw_histograms
 from experiments.study.table import Table
@@ -13,6 +14,10 @@ MEASURES = (
     Measure("unbiased_best", "best on test: unbiased"),
     Measure("conflicting_best", "conflicting"),
     Measure("aligned_best", "aligned", in_summary=False),
+    Measure("target_original", "class head: own features"),
+    Measure("target_swapped", "swapped"),
+    Measure("bias_original", "bias head: own features"),
+    Measure("bias_swapped", "swapped"),
     Measure("split_precision", "split: precision"),
     Measure("split_recall", "recall"),
     Measure("split_f1", "F1"),
@@ -30,10 +35,11 @@ _NOT_SCORES = ("ids", "predicted", "conflicting")
 
 
 def report(table: Table) -> str:
-    """Draws `accuracy.png`, `losses.png` and `examples.png`; the text."""
+    """Draws `accuracy.png`, `losses.png`, `examples.png`, pictures; the text."""
     _draw_accuracy(table)
     _draw_losses(table)
     _draw_examples(table)
+    draw_pictures(table)
     text = meaning(table)
     return f"{table.overview('method')}\n" + (f"\n{text}" if text else "")
 

@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.studies.dataset_bias import outcomes
+from experiments.studies.dataset_bias.programs import Built
 from experiments.studies.dataset_bias.setup import Data
 from experiments.study.examples import given_probability, state_columns
 from experiments.study.journal import Cell, Journal
@@ -175,7 +177,7 @@ def split_measures(
 
 def run_method(
     name: str,
-    program: RecipeProgram,
+    built: Built,
     study: Data,
     groups: list[range],
     journal: Journal,
@@ -185,7 +187,7 @@ def run_method(
 
     Args:
       name: of the method.
-      program: of the method.
+      built: of the method.
       study: data and labels.
       groups: the repeats that train as one program.
       journal: gets everything.
@@ -193,7 +195,7 @@ def run_method(
     """
     config, train = study.config, study.train
     inputs = jnp.asarray(train.dataset.inputs)
-    fields = {"method": name}
+    fields, program = {"method": name}, built.program
 
     def prepare(group: range) -> Prepared:
         repeats = slice(group.start, group.stop)
@@ -210,6 +212,8 @@ def run_method(
         measures = final_measures(watched)
         if "conflicting" in memory:
             measures |= split_measures(memory["conflicting"] > 0, ~train.is_aligned)
+        if "two_encoders" in built.entry.needs:
+            measures |= outcomes.swap_accuracies(built, study, state)
         cell.result(
             fields, measures, repeats=watched.repeats, epochs=program.recipe.epochs
         )
@@ -222,6 +226,11 @@ def run_method(
                 given_probability=probability[number],
                 **{column: values[number] for column, values in memory.items()},
             )
+        if watched.repeats.start == 0:
+            if "two_encoders" in built.entry.needs:
+                outcomes.keep_features(cell, name, built, study, state)
+            if built.entry.name == "bias_swap":
+                outcomes.keep_swapped_images(cell, name, study, state)
 
     run_repeats(
         name,

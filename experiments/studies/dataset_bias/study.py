@@ -108,7 +108,7 @@ def _run(ready: Ready[Parts], journal: Journal, stop: StopRequest) -> None:
     for label, each in built.items():
         say(f"\n{label}: {choice.chosen[label].description}")
         say(f"  epochs as a {each.execution.loop}: {each.execution.reason}")
-        run_method(label, each.program, data, groups[label], journal, stop)
+        run_method(label, each, data, groups[label], journal, stop)
 
 
 STUDY = Study("dataset_bias", report.MEASURES, _plan, _prepare, _run, report.report)

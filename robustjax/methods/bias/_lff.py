@@ -6,14 +6,20 @@ Biased Classifier", NeurIPS 2020.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import flax.linen as nn
 import optax
 
-from robustjax import transforms
+from robustjax import checks, transforms
 from robustjax.methods.bias._debiased_pair import debiased_pair
 from robustjax.methods.bias._plain import GceForm, gce_head
 from robustjax.training import Recipe, as_float, single_phase
 from robustjax.training._supervised import Augment, Preprocess
+from robustjax.transforms import LossTransform, Reduction
+
+AgainstNoise = Literal["none", "elr", "clean_probability"]
+_AGAINST_NOISE = ("none", "elr", "clean_probability")
 
 
 def lff(
@@ -25,6 +31,9 @@ def lff(
     form: GceForm = "reweighted",
     decay: float = 0.7,
     normalize: bool = True,
+    against_noise: AgainstNoise = "none",
+    truncate: bool = False,
+    noise_epoch: int = 10,
     augment: Augment | None = None,
     preprocess: Preprocess = as_float,
 ) -> Recipe:
@@ -52,6 +61,13 @@ def lff(
       form: of that loss, see `gce_head`: "reweighted", as in the code, or "textbook".
       decay: of the averaged losses, in [0, 1]; 0 takes the losses of the moment.
       normalize: whether losses are divided by the largest of their class.
+      against_noise: what is chained to the debiased network's loss, for an example that
+        both networks find hard may conflict with the bias or be labelled wrongly:
+        "elr", `transforms.elr` as published for CIFAR-10, or "clean_probability", whose
+        weights multiply W. Ours; "none" is LfF.
+      truncate: whether the biased network's loss is `transforms.truncated_gce`, which
+        leaves out what it holds to be mislabelled; `form` is then without meaning.
+      noise_epoch: from when on `clean_probability` and `truncated_gce` act, >= 0.
       augment: `(key, inputs) -> inputs`, the same change for both networks; by
         default none.
       preprocess: applied after it, and in prediction; by default `as_float`.
@@ -62,12 +78,26 @@ def lff(
     Raises:
       ValueError: a number outside its range, or an unknown form.
     """
-    weights = transforms.relative_difficulty(decay, normalize=normalize)
+    checks.one_of("against_noise", against_noise, _AGAINST_NOISE)
+    checks.at_least("noise_epoch", noise_epoch, 0)
+    head = gce_head(q, form)
+    if truncate:
+        head = transforms.truncated_gce(q, start_epoch=noise_epoch)
+    parts: list[LossTransform] = [
+        transforms.relative_difficulty(decay, normalize=normalize),
+        transforms.ce(),
+    ]
+    if against_noise == "clean_probability":
+        # The mean stays one over all examples, as LfF's.
+        clean = transforms.clean_probability(noise_epoch, reduction=Reduction.MEAN)
+        parts.insert(0, clean)
+    elif against_noise == "elr":
+        parts.append(transforms.elr())
     algorithm = debiased_pair(
         model,
         optimizer,
-        gce_head(q, form),
-        transforms.chain(weights, transforms.ce()),
+        head,
+        transforms.chain(*parts),
         augment=augment,
         preprocess=preprocess,
     )

@@ -124,9 +124,34 @@ def test_lff_beats_plain_training_on_badged_digits():
     assert unbiased["lff"] > unbiased["vanilla"] + 0.1
 
 
+def test_parts_against_wrong_labels_join_the_chains():
+    def after(**options):
+        recipe = bias.lff(problem.MODEL, optax.sgd(0.5), epochs=2, q=0.7, **options)
+        return problem.run(recipe)[1][-1]
+
+    plain = after()
+    early = after(against_noise="clean_probability", truncate=True, noise_epoch=0)
+    late = after(against_noise="clean_probability", noise_epoch=9)
+    held = after(against_noise="elr")
+    clean = early.loss_state.rows["debiased"][0]["clean_probability"]
+    assert clean.min() < 0.5 < clean.max()
+    assert (late.loss_state.rows["debiased"][0]["clean_probability"] == 1).all()
+    # Until it acts, nothing changes.
+    for mine, wanted in zip(
+        jax.tree.leaves(late.params), jax.tree.leaves(plain.params)
+    ):
+        np.testing.assert_allclose(mine, wanted, atol=1e-6)
+    assert (held.loss_state.rows["debiased"][2]["target"][:, : problem.N] > 0).any()
+    for other in (early, held):
+        (kernel, *_), (wanted, *_) = (jax.tree.leaves(s.params) for s in (other, plain))
+        assert np.abs(kernel - wanted).max() > 1e-4
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"against_noise": "sop"}, "against_noise: unknown 'sop'"),
+        ({"noise_epoch": -1}, "noise_epoch: got -1"),
         ({"q": 0.0}, "q: got 0.0"),
         ({"decay": -0.1}, "decay: got -0.1"),
         ({"form": "text"}, "form: unknown 'text'"),

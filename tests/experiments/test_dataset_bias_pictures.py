@@ -1,0 +1,100 @@
+"""What only one method can show: DFA's features and heads, BiaSwap's images."""
+
+from __future__ import annotations
+
+import io
+
+import jax
+import numpy as np
+import pytest
+
+from experiments.studies.dataset_bias import outcomes, pictures, setup
+from experiments.studies.dataset_bias.config import DatasetBiasConfig
+from experiments.studies.dataset_bias.programs import build
+from experiments.study.choice import Choice
+from experiments.study.options import choose_methods
+from robustjax.methods import entries
+from robustjax.training import TrainState
+from robustjax.transforms import LossState
+
+FIELDS = {"dataset": "digits", "aligned_ratio": 0.9, "hidden": (16,), "repeats": 2}
+
+
+class Attached:
+    """A cell and a table: what was attached is what is drawn."""
+
+    def __init__(self, folder):
+        self.folder, self.title, self._kept = folder, "digits", []
+
+    def attach(self, event, name, content, **values):
+        assert event == pictures.PICTURE
+        with np.load(io.BytesIO(content)) as arrays:
+            self._kept.append((values, dict(arrays)))
+
+    def attached(self, event):
+        assert event == pictures.PICTURE
+        return self._kept
+
+
+@pytest.fixture(scope="module")
+def study():
+    return setup.prepare(DatasetBiasConfig(**FIELDS))
+
+
+def test_both_features_and_both_heads(study, tmp_path, monkeypatch):
+    monkeypatch.setattr(outcomes, "_EMBEDDED", 60)
+    choice = Choice(choose_methods(("dfa",), entries("bias")), {"dfa": {}})
+    built = build("dfa", choice, study)
+    inputs = study.test.dataset.inputs
+    state = built.program.init(study.repeat_keys, inputs[:4])
+    found = outcomes.swap_accuracies(built, study, state)
+    guess = np.argmax(built.program.predict(state, inputs), axis=-1)
+    right = (guess == study.test.dataset.labels[None]).mean(axis=1)
+    np.testing.assert_allclose(found["target_original"], right)
+    assert list(found) == [
+        *("target_original", "target_swapped", "bias_original", "bias_swapped")
+    ]
+    assert all(each.shape == (2,) for each in found.values())
+    # The heads are untrained, and tell labels and bias apart no better than chance.
+    assert all((each < 0.4).all() for each in found.values())
+    cell = Attached(tmp_path)
+    outcomes.keep_features(cell, "dfa", built, study, state)
+    ((values, arrays),) = cell.attached(pictures.PICTURE)
+    assert values == {"method": "dfa", "kind": "features"}
+    assert arrays["intrinsic"].shape == arrays["bias"].shape == (60, 16)
+    assert {"target_of", "bias_of"} < set(arrays)
+    pictures.draw_pictures(cell)
+    assert (tmp_path / "dfa_features.png").stat().st_size > 5000
+
+
+def test_swapped_images_are_of_both_kinds(study, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        outcomes, "swap_images", lambda nets, translator, content, style: style
+    )
+    conflicting = ~study.train.is_aligned
+    rows = {"conflicting": np.stack([conflicting] * 2)}
+    params = {"translator": {"encoder": np.zeros((2, 1))}}
+    state = TrainState(
+        **{
+            **dict.fromkeys(TrainState._fields),
+            "params": params,
+            "loss_state": LossState(rows, ()),
+        }
+    )
+    cell = Attached(tmp_path)
+    outcomes.keep_swapped_images(cell, "bias_swap", study, state)
+    ((_, arrays),) = cell.attached(pictures.PICTURE)
+    images = study.train.dataset.inputs / 255
+    for kind, mask in (("aligned", ~conflicting), ("conflicting", conflicting)):
+        for image in arrays[kind]:
+            distance = np.abs(images - image).max(axis=(1, 2, 3))
+            assert mask[distance.argmin()]
+            assert distance.min() < 1e-6
+    np.testing.assert_allclose(arrays["swapped"], arrays["conflicting"], atol=1e-6)
+    pictures.draw_pictures(cell)
+    assert (tmp_path / "bias_swap_swapped.png").stat().st_size > 3000
+    # A split that suspects nobody has nothing to show.
+    nobody = jax.tree.map(np.zeros_like, rows)
+    state = state._replace(loss_state=LossState(nobody, ()))
+    outcomes.keep_swapped_images(cell, "bias_swap", study, state)
+    assert len(cell.attached(pictures.PICTURE)) == 1
