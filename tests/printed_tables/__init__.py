@@ -14,6 +14,7 @@ prints the tables anew into the pages; `tests/test_printed_tables.py` compares t
 
 from tests.printed_tables import (
     active_learning,
+    bias_conflicts,
     features,
     headline,
     importing,
@@ -27,6 +28,7 @@ from tests.printed_tables.cells import BUILDERS
 __all__ = [
     "BUILDERS",
     "active_learning",
+    "bias_conflicts",
     "features",
     "headline",
     "importing",
