@@ -77,7 +77,7 @@ class BiasConfig(SeedFlags, TrainingFlags, NetworkFlags, OwnLabelFlags):
     )
     folder: str | None = option(None, "Where the results go.")
     by: str = option("swap", f"Split and rank by: {', '.join(scores.CONFLICT_SCORES)}.")
-    rule: str = option("mean", f"Of the threshold: {', '.join(scores.CONFLICT_RULES)}.")
+    rule: str = option("otsu", f"Of the threshold: {', '.join(scores.CONFLICT_RULES)}.")
     scope: str = option("all", "One threshold for all, or one of every class.")
     bias: str | None = option(
         None,

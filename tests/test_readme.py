@@ -140,6 +140,17 @@ def check_label_issues():
     assert names["quality"][::20].max() < 0.1
 
 
+def check_bias_conflicts():
+    whole = digits(300)
+    colored = data.colored_mnist(whole, 0.9, jax.random.key(0), assignment="random")
+    names = {"images": colored.dataset.inputs, "labels": whole.labels}
+    names = run("bias_conflicts.md", names)
+    scored = names["found"].swap[names["look_at"]]
+    assert 0 < len(scored) < 300
+    assert (np.diff(scored) <= 0).all()
+    assert scored[-1] > names["found"].threshold[0]
+
+
 def check_label_correction():
     whole, rng = digits(200), np.random.default_rng(0)
     names = {
@@ -225,6 +236,7 @@ CHECKS = {
     "import.md": check_import,
     "label_noise.md": check_label_noise,
     "label_issues.md": check_label_issues,
+    "bias_conflicts.md": check_bias_conflicts,
     "label_correction.md": check_label_correction,
     "features.md": check_unlearning,
     "pruning.md": check_pruning,

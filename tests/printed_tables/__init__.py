@@ -14,6 +14,7 @@ prints the tables anew into the pages; `tests/test_printed_tables.py` compares t
 
 from tests.printed_tables import (
     active_learning,
+    bias_conflicts,
     dataset_bias,
     features,
     headline,
@@ -28,6 +29,7 @@ from tests.printed_tables.cells import BUILDERS
 __all__ = [
     "BUILDERS",
     "active_learning",
+    "bias_conflicts",
     "dataset_bias",
     "features",
     "headline",
