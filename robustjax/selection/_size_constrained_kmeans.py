@@ -53,6 +53,7 @@ def size_constrained_kmeans(
     key: jax.Array,
     neighbors: int = 32,
     iterations: int = 50,
+    refine: bool = True,
     on_progress: Progress | None = None,
 ) -> SizedClusters:
     """Clusters points so that no cluster holds more than `max_size`.
@@ -76,6 +77,7 @@ def size_constrained_kmeans(
       key: PRNG key of the first centres.
       neighbors: m, the nearest centres that a point looks at; all if k is smaller.
       iterations: of means and assignments, at most.
+      refine: whether moves, swaps and long exchanges follow; without them it is faster.
       on_progress: called with the iterations made and to be made.
 
     Returns:
@@ -108,11 +110,11 @@ def size_constrained_kmeans(
             on_progress(number, iterations)
         if not state.step(shrunk=number > 0, longest=_SHORT):
             break
-    for _ in range(_ROUNDS):
+    for _ in range(_ROUNDS if refine else 0):
         if not state.refine():
             break
     # Moves look at single points, steps at long exchanges: in turn to a common rest.
-    while state.step(shrunk=False, longest=None):
+    while refine and state.step(shrunk=False, longest=None):
         state.refine()
     if on_progress is not None:
         on_progress(iterations, iterations)
