@@ -6,6 +6,11 @@ from typing import Any
 
 from robustjax.methods import FAMILIES, NEEDS, Entry, entries
 
+_LAUNCHED = {
+    "instructions": "`python -m experiments.select_instructions` selects by one.",
+}
+"""What to say of families without a study of their name."""
+
 
 def page() -> str:
     """The text of the page."""
@@ -22,7 +27,7 @@ def page() -> str:
         lines += [
             f"## {family}",
             "",
-            f"{len(found)} methods; `python -m experiments.{family}` compares them.",
+            f"{len(found)} methods; {_LAUNCHED.get(family, _compared(family))}",
             "",
             "| method | what | source | options | needs |",
             "|---|---|---|---|---|",
@@ -32,6 +37,10 @@ def page() -> str:
     lines += ["## What a method can need", "", "| need | what |", "|---|---|"]
     lines += [f"| {name} | {_cell(what)} |" for name, what in NEEDS.items()]
     return "\n".join([*lines, ""])
+
+
+def _compared(family: str) -> str:
+    return f"`python -m experiments.{family}` compares them."
 
 
 def _row(entry: Entry) -> str:

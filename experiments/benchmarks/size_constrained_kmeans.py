@@ -13,16 +13,22 @@ embeddings, points are drawn around as many centres as there are clusters.
 
 from __future__ import annotations
 
+import json
+import pathlib
 import resource
 import time
 from collections.abc import Callable
+from importlib import metadata
 from typing import NamedTuple
 
 import jax
 import numpy as np
 from absl import app, flags
 
+from experiments.benchmarks.timing import OUT_DIR
+from experiments.study.run_folder import versions
 from robustjax import selection
+from robustjax.files import write_atomically
 
 _EMBEDDINGS = flags.DEFINE_string("embeddings", None, "An .npy file (M, d).")
 _EXAMPLES = flags.DEFINE_integer("examples", 5000, "N; rows are drawn.")
@@ -128,6 +134,21 @@ def main(argv: list[str]) -> None:
             )
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(f"peak of memory: {peak:.2f} GiB")
+    known = dict(versions())
+    if peer is not None:
+        known["k-means-constrained"] = metadata.version("k-means-constrained")
+    record = {
+        "benchmark": "size_constrained_kmeans",
+        "shape": [*points.shape, clusters, most],
+        "results": {name: result._asdict() for name, result in found.items()},
+        "peak_gib": peak,
+        "versions": known,
+    }
+    folder = pathlib.Path(OUT_DIR.value)
+    folder.mkdir(parents=True, exist_ok=True)
+    kind = "_full" if _FULL.value else ""
+    path = folder / f"size_constrained_kmeans{kind}.json"
+    write_atomically(path, json.dumps(record, indent=2) + "\n")
 
 
 if __name__ == "__main__":
