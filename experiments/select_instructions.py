@@ -168,7 +168,7 @@ def read_ratings(path: str, ids: Sequence[str], *, name: str = "ratings") -> np.
         cells = data.read_csv(path, name=name)
         table = [(f"row {number}", row) for number, row in enumerate(cells, 1)]
     else:
-        table = [tuple(each) for each in read_objects(path, name=name)]
+        table = [(o.place, o.value) for o in read_objects(path, name=name)]
     rows: list[tuple[str, float]] = []
     for place, row in table:
         try:

@@ -192,6 +192,19 @@ def check_pruning():
     assert len(set(kept.indices.tolist())) == 40
 
 
+def check_instructions():
+    from robustjax import data
+    from robustjax.data import Record
+
+    records = [Record(str(i), f"ask {i % 3}", "", f"word {i}") for i in range(12)]
+    found = data.Instructions(tuple(records), ())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(data, "load_instructions", lambda path: found)
+        names = run("instructions.md", {})
+    assert len(names["kept"]) == 4
+    assert set(names["kept"]) <= set(records)
+
+
 def check_open_set():
     whole = digits(300)
     truth = np.minimum(whole.labels, 4)
@@ -240,6 +253,7 @@ CHECKS = {
     "label_correction.md": check_label_correction,
     "features.md": check_unlearning,
     "pruning.md": check_pruning,
+    "instructions.md": check_instructions,
     "active_learning.md": check_open_set,
 }
 

@@ -6,8 +6,11 @@ from typing import Any
 
 from robustjax.methods import FAMILIES, NEEDS, Entry, entries
 
-# Of families whose launcher is called otherwise.
-_LAUNCHERS = {"bias": "dataset_bias"}
+_LAUNCHED = {
+    "bias": "`python -m experiments.dataset_bias` compares them.",
+    "instructions": "`python -m experiments.select_instructions` selects by one.",
+}
+"""What to say of families without a study of their name."""
 
 
 def page() -> str:
@@ -25,8 +28,7 @@ def page() -> str:
         lines += [
             f"## {family}",
             "",
-            f"{len(found)} methods; "
-            f"`python -m experiments.{_LAUNCHERS.get(family, family)}` compares them.",
+            f"{len(found)} methods; {_LAUNCHED.get(family, _compared(family))}",
             "",
             "| method | what | source | options | needs |",
             "|---|---|---|---|---|",
@@ -36,6 +38,10 @@ def page() -> str:
     lines += ["## What a method can need", "", "| need | what |", "|---|---|"]
     lines += [f"| {name} | {_cell(what)} |" for name, what in NEEDS.items()]
     return "\n".join([*lines, ""])
+
+
+def _compared(family: str) -> str:
+    return f"`python -m experiments.{family}` compares them."
 
 
 def _row(entry: Entry) -> str:

@@ -128,12 +128,10 @@ class _Labels:
         self._label = np.zeros(centres)
         self._before = np.full(centres, -1)
         self._point = np.full(centres, -1)
-        self._rounds = 0
 
     def spread(self, rounds: int) -> bool:
         """Improves labels; returns whether they came to rest within the rounds."""
         front = np.ones(len(self._label), bool)
-        self._rounds = rounds
         for _ in range(rounds):
             base = self._label[self._assigned] - self._own
             # No label is above zero: others have nothing to offer.
@@ -165,9 +163,10 @@ class _Labels:
         ends = np.concatenate([on_cycle, ends[np.argsort(self._label[ends])]])
         before, points = self._before.tolist(), self._point.tolist()
         used = [False] * len(before)
+        cyclic = np.isin(np.arange(len(before)), on_cycle).tolist()
         found = []
         for end in ends.tolist():
-            way = _way_back(end, before, used, self._rounds)
+            way = _way_back(end, before, used, cyclic)
             if not way:
                 continue
             chain = [(points[here], here) for here in way]
@@ -193,21 +192,21 @@ class _Labels:
         return np.unique(back[back != root])
 
 
-def _way_back(end: int, before: list[int], used: list[bool], longest: int) -> list[int]:
+def _way_back(
+    end: int, before: list[int], used: list[bool], cyclic: list[bool]
+) -> list[int]:
     """Centres that gain a point, from one back to where its label began, or round.
 
     Empty where the way touches a used centre, or leads into a cycle, which is found
-    from its own centres; else it is not longer than there were rounds.
+    from its own centres.
     """
     way: list[int] = []
     here = end
-    while not used[here]:
+    while not used[here] and cyclic[here] == cyclic[end]:
         if before[here] < 0:
             return way
         way.append(here)
         here = before[here]
         if here == end:
             return way
-        if len(way) > longest:
-            return []
     return []

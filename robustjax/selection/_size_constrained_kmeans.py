@@ -21,6 +21,8 @@ from robustjax.selection._nearest_centres import nearest_centres, squared_distan
 
 # Exchanges of more points are only looked for at the very end.
 _SHORT = 4
+# Centres move less and less: nearest ones are found again in so many steps.
+_RENEWED = 4
 # Relative gains of less end an alternation.
 _SETTLED = 1e-4
 _MOVE_PASSES = 200
@@ -51,8 +53,9 @@ def size_constrained_kmeans(
     max_size: int,
     *,
     key: jax.Array,
-    neighbors: int = 32,
+    neighbors: int = 16,
     iterations: int = 50,
+    refine: bool = True,
     on_progress: Progress | None = None,
 ) -> SizedClusters:
     """Clusters points so that no cluster holds more than `max_size`.
@@ -76,6 +79,7 @@ def size_constrained_kmeans(
       key: PRNG key of the first centres.
       neighbors: m, the nearest centres that a point looks at; all if k is smaller.
       iterations: of means and assignments, at most.
+      refine: whether moves, swaps and long exchanges follow; without them it is faster.
       on_progress: called with the iterations made and to be made.
 
     Returns:
@@ -106,13 +110,14 @@ def size_constrained_kmeans(
     for number in range(iterations):
         if on_progress is not None:
             on_progress(number, iterations)
-        if not state.step(shrunk=number > 0, longest=_SHORT):
+        fresh = number < _RENEWED or number % _RENEWED == 0
+        if not state.step(shrunk=number > 0, longest=_SHORT, fresh=fresh):
             break
-    for _ in range(_ROUNDS):
+    for _ in range(_ROUNDS if refine else 0):
         if not state.refine():
             break
     # Moves look at single points, steps at long exchanges: in turn to a common rest.
-    while state.step(shrunk=False, longest=None):
+    while refine and state.step(shrunk=False, longest=None):
         state.refine()
     if on_progress is not None:
         on_progress(iterations, iterations)
@@ -162,15 +167,16 @@ class _Alternation:
         self.assigned = self._placed(assigned)
         self._settle(self.assigned)
 
-    def step(self, *, shrunk: bool, longest: int | None) -> bool:
+    def step(self, *, shrunk: bool, longest: int | None, fresh: bool = True) -> bool:
         """Assigns anew and moves the means; returns whether that was worth it.
 
         Args:
           shrunk: whether costs foresee how the means will move, which holds for single
             moves only: with many at once the inertia may rise, and the step is undone.
           longest: see `exchange`.
+          fresh: whether nearest centres are found anew, or those of before do.
         """
-        candidates, costs = self._nearest(self.assigned)
+        candidates, costs = self._nearest(self.assigned, fresh=fresh)
         if shrunk:
             sizes = np.bincount(self.assigned, minlength=len(self._centres))
             costs = shrunk_costs(costs, candidates, self.assigned, sizes)
@@ -183,7 +189,7 @@ class _Alternation:
             longest=longest,
         )
         if shrunk and not self._settle(assigned):
-            return self.step(shrunk=False, longest=longest)
+            return self.step(shrunk=False, longest=longest, fresh=False)
         return shrunk or self._settle(assigned)
 
     def refine(self) -> bool:
@@ -200,14 +206,20 @@ class _Alternation:
         )
         return self._settle(assigned)
 
-    def _nearest(self, assigned: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    def _nearest(
+        self, assigned: np.ndarray | None, *, fresh: bool = True
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Candidates of every point, its own cluster among them, and their costs."""
         centres = jnp.asarray(self._centres)
         if self._neighbors == len(centres):
             shape = len(self._points), len(centres)
             candidates = np.broadcast_to(np.arange(len(centres), dtype=np.int32), shape)
         else:
-            candidates = nearest_centres(self._on_device, centres, self._neighbors)
+            if fresh:
+                self._candidates = nearest_centres(
+                    self._on_device, centres, self._neighbors
+                )
+            candidates = self._candidates
             if assigned is not None:
                 missing = ~(candidates == assigned[:, None]).any(axis=1)
                 candidates[missing, -1] = assigned[missing]
