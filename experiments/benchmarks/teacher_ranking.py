@@ -30,7 +30,7 @@ from robustjax.methods.instructions._local_teacher import LocalModel, load_local
 from robustjax.methods.instructions._position_bias import (
     Call,
     agreement_by_calls,
-    combine,
+    combine_calls,
     first_by_position,
 )
 from robustjax.methods.instructions._prompted_ranker import PromptedRanker
@@ -102,7 +102,7 @@ def _groups(rng: np.random.Generator) -> list[list[Record]]:
 
 def _place(calls: Sequence[Call]) -> float | None:
     """The place of the wrong record; dropped ones share the last places."""
-    ranking = combine(calls)
+    ranking = combine_calls(calls)
     if ranking.outcome == "malformed":
         return None
     if 0 in ranking.order:

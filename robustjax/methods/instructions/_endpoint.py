@@ -8,26 +8,21 @@ Needs the extra `instructions` (httpx2 and tenacity).
 
 from __future__ import annotations
 
-import collections
-import concurrent.futures
 import dataclasses
 import ipaddress
 import os
-import threading
 import urllib.parse
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from robustjax import checks
 from robustjax.methods.instructions._endpoint_reply import (
-    EndpointError,
-    LeftAloneError,
     Limits,
     Reply,
-    TryAgainError,
     request_body,
     send,
 )
+from robustjax.methods.instructions._endpoint_run import WHAT, EndpointRun, RunSettings
 from robustjax.methods.instructions._extra import need
 from robustjax.methods.instructions._question import Answer, AskReport, Question
 from robustjax.methods.instructions._question_cache import (
@@ -38,7 +33,6 @@ from robustjax.methods.instructions._question_cache import (
 from robustjax.methods.instructions._request_pace import (
     Budget,
     Estimate,
-    Pace,
     Prices,
     estimated_usage,
 )
@@ -48,8 +42,6 @@ Constraint = Literal["json_schema", "guided_choice", "structured_outputs"]
 or in vLLM's old or new field."""
 
 _CONSTRAINTS = ("json_schema", "guided_choice", "structured_outputs")
-_WHAT = "a teacher behind an endpoint"
-_FAILED = Answer("", "failed")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,7 +123,7 @@ class Endpoint:
 
     def check(self) -> None:
         """Raises `ValueError` unless the server is there and takes the key."""
-        httpx = need("httpx2", _WHAT)
+        httpx = need("httpx2", WHAT)
         with self._client(httpx) as client:
             self._check(client, httpx)
 
@@ -163,8 +155,8 @@ class Endpoint:
           ModuleNotFoundError: without the extra `instructions`.
         """
         keys = [self._key(question) for question in questions]
-        httpx = need("httpx2", _WHAT)
-        need("tenacity", _WHAT)
+        httpx = need("httpx2", WHAT)
+        need("tenacity", WHAT)
         with QuestionCache(self.cache) as cache, self._client(httpx) as client:
             found = cache.get(dict.fromkeys(keys))
             asked = {
@@ -174,11 +166,30 @@ class Endpoint:
             }
             if asked:
                 self._check(client, httpx)
-            run = _Run(self, cache, client, httpx)
+            run = self._run(cache, client, httpx)
             found |= run.answers(asked)
         answers = [found[key] for key in keys]
         cached = len(questions) - len(asked)
         return answers, run.report(len(questions), cached)
+
+    def _run(self, cache: QuestionCache, client: Any, httpx: Any) -> EndpointRun:
+        variable = self.api_key_variable
+        settings = RunSettings(
+            self.concurrency,
+            self.attempts,
+            self.backoff_seconds,
+            self.longest_wait_seconds,
+            self.requests_per_minute,
+            self.failures_in_a_row,
+            secret=None if variable is None else _api_key(variable),
+        )
+        limits = Limits(self.max_reply_bytes, self.timeout_seconds)
+        budget = Budget(self.max_tokens, self.max_cost, self.prices, cache.usage())
+
+        def ask(question: Question) -> Reply:
+            return send(client, httpx, self._body(question), question, limits)
+
+        return EndpointRun(settings, ask, cache, budget)
 
     def _key(self, question: Question) -> str:
         return question_key(self._body(question), question.attempt)
@@ -256,150 +267,3 @@ def _api_key(variable: str) -> str:
     if not (key.isascii() and key.isprintable()):
         raise ValueError(f"api_key_variable: ${variable} holds no key: odd characters")
     return key
-
-
-class _Run:
-    """Threads that ask, and what they count."""
-
-    def __init__(
-        self, endpoint: Endpoint, cache: QuestionCache, client: Any, httpx: Any
-    ):
-        self._endpoint = endpoint
-        self._cache = cache
-        self._client = client
-        self._httpx = httpx
-        self._counts: collections.Counter[str] = collections.Counter()
-        self._failed_in_a_row = 0
-        self._lock = threading.Lock()
-        self._stopped = threading.Event()
-        self._error: BaseException | None = None
-        self._pace = Pace(endpoint.requests_per_minute)
-        # A server may send back what it was sent.
-        variable = endpoint.api_key_variable
-        self._secret = None if variable is None else _api_key(variable)
-        self._budget = Budget(
-            endpoint.max_tokens, endpoint.max_cost, endpoint.prices, cache.usage()
-        )
-
-    def answers(self, asked: Mapping[str, Question]) -> dict[str, Answer]:
-        """Asks all; the first error ends what has not begun, and what has is kept."""
-        pool = concurrent.futures.ThreadPoolExecutor(self._endpoint.concurrency)
-        futures = {
-            pool.submit(self._ask_or_stop, key, question): key
-            for key, question in asked.items()
-        }
-        try:
-            return {
-                futures[future]: future.result()
-                for future in concurrent.futures.as_completed(futures)
-            }
-        except Exception:
-            # Of several threads that end because of one, it is the one that says why.
-            if self._error is None:
-                raise
-            raise self._error from None
-        finally:
-            self._stopped.set()
-            pool.shutdown(cancel_futures=True)
-
-    def report(self, questions: int, from_cache: int) -> AskReport:
-        """The counts so far."""
-        return AskReport(questions, from_cache)._replace(**self._counts)
-
-    def _ask_or_stop(self, key: str, question: Question) -> Answer:
-        try:
-            return self._ask(key, question)
-        except BaseException as error:
-            with self._lock:
-                self._error = self._error or error
-            self._stopped.set()
-            raise
-
-    def _ask(self, key: str, question: Question) -> Answer:
-        reserved = estimated_usage(question)
-        self._budget.reserve(reserved)
-        usage = Usage(0, 0)
-        try:
-            reply = self._attempts(question)
-            if reply is None:
-                return _FAILED
-            usage = reply.usage or reserved
-            answer = reply.answer
-            if self._secret is not None:
-                hidden = answer.text.replace(self._secret, "***")
-                answer = answer._replace(text=hidden)
-            self._cache.put(key, answer, usage)
-            self._count(prompt_tokens=usage[0], answer_tokens=usage[1])
-            return answer
-        finally:
-            self._budget.settle(reserved, usage)
-
-    def _attempts(self, question: Question) -> Reply | None:
-        """The reply; None, counted, where none came after all attempts."""
-        tenacity = need("tenacity", _WHAT)
-        endpoint = self._endpoint
-        backoff = tenacity.wait_random_exponential(
-            multiplier=endpoint.backoff_seconds, max=endpoint.longest_wait_seconds
-        )
-
-        def wait(state: Any) -> float:
-            asked = state.outcome.exception().wait_seconds
-            if asked is None:
-                return float(backoff(state))
-            asked = min(asked, endpoint.longest_wait_seconds)
-            self._pace.pause(asked)
-            return asked
-
-        attempts = tenacity.Retrying(
-            stop=tenacity.stop_after_attempt(endpoint.attempts)
-            | tenacity.stop_when_event_set(self._stopped),
-            wait=wait,
-            sleep=self._stopped.wait,
-            retry=tenacity.retry_if_exception_type(TryAgainError),
-            reraise=True,
-        )
-        try:
-            reply = attempts(self._once, question)
-        except (TryAgainError, LeftAloneError) as error:
-            if isinstance(error, LeftAloneError):
-                self._count(**{error.kind: 1})
-            self._count(failed=1)
-            self._note_failure(error.kind)
-            return None
-        with self._lock:
-            self._failed_in_a_row = 0
-        status = reply.answer.status
-        self._count(refusals=status == "refused", too_large=status == "too_large")
-        return reply
-
-    def _once(self, question: Question) -> Reply:
-        self._pace.wait(self._stopped)
-        if self._stopped.is_set():
-            raise concurrent.futures.CancelledError
-        self._count(requests=1)
-        endpoint = self._endpoint
-        try:
-            return send(
-                self._client,
-                self._httpx,
-                endpoint._body(question),
-                question,
-                Limits(endpoint.max_reply_bytes, endpoint.timeout_seconds),
-            )
-        except TryAgainError as error:
-            self._count(**{error.kind: 1})
-            raise
-
-    def _note_failure(self, kind: str) -> None:
-        with self._lock:
-            self._failed_in_a_row += 1
-            count = self._failed_in_a_row
-        if count >= self._endpoint.failures_in_a_row:
-            raise EndpointError(
-                f"base_url: {count} questions in a row got no answer (the last: "
-                f"{kind}); what was answered is kept, run again to go on"
-            )
-
-    def _count(self, **counts: int) -> None:
-        with self._lock:
-            self._counts.update(counts)

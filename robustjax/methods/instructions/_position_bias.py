@@ -76,7 +76,7 @@ def preferences(calls: Sequence[Call]) -> np.ndarray:
     return (depth[:, :, None] < depth[:, None, :]).sum(0)
 
 
-def combine(calls: Sequence[Call]) -> Ranking:
+def combine_calls(calls: Sequence[Call]) -> Ranking:
     """The ranking that the answers about one group come to.
 
     Answers that could not be read do not count. A record is kept if more than half of
@@ -139,16 +139,16 @@ def agreement_by_calls(
         to_all, apart, first = [], [], []
         enough = [calls for calls in groups if len(calls) >= number]
         for calls in enough:
-            whole = combine(calls)
+            whole = combine_calls(calls)
             for _ in range(draws):
                 drawn = generator.permutation(len(calls))
                 one, other = (
                     [calls[at] for at in sorted(drawn[start : start + number])]
                     for start in (0, number)
                 )
-                to_all.append(_tau(combine(one), whole, len(calls[0].levels)))
+                to_all.append(_tau(combine_calls(one), whole, len(calls[0].levels)))
                 if len(other) == number:
-                    pair = combine(one), combine(other)
+                    pair = combine_calls(one), combine_calls(other)
                     apart.append(_tau(*pair, len(calls[0].levels)))
                     first.append(pair[0].order[:1] == pair[1].order[:1])
         tau_all, tau_apart, same = (

@@ -9,7 +9,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, NamedTuple
 
 from robustjax import checks
@@ -19,7 +19,7 @@ from robustjax.methods.instructions._kemeny import MOST_ITEMS
 from robustjax.methods.instructions._position_bias import (
     MOST_CYCLIC,
     Call,
-    combine,
+    combine_calls,
     group_generator,
     presentation_orders,
 )
@@ -130,9 +130,18 @@ class PromptedRanker:
         return self.rank_with_report(instruction_groups, seed)[0]
 
     def rank_with_report(
-        self, instruction_groups: Sequence[Sequence[Record]], seed: int
+        self,
+        instruction_groups: Sequence[Sequence[Record]],
+        seed: int,
+        on_groups: Callable[[int], None] | None = None,
     ) -> tuple[list[Ranking], TeacherReport]:
         """A ranking of every group, in the order of the groups, and the report.
+
+        Args:
+          instruction_groups: of 1 to 14 records each.
+          seed: of the orders in which records are shown.
+          on_groups: told how many groups are done, after each chunk of them; an error
+            that it raises ends the work.
 
         Raises:
           ValueError: an empty group, or one of more than 14 records.
@@ -145,6 +154,8 @@ class PromptedRanker:
             ranked, report = self._rank_chunk(part, seed)
             rankings += ranked
             reports.append(report)
+            if on_groups is not None:
+                on_groups(len(rankings))
         return rankings, _summed(reports)
 
     def questions(
@@ -224,7 +235,7 @@ class PromptedRanker:
         for asked in plan:
             calls[asked.group].append(read[asked].call)
         rankings = [
-            combine(of) if len(group) > 1 else _singleton(of[0])
+            combine_calls(of) if len(group) > 1 else _singleton(of[0])
             for group, of in zip(groups, calls)
         ]
         counted = _counted(groups, rankings, calls)

@@ -11,7 +11,7 @@ from robustjax.methods.instructions._kemeny import kemeny_order
 from robustjax.methods.instructions._position_bias import (
     Call,
     agreement_by_calls,
-    combine,
+    combine_calls,
     first_by_position,
     group_generator,
     presentation_orders,
@@ -89,18 +89,18 @@ def _call(levels, shown=None, outcome=None):
     ],
 )
 def test_combined(calls, expected):
-    assert combine([_call(levels) for levels in calls]) == expected
+    assert combine_calls([_call(levels) for levels in calls]) == expected
 
 
 def test_ties_are_broken_by_the_shuffled_order():
     tied = [_call((0, 1), (1, 0)), _call((1, 0), (0, 1))]
-    assert combine(tied).order == (1, 0)
+    assert combine_calls(tied).order == (1, 0)
 
 
 def test_what_could_not_be_read_does_not_count():
     broken = _call((-1, -1), outcome="malformed")
-    assert combine([broken, _call((1, 0)), broken]).order == (1, 0)
-    assert combine([broken]) == Ranking((), "malformed")
+    assert combine_calls([broken, _call((1, 0)), broken]).order == (1, 0)
+    assert combine_calls([broken]) == Ranking((), "malformed")
 
 
 def _biased_calls(rng, groups, bias, noise=1.0, number=None):
@@ -124,8 +124,8 @@ def test_position_bias_is_seen_and_removed(rng):
         np.testing.assert_allclose(first_by_position(calls)[5].sum(), 1)
     assert np.ptp(first_by_position(fair)[5]) < 0.15
     assert first_by_position(biased)[5][0] > 0.5
-    single = np.mean([combine(calls[:1]).order[0] == 0 for calls in biased])
-    joined = np.mean([combine(calls).order[0] == 0 for calls in biased])
+    single = np.mean([combine_calls(calls[:1]).order[0] == 0 for calls in biased])
+    joined = np.mean([combine_calls(calls).order[0] == 0 for calls in biased])
     assert joined > single + 0.2
 
 

@@ -81,7 +81,11 @@ def test_a_ranking_depends_on_its_group_alone(chunk):
     groups = [group for group in GROUPS if len(group) > 1]
     alone = [PromptedRanker(likes_first).rank([group], seed=3)[0] for group in groups]
     ranker = PromptedRanker(likes_first, chunk=chunk)
-    assert ranker.rank(groups[::-1], seed=3) == alone[::-1]
+    done = []
+    together, report = ranker.rank_with_report(groups[::-1], 3, done.append)
+    assert together == alone[::-1]
+    assert done == [*range(chunk, 3, chunk), 3]
+    assert (report.ranked, report.asked.questions) == (3, 11)
     assert ranker.rank(groups, seed=4) != alone
 
 
