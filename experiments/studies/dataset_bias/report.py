@@ -13,7 +13,6 @@ MEASURES = (
     Measure("aligned", "aligned"),
     Measure("unbiased_best", "best on test: unbiased"),
     Measure("conflicting_best", "conflicting"),
-    Measure("aligned_best", "aligned", in_summary=False),
     Measure("target_original", "class head: own features"),
     Measure("target_swapped", "swapped"),
     Measure("bias_original", "bias head: own features"),

@@ -108,12 +108,17 @@ class Watch:
 def final_measures(watched: Watched) -> dict[str, np.ndarray]:
     """The numbers (R,) that are reported for a method.
 
-    Every accuracy after the last epoch, and the highest of all epochs ("..._best"),
-    which looks at the test set: an upper bound that is published often, not a result.
+    Every accuracy after the last epoch and, but for the aligned one, the highest of all
+    epochs ("..._best"), which looks at the test set: an upper bound that is published
+    often, not a result.
     """
     values = {n: v for n, v in watched.values.items() if n in ACCURACIES}
     found = {name: each[:, -1] for name, each in values.items()}
-    return found | {f"{name}_best": each.max(axis=1) for name, each in values.items()}
+    return found | {
+        f"{name}_best": each.max(axis=1)
+        for name, each in values.items()
+        if name != "aligned"
+    }
 
 
 def example_scores(rows: Any, given: np.ndarray, classes: int) -> dict[str, np.ndarray]:
