@@ -34,7 +34,7 @@ class SizedClusters(NamedTuple):
 
     Attributes:
       assignments: (N,) int32, the cluster of every point.
-      centres: (k, d) float32, the clusters' means.
+      centres: (k, d) float64, the clusters' means.
       sizes: (k,) int32; a cluster is empty only where there are fewer distinct points.
       inertia: the sum of squared distances to the means.
       history: the inertia after every step, which never increases.
@@ -65,9 +65,9 @@ def size_constrained_kmeans(
     can raise it. Means and assignments alternate; a point looks at its nearest centres
     only, and changes where all can follow within the limits along paths and cycles of
     clusters (`exchange`). Then single points move or change places where that lowers
-    the inertia with the means moved along (Hartigan, Wong, 1979), and at last no
-    exchange at all, among nearest centres, is left that would lower it. Empty clusters
-    take the farthest point of another.
+    the inertia with the means moved along (Hartigan, Wong, 1979), in turn with
+    exchanges of any length among nearest centres, until these lower it by less than a
+    ten-thousandth. Empty clusters take the farthest point of another.
 
     The first centres are points at random. There is no N × k array: memory is some
     `N × (d + 6 × neighbors)` numbers.
@@ -125,9 +125,9 @@ def size_constrained_kmeans(
     return SizedClusters(
         state.assigned.astype(np.int32),
         cluster_means(
-            given.astype(np.float32),
+            given.astype(np.float64),
             state.assigned,
-            np.zeros((clusters, given.shape[1]), np.float32),
+            np.zeros((clusters, given.shape[1])),
         ),
         np.bincount(state.assigned, minlength=clusters).astype(np.int32),
         state.history[-1] * unit,
