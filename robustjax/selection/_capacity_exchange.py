@@ -68,7 +68,7 @@ def exchange(
     capacity: int,
     centres: int,
     *,
-    longest: int | None = None,
+    rounds: int | None = None,
 ) -> np.ndarray:
     """Lowers the cost of an assignment until no exchange of points does.
 
@@ -78,8 +78,9 @@ def exchange(
       assigned: (N,) centres, none above its capacity.
       capacity: points that a centre takes.
       centres: k.
-      longest: exchanges of more points than about that are not looked for; by default
-        all are, and the result is optimal.
+      rounds: of labels that are spread in search of an exchange; one that gains at
+        each step is found in one. By default as many as it takes: the result is
+        optimal.
 
     Returns:
       (N,) centres, none above its capacity, whose cost is not above the one before.
@@ -88,12 +89,12 @@ def exchange(
     column = (candidates == assigned[:, None]).argmax(axis=1)
     rows, cheapest = np.arange(len(costs)), costs.min(axis=1)
     tolerance = _EQUAL * max(float(np.abs(costs).max()), np.finfo(float).tiny)
-    length = 4 if longest is None else longest
+    spread = 4 if rounds is None else rounds
     sizes = np.bincount(assigned, minlength=centres)
     while True:
         own = costs[rows, column]
         labels = _Labels(candidates, costs, assigned, own, cheapest, centres, tolerance)
-        converged = labels.spread(length)
+        converged = labels.spread(spread)
         moved = 0
         for chain in labels.chains(sizes < capacity):
             for point, target in chain:
@@ -104,9 +105,9 @@ def exchange(
             moved += len(chain)
         if moved:
             continue
-        if converged or longest is not None:
+        if converged or rounds is not None:
             return assigned
-        length *= 2
+        spread *= 2
 
 
 class _Labels:

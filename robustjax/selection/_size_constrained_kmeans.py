@@ -19,7 +19,7 @@ from robustjax.selection._cluster_moves import (
 from robustjax.selection._greedy import Progress, check_features
 from robustjax.selection._nearest_centres import nearest_centres, squared_distances
 
-# Exchanges of more points are only looked for at the very end.
+# Rounds of labels; more are only spread at the very end.
 _SHORT = 4
 # Centres move less and less: nearest ones are found again in so many steps.
 _RENEWED = 4
@@ -34,7 +34,7 @@ class SizedClusters(NamedTuple):
 
     Attributes:
       assignments: (N,) int32, the cluster of every point.
-      centres: (k, d) float32, the clusters' means.
+      centres: (k, d) float64, the clusters' means.
       sizes: (k,) int32; a cluster is empty only where there are fewer distinct points.
       inertia: the sum of squared distances to the means.
       history: the inertia after every step, which never increases.
@@ -65,9 +65,9 @@ def size_constrained_kmeans(
     can raise it. Means and assignments alternate; a point looks at its nearest centres
     only, and changes where all can follow within the limits along paths and cycles of
     clusters (`exchange`). Then single points move or change places where that lowers
-    the inertia with the means moved along (Hartigan, Wong, 1979), and at last no
-    exchange at all, among nearest centres, is left that would lower it. Empty clusters
-    take the farthest point of another.
+    the inertia with the means moved along (Hartigan, Wong, 1979), in turn with
+    exchanges of any length among nearest centres, until these lower it by less than a
+    ten-thousandth. Empty clusters take the farthest point of another.
 
     The first centres are points at random. There is no N × k array: memory is some
     `N × (d + 6 × neighbors)` numbers.
@@ -111,13 +111,13 @@ def size_constrained_kmeans(
         if on_progress is not None:
             on_progress(number, iterations)
         fresh = number < _RENEWED or number % _RENEWED == 0
-        if not state.step(shrunk=number > 0, longest=_SHORT, fresh=fresh):
+        if not state.step(shrunk=number > 0, rounds=_SHORT, fresh=fresh):
             break
     for _ in range(_ROUNDS if refine else 0):
         if not state.refine():
             break
     # Moves look at single points, steps at long exchanges: in turn to a common rest.
-    while refine and state.step(shrunk=False, longest=None):
+    while refine and state.step(shrunk=False, rounds=None):
         state.refine()
     if on_progress is not None:
         on_progress(iterations, iterations)
@@ -125,9 +125,9 @@ def size_constrained_kmeans(
     return SizedClusters(
         state.assigned.astype(np.int32),
         cluster_means(
-            given.astype(np.float32),
+            given.astype(np.float64),
             state.assigned,
-            np.zeros((clusters, given.shape[1]), np.float32),
+            np.zeros((clusters, given.shape[1])),
         ),
         np.bincount(state.assigned, minlength=clusters).astype(np.int32),
         state.history[-1] * unit,
@@ -167,13 +167,13 @@ class _Alternation:
         self.assigned = self._placed(assigned)
         self._settle(self.assigned)
 
-    def step(self, *, shrunk: bool, longest: int | None, fresh: bool = True) -> bool:
+    def step(self, *, shrunk: bool, rounds: int | None, fresh: bool = True) -> bool:
         """Assigns anew and moves the means; returns whether that was worth it.
 
         Args:
           shrunk: whether costs foresee how the means will move, which holds for single
             moves only: with many at once the inertia may rise, and the step is undone.
-          longest: see `exchange`.
+          rounds: see `exchange`.
           fresh: whether nearest centres are found anew, or those of before do.
         """
         candidates, costs = self._nearest(self.assigned, fresh=fresh)
@@ -186,10 +186,10 @@ class _Alternation:
             self.assigned,
             self._capacity,
             len(self._centres),
-            longest=longest,
+            rounds=rounds,
         )
         if shrunk and not self._settle(assigned):
-            return self.step(shrunk=False, longest=longest, fresh=False)
+            return self.step(shrunk=False, rounds=rounds, fresh=False)
         return shrunk or self._settle(assigned)
 
     def refine(self) -> bool:

@@ -45,21 +45,31 @@ def test_the_assignment_is_optimal(seed):
     found = exchange(candidates, costs, start, capacity, centres)
     assert np.bincount(found, minlength=centres).max() <= capacity
     assert cost_of(costs, found) == pytest.approx(optimal_cost(costs, capacity))
-    short = exchange(candidates, costs, start, capacity, centres, longest=2)
+    short = exchange(candidates, costs, start, capacity, centres, rounds=2)
     assert cost_of(costs, found) <= cost_of(costs, short) + 1e-9
     assert cost_of(costs, short) <= cost_of(costs, start) + 1e-9
 
 
-def test_the_assignment_is_optimal_from_any_start_and_needs_long_ways():
-    """A ring in which every point wants the next centre: all move together."""
+def test_all_move_together_in_a_ring():
+    """Every point wants the next centre, and every centre has one place."""
     size = 40
     costs = np.full((size, size), 9.0)
     costs[np.arange(size), np.arange(size)] = 1.0
     costs[np.arange(size), (np.arange(size) + 1) % size] = 0.0
     found = exchange(everything(size, size), costs, np.arange(size), 1, size)
     assert found.tolist() == [*range(1, size), 0]
-    kept = exchange(everything(size, size), costs, np.arange(size), 1, size, longest=4)
-    assert kept.tolist() == list(range(size))
+
+
+def test_one_gain_pays_for_a_long_way():
+    """Point 0 gains ten where eight others have to give way at a cost of one each."""
+    size = 9
+    costs = np.full((size, size + 1), 99.0)
+    costs[np.arange(size), np.arange(size)] = 0.0
+    costs[np.arange(size), np.arange(size) + 1] = 1.0
+    costs[0, :2] = 10.0, 0.0
+    given = everything(size, size + 1), costs, np.arange(size), 1, size + 1
+    assert exchange(*given).tolist() == list(range(1, size + 1))
+    assert exchange(*given, rounds=4).tolist() == list(range(size))
 
 
 def test_squared_and_plain_distances_have_different_optima():
