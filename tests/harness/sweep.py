@@ -78,7 +78,7 @@ SCENARIOS = {
         {
             "noise_rate": ("0.3", "0.5"),
             "methods": ("random", "alc"),
-            "weight_step": ("0.1", "0.5"),
+            "seed": ("0", "1"),
         },
         {"learning_rate": "1e30"},
     ),
