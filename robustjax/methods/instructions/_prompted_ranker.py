@@ -319,9 +319,11 @@ def _scored_call(scores: tuple[float, ...], shown: tuple[int, ...]) -> Call:
         )
     distinct = sorted(set(scores), reverse=True)
     levels = [0] * len(shown)
+    by_record = [0.0] * len(shown)
     for place, score in enumerate(scores):
         levels[shown[place]] = distinct.index(score)
-    return Call(shown, tuple(levels), "ranked")
+        by_record[shown[place]] = score
+    return Call(shown, tuple(levels), "ranked", tuple(by_record))
 
 
 def _singleton(call: Call) -> Ranking:

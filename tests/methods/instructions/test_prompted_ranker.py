@@ -163,6 +163,18 @@ def test_letters_are_ranked_by_their_scores():
     assert [ranking.order for ranking in rankings] == [(2, 0, 1), (0,), ()]
 
 
+def test_scores_outlive_a_bias_that_is_far_larger_than_what_records_differ():
+    def biased(question):
+        bias = (5.0, 0.0, -3.0, -1.0, 2.0)
+        pairs = zip(bias, _qualities(question))
+        return Answer("", scores=tuple(b + 0.01 * quality for b, quality in pairs))
+
+    ranker = PromptedRanker(Scripted(biased), form="letters")
+    (ranking,), report = ranker.rank_with_report([_group(3, 1, 9, 4, 7)], seed=0)
+    assert ranking.order == (2, 4, 3, 0, 1)
+    assert {call.shown.index(call.levels.index(0)) for call in report.calls[0]} == {0}
+
+
 def test_unknown_letters_are_tied_and_none_is_malformed():
     inf = float("inf")
     ranker = PromptedRanker(
