@@ -29,11 +29,13 @@ class Call(NamedTuple):
       levels: for each position in the group its level, 0 the best; equal levels are
         ties, and -1 is dropped. All -1 where the outcome is not `ranked`.
       outcome: `ranked`, `all_dropped` or `malformed`.
+      scores: for each position in the group its log-probability, or () without.
     """
 
     shown: tuple[int, ...]
     levels: tuple[int, ...]
     outcome: Outcome
+    scores: tuple[float, ...] = ()
 
 
 def group_generator(seed: int, ids: Sequence[str]) -> np.random.Generator:
@@ -79,9 +81,11 @@ def preferences(calls: Sequence[Call]) -> np.ndarray:
 def combine_calls(calls: Sequence[Call]) -> Ranking:
     """The ranking that the answers about one group come to.
 
-    Answers that could not be read do not count. A record is kept if more than half of
-    the others keep it; those that are kept are in Kemeny's order, among equally good
-    ones in the order in which the first call showed them (which is a shuffled one).
+    Answers that could not be read do not count. Where all others have scores, their
+    means rank: over cyclic orders whatever a position adds to a score is the same for
+    all, even if it is far more than records differ. Otherwise a record is kept if more
+    than half of the others keep it; those that are kept are in Kemeny's order, among
+    equally good ones in the order in which the first call showed them (a shuffled one).
 
     Args:
       calls: at least one, all about the same group.
@@ -89,6 +93,11 @@ def combine_calls(calls: Sequence[Call]) -> Ranking:
     read = [call for call in calls if call.outcome != "malformed"]
     if not read:
         return Ranking((), "malformed")
+    scores = np.array([call.scores for call in read if call.scores])
+    if len(scores) == len(read) and np.isfinite(scores).all():
+        means = scores.mean(0)
+        best_first = sorted(calls[0].shown, key=lambda at: -means[at])
+        return Ranking(tuple(best_first), "ranked")
     keeps = np.array([call.levels for call in read]) >= 0
     kept = [at for at in calls[0].shown if 2 * keeps[:, at].sum() > len(read)]
     if not kept:

@@ -32,6 +32,7 @@ from robustjax.methods.instructions._question import (
 )
 from robustjax.methods.instructions._ranker import Ranking
 from robustjax.methods.instructions._ranking_grammar import (
+    ParsedRanking,
     parse_decision,
     parse_ranking,
 )
@@ -106,6 +107,8 @@ class PromptedRanker:
         the format, as is a single one.
       style: see `PromptStyle`.
       chunk: how many groups are asked about at once.
+      exact: whether a ranking counts only in the exact grammar: what small models
+        ramble often holds a "[1]" that ranks nothing.
     """
 
     asker: Asker
@@ -114,6 +117,7 @@ class PromptedRanker:
     retries: int = 2
     style: PromptStyle = prompts.DEFAULT_STYLE
     chunk: int = 256
+    exact: bool = False
 
     def __post_init__(self) -> None:
         checks.one_of("form", self.form, _FORMS)
@@ -222,7 +226,7 @@ class PromptedRanker:
             asked_reports.append(report)
             again = []
             for asked, answer in zip(left, answers):
-                read[asked] = _understood(answer, asked.shown)
+                read[asked] = _understood(answer, asked.shown, self.exact)
                 if (
                     read[asked].call.outcome == "malformed"
                     and answer.status != "failed"
@@ -286,7 +290,7 @@ def _check_groups(groups: Sequence[Sequence[Record]]) -> None:
             )
 
 
-def _understood(answer: Answer, shown: tuple[int, ...]) -> _Read:
+def _understood(answer: Answer, shown: tuple[int, ...], exact: bool) -> _Read:
     """An answer as a call; of a single record, level 0 is right and -1 is wrong."""
     if answer.scores:
         return _Read(_scored_call(answer.scores, shown), False)
@@ -297,6 +301,8 @@ def _understood(answer: Answer, shown: tuple[int, ...]) -> _Read:
         outcome: Literal["all_dropped", "ranked"] = "all_dropped" if wrong else "ranked"
         return _Read(Call(shown, (-1 if wrong else 0,), outcome), False)
     parsed = parse_ranking(answer.text, len(shown))
+    if exact and parsed.lenient:
+        parsed = ParsedRanking((), "malformed", True)
     levels = [-1] * len(shown)
     for level, place in enumerate(parsed.order):
         levels[shown[place]] = level
@@ -313,9 +319,11 @@ def _scored_call(scores: tuple[float, ...], shown: tuple[int, ...]) -> Call:
         )
     distinct = sorted(set(scores), reverse=True)
     levels = [0] * len(shown)
+    by_record = [0.0] * len(shown)
     for place, score in enumerate(scores):
         levels[shown[place]] = distinct.index(score)
-    return Call(shown, tuple(levels), "ranked")
+        by_record[shown[place]] = score
+    return Call(shown, tuple(levels), "ranked", tuple(by_record))
 
 
 def _singleton(call: Call) -> Ranking:
