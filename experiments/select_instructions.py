@@ -13,7 +13,10 @@ chats or ShareGPT; a Parquet file; or a saved Hugging Face folder. Embeddings ar
 by TF-IDF unless given. `selected.jsonl` holds the records that are kept, and
 `examples.csv` every record with its cluster, its rank and the reason for its fate.
 
-fp_instruction asks a teacher to rank the records of every cluster. The second command
+fp_instruction asks a teacher to rank the records of every cluster: a server with
+OpenAI's protocol (--base_url=http://127.0.0.1:8000/v1 --model=… --answers=answers.sqlite),
+or a model on this machine (--model_folder=…); `teacher.json` tells how it answered, and a
+run that was killed asks nothing twice. Or somebody else ranks: the second command
 writes the clusters, a line each, with the ids and texts; whoever ranks them adds
 `order`, the ids worth keeping, best first, and the third command selects by that file.
 The same seed makes the same clusters.
@@ -32,6 +35,7 @@ import jax
 import numpy as np
 
 from experiments.common.array_files import read_array
+from experiments.common.teacher import Teacher, TeacherFlags, check_teacher
 from experiments.study.flag_groups import SeedFlags
 from experiments.study.flags import define_flags, errors_name_flags, option, read_config
 from experiments.study.launch import launch
@@ -51,7 +55,7 @@ _COLUMNS = ("id", "kept", "cluster", "rank", "reason", "line")
 
 
 @dataclasses.dataclass(frozen=True)
-class SelectConfig(SeedFlags):
+class SelectConfig(SeedFlags, TeacherFlags):
     """The flags. Those of one method alone are None unless given."""
 
     records: str | None = option(None, "File or folder of instructions and answers.")
@@ -97,12 +101,20 @@ def _check(config: SelectConfig) -> dict[str, Any]:
     wanted = ["records", *(["budget"] if _takes(config.method, "budget") else [])]
     wanted += ["ratings"] if "ratings" in entry.needs else []
     teacher = "teacher" in entry.needs
+    asks = check_teacher(config)
+    if asks and not teacher:
+        raise ValueError(f"method: {config.method} asks no teacher")
+    for name in ("rankings", "groups"):
+        if asks and getattr(config, name) is not None:
+            raise ValueError(f"{name}: got a file beside a teacher, expected one")
     if config.groups is None:
-        wanted += ["rankings"] if teacher else []
+        wanted += ["rankings"] if teacher and not asks else []
         wanted += ["out_dir"]
     for name in wanted:
         if getattr(config, name) is None:
-            also = " or --groups=…" if name == "rankings" else ""
+            also = ""
+            if name == "rankings":
+                also = ", --groups=…, or a teacher by --base_url or --model_folder"
             raise ValueError(f"{name}: got nothing, expected --{name}=…{also}")
     of_teacher = [] if teacher else ["rankings", "groups"]
     for name in ("budget", *_OPTIONS, *of_teacher):
@@ -289,6 +301,10 @@ def main(stop: StopRequest) -> None:
     given: dict[str, Any] = {}
     if config.rankings is not None:
         given["ranker"] = instructions.ReplayRanker(config.rankings)
+    elif "teacher" in METHODS[config.method].needs and config.groups is None:
+        assert config.out_dir is not None
+        report = pathlib.Path(config.out_dir) / "teacher.json"
+        given["ranker"] = Teacher(config, stop, report)
     pool = _pool(config, found.records)
     stop.check()
     if config.groups is not None:

@@ -1,0 +1,166 @@
+"""A teacher by flags: an endpoint's or this machine's language model."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import pathlib
+from collections.abc import Sequence
+from typing import ClassVar
+
+from experiments.study.flags import errors_name_flags, option
+from experiments.study.output import say
+from robustjax import checks
+from robustjax.data import Record
+from robustjax.files import write_atomically
+from robustjax.methods import instructions
+from robustjax.methods.instructions import Ranking, TeacherReport
+from robustjax.output_paths import check_output_file
+from robustjax.training import StopRequest, progress_bar
+
+_FORMS = ("text", "choice", "letters")
+_CONSTRAINTS = ("json_schema", "guided_choice", "structured_outputs")
+
+
+@dataclasses.dataclass(frozen=True)
+class TeacherFlags:
+    """Whom a teacher asks, and how."""
+
+    group: ClassVar[str] = "Teacher"
+    base_url: str | None = option(
+        None, "Of a server with OpenAI's protocol, up to /v1; with --model."
+    )
+    model: str | None = option(None, "Its name on the server.")
+    model_folder: str | None = option(
+        None, "Of a model for this machine, instead of a server."
+    )
+    answers: str | None = option(
+        None, "File in which the server's answers are kept; one is asked for once."
+    )
+    key_variable: str = option(
+        "OPENAI_API_KEY", "Environment variable of the server's key; empty: no key."
+    )
+    form: str = option("text", "Of the answers: text, choice or letters.")
+    constraint: str = option("json_schema", f"form=choice: {', '.join(_CONSTRAINTS)}.")
+    calls: int = option(
+        0, "Orders in which a group is shown; 0: one per record, at most 5.", low=0
+    )
+    concurrency: int = option(4, "Questions that are under way.", low=1)
+    max_tokens: int = option(
+        0, "Budget of all answers in the file; 0: none.", low=0, high=10**12
+    )
+    dry_run: bool = option(False, "Say what asking the server would take, and stop.")
+
+
+def check_teacher(config: TeacherFlags) -> bool:
+    """Whether the flags name a teacher.
+
+    Raises:
+      ValueError: half of one, two of them, or a flag that neither takes.
+    """
+    checks.one_of("form", config.form, _FORMS)
+    checks.one_of("constraint", config.constraint, _CONSTRAINTS)
+    if config.base_url is not None and config.model_folder is not None:
+        raise ValueError(
+            f"model_folder: got {config.model_folder!r} beside base_url, expected one"
+        )
+    served = config.base_url is not None
+    for name in ("model", "answers"):
+        given = getattr(config, name)
+        if served and given is None:
+            raise ValueError(f"{name}: got nothing, expected --{name}=… with base_url")
+        if given is not None and not served:
+            raise ValueError(f"{name}: got {given!r} without base_url")
+    if config.dry_run and not served:
+        raise ValueError("dry_run: a server is asked for what it takes: give base_url")
+    if config.answers is not None and not os.path.exists(config.answers):
+        check_output_file("answers", config.answers)
+    return served or config.model_folder is not None
+
+
+class Teacher:
+    """A ranker with a bar, that says what came of it. Implements `Ranker`."""
+
+    def __init__(self, config: TeacherFlags, stop: StopRequest, report: pathlib.Path):
+        """Reaches the model, but asks nothing.
+
+        Args:
+          config: that names one, see `check_teacher`.
+          stop: checked after every chunk of groups.
+          report: the file for what was asked and how it was answered.
+
+        Raises:
+          ValueError: a server that is not there, or a folder that holds no model.
+        """
+        self._stop, self._report = stop, report
+        self._dry_run = config.dry_run
+        self._endpoint: instructions.Endpoint | None = None
+        asker: instructions.Asker
+        if config.model_folder is not None:
+            with errors_name_flags(folder="model_folder"):
+                asker = instructions.load_local_model(config.model_folder)
+        else:
+            assert config.base_url is not None
+            assert config.model is not None
+            assert config.answers is not None
+            with errors_name_flags(api_key_variable="key_variable", cache="answers"):
+                asker = self._endpoint = instructions.Endpoint(
+                    config.base_url,
+                    config.model,
+                    config.answers,
+                    api_key_variable=config.key_variable or None,
+                    constraint=config.constraint,  # type: ignore[arg-type]
+                    concurrency=config.concurrency,
+                    max_tokens=config.max_tokens or None,
+                )
+                if not config.dry_run:
+                    self._endpoint.check()
+        chunk = 64 if self._endpoint is not None else 1
+        self._ranker = instructions.PromptedRanker(
+            asker,
+            form=config.form,  # type: ignore[arg-type]
+            calls=config.calls or None,
+            chunk=chunk,
+        )
+
+    def rank(
+        self, instruction_groups: Sequence[Sequence[Record]], seed: int
+    ) -> list[Ranking]:
+        """See `Ranker.rank`. A dry run says what it would take and ends."""
+        if self._dry_run:
+            assert self._endpoint is not None
+            questions = self._ranker.questions(instruction_groups, seed)
+            estimate = self._endpoint.estimate(questions)
+            say(
+                f"{estimate.questions:,} questions, {estimate.cached:,} of them "
+                f"answered before; about {estimate.prompt_tokens:,} tokens to read and "
+                f"at most {estimate.answer_tokens:,} to write; nothing was asked"
+            )
+            raise SystemExit(0)
+        with progress_bar(len(instruction_groups), "teacher", unit="group") as bar:
+
+            def advance(done: int) -> None:
+                bar.update(done - bar.n)
+                self._stop.check()
+
+            rankings, report = self._ranker.rank_with_report(
+                instruction_groups, seed, on_groups=advance
+            )
+        self._tell(report)
+        return rankings
+
+    def _tell(self, report: TeacherReport) -> None:
+        counts = {k: v for k, v in report._asdict().items() if k != "calls"}
+        counts["asked"] = report.asked._asdict()
+        counts["first_by_position"] = {
+            size: shares.tolist()
+            for size, shares in instructions.first_by_position(report.calls).items()
+        }
+        self._report.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(self._report, json.dumps(counts, indent=2) + "\n")
+        say(
+            f"the teacher ranked {report.ranked:,} clusters, dropped all of "
+            f"{report.all_dropped:,} and answered {report.malformed:,} in no readable "
+            f"way; {self._report} tells more"
+        )
