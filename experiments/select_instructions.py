@@ -13,13 +13,13 @@ chats or ShareGPT; a Parquet file; or a saved Hugging Face folder. Embeddings ar
 by TF-IDF unless given. `selected.jsonl` holds the records that are kept, and
 `examples.csv` every record with its cluster, its rank and the reason for its fate.
 
-fp_instruction asks a teacher to rank the records of every cluster: a server with
-OpenAI's protocol (--base_url=http://127.0.0.1:8000/v1 --model=… --answers=answers.sqlite),
-or a model on this machine (--model_folder=…); `teacher.json` tells how it answered, and a
-run that was killed asks nothing twice. Or somebody else ranks: the second command
-writes the clusters, a line each, with the ids and texts; whoever ranks them adds
-`order`, the ids worth keeping, best first, and the third command selects by that file.
-The same seed makes the same clusters.
+fp_instruction asks a teacher to rank the records of every cluster: a server that
+speaks OpenAI's protocol (--base_url=http://127.0.0.1:8000/v1 --model=NAME
+--answers=answers.sqlite), or a model on this machine (--model_folder=FOLDER).
+`teacher.json` tells how it answered; a run that was killed asks nothing twice. Or
+somebody else ranks: the second command writes the clusters, a line each, with the ids
+and texts; whoever ranks them adds `order`, the ids worth keeping, best first, and the
+third command selects by that file. The same seed makes the same clusters.
 """
 
 from __future__ import annotations
@@ -35,7 +35,12 @@ import jax
 import numpy as np
 
 from experiments.common.array_files import read_array
-from experiments.common.teacher import Teacher, TeacherFlags, check_teacher
+from experiments.common.teacher import (
+    NothingAsked,
+    Teacher,
+    TeacherFlags,
+    check_teacher,
+)
 from experiments.study.flag_groups import SeedFlags
 from experiments.study.flags import define_flags, errors_name_flags, option, read_config
 from experiments.study.launch import launch
@@ -312,7 +317,10 @@ def main(stop: StopRequest) -> None:
         return
     if _takes(config.method, "budget"):
         given |= {"budget": config.budget, "key": jax.random.key(config.seed)}
-    chosen = METHODS[config.method].make(pool, **given, **options)
+    try:
+        chosen = METHODS[config.method].make(pool, **given, **options)
+    except NothingAsked:
+        return
     _write(config, pool, chosen, found)
 
 

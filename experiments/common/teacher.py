@@ -79,6 +79,10 @@ def check_teacher(config: TeacherFlags) -> bool:
     return served or config.model_folder is not None
 
 
+class NothingAsked(Exception):  # noqa: N818
+    """A dry run has said what it had to say."""
+
+
 class Teacher:
     """A ranker with a bar, that says what came of it. Implements `Ranker`."""
 
@@ -127,7 +131,11 @@ class Teacher:
     def rank(
         self, instruction_groups: Sequence[Sequence[Record]], seed: int
     ) -> list[Ranking]:
-        """See `Ranker.rank`. A dry run says what it would take and ends."""
+        """See `Ranker.rank`.
+
+        Raises:
+          NothingAsked: a dry run, after it said what asking would take.
+        """
         if self._dry_run:
             assert self._endpoint is not None
             questions = self._ranker.questions(instruction_groups, seed)
@@ -137,7 +145,7 @@ class Teacher:
                 f"answered before; about {estimate.prompt_tokens:,} tokens to read and "
                 f"at most {estimate.answer_tokens:,} to write; nothing was asked"
             )
-            raise SystemExit(0)
+            raise NothingAsked
         with progress_bar(len(instruction_groups), "teacher", unit="group") as bar:
 
             def advance(done: int) -> None:

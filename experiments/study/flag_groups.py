@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from experiments.study.flags import option
 
-GROUPS = ("Data", "Noise", "Network", "Optimizer", "Run")
+GROUPS = ("Data", "Noise", "Network", "Optimizer", "Teacher", "Run")
 """Titles, in the order of `--help`."""
 
 
