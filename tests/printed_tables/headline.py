@@ -97,6 +97,14 @@ def headline(files: Files) -> Table:
         f"{values[1]} `taufe`",
         "features --preset=composed_localization --seed=1",
     )
+    path = "dataset_bias/colored_mnist_99/summary.csv"
+    cells = [spread(files.row(path, method=m), "unbiased") for m in ("vanilla", "lff")]
+    add(
+        "Colored MNIST, 99 % with their digit's colour: unbiased accuracy",
+        f"{cells[0]} `vanilla`",
+        f"{cells[1]} `lff`",
+        "dataset_bias --preset=colored_mnist_99 --methods=vanilla,lff",
+    )
     row = files.row(
         "label_errors/verified.csv", dataset="cifar10", rule="prune_by_noise_rate"
     )
