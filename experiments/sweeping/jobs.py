@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -24,6 +25,7 @@ if os.getppid() != parent:
     sys.exit(143)
 os.execv(sys.executable, [sys.executable, *sys.argv[2:]])
 """
+_WHY = re.compile(r"(?:error:|stopped by) .*")
 _STOPPED = (128 + signal.SIGTERM, 128 + signal.SIGINT)
 
 
@@ -159,5 +161,8 @@ def _last_line(log: str, start: int, status: int) -> str:
         text = ""
     lines = [line.strip() for line in text.replace("\r", "\n").splitlines()]
     lines = [line for line in lines if line]
-    errors = [line for line in lines if line.startswith(("error:", "stopped by"))]
+    errors = [line for line in lines if _WHY.match(line)]
+    # Another process of the point, which a killed sweep left, writes to the log as well,
+    # and its bars end without a new line.
+    errors = errors or [found[0] for line in lines if (found := _WHY.search(line))]
     return (errors or lines or [f"ended with status {status}"])[-1]

@@ -8,7 +8,7 @@ import errno
 import pytest
 
 from experiments.study.launch import ending
-from experiments.study.run_folder import locked
+from experiments.study.run_folder import AT_WORK, locked
 from experiments.sweeping import loop
 from experiments.sweeping.folder import (
     SweepFolder,
@@ -16,7 +16,7 @@ from experiments.sweeping.folder import (
     seconds_left,
     sweep_path,
 )
-from experiments.sweeping.jobs import Ending, Job
+from experiments.sweeping.jobs import Ending, Job, run_job
 from experiments.sweeping.loop import run_points
 from experiments.sweeping.points import state_of
 from experiments.sweeping.results import Results
@@ -246,3 +246,13 @@ def test_the_time_left_is_that_of_the_nearest_finished_points(tmp_path):
     assert seconds_left([], []) is None
     assert seconds_left([{"m": "sop", "r": "2"}], there) == 10.0
     assert seconds_left([{"m": "elr", "r": "1"}, {"m": "ce", "r": "2"}], there) == 8.0
+
+
+@pytest.mark.parametrize("begin", ["", "x:   0%|   | 0/3 [00:00<?, ?epoch/s]"])
+def test_the_error_is_found_among_what_another_process_prints(begin, tmp_path):
+    said = f"{begin}error: run_dir: {AT_WORK} 'x'"
+    code = f"import sys; print({said!r}); print('random is finished'); sys.exit(2)"
+    log = tmp_path / "log"
+    log.write_text("error: of an earlier attempt\n")
+    found = run_job(Job("point", ("-c", code), str(tmp_path), str(log)))
+    assert (found.status, found.error) == (2, f"error: run_dir: {AT_WORK} 'x'")
