@@ -162,7 +162,7 @@ def _last_line(log: str, start: int, status: int) -> str:
     lines = [line.strip() for line in text.replace("\r", "\n").splitlines()]
     lines = [line for line in lines if line]
     errors = [line for line in lines if _WHY.match(line)]
-    # Another process of the point, which a killed sweep left, writes to the log as well,
+    # Another process of the point, which a killed sweep left, writes to the log too,
     # and its bars end without a new line.
     errors = errors or [found[0] for line in lines if (found := _WHY.search(line))]
     return (errors or lines or [f"ended with status {status}"])[-1]
