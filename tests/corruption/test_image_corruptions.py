@@ -80,7 +80,7 @@ def test_blocks_and_threads_change_nothing(name, monkeypatch):
     whole = change(name)
     for values, cores in ((1, 1), (1, 3), (2 * IMAGES[0].size, 2)):
         monkeypatch.setattr(batches, "_BLOCK_VALUES", values)
-        monkeypatch.setattr(batches, "_cores", lambda cores=cores: cores)
+        monkeypatch.setattr(batches, "usable_cores", lambda cores=cores: cores)
         np.testing.assert_array_equal(change(name), whole)
 
 
