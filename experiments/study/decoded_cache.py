@@ -11,7 +11,7 @@ from robustjax.cache_folder import cache_folder
 
 _VARIABLE = "ROBUSTJAX_DECODED_CACHE"
 
-_NO_CACHE = flags.DEFINE_bool(
+flags.DEFINE_bool(
     "no_cache",
     False,
     "Decode images again, where an earlier run kept them decoded in "
@@ -25,6 +25,6 @@ def decoded_folder() -> pathlib.Path | None:
     An empty `ROBUSTJAX_DECODED_CACHE` is the same as the flag.
     """
     given = os.environ.get(_VARIABLE)
-    if given == "" or (flags.FLAGS.is_parsed() and _NO_CACHE.value):
+    if given == "" or ("no_cache" in flags.FLAGS and flags.FLAGS["no_cache"].value):
         return None
     return pathlib.Path(given) if given else cache_folder("decoded")
