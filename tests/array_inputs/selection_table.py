@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -65,6 +67,29 @@ def _k_center(features):
 def _select(features):
     found = selection.select(features, None, None, 4 / 12, "k_center")
     return _copies(found.indices, features), found.gains[1:], found.objective
+
+
+def _halved(points):
+    found = selection.size_constrained_kmeans(
+        points, 2, -(-len(points) // 2), key=jax.random.key(1)
+    )
+    return found.inertia, sorted(found.sizes.tolist())
+
+
+def _best_half(points):
+    """The lowest inertia of all divisions into two parts of the same size."""
+    size = len(points)
+    points = points - points.mean(axis=0)
+
+    def inertia(rows):
+        part = points[rows]
+        return ((part - part.mean(axis=0)) ** 2).sum()
+
+    lowest = min(
+        inertia(list(rows)) + inertia([row for row in range(size) if row not in rows])
+        for rows in itertools.combinations(range(size), size // 2)
+    )
+    return lowest, [size // 2, size // 2]
 
 
 def _badge(logits, features):
@@ -245,6 +270,16 @@ _BAD = ("nan", "inf", "empty")
 _FEW = (*_BAD, "one_row")
 
 TABLE = {
+    "size_constrained_kmeans": Row(
+        _halved,
+        _best_half,
+        {"points": FEATURES},
+        must_refuse=_FEW,
+        names=("clusters",),
+        # Moves of single points do not bring three copies over: another local optimum.
+        skips=("duplicates",),
+        rtol=1e-3,
+    ),
     "k_center": Row(
         _k_center, _farthest_first, {"features": FEATURES}, must_refuse=_FEW, atol=2e-3
     ),

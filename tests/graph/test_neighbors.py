@@ -69,7 +69,7 @@ def test_duplicates_are_neighbours_and_ties_go_to_the_lowest_index():
 
 def test_two_level_search_equals_top_k(rng):
     values = rng.integers(0, 50, (20, 64 * 40)).astype(np.float32)
-    got = neighbors._largest(jnp.asarray(values), 16)
+    got = neighbors.largest_columns(jnp.asarray(values), 16)
     np.testing.assert_array_equal(got, jax.lax.top_k(values, 16)[1])
 
 

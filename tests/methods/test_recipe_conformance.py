@@ -292,9 +292,10 @@ def test_repeats_together_are_what_they_are_alone(entry):
         chex.assert_trees_all_close(
             jax.tree.map(lambda leaf: leaf[0], getattr(states[-1], tree)),
             jax.tree.map(lambda leaf: leaf[last], getattr(found.states[-1], tree)),
-            # What rounding comes to in four epochs; examples of others would be tenths.
-            atol=5e-4,
-            rtol=1e-3,
+            # What rounding comes to in four epochs, on another processor as well;
+            # examples of others would be tenths.
+            atol=5e-3,
+            rtol=1e-2,
         )
 
 

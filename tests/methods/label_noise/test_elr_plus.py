@@ -327,7 +327,7 @@ def test_beats_cross_entropy_on_noisy_digits():
 
     _, _, plain = run(robust_loss, rj.ce())
     _, state, plus = run(elr_plus, average_ramp_steps=100)
-    assert plus > plain + 0.15, (plus, plain)
+    assert plus > plain + 0.1, (plus, plain)
     # The memories know the right class of most examples.
     train, _, _ = recipe_problem.noisy_digits()
     for rows in state.loss_state.rows:
