@@ -71,7 +71,7 @@ def _select(features):
 
 def _halved(points):
     found = selection.size_constrained_kmeans(
-        points, 2, -(-len(points) // 2), key=jax.random.key(1)
+        points, 2, max(1, -(-len(points) // 2)), key=jax.random.key(1)
     )
     return found.inertia, sorted(found.sizes.tolist())
 
