@@ -280,6 +280,10 @@ def test_a_state_that_was_stored_continues_to_the_same_bits(entry, tmp_path):
     chex.assert_trees_all_equal(states[-1], found.states[-1])
 
 
+# On one processor a weight of 80 was 1.2e-3 off, on others none so far.
+ROUNDING = {"elr_plus": {"atol": 5e-3, "rtol": 1e-2}}
+
+
 @entries_beyond_a_loss
 def test_repeats_together_are_what_they_are_alone(entry):
     found = ran(entry.name, entry.family)
@@ -292,10 +296,8 @@ def test_repeats_together_are_what_they_are_alone(entry):
         chex.assert_trees_all_close(
             jax.tree.map(lambda leaf: leaf[0], getattr(states[-1], tree)),
             jax.tree.map(lambda leaf: leaf[last], getattr(found.states[-1], tree)),
-            # What rounding comes to in four epochs, on another processor as well;
-            # examples of others would be tenths.
-            atol=5e-3,
-            rtol=1e-2,
+            # What rounding comes to in four epochs; examples of others would be tenths.
+            **ROUNDING.get(entry.name, {"atol": 5e-4, "rtol": 1e-3}),
         )
 
 
