@@ -73,19 +73,10 @@ def main(stop: StopRequest) -> None:
     for name in ("dataset", "folder"):
         if getattr(config, name) is None:
             raise ValueError(f"{name}: got nothing, expected --{name}=…")
-    assert config.dataset is not None
     assert config.folder is not None
     method = _make_method(config)
     check_output_folder("folder", config.folder)
-    dataset = load_labeled(
-        config.dataset,
-        config.split,
-        data_dir=config.data_dir,
-        image_size=config.image_size,
-        label_file=config.labels,
-        label_column=config.label_column,
-        id_column=config.id_column,
-    )
+    dataset = load_labeled(config)
     if config.standardize:
         (dataset,) = data.standardize(dataset)
     bar: Any = None

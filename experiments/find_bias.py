@@ -177,15 +177,7 @@ def main(stop: StopRequest) -> None:
     folder = _check(config)
     dataset = None
     if config.dataset is not None:
-        dataset = load_labeled(
-            config.dataset,
-            config.split,
-            data_dir=config.data_dir,
-            image_size=config.image_size,
-            label_file=config.labels,
-            label_column=config.label_column,
-            id_column=config.id_column,
-        )
+        dataset = load_labeled(config)
     outputs = None
     if config.pred_probs is not None:
         outputs, dataset = read_outputs(config.pred_probs, dataset)

@@ -176,17 +176,8 @@ def main(stop: StopRequest) -> None:
     """Judges every label and writes the table."""
     config = read_config(IssuesConfig)
     _check(config)
-    assert config.dataset is not None
     assert config.out is not None
-    dataset = load_labeled(
-        config.dataset,
-        config.split,
-        data_dir=config.data_dir,
-        image_size=config.image_size,
-        label_file=config.labels,
-        label_column=config.label_column,
-        id_column=config.id_column,
-    )
+    dataset = load_labeled(config)
     if config.pred_probs is not None:
         probabilities = read_probabilities(config.pred_probs, dataset)
     else:

@@ -9,6 +9,7 @@ import pathlib
 import numpy as np
 
 from experiments.study.decoded_cache import decoded_folder
+from experiments.study.flag_groups import OwnDataFlags, OwnLabelFlags
 from experiments.study.flags import errors_name_flags
 from experiments.study.output import say
 from robustjax import checks, data, models
@@ -126,33 +127,40 @@ def load_human_labels(
         )
 
 
-def load_labeled(
-    name: str,
-    split: str,
-    *,
-    data_dir: str | None,
-    image_size: int,
-    label_file: str | None,
-    label_column: str | None,
-    id_column: str | None,
-) -> data.Dataset:
+def load_own(config: OwnDataFlags) -> data.Dataset:
+    """A data set of one's own.
+
+    Args:
+      config: whose `dataset` is given.
+
+    Raises:
+      ValueError: a source that cannot be read.
+    """
+    assert config.dataset is not None
+    with errors_name_flags(label_key="label_column"):
+        return load(
+            config.dataset,
+            config.split,
+            data_dir=config.data_dir,
+            image_size=config.image_size,
+            label_key=config.label_column,
+            id_column=config.id_column,
+        )
+
+
+def load_labeled(config: OwnLabelFlags) -> data.Dataset:
     """A data set of one's own, its labels from a file if they are elsewhere.
+
+    Args:
+      config: whose `dataset` is given.
 
     Raises:
       ValueError: a source that cannot be read, or labels that do not join.
     """
-    with errors_name_flags(label_key="label_column"):
-        dataset = load(
-            name,
-            split,
-            data_dir=data_dir,
-            image_size=image_size,
-            label_key=label_column,
-            id_column=id_column,
-        )
-    if label_file is None:
+    dataset = load_own(config)
+    if config.labels is None:
         return dataset
-    rows, labels = data.read_labels(label_file, dataset, "label", name="labels")
+    rows, labels = data.read_labels(config.labels, dataset, "label", name="labels")
     given = data.join(dataset, dataset.ids[rows], labels, name="labels")
     return dataclasses.replace(dataset, labels=given)
 

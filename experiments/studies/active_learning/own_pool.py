@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from experiments.common.inputs import load
+from experiments.common.inputs import load_own
 from experiments.studies.active_learning.config import OpenSetConfig
 from experiments.studies.active_learning.presets import PRESETS
 from experiments.study.choice import choose
@@ -63,14 +63,7 @@ def load_pool(config: LabelOpenSetConfig) -> tuple[np.ndarray, np.ndarray]:
     """Inputs and ids."""
     assert config.dataset is not None
     if pathlib.Path(config.dataset).suffix != ".npz":
-        found = load(
-            config.dataset,
-            config.split,
-            data_dir=config.data_dir,
-            image_size=config.image_size,
-            label_key=config.label_column,
-            id_column=config.id_column,
-        )
+        found = load_own(config)
         return found.inputs, found.ids
     # Files of `data.save_npz` have the split before every name.
     arrays = without_prefix(
