@@ -148,6 +148,36 @@ def draw(
     save(figure, path, title)
 
 
+def draw_kinds(
+    table: Table,
+    name: str,
+    kinds: Sequence[tuple[str, str, str]],
+    ylabel: str,
+    scale: float = 1.0,
+) -> None:
+    """Draws what becomes of kinds of examples: a panel per method, over epochs.
+
+    Args:
+      table: of a study; without any of these curves, nothing is drawn.
+      name: of the PNG file.
+      kinds: key of a curve, its label and its colour.
+      ylabel: of all panels.
+      scale: what values are multiplied by.
+    """
+    panels = []
+    for method in table.column("method"):
+        lines = []
+        for key, label, color in kinds:
+            curve = table.curve(key, method=method)
+            if curve is not None:
+                style = {"color": color}
+                lines.append(Line(label, curve.epochs, scale * curve.values, style))
+        if lines:
+            panels.append(Panel(lines, "epoch", ylabel, method))
+    if panels:
+        draw(table.folder / name, panels, table.title)
+
+
 def draw_histograms(
     path: pathlib.Path, histograms: Sequence[Histogram], title: str
 ) -> None:

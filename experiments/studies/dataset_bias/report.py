@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from experiments.studies.dataset_bias.pictures import draw_pictures
 from experiments.study.numbers import Measure
-from experiments.study.plot import Histogram, Line, Panel, draw, draw_histograms
+from experiments.study.plot import (
+    Histogram,
+    Line,
+    Panel,
+    draw,
+    draw_histograms,
+    draw_kinds,
+)
 from experiments.study.table import Table
 
 MEASURES = (
@@ -36,7 +43,7 @@ _NOT_SCORES = ("ids", "predicted", "conflicting")
 def report(table: Table) -> str:
     """Draws `accuracy.png`, `losses.png`, `examples.png`, pictures; the text."""
     _draw_accuracy(table)
-    _draw_losses(table)
+    draw_kinds(table, "losses.png", _KINDS, "loss of training examples")
     _draw_examples(table)
     draw_pictures(table)
     text = meaning(table)
@@ -68,22 +75,6 @@ def _draw_accuracy(table: Table) -> None:
         if lines:
             panels.append(Panel(lines, "epoch", "accuracy (%)", key))
     draw(table.folder / "accuracy.png", panels, table.title)
-
-
-def _draw_losses(table: Table) -> None:
-    """Losses of training examples by kind: a panel per method, over epochs."""
-    panels = []
-    for method in table.column("method"):
-        lines = []
-        for key, label, color in _KINDS:
-            curve = table.curve(key, method=method)
-            if curve is not None:
-                style = {"color": color}
-                lines.append(Line(label, curve.epochs, curve.values, style))
-        if lines:
-            panels.append(Panel(lines, "epoch", "loss of training examples", method))
-    if panels:
-        draw(table.folder / "losses.png", panels, table.title)
 
 
 def _draw_examples(table: Table) -> None:

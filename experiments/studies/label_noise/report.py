@@ -5,7 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from experiments.study.numbers import Measure, deviation
-from experiments.study.plot import Line, Panel, draw, draw_label_histograms
+from experiments.study.plot import (
+    Line,
+    Panel,
+    draw,
+    draw_kinds,
+    draw_label_histograms,
+)
 from experiments.study.table import Table
 
 MEASURES = (
@@ -26,7 +32,7 @@ _KINDS = (
 def report(table: Table) -> str:
     """Draws `accuracy.png`, `memorisation.png` and `examples.png`; the text."""
     _draw_accuracy(table)
-    _draw_memorisation(table)
+    draw_kinds(table, "memorisation.png", _KINDS, "training examples (%)", scale=100)
     draw_label_histograms(table)
     text = meaning(table)
     return f"{table.overview('method')}\n" + (f"\n{text}" if text else "")
@@ -73,19 +79,3 @@ def _draw_accuracy(table: Table) -> None:
             lines.append(Line(method, curve.epochs, 100 * curve.values))
     panel = Panel(lines, "epoch", "test accuracy (%)")
     draw(table.folder / "accuracy.png", [panel], table.title)
-
-
-def _draw_memorisation(table: Table) -> None:
-    """What becomes of wrongly labelled examples: a panel per method, over epochs."""
-    panels = []
-    for method in table.column("method"):
-        lines = []
-        for key, label, color in _KINDS:
-            curve = table.curve(key, method=method)
-            if curve is not None:
-                style = {"color": color}
-                lines.append(Line(label, curve.epochs, 100 * curve.values, style))
-        if lines:
-            panels.append(Panel(lines, "epoch", "training examples (%)", method))
-    if panels:
-        draw(table.folder / "memorisation.png", panels, table.title)
