@@ -7,7 +7,7 @@ import json
 import os
 import pathlib
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, get_args
 
 from experiments.study.flags import errors_name_flags, option
 from experiments.study.output import say
@@ -19,8 +19,8 @@ from robustjax.methods.instructions import Ranking, TeacherReport
 from robustjax.output_paths import check_output_file
 from robustjax.training import StopRequest, progress_bar
 
-_FORMS = ("text", "choice", "letters")
-_CONSTRAINTS = ("json_schema", "guided_choice", "structured_outputs")
+_FORMS = get_args(instructions.Form)
+_CONSTRAINTS = get_args(instructions.Constraint)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,7 +13,7 @@ import ipaddress
 import os
 import urllib.parse
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from robustjax import checks
 from robustjax.methods.instructions._endpoint_reply import (
@@ -41,7 +41,7 @@ Constraint = Literal["json_schema", "guided_choice", "structured_outputs"]
 """How a server takes a list of allowed answers: as a JSON schema (OpenAI, llama.cpp),
 or in vLLM's old or new field."""
 
-_CONSTRAINTS = ("json_schema", "guided_choice", "structured_outputs")
+_CONSTRAINTS = get_args(Constraint)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,7 +10,7 @@ import collections
 import dataclasses
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from robustjax import checks
 from robustjax.data._instruction_records import Record
@@ -47,7 +47,7 @@ most 5; larger ones are asked for text). `letters`: the log-probabilities of the
 letters as the first token of the answer: one token, always readable, nothing dropped.
 """
 
-_FORMS = ("text", "choice", "letters")
+_FORMS = get_args(Form)
 # Identifiers, signs and spaces of a long ranking, with room for a word before it.
 _RANKING_TOKENS = 128
 _WORD_TOKENS = 8
