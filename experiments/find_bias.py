@@ -38,7 +38,7 @@ from experiments.common.bias_suspects import (
 )
 from experiments.common.biased_outputs import read_outputs, save_outputs
 from experiments.common.inputs import load_labeled
-from experiments.common.networks import DTYPES, NETWORKS, make_network
+from experiments.common.networks import DTYPES, NETWORKS, network_of_flags
 from experiments.study.flag_groups import (
     NetworkFlags,
     OwnLabelFlags,
@@ -133,15 +133,10 @@ def _train(
     if config.augment != "none" and rank != 4:
         raise ValueError(f"augment: {config.augment!r} needs images, got vectors")
     execution = choose_execution(convolutional=config.network != "mlp")
-    model = make_network(
-        config.network,
+    model = network_of_flags(
+        config,
         dataset.num_classes,
         inputs_rank=rank,
-        channels=config.channels,
-        hidden=config.hidden,
-        downsampling=config.downsampling,
-        pooling=config.pooling,
-        dtype=config.dtype,
         convolution=execution.convolution,
     )
     bar: Any = None

@@ -8,6 +8,7 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
+from experiments.study.flag_groups import NetworkFlags
 from robustjax import checks, models
 
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
@@ -46,6 +47,40 @@ _CONVOLUTIONAL: dict[str, Callable[..., nn.Module]] = {
     ),
 }
 NETWORKS = ("mlp", "small_cnn", *_CONVOLUTIONAL)
+
+
+def network_of_flags(
+    config: NetworkFlags,
+    num_classes: int,
+    *,
+    inputs_rank: int,
+    convolution: Any,
+    **options: Any,
+) -> nn.Module:
+    """The network that flags name.
+
+    Args:
+      config: with the flags of the network.
+      num_classes: C.
+      inputs_rank: 2 for vectors, 4 for images.
+      convolution: "native" or "patches".
+      **options: further ones of `make_network`.
+
+    Raises:
+      ValueError: as `make_network`.
+    """
+    return make_network(
+        config.network,
+        num_classes,
+        inputs_rank=inputs_rank,
+        channels=config.channels,
+        hidden=config.hidden,
+        downsampling=config.downsampling,
+        pooling=config.pooling,
+        dtype=config.dtype,
+        convolution=convolution,
+        **options,
+    )
 
 
 def make_network(

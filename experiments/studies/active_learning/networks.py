@@ -17,7 +17,7 @@ import optax
 
 from experiments.common.augmentations import weak_augmentation
 from experiments.common.channel_statistics import channel_statistics
-from experiments.common.networks import make_network
+from experiments.common.networks import make_network, network_of_flags
 from experiments.common.optimizer import OptimizerOptions, make_optimizer
 from experiments.studies.active_learning.config import OpenSetConfig
 from experiments.studies.active_learning.setup import VARIANTS
@@ -117,16 +117,11 @@ class Classifiers:
         execution = choose_execution(convolutional=images and config.network != "mlp")
 
         def make_model(outputs: int) -> nn.Module:
-            return make_network(
-                config.network,
+            return network_of_flags(
+                config,
                 outputs,
                 inputs_rank=inputs.ndim,
-                channels=config.channels,
-                hidden=config.hidden,
-                downsampling=config.downsampling,
-                dtype=config.dtype,
                 convolution=execution.convolution,
-                pooling=config.pooling,
             )
 
         with errors_name_flags(make_model="network", inputs="network"):

@@ -11,7 +11,7 @@ import numpy as np
 
 from experiments.common.augmentations import weak_augmentation
 from experiments.common.channel_statistics import channel_statistics
-from experiments.common.networks import make_network
+from experiments.common.networks import network_of_flags
 from experiments.common.optimizer import OptimizerOptions, make_optimizer
 from experiments.studies.dataset_bias.setup import Data
 from experiments.study.choice import Choice
@@ -63,15 +63,10 @@ def build(label: str, choice: Choice, study: Data) -> Built:
             f"{train.inputs.shape[1:]}, expected none unless they are images"
         )
     execution = choose_execution(convolutional=images and config.network != "mlp")
-    network = make_network(
-        config.network,
+    network = network_of_flags(
+        config,
         train.num_classes,
         inputs_rank=train.inputs.ndim,
-        channels=config.channels,
-        hidden=config.hidden,
-        downsampling=config.downsampling,
-        pooling=config.pooling,
-        dtype=config.dtype,
         convolution=execution.convolution,
         input_scale=1 / 255 if config.double_scaling else 1.0,
         initialization=config.initialization,

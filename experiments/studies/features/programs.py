@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import optax
 
 from experiments.common.channel_statistics import channel_statistics
-from experiments.common.networks import make_network
+from experiments.common.networks import network_of_flags
 from experiments.common.optimizer import make_optimizer
 from experiments.studies.features.augmentations import (
     Augmentations,
@@ -101,16 +101,11 @@ def build_network(study: Data) -> Network:
     config = study.config
     size = study.target.test.inputs.shape[1:3]
     execution = choose_execution(convolutional=config.network != "mlp")
-    model = make_network(
-        config.network,
+    model = network_of_flags(
+        config,
         study.target.train.num_classes,
         inputs_rank=study.pool.ndim,
-        channels=config.channels,
-        hidden=config.hidden,
-        downsampling=config.downsampling,
-        dtype=config.dtype,
         convolution=execution.convolution,
-        pooling=config.pooling,
     )
     if config.task != "classification" and not has_feature_map(model):
         raise ValueError(

@@ -11,7 +11,7 @@ import numpy as np
 from experiments.common import noise
 from experiments.common.augmentations import WEAK_AUGMENTATIONS
 from experiments.common.inputs import load_splits
-from experiments.common.networks import make_network
+from experiments.common.networks import network_of_flags
 from experiments.common.optimizer import OptimizerOptions
 from experiments.studies.label_noise.config import NoisyLabelsConfig
 from robustjax import checks, data
@@ -122,14 +122,9 @@ def network_of(
     Raises:
       ValueError: an unknown network, or one that does not fit the inputs.
     """
-    return make_network(
-        config.network,
+    return network_of_flags(
+        config,
         study.train.num_classes,
         inputs_rank=study.train.inputs.ndim,
-        channels=config.channels,
-        hidden=config.hidden,
-        downsampling=config.downsampling,
-        pooling=config.pooling,
-        dtype=config.dtype,
         convolution=execution.convolution,
     )
