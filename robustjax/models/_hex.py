@@ -202,8 +202,8 @@ class HexClassifier(nn.Module):
             return both
         if inputs.shape[0] <= self.num_classes:
             raise ValueError(
-                f"inputs: got a batch of {inputs.shape[0]}, expected more examples "
-                f"than the {self.num_classes} classes that are projected out"
+                f"batch_size: got {inputs.shape[0]}, expected more examples than the "
+                f"{self.num_classes} classes that are projected out"
             )
         superficial = head(jnp.concatenate([jnp.zeros_like(h), g], axis=1))
         return project_out(
