@@ -18,7 +18,7 @@ from experiments.study.choice import Choice
 from experiments.study.flags import errors_name_flags
 from robustjax import data, models
 from robustjax.methods import Entry
-from robustjax.methods.bias import bias_groups
+from robustjax.methods.bias import bias_groups, swap_networks
 from robustjax.training import (
     Execution,
     Preprocess,
@@ -80,6 +80,7 @@ def build(label: str, choice: Choice, study: Data) -> Built:
         "epochs": config.epochs,
         "augment": weak_augmentation(config.augment),
         "preprocess": as_float,
+        "networks": swap_networks(execution.convolution),
     }
     # The texture branch of HEX reads gray levels in [0, 1].
     if images and config.normalize and entry.name != "hex":
