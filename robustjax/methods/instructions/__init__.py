@@ -96,3 +96,16 @@ from robustjax.methods.instructions._replay_ranker import save_rankings as save_
 from robustjax.methods.instructions._request_pace import BudgetError as BudgetError
 from robustjax.methods.instructions._request_pace import Estimate as Estimate
 from robustjax.methods.instructions._request_pace import Prices as Prices
+from robustjax.methods.instructions._training_texts import Template as Template
+from robustjax.methods.instructions._training_texts import (
+    TrainingTexts as TrainingTexts,
+)
+from robustjax.methods.instructions._training_texts import (
+    load_tokenizer as load_tokenizer,
+)
+from robustjax.methods.instructions._training_texts import (
+    prompt_tokens as prompt_tokens,
+)
+from robustjax.methods.instructions._training_texts import (
+    training_texts as training_texts,
+)
