@@ -10,8 +10,8 @@ import optax
 
 from robustjax import transforms
 from robustjax.models import language
-from robustjax.training import Algorithm, TrainData, TrainState, in_blocks
-from robustjax.training._state import fresh_state
+from robustjax.training._epoch import in_blocks
+from robustjax.training._state import Algorithm, TrainData, TrainState, fresh_state
 from robustjax.training.language._objective import Objective
 from robustjax.training.language._text_losses import (
     Weights,

@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from robustjax.training import CheckpointFolder
+from robustjax.training._checkpoints import CheckpointFolder
 
 _SAMPLE = 4096
 

@@ -12,14 +12,11 @@ from jax.sharding import Mesh
 
 from robustjax import checks
 from robustjax.models import language
-from robustjax.training import (
-    Program,
-    StopRequest,
-    check_batch_size,
-    choose_execution,
-    fit,
-    state_sharding,
-)
+from robustjax.training._execution import choose_execution
+from robustjax.training._fit import fit
+from robustjax.training._interruption import StopRequest
+from robustjax.training._mesh import state_sharding
+from robustjax.training._program import Program, check_batch_size
 from robustjax.training.language._algorithm import fine_tuning
 from robustjax.training.language._answers import check_tokens
 from robustjax.training.language._checkpoints import FineTuningCheckpoints, fingerprint
