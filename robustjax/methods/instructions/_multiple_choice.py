@@ -175,8 +175,8 @@ def _letter_tokens(tokenizer: Any, letters: str) -> list[int]:
         tokens = encode(tokenizer, f"{_ASKED} {letter}")
         if tokens[: len(before)] != before or len(tokens) == len(before):
             raise ValueError(
-                f"tokenizer: joins {_ASKED!r} with the letter after it, expected tokens "
-                "of their own"
+                f"tokenizer: joins {_ASKED!r} with the letter after it, expected "
+                "tokens of their own"
             )
         found.append(tokens[len(before)])
     if len(set(found)) < len(found):

@@ -119,9 +119,8 @@ def fine_tune(
         rows.stacked, np.zeros((1, count), np.int32), {"texts": rows.texts[None]}
     )
     # Copies, by the way: what the program consumes is not the caller's model.
-    state = jax.tree.map(
-        lambda x: x[None], algorithm.init(key, data.inputs, program.spec)
-    )
+    state = algorithm.init(key, data.inputs, program.spec)
+    state = jax.tree.map(lambda x: x[None], state)
     if mesh is not None:
         state = jax.device_put(state, state_sharding(state, mesh, repeats=True))
     folder = None
