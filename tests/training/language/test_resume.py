@@ -22,7 +22,7 @@ RECIPE = language.FineTuningRecipe(
 TRANSFORM = rj.chain(rj.alpha_weights(0.5), rj.gce(), rj.elr())
 
 
-def _tune(folder=None, recipe=RECIPE, stop_after=None, lora=None):
+def _tune(folder=None, recipe=RECIPE, stop_after=None, lora=None, transform=TRANSFORM):
     stop = training.StopRequest()
 
     def report(epoch, metrics):
@@ -35,7 +35,7 @@ def _tune(folder=None, recipe=RECIPE, stop_after=None, lora=None):
         recipe,
         key=jax.random.key(3),
         lora=lora,
-        objective=language.Objective(TRANSFORM),
+        objective=language.Objective(transform),
         checkpoints=folder,
         report=report,
         stop=stop,
@@ -71,3 +71,6 @@ def test_checkpoints_of_another_training(tmp_path):
         ValueError, match="checkpoints: .* holds another model, data or"
     ):
         _tune(tmp_path, recipe=other)
+    other = rj.chain(rj.alpha_weights(0.5), rj.gce(0.6), rj.elr())
+    with pytest.raises(ValueError, match="expected a folder of this training"):
+        _tune(tmp_path, transform=other)
