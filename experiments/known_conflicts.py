@@ -19,16 +19,18 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments.common.bias_suspects import judge, quality
-from experiments.common.inputs import load
-from experiments.study.flag_groups import RunFlags, SourceFlags
-from experiments.study.flags import define_flags, option, read_config
+from experiments.study.flag_groups import RunFlags
+from experiments.study.flags import define_flags, read_config
 from experiments.study.launch import launch
-from experiments.study.numbers import in_file, text_table
-from experiments.study.output import say
 from robustjax import checks, data, scores
 from robustjax.methods import bias
 from robustjax.output_paths import check_output_file
+from robustjax.tools.bias_suspects import judge, quality
+from robustjax.tools.command.fields import option
+from robustjax.tools.command.output import say
+from robustjax.tools.inputs import load
+from robustjax.tools.options.groups import SourceFlags
+from robustjax.tools.tables import in_file, text_table
 from robustjax.training import StopRequest, progress_bar, write_csv
 
 SHOWN = ("auroc", "precision", "recall", "macro_f1")

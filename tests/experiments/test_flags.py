@@ -9,20 +9,19 @@ import re
 import pytest
 from absl import flags
 
-from experiments.common.optimizer import drop_epochs
 from experiments.study import flag_groups
-from experiments.study.flags import (
+from experiments.study.flags import given_flags, resolve
+from experiments.study.help import help_text
+from experiments.study.presets import Preset
+from robustjax import methods
+from robustjax.tools.command.fields import (
     OWN_GROUP,
     Flag,
     flags_of,
-    given_flags,
     option,
-    resolve,
 )
-from experiments.study.help import help_text
-from experiments.study.options import read_options
-from experiments.study.presets import Preset
-from robustjax import methods
+from robustjax.tools.method_options import read_options
+from robustjax.tools.optimizer import drop_epochs
 
 STUDIES = {
     "label_noise": "NoisyLabelsConfig",

@@ -7,8 +7,8 @@ import pytest
 from absl import flags
 from absl.testing import flagsaver
 
-from experiments.common.inputs import load
-from experiments.study.decoded_cache import decoded_folder
+from robustjax.tools.decoded_cache import decoded_folder
+from robustjax.tools.inputs import load
 
 
 @pytest.fixture

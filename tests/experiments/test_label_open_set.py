@@ -9,9 +9,9 @@ import json
 import numpy as np
 import pytest
 
-from experiments.studies.active_learning import own_pool
 from experiments.studies.active_learning.config import OpenSetConfig
 from robustjax.methods.active_learning import make_strategy
+from robustjax.tools import own_pool
 from tests.harness.forked import python
 
 NAMES = ("owl", "crow", "ood")

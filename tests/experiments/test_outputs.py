@@ -14,7 +14,6 @@ import signal
 import numpy as np
 import pytest
 
-from experiments.common.array_files import read_array, read_arrays
 from experiments.study import launch
 from experiments.study.run_folder import (
     check_run_folder,
@@ -22,6 +21,7 @@ from experiments.study.run_folder import (
     open_run_folder,
     run_folder_path,
 )
+from robustjax.tools.array_files import read_array, read_arrays
 from tests.harness.forked import Command, python
 
 ROOT = pathlib.Path(__file__).parents[2]

@@ -1,64 +1,28 @@
-"""Correct the labels of your own data set, with you as the oracle.
-
-    python -m experiments.correct_labels --dataset=features.npz --folder=correction
-
-trains on the labels as they are and writes `correction/to_label.csv`: the examples
-to look at next. Fill its column `new_label` (leave blank what you cannot decide: it
-keeps its label and is not asked about again), save it as `correction/labeled.csv`, and
-run the same command again: it takes your answers in, retrains, and asks the next
-questions. `correction/labels.csv` always holds the labels so far.
-"""
+"""Corrects labels with a person as the oracle: the verb `correct`."""
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import numpy as np
 
-from experiments.common.inputs import load_labeled
-from experiments.study.choice import choose
-from experiments.study.flag_groups import (
-    MlpFlags,
-    OwnLabelFlags,
-    SeedFlags,
-    TrainingFlags,
-)
-from experiments.study.flags import define_flags, option, read_config
-from experiments.study.launch import launch
-from experiments.study.output import say
-from robustjax import checks, data, methods
+from robustjax import data, methods
 from robustjax.methods.label_correction import CorrectionMethod
 from robustjax.output_paths import check_output_folder
+from robustjax.tools.command.output import say
+from robustjax.tools.inputs import load_labeled
+from robustjax.tools.method_choice import choose
+from robustjax.tools.options.correct import CorrectConfig
 from robustjax.training import StopRequest, advance, progress_bar
 
 
-@dataclasses.dataclass(frozen=True)
-class CurationConfig(SeedFlags, TrainingFlags, MlpFlags, OwnLabelFlags):
-    """The flags."""
-
-    hidden: tuple[int, ...] = (256, 256, 256)
-    epochs: int = 20
-    learning_rate: float = 0.01
-    folder: str | None = option(None, "Where questions, answers and labels live.")
-    batch: int = option(100, "Questions at a time, at most all.")
-    method: str = option("alc", "Which examples to ask about.")
-    options: tuple[str, ...] = option(
-        (), "Of the method, such as weight_step=0.2; o2u_net needs a noise_rate."
-    )
-
-
-define_flags(CurationConfig)
-
-
-def _make_method(config: CurationConfig) -> CorrectionMethod | None:
+def _make_method(config: CorrectConfig) -> CorrectionMethod | None:
     """The method, or None for the default one.
 
     Raises:
       ValueError: an unknown method or option, or one that is missing or out of range.
     """
     known = methods.entries("label_correction")
-    checks.one_of("method", config.method, [entry.name for entry in known])
     choice = choose([config.method], known, (), config.options)
     values = choice.values[config.method]
     if config.method == "alc" and not values:
@@ -67,9 +31,8 @@ def _make_method(config: CurationConfig) -> CorrectionMethod | None:
     return methods.make_correction_method(config.method, **values)
 
 
-def main(stop: StopRequest) -> None:
+def main(config: CorrectConfig, stop: StopRequest) -> None:
     """Takes in what was answered, and asks on."""
-    config = read_config(CurationConfig)
     for name in ("dataset", "folder"):
         if getattr(config, name) is None:
             raise ValueError(f"{name}: got nothing, expected --{name}=…")
@@ -124,7 +87,3 @@ def main(stop: StopRequest) -> None:
         f"({pending.questions} questions), save it as {pending.answers}, and run the "
         "same command again"
     )
-
-
-if __name__ == "__main__":
-    launch(main, CurationConfig)

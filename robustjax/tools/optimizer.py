@@ -10,8 +10,8 @@ from typing import Any
 import jax
 import optax
 
-from experiments.study.flag_groups import OptimizerFlags
 from robustjax import checks, methods
+from robustjax.tools.options.groups import OptimizerFlags
 
 OPTIMIZERS = ("sgd", "adam", "co_teaching")
 SCHEDULES = ("constant", "cosine", "warm_restarts", "steps", "one_cycle")

@@ -1,38 +1,21 @@
-r"""Choose which part of your own data set to keep, best first.
-
-    python -m experiments.prune_data --features=features.npy \
-        --probabilities=predicted.npy --fraction=0.2 --out=kept.csv
-    python -m experiments.prune_data --features=all.npz --probabilities=all.npz \
-        --labels=all.npz --ids=all.npz --method=prune4rel --balanced \
-        --fraction=0.2 --out=kept.csv
-
-Features (N, d) and probabilities (N, C) are those of a classifier that was trained on
-the noisy labels for a few epochs; some methods need one of them only, or the given
-labels (N,), or what training has recorded (`transforms.learning_record`). Every file is
-an .npy file, or an .npz file that holds an array by the name of the flag. The table has
-a row per example to keep, in order of selection: its place, its index, its id and label
-if given, and what it was worth when it was picked.
-"""
+"""Chooses which examples to keep: the verb `keep`."""
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
 import numpy as np
 
-from experiments.common.array_files import read_array
-from experiments.study.flag_groups import SeedFlags
-from experiments.study.flags import define_flags, errors_name_flags, option, read_config
-from experiments.study.launch import launch
-from experiments.study.output import say
 from robustjax import checks, scores, selection
 from robustjax.data import check_text
 from robustjax.output_paths import check_output_file
 from robustjax.selection import Progress, budget_from_fraction
+from robustjax.tools.array_files import read_array
+from robustjax.tools.command.output import say
+from robustjax.tools.options.keep import KeepConfig
 from robustjax.training import StopRequest, progress_bar, write_csv
 
 _INPUTS = (
@@ -59,54 +42,8 @@ _OPTIONS = (
 )
 
 
-@dataclasses.dataclass(frozen=True)
-class PruneConfig(SeedFlags):
-    """The flags. Those of one method alone are None unless given."""
-
-    features: str | None = option(None, "File of features (N, d).")
-    probabilities: str | None = option(None, "File of predictions (N, C).")
-    labels: str | None = option(None, "File of given labels (N,), integers from 0.")
-    ids: str | None = option(None, "File of ids (N,), for the table.")
-    losses: str | None = option(None, "File of recorded losses (N,), for small_loss.")
-    el2n: str | None = option(None, "File of recorded error norms (N,).")
-    grand: str | None = option(None, "File of gradient norms (N,).")
-    forgetting: str | None = option(None, "File of forgetting events (N,).")
-    learned: str | None = option(None, "File of bool (N,): ever correct? Forgetting.")
-    hardness: str | None = option(None, "File of scores (N,) for ccs, high is hard.")
-    method: str = option("prune4rel", f"One of {', '.join(selection.PRUNING_METHODS)}.")
-    fraction: float | None = option(None, "Of the examples to keep, in (0, 1].")
-    balanced: bool | None = option(
-        None, "Keep equally many of every given class; --nobalanced looks at none."
-    )
-    out: str | None = option(None, "The CSV file to write.")
-    confidence: str | None = option(None, "Prune4ReL: max_prob or diff_prob.")
-    threshold: float | None = option(
-        None, "Prune4ReL: neighbours have (1 + cos) / 2 above it; 0.975 if not given."
-    )
-    temperature: float | None = option(None, "Prune4ReL: of tanh; 1 if not given.")
-    objective: str | None = option(None, "Prune4ReL: own (as published) or coverage.")
-    clusters: int | None = option(None, "ssp: prototypes; by default the classes.")
-    keep: str | None = option(None, "ssp: hard or easy examples; hard if not given.")
-    strata: int | None = option(None, "ccs: parts of the range; 50 if not given.")
-    hard_cutoff: float | None = option(
-        None, "ccs: share of the hardest to drop first; 0.1 if not given."
-    )
-    never_learned: str | None = option(
-        None, "forgetting: never-learned examples count as most or least forgotten."
-    )
-    seed: int = option(
-        0,
-        "Of random draws, and of the order among equal scores.",
-        low=0,
-        high=2**32 - 1,
-    )
-
-
-define_flags(PruneConfig)
-
-
-def _check(config: PruneConfig) -> tuple[str, dict[str, Any]]:
-    """The balance and the method's options; raises `ValueError` for a bad flag."""
+def _check(config: KeepConfig) -> tuple[str, dict[str, Any]]:
+    """The balance and the method's options; raises `ValueError` for a bad option."""
     for name in ("fraction", "out"):
         if getattr(config, name) is None:
             raise ValueError(f"{name}: got nothing, expected --{name}=…")
@@ -115,7 +52,7 @@ def _check(config: PruneConfig) -> tuple[str, dict[str, Any]]:
     given = {name: getattr(config, name) for name in _OPTIONS}
     options = {name: value for name, value in given.items() if value is not None}
     shares = {None: None, True: "even", False: "none"}
-    with errors_name_flags(balance="balanced"):
+    with checks.errors_name(balance="balanced"):
         balance = selection.check_pruning(
             config.method, balance=shares[config.balanced], options=options
         )
@@ -124,8 +61,8 @@ def _check(config: PruneConfig) -> tuple[str, dict[str, Any]]:
     return balance, options
 
 
-def _read(config: PruneConfig) -> tuple[dict[str, np.ndarray], np.ndarray | None]:
-    """The arrays that flags name, and the ids."""
+def _read(config: KeepConfig) -> tuple[dict[str, np.ndarray], np.ndarray | None]:
+    """The arrays that options name, and the ids."""
     given = {name: getattr(config, name) for name in (*_INPUTS, "ids")}
     arrays = {
         name: read_array(path, name) for name, path in given.items() if path is not None
@@ -146,7 +83,7 @@ def _duration(seconds: float) -> str:
 
 
 def _report_estimate(
-    config: PruneConfig, arrays: dict[str, np.ndarray], options: dict[str, Any]
+    config: KeepConfig, arrays: dict[str, np.ndarray], options: dict[str, Any]
 ) -> None:
     """Says how long Prune4ReL will take and what memory, where that can be told."""
     there = "features" in arrays and "probabilities" in arrays
@@ -209,9 +146,8 @@ def _rows(
         yield {name: value(place, index) for name, value in columns.items()}
 
 
-def main(stop: StopRequest) -> None:
+def main(config: KeepConfig, stop: StopRequest) -> None:
     """Selects, and writes the table."""
-    config = read_config(PruneConfig)
     balance, options = _check(config)
     arrays, ids = _read(config)
     _report_estimate(config, arrays, options)
@@ -234,7 +170,3 @@ def main(stop: StopRequest) -> None:
         f"kept {kept:,} of {size:,} examples ({kept / size:.1%}); {config.out} lists "
         "them in order of selection"
     )
-
-
-if __name__ == "__main__":
-    launch(main, PruneConfig)

@@ -6,7 +6,8 @@ import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from experiments.study.options import (
+from robustjax.methods import Entry
+from robustjax.tools.method_options import (
     Values,
     as_labeled_texts,
     as_methods,
@@ -16,7 +17,6 @@ from experiments.study.options import (
     read_options,
     with_noise_rate,
 )
-from robustjax.methods import Entry
 
 
 class Choice(NamedTuple):

@@ -1,56 +1,21 @@
-"""A teacher by flags: an endpoint's or this machine's language model."""
+"""A teacher by options: an endpoint's or this machine's language model."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import pathlib
 from collections.abc import Sequence
-from typing import ClassVar, get_args
 
-from experiments.study.flags import errors_name_flags, option
-from experiments.study.output import say
 from robustjax import checks
 from robustjax.data import Record
 from robustjax.files import write_atomically
 from robustjax.methods import instructions
 from robustjax.methods.instructions import Ranking, TeacherReport
 from robustjax.output_paths import check_output_file
+from robustjax.tools.command.output import say
+from robustjax.tools.options.select_instructions import TeacherFlags
 from robustjax.training import StopRequest, progress_bar
-
-_FORMS = get_args(instructions.Form)
-_CONSTRAINTS = get_args(instructions.Constraint)
-
-
-@dataclasses.dataclass(frozen=True)
-class TeacherFlags:
-    """Whom a teacher asks, and how."""
-
-    group: ClassVar[str] = "Teacher"
-    base_url: str | None = option(
-        None, "Of a server with OpenAI's protocol, up to /v1; with --model."
-    )
-    model: str | None = option(None, "Its name on the server.")
-    model_folder: str | None = option(
-        None, "Of a model for this machine, instead of a server."
-    )
-    answers: str | None = option(
-        None, "File in which the server's answers are kept; one is asked for once."
-    )
-    key_variable: str = option(
-        "OPENAI_API_KEY", "Environment variable of the server's key; empty: no key."
-    )
-    form: str = option("text", "Of the answers: text, choice or letters.")
-    constraint: str = option("json_schema", f"form=choice: {', '.join(_CONSTRAINTS)}.")
-    calls: int = option(
-        0, "Orders in which a group is shown; 0: one per record, at most 5.", low=0
-    )
-    concurrency: int = option(4, "Questions that are under way.", low=1)
-    max_tokens: int = option(
-        0, "Budget of all answers in the file; 0: none.", low=0, high=10**12
-    )
-    dry_run: bool = option(False, "Say what asking the server would take, and stop.")
 
 
 def check_teacher(config: TeacherFlags) -> bool:
@@ -59,8 +24,6 @@ def check_teacher(config: TeacherFlags) -> bool:
     Raises:
       ValueError: half of one, two of them, or a flag that neither takes.
     """
-    checks.one_of("form", config.form, _FORMS)
-    checks.one_of("constraint", config.constraint, _CONSTRAINTS)
     if config.base_url is not None and config.model_folder is not None:
         raise ValueError(
             f"model_folder: got {config.model_folder!r} beside base_url, expected one"
@@ -102,13 +65,13 @@ class Teacher:
         self._endpoint: instructions.Endpoint | None = None
         asker: instructions.Asker
         if config.model_folder is not None:
-            with errors_name_flags(folder="model_folder"):
+            with checks.errors_name(folder="model_folder"):
                 asker = instructions.load_local_model(config.model_folder)
         else:
             assert config.base_url is not None
             assert config.model is not None
             assert config.answers is not None
-            with errors_name_flags(api_key_variable="key_variable", cache="answers"):
+            with checks.errors_name(api_key_variable="key_variable", cache="answers"):
                 asker = self._endpoint = instructions.Endpoint(
                     config.base_url,
                     config.model,

@@ -1,4 +1,4 @@
-"""What launchers print: on one process, and without dying of a closed pipe."""
+"""What commands print: on one process, and without dying of a closed pipe."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-import jax
-
 
 def say(*parts: Any, error: bool = False) -> None:
     """Prints a line, if this is the first of several processes.
@@ -18,7 +16,9 @@ def say(*parts: Any, error: bool = False) -> None:
       *parts: as for `print`.
       error: whether it belongs on standard error.
     """
-    if jax.process_index() == 0:
+    # Before JAX is loaded, there is one process.
+    jax = sys.modules.get("jax")
+    if jax is None or jax.process_index() == 0:
         print(*parts, file=sys.stderr if error else sys.stdout, flush=True)
 
 

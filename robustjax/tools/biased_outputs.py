@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from experiments.common.array_files import lacks, read_arrays
 from robustjax import checks, data, scores
 from robustjax.files import atomic_file
 from robustjax.methods.bias import BiasedOutputs
+from robustjax.tools.array_files import lacks, read_arrays
 
 
 def read_outputs(

@@ -1,4 +1,4 @@
-"""One's own pool, to be labelled by hand: its flags, its data, and who asks."""
+"""One's own pool, to be labelled by hand: its data, and who asks."""
 
 from __future__ import annotations
 
@@ -9,57 +9,22 @@ from collections.abc import Callable
 
 import numpy as np
 
-from experiments.common.inputs import load_own
-from experiments.studies.active_learning.config import OpenSetConfig
-from experiments.studies.active_learning.presets import PRESETS
-from experiments.study.choice import choose
-from experiments.study.flag_groups import (
-    NetworkFlags,
-    OwnDataFlags,
-    SeedFlags,
-    TrainingFlags,
-)
-from experiments.study.flags import errors_name_flags, option
-from robustjax import data
+from robustjax import checks, data
 from robustjax.data import array_names, read_arrays, without_prefix
 from robustjax.files import digest_of
 from robustjax.methods import entries
 from robustjax.methods.active_learning import OOD_NAME, UNASKED, QueryStrategy
+from robustjax.tools.inputs import load_own
+from robustjax.tools.method_choice import choose
+from robustjax.tools.options.label import LabelConfig
+from robustjax.tools.options.open_set import OpenSetFlags
+
+# What loss prediction learns from fifty labels orders nothing, so that MQNet and the
+# rules it is compared with take confidence instead.
+_OPTIONS = tuple(f"{name}.informativeness=conf" for name in ("sum", "product", "mqnet"))
 
 
-@dataclasses.dataclass(frozen=True)
-class LabelOpenSetConfig(SeedFlags, TrainingFlags, NetworkFlags, OwnDataFlags):
-    """The flags."""
-
-    dataset: str | None = option(
-        None,
-        "An .npz file with the array inputs (and ids, if there are), or an image "
-        "folder or tfds name whose own labels are not looked at.",
-    )
-    classes: tuple[str, ...] = option((), "The classes you want, at least two.")
-    known: str | None = option(
-        None, "CSV with columns id and label: what is labelled already."
-    )
-    folder: str | None = option(None, "Where questions, answers and labels live.")
-    batch: int = option(50, "Questions at a time.", low=1)
-    method: str = option("mqnet", "Which examples to ask about.")
-    options: tuple[str, ...] = option((), "Of the method, such as mqnet.margin=0.1.")
-    preset: str = option(
-        "cifar10_small", "Whose settings of contrastive networks and methods."
-    )
-    channels: tuple[int, ...] = (16, 32, 64)
-    hidden: tuple[int, ...] = (256, 128)
-    downsampling: str = "stride"
-    pooling: str = "average"
-    epochs: int = 10
-    steps_per_epoch: int = option(
-        40, "Steps per epoch, however much is labelled.", low=1
-    )
-    batch_size: int = 32
-    learning_rate: float = 1e-3
-
-
-def load_pool(config: LabelOpenSetConfig) -> tuple[np.ndarray, np.ndarray]:
+def load_pool(config: LabelConfig) -> tuple[np.ndarray, np.ndarray]:
     """Inputs and ids."""
     assert config.dataset is not None
     if pathlib.Path(config.dataset).suffix != ".npz":
@@ -93,7 +58,7 @@ def _wanted(split: str) -> Callable[[str], bool]:
 
 
 def known_labels(
-    config: LabelOpenSetConfig, inputs: np.ndarray, ids: np.ndarray
+    config: LabelConfig, inputs: np.ndarray, ids: np.ndarray
 ) -> np.ndarray:
     """(N,) int32, `UNASKED` where nothing is known."""
     labels = np.full(len(ids), UNASKED, np.int32)
@@ -105,13 +70,13 @@ def known_labels(
     return labels
 
 
-def strategy_of(config: LabelOpenSetConfig) -> QueryStrategy:
-    """With the preset's options, and the user's over them."""
-    with errors_name_flags(methods="method"):
+def strategy_of(config: LabelConfig) -> QueryStrategy:
+    """With options for few labels, and the user's over them."""
+    with checks.errors_name(methods="method"):
         choice = choose(
             [config.method],
             entries("active_learning", "strategy"),
-            PRESETS[config.preset].fields.get("options", ()),
+            _OPTIONS,
             config.options,
         )
     if len(choice.chosen) > 1:
@@ -122,7 +87,7 @@ def strategy_of(config: LabelOpenSetConfig) -> QueryStrategy:
 
 
 def embeddings_name(
-    config: OpenSetConfig, inputs: np.ndarray, strategy: QueryStrategy
+    config: OpenSetFlags, inputs: np.ndarray, strategy: QueryStrategy
 ) -> str:
     """Of their file: another one for all that they depend on."""
     settings = {

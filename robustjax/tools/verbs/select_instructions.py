@@ -1,30 +1,7 @@
-r"""Choose which of your own instructions to train a language model on.
-
-    python -m experiments.select_instructions --records=alpaca.json \
-        --method=cluster_random --budget=10000 --out_dir=selected
-    python -m experiments.select_instructions --records=alpaca.json \
-        --method=fp_instruction --budget=10000 --groups=groups.jsonl
-    python -m experiments.select_instructions --records=alpaca.json \
-        --method=fp_instruction --budget=10000 --rankings=ranked.jsonl \
-        --out_dir=selected
-
-Records are a JSON array or JSON lines in the layout of Alpaca, Dolly, HaluEval, OpenAI
-chats or ShareGPT; a Parquet file; or a saved Hugging Face folder. Embeddings are made
-by TF-IDF unless given. `selected.jsonl` holds the records that are kept, and
-`examples.csv` every record with its cluster, its rank and the reason for its fate.
-
-fp_instruction asks a teacher to rank the records of every cluster: a server that
-speaks OpenAI's protocol (--base_url=http://127.0.0.1:8000/v1 --model=NAME
---answers=answers.sqlite), or a model on this machine (--model_folder=FOLDER).
-`teacher.json` tells how it answered; a run that was killed asks nothing twice. Or
-somebody else ranks: the second command writes the clusters, a line each, with the ids
-and texts; whoever ranks them adds `order`, the ids worth keeping, best first, and the
-third command selects by that file. The same seed makes the same clusters.
-"""
+"""Selects instructions for a language model: the verb `select-instructions`."""
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 import json
 import pathlib
@@ -34,17 +11,6 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments.common.array_files import read_array
-from experiments.common.teacher import (
-    NothingAsked,
-    Teacher,
-    TeacherFlags,
-    check_teacher,
-)
-from experiments.study.flag_groups import SeedFlags
-from experiments.study.flags import define_flags, errors_name_flags, option, read_config
-from experiments.study.launch import launch
-from experiments.study.output import say
 from robustjax import checks, data, methods
 from robustjax.data._located_json import read_objects
 from robustjax.files import write_atomically
@@ -52,6 +18,14 @@ from robustjax.methods import instructions
 from robustjax.methods.instructions import InstructionPool, InstructionSelection
 from robustjax.output_paths import check_output_file, check_output_folder
 from robustjax.selection._size_constrained_kmeans import check_sizes
+from robustjax.tools.array_files import read_array
+from robustjax.tools.command.output import say
+from robustjax.tools.options.select_instructions import SelectInstructionsConfig
+from robustjax.tools.teacher import (
+    NothingAsked,
+    Teacher,
+    check_teacher,
+)
 from robustjax.training import StopRequest, write_csv
 
 METHODS = {entry.name: entry for entry in methods.entries("instructions")}
@@ -59,49 +33,8 @@ _OPTIONS = ("max_size", "threshold", "of", "fallback")
 _COLUMNS = ("id", "kept", "cluster", "rank", "reason", "line")
 
 
-@dataclasses.dataclass(frozen=True)
-class SelectConfig(SeedFlags, TeacherFlags):
-    """The flags. Those of one method alone are None unless given."""
-
-    records: str | None = option(None, "File or folder of instructions and answers.")
-    layout: str | None = option(
-        None, f"One of {', '.join(data.INSTRUCTION_LAYOUTS)}; by default seen."
-    )
-    split: str | None = option(None, "Split of a folder that has several.")
-    incomplete: str = option(
-        "refuse", "Records without an answer: refuse the file, or drop them."
-    )
-    method: str = option("cluster_random", f"One of {', '.join(METHODS)}.")
-    budget: int | None = option(
-        None, "Records to keep; where clusters are made, their number.", low=1
-    )
-    max_size: int | None = option(
-        None, "Records of a cluster at most; 10 if not given.", low=1
-    )
-    threshold: float | None = option(None, "alpagasus: 4.5 if not given.")
-    of: str | None = option(None, "longest: output or record.")
-    fallback: str | None = option(
-        None, "fp_instruction: skip or rating, where a ranking is malformed."
-    )
-    ratings: str | None = option(
-        None, "File of ratings: an array (N,), or CSV or JSON lines of id and rating."
-    )
-    embeddings: str | None = option(None, "File of embeddings (N, d).")
-    cache: str | None = option(None, "Folder in which embeddings are kept.")
-    rankings: str | None = option(None, "fp_instruction: JSON lines of ids and order.")
-    groups: str | None = option(
-        None, "fp_instruction: write the clusters to this file, and stop."
-    )
-    out_dir: str | None = option(None, "Folder for selected.jsonl and examples.csv.")
-
-
-define_flags(SelectConfig)
-
-
-def _check(config: SelectConfig) -> dict[str, Any]:
-    """The method's options; raises `ValueError` for a bad flag, before any work."""
-    checks.one_of("method", config.method, METHODS)
-    checks.one_of("incomplete", config.incomplete, ("refuse", "drop"))
+def _check(config: SelectInstructionsConfig) -> dict[str, Any]:
+    """The method's options; raises `ValueError` for a bad option, before any work."""
     entry = METHODS[config.method]
     wanted = ["records", *(["budget"] if _takes(config.method, "budget") else [])]
     wanted += ["ratings"] if "ratings" in entry.needs else []
@@ -114,27 +47,25 @@ def _check(config: SelectConfig) -> dict[str, Any]:
             raise ValueError(f"{name}: got a file beside a teacher, expected one")
     if config.groups is None:
         wanted += ["rankings"] if teacher and not asks else []
-        wanted += ["out_dir"]
+        wanted += ["out"]
     for name in wanted:
         if getattr(config, name) is None:
             also = ""
             if name == "rankings":
-                also = ", --groups=…, or a teacher by --base_url or --model_folder"
+                also = ", --groups=…, or a teacher by --base-url or --model-folder"
             raise ValueError(f"{name}: got nothing, expected --{name}=…{also}")
     of_teacher = [] if teacher else ["rankings", "groups"]
     for name in ("budget", *_OPTIONS, *of_teacher):
         if getattr(config, name) is not None and not _takes(config.method, name):
             raise ValueError(f"{name}: {config.method} does not take it")
-    checks.one_of("of", config.of or "output", ("output", "record"))
-    checks.one_of("fallback", config.fallback or "skip", ("skip", "rating"))
     if config.fallback == "rating" and config.ratings is None:
         raise ValueError("ratings: got nothing, expected --ratings=… to fall back on")
     read = ("records", "ratings", "embeddings", "rankings")
     inputs = {name: getattr(config, name) for name in read}
     if config.groups is not None:
         check_output_file("groups", config.groups, inputs=inputs)
-    elif config.out_dir is not None:
-        check_output_folder("out_dir", config.out_dir)
+    elif config.out is not None:
+        check_output_folder("out", config.out)
     if config.cache is not None:
         check_output_folder("cache", config.cache)
     given = {name: getattr(config, name) for name in _OPTIONS}
@@ -145,14 +76,18 @@ def _takes(method: str, argument: str) -> bool:
     return argument in inspect.signature(METHODS[method].make).parameters
 
 
-def _embeddings(config: SelectConfig, records: Sequence[data.Record]) -> np.ndarray:
+def _embeddings(
+    config: SelectInstructionsConfig, records: Sequence[data.Record]
+) -> np.ndarray:
     if config.embeddings is not None:
         return read_array(config.embeddings, "embeddings")
     texts = [f"{each.question}\n{each.output}" for each in records]
     return data.embed_texts(texts, name="tfidf-256", cache=config.cache)
 
 
-def _pool(config: SelectConfig, records: Sequence[data.Record]) -> InstructionPool:
+def _pool(
+    config: SelectInstructionsConfig, records: Sequence[data.Record]
+) -> InstructionPool:
     """What the method needs to know of the records."""
     entry = METHODS[config.method]
     ratings = None
@@ -206,7 +141,7 @@ def read_ratings(path: str, ids: Sequence[str], *, name: str = "ratings") -> np.
     return np.array([known[each] for each in ids])
 
 
-def _write_groups(config: SelectConfig, pool: InstructionPool) -> None:
+def _write_groups(config: SelectInstructionsConfig, pool: InstructionPool) -> None:
     assert config.budget is not None
     assert config.groups is not None
     # The key that `fp_instruction` gives its clusters.
@@ -234,13 +169,13 @@ def _write_groups(config: SelectConfig, pool: InstructionPool) -> None:
 
 
 def _write(
-    config: SelectConfig,
+    config: SelectInstructionsConfig,
     pool: InstructionPool,
     chosen: InstructionSelection,
     found: data.Instructions,
 ) -> None:
-    assert config.out_dir is not None
-    folder = pathlib.Path(config.out_dir)
+    assert config.out is not None
+    folder = pathlib.Path(config.out)
     folder.mkdir(parents=True, exist_ok=True)
     lines = []
     for row in chosen.selection.indices.tolist():
@@ -281,9 +216,8 @@ def _rows(
             }
 
 
-def main(stop: StopRequest) -> None:
+def main(config: SelectInstructionsConfig, stop: StopRequest) -> None:
     """Selects, and writes the records and the table."""
-    config = read_config(SelectConfig)
     options = _check(config)
     assert config.records is not None
     found = data.load_instructions(
@@ -300,15 +234,15 @@ def main(stop: StopRequest) -> None:
         raise ValueError(f"budget: got {config.budget}, expected 1 … {size} records")
     if _takes(config.method, "max_size"):
         assert config.budget is not None
-        with errors_name_flags(clusters="budget"):
+        with checks.errors_name(clusters="budget"):
             check_sizes(size, config.budget, config.max_size or 10)
     # Read before anything is embedded: a bad file ends here.
     given: dict[str, Any] = {}
     if config.rankings is not None:
         given["ranker"] = instructions.ReplayRanker(config.rankings)
     elif "teacher" in METHODS[config.method].needs and config.groups is None:
-        assert config.out_dir is not None
-        report = pathlib.Path(config.out_dir) / "teacher.json"
+        assert config.out is not None
+        report = pathlib.Path(config.out) / "teacher.json"
         given["ranker"] = Teacher(config, stop, report)
     pool = _pool(config, found.records)
     stop.check()
@@ -322,7 +256,3 @@ def main(stop: StopRequest) -> None:
     except NothingAsked:
         return
     _write(config, pool, chosen, found)
-
-
-if __name__ == "__main__":
-    launch(main, SelectConfig)

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments.study.numbers import in_file, text_table
-from experiments.study.plot import Histogram, draw_histograms
 from robustjax import data, scores
+from robustjax.tools.histograms import Histogram, draw_histograms
+from robustjax.tools.tables import in_file, text_table
 
 _TITLES = {
     "swap": "BiaSwap's score",

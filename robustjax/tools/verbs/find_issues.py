@@ -1,104 +1,56 @@
-r"""List the labels of your own data set that are likely wrong, worst first.
-
-    python -m experiments.label_issues --dataset=features.npz --out=issues.csv
-    python -m experiments.label_issues --dataset=features.npz \
-        --pred_probs=predicted.npy --out=issues.csv
-
-The first trains by cross-validation, so that every label is judged by a network that
-never saw it. The second takes such probabilities from your own model: an .npy file
-(N, C) in the data set's order, or an .npz file with `pred_probs` and, to join by id,
-`ids`. The table has a row per example: its id, the given label, the label suggested,
-the score (low means suspicious) and whether it counts as an issue.
-"""
+"""Lists labels that are likely wrong: the verb `find-issues`."""
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import jax
 import numpy as np
 
-from experiments.common.array_files import lacks, read_arrays
-from experiments.common.inputs import load_labeled
-from experiments.study.flag_groups import (
-    MlpFlags,
-    OwnLabelFlags,
-    SeedFlags,
-    TrainingFlags,
-)
-from experiments.study.flags import define_flags, option, read_config
-from experiments.study.launch import launch
-from experiments.study.output import say
-from robustjax import checks, data, methods, scores
+from robustjax import data, methods, scores
 from robustjax.files import atomic_file
 from robustjax.methods.label_correction import cross_validated_probabilities
 from robustjax.output_paths import check_output_file
+from robustjax.tools.array_files import lacks, read_arrays
+from robustjax.tools.command.output import say
+from robustjax.tools.inputs import load_labeled
+from robustjax.tools.options.find_issues import FindIssuesConfig
 from robustjax.training import StopRequest, advance, progress_bar, write_csv
 
 
-@dataclasses.dataclass(frozen=True)
-class IssuesConfig(SeedFlags, TrainingFlags, MlpFlags, OwnLabelFlags):
-    """The flags."""
-
-    hidden: tuple[int, ...] = (256, 256, 256)
-    epochs: int = 20
-    learning_rate: float = 0.01
-    pred_probs: str | None = option(
-        None, ".npy or .npz file of out-of-sample probabilities; trains if not given."
-    )
-    out: str | None = option(None, "The CSV file to write.")
-    method: str = option(
-        "self_confidence", f"The score: {', '.join(scores.QUALITY_METHODS)}."
-    )
-    adjust_pred_probs: bool = option(False, "Make the scores of classes comparable.")
-    filter_by: str = option(
-        "prune_by_noise_rate", f"What is an issue: {', '.join(scores.FILTERS)}."
-    )
-    frac_noise: float = option(1.0, "Share of the expected issues to flag.")
-    min_examples_per_class: int = option(1, "Leave every class this many.")
-    folds: int = option(5, "Networks to train, each without a part of the data.")
-    save_pred_probs: str | None = option(
-        None, "An .npz file to keep the probabilities in, for --pred_probs."
-    )
-
-
-define_flags(IssuesConfig)
-
-
-def _check(config: IssuesConfig) -> None:
-    """Raises `ValueError` for a bad flag, before anything is loaded or trained."""
+def _check(config: FindIssuesConfig) -> None:
+    """Raises `ValueError` for a bad option, before anything is loaded or trained."""
     for name in ("dataset", "out"):
         if getattr(config, name) is None:
             raise ValueError(f"{name}: got nothing, expected --{name}=…")
-    checks.one_of("method", config.method, scores.QUALITY_METHODS)
-    checks.one_of("filter_by", config.filter_by, scores.FILTERS)
     inputs = {name: getattr(config, name) for name in ("dataset", "labels")}
     assert config.out is not None
     check_output_file(
-        "out", config.out, inputs={**inputs, "pred_probs": config.pred_probs}
+        "out", config.out, inputs={**inputs, "probabilities": config.probabilities}
     )
-    if config.save_pred_probs is not None:
+    if config.save_probabilities is not None:
         check_output_file(
-            "save_pred_probs",
-            config.save_pred_probs,
+            "save_probabilities",
+            config.save_probabilities,
             inputs={**inputs, "out": config.out},
         )
-    if config.save_pred_probs is not None and config.pred_probs is not None:
-        raise ValueError("save_pred_probs: there is nothing to save with --pred_probs")
-    # What the flags do to two examples they do to many: the rest of the checks.
+    if config.save_probabilities is not None and config.probabilities is not None:
+        raise ValueError(
+            "save_probabilities: there is nothing to save with --probabilities"
+        )
+    # What the options do to two examples they do to many: the rest of the checks.
     _judge(config, np.arange(2), np.eye(2))
 
 
 def _judge(
-    config: IssuesConfig, labels: np.ndarray, probabilities: np.ndarray
+    config: FindIssuesConfig, labels: np.ndarray, probabilities: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """(N,) scores and (N,) whether each label is an issue."""
     quality = scores.label_quality_scores(
         labels,
         probabilities,
         method=config.method,  # type: ignore[arg-type]
-        adjust_pred_probs=config.adjust_pred_probs,
+        adjust_pred_probs=config.adjust_probabilities,
     )
     issues = scores.find_label_issues(
         labels,
@@ -136,7 +88,7 @@ def read_probabilities(path: str, dataset: data.Dataset) -> np.ndarray:
 
 
 def _train(
-    config: IssuesConfig, dataset: data.Dataset, stop: StopRequest
+    config: FindIssuesConfig, dataset: data.Dataset, stop: StopRequest
 ) -> np.ndarray:
     """Cross-validated probabilities."""
     if config.standardize:
@@ -172,19 +124,18 @@ def _train(
             bar.close()
 
 
-def main(stop: StopRequest) -> None:
+def main(config: FindIssuesConfig, stop: StopRequest) -> None:
     """Judges every label and writes the table."""
-    config = read_config(IssuesConfig)
     _check(config)
     assert config.out is not None
     dataset = load_labeled(config)
-    if config.pred_probs is not None:
-        probabilities = read_probabilities(config.pred_probs, dataset)
+    if config.probabilities is not None:
+        probabilities = read_probabilities(config.probabilities, dataset)
     else:
         probabilities = _train(config, dataset, stop)
-    if config.save_pred_probs is not None:
+    if config.save_probabilities is not None:
         # An open file: given a name, NumPy may add to it.
-        with atomic_file(config.save_pred_probs) as file:
+        with atomic_file(config.save_probabilities) as file:
             np.savez(file, pred_probs=probabilities, ids=dataset.ids)
     quality, issues = _judge(config, dataset.labels, probabilities)
     suggested = probabilities.argmax(axis=1)
@@ -207,7 +158,3 @@ def main(stop: StopRequest) -> None:
         f"{share} of {len(dataset):,} labels are likely wrong; {config.out} lists all, "
         "the least trusted first"
     )
-
-
-if __name__ == "__main__":
-    launch(main, IssuesConfig)

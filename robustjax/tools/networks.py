@@ -8,8 +8,8 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
-from experiments.study.flag_groups import NetworkFlags
 from robustjax import checks, models
+from robustjax.tools.options.groups import NetworkFlags
 
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 

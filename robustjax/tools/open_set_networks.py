@@ -1,4 +1,4 @@
-"""From the flags of an open-set study to its classifiers and embeddings."""
+"""Classifiers and embeddings of a pool with foreign examples, from options."""
 
 from __future__ import annotations
 
@@ -15,14 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from experiments.common.augmentations import weak_augmentation
-from experiments.common.channel_statistics import channel_statistics
-from experiments.common.networks import make_network, network_of_flags
-from experiments.common.optimizer import OptimizerOptions, make_optimizer
-from experiments.studies.active_learning.config import OpenSetConfig
-from experiments.studies.active_learning.setup import VARIANTS
-from experiments.study.flags import errors_name_flags
-from robustjax import data
+from robustjax import checks, data
 from robustjax.methods.active_learning import (
     NetworkPoolClassifier,
     Observation,
@@ -30,6 +23,11 @@ from robustjax.methods.active_learning import (
     csi_optimizer,
     pool_embeddings,
 )
+from robustjax.tools.augmentations import WEAK_AUGMENTATIONS, weak_augmentation
+from robustjax.tools.channel_statistics import channel_statistics
+from robustjax.tools.networks import make_network, network_of_flags
+from robustjax.tools.optimizer import OptimizerOptions, make_optimizer
+from robustjax.tools.options.open_set import VARIANTS, OpenSetFlags
 from robustjax.training import (
     Augment,
     Execution,
@@ -46,12 +44,22 @@ Kind = tuple[bool, bool]
 """(with loss prediction, with an OOD output that is not trained)"""
 
 
+def check_open_set(config: OpenSetFlags) -> None:
+    """Raises `ValueError` for a bad option, before any data is loaded."""
+    checks.one_of("classifier_variant", config.classifier_variant, VARIANTS)
+    checks.one_of("augment", config.augment, WEAK_AUGMENTATIONS)
+    checks.one_of("embedding_optimizer", config.embedding_optimizer, ("lars", "adam"))
+    checks.in_range(
+        "embedding_learning_rate", config.embedding_learning_rate, 0, low_open=True
+    )
+
+
 def kind_of(wants: Collection[str]) -> Kind:
     """The classifier that goes with what a strategy wants."""
     return "loss_prediction" in wants, "ood_output" in wants
 
 
-def optimizer_options(config: OpenSetConfig) -> OptimizerOptions:
+def optimizer_options(config: OpenSetFlags) -> OptimizerOptions:
     """The optimiser's part of the flags."""
     return OptimizerOptions.of(config)
 
@@ -65,7 +73,7 @@ class Classifiers:
 
     def __init__(
         self,
-        config: OpenSetConfig,
+        config: OpenSetFlags,
         num_classes: int,
         sample: np.ndarray,
         stop: StopRequest,
@@ -124,7 +132,7 @@ class Classifiers:
                 convolution=execution.convolution,
             )
 
-        with errors_name_flags(make_model="network", inputs="network"):
+        with checks.errors_name(make_model="network", inputs="network"):
             return NetworkPoolClassifier(
                 make_model,
                 inputs,
@@ -190,7 +198,7 @@ def needs_embeddings(wants: Collection[str]) -> bool:
 
 
 def train_embeddings(
-    config: OpenSetConfig,
+    config: OpenSetFlags,
     key: jax.Array,
     inputs: np.ndarray,
     wants: Collection[str],
@@ -239,7 +247,7 @@ class _EmbeddingParts(NamedTuple):
 
 
 def check_embeddings(
-    config: OpenSetConfig, inputs: np.ndarray, wants: Collection[str]
+    config: OpenSetFlags, inputs: np.ndarray, wants: Collection[str]
 ) -> None:
     """Builds what `train_embeddings` would train, if anything, and trains nothing.
 
@@ -268,7 +276,7 @@ def check_embeddings(
 
 
 def _errors_name_embedding_flags() -> contextlib.AbstractContextManager[None]:
-    return errors_name_flags(
+    return checks.errors_name(
         epochs="embedding_epochs",
         batch_size="embedding_batch_size",
         projection="embedding_projection",
@@ -280,7 +288,7 @@ def _errors_name_embedding_flags() -> contextlib.AbstractContextManager[None]:
     )
 
 
-def _embedding_parts(config: OpenSetConfig, inputs: np.ndarray) -> _EmbeddingParts:
+def _embedding_parts(config: OpenSetFlags, inputs: np.ndarray) -> _EmbeddingParts:
     if inputs.ndim != 4:
         raise ValueError(
             "methods: got one that compares images with their rotations (CSI, "
@@ -321,7 +329,7 @@ def _embedding_parts(config: OpenSetConfig, inputs: np.ndarray) -> _EmbeddingPar
 
 
 def _train_embeddings(
-    config: OpenSetConfig,
+    config: OpenSetFlags,
     key: jax.Array,
     inputs: np.ndarray,
     rotations: bool,

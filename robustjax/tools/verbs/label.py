@@ -1,15 +1,4 @@
-r"""Label your own unlabelled pool, foreign examples included, with you as the oracle.
-
-    python -m experiments.label_open_set --dataset=pool.npz --classes=owl,crow \
-        --folder=labelling
-
-writes `labelling/to_label.csv`: the examples to look at first. Fill its column
-`new_label` with one of your classes, or with `ood` for what belongs to none (leave
-blank what you cannot decide: it is not asked about again), save it as
-`labelling/labeled.csv`, and run the same command again: it takes your answers in,
-trains, and asks the next questions. `labelling/labels.csv` always holds the labels so
-far. Stop whenever you like.
-"""
+"""Labels a pool with a person as the oracle: the verb `label`."""
 
 from __future__ import annotations
 
@@ -20,27 +9,6 @@ from collections.abc import Mapping
 import jax
 import numpy as np
 
-from experiments.studies.active_learning import setup
-from experiments.studies.active_learning.config import OpenSetConfig
-from experiments.studies.active_learning.networks import (
-    Classifiers,
-    check_embeddings,
-    kind_of,
-    needs_embeddings,
-    read_embeddings,
-    train_embeddings,
-)
-from experiments.studies.active_learning.own_pool import (
-    LabelOpenSetConfig,
-    embeddings_name,
-    known_labels,
-    load_pool,
-    strategy_of,
-)
-from experiments.studies.active_learning.presets import PRESETS
-from experiments.study.flags import define_flags, errors_name_flags, read_config
-from experiments.study.launch import launch
-from experiments.study.output import say
 from robustjax import checks
 from robustjax.files import write_atomically
 from robustjax.methods._exchange_folder import check_folder
@@ -54,9 +22,26 @@ from robustjax.methods.active_learning import (
     exchange_purpose,
 )
 from robustjax.output_paths import check_output_folder
+from robustjax.tools.command.output import say
+from robustjax.tools.open_set_networks import (
+    Classifiers,
+    check_embeddings,
+    check_open_set,
+    kind_of,
+    needs_embeddings,
+    read_embeddings,
+    train_embeddings,
+)
+from robustjax.tools.options.label import LabelConfig
+from robustjax.tools.options.open_set import OpenSetFlags
+from robustjax.tools.own_pool import (
+    embeddings_name,
+    known_labels,
+    load_pool,
+    strategy_of,
+)
 from robustjax.training import StopRequest
 
-define_flags(LabelOpenSetConfig)
 _NEEDED = ("dataset", "folder", "classes")
 
 # Rounds derive their keys from the same seed, and none has this number.
@@ -64,8 +49,7 @@ _EMBEDDINGS = 2**31 - 1
 
 
 def _embeddings(
-    config: LabelOpenSetConfig,
-    training: OpenSetConfig,
+    config: LabelConfig,
     inputs: np.ndarray,
     strategy: QueryStrategy,
     stop: StopRequest,
@@ -73,37 +57,27 @@ def _embeddings(
     """Of the pool: trained once, and read from a file ever after."""
     folder = pathlib.Path(f"{config.folder}_embeddings")
     folder.mkdir(parents=True, exist_ok=True)
-    name = embeddings_name(training, inputs, strategy)
+    name = embeddings_name(config, inputs, strategy)
     path = folder / f"{name}.npz"
     if not path.exists():
         key = jax.random.fold_in(jax.random.key(config.seed), _EMBEDDINGS)
         write_atomically(
             path,
-            train_embeddings(
-                training, key, inputs, strategy.wants, folder / name, stop
-            ),
+            train_embeddings(config, key, inputs, strategy.wants, folder / name, stop),
         )
     return read_embeddings(path.read_bytes())
 
 
-def main(stop: StopRequest) -> None:
+def main(config: LabelConfig, stop: StopRequest) -> None:
     """Takes in what was answered, and asks on."""
-    config = read_config(LabelOpenSetConfig)
     for name in _NEEDED:
         if not getattr(config, name):
             raise ValueError(f"{name}: got nothing, expected --{name}=…")
     if len(config.classes) < 2:
         raise ValueError(f"classes: got {config.classes[0]}, expected at least two")
-    with errors_name_flags(class_names="classes"):
+    with checks.errors_name(class_names="classes"):
         check_class_names(config.classes)
-    checks.one_of("preset", config.preset, PRESETS)
-    shared = {
-        field.name: getattr(config, field.name)
-        for field in dataclasses.fields(OpenSetConfig)
-        if hasattr(config, field.name) and field.name != "dataset"
-    }
-    training = OpenSetConfig(**{**PRESETS[config.preset].fields, **shared})
-    setup.check(training)
+    check_open_set(config)
     strategy = strategy_of(config)
     assert config.folder is not None
     # Before anything is loaded.
@@ -112,19 +86,18 @@ def main(stop: StopRequest) -> None:
     known = known_labels(config, inputs, ids)
     check_batch(config.batch, known)
     k = len(config.classes)
-    classifier = Classifiers(training, k, inputs, stop).of(
+    classifier = Classifiers(config, k, inputs, stop).of(
         inputs, kind_of(strategy.wants)
     )
     settings = {
-        name: value
-        for name, value in dataclasses.asdict(training).items()
-        if name not in ("data_dir", "options")
+        field.name: getattr(config, field.name)
+        for field in dataclasses.fields(OpenSetFlags)
     }
     # Before embeddings are trained, which can take hours.
-    with errors_name_flags(methods="method"):
-        check_embeddings(training, inputs, strategy.wants)
+    with checks.errors_name(methods="method"):
+        check_embeddings(config, inputs, strategy.wants)
     check_output_folder("folder", f"{config.folder}_embeddings")
-    with errors_name_flags(known_labels="known", strategy="options"):
+    with checks.errors_name(known_labels="known", strategy="options"):
         purpose = exchange_purpose(
             inputs,
             config.classes,
@@ -138,8 +111,8 @@ def main(stop: StopRequest) -> None:
         check_folder(pathlib.Path(config.folder), purpose)
     embeddings: Mapping[str, jax.Array] = {}
     if needs_embeddings(strategy.wants):
-        embeddings = _embeddings(config, training, inputs, strategy, stop)
-    with errors_name_flags(known_labels="known", strategy="options"):
+        embeddings = _embeddings(config, inputs, strategy, stop)
+    with checks.errors_name(known_labels="known", strategy="options"):
         exchange = OpenSetExchange(
             config.folder,
             inputs,
@@ -171,7 +144,3 @@ def main(stop: StopRequest) -> None:
         f"({pending.questions} questions) with {', '.join(config.classes)} or "
         f"{OOD_NAME}, save it as {pending.answers}, and run the same command again"
     )
-
-
-if __name__ == "__main__":
-    launch(main, LabelOpenSetConfig)
