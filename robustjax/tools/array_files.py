@@ -15,6 +15,28 @@ def lacks(path: str | pathlib.Path, name: str, arrays: dict[str, np.ndarray]) ->
     return f"{name}: {str(path)!r} lacks {name}; it holds {held}"
 
 
+def probabilities_in(
+    path: str | pathlib.Path, arrays: dict[str, np.ndarray]
+) -> np.ndarray:
+    """The probabilities of a file for `--probabilities`.
+
+    Args:
+      path: of the file, for the error.
+      arrays: what it holds; `pred_probs`, as other libraries call it, or
+        `probabilities`.
+
+    Raises:
+      ValueError: it holds neither.
+    """
+    for name in ("pred_probs", "probabilities"):
+        if name in arrays:
+            return arrays[name]
+    raise ValueError(
+        f"probabilities: {str(path)!r} lacks pred_probs; it holds "
+        f"{', '.join(arrays) or 'nothing'}"
+    )
+
+
 def read_array(path: str | pathlib.Path, name: str) -> np.ndarray:
     """Reads an array from a file.
 

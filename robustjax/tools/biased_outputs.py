@@ -10,7 +10,7 @@ import numpy as np
 from robustjax import checks, data, scores
 from robustjax.files import atomic_file
 from robustjax.methods.bias import BiasedOutputs
-from robustjax.tools.array_files import lacks, read_arrays
+from robustjax.tools.array_files import lacks, probabilities_in, read_arrays
 
 
 def read_outputs(
@@ -30,24 +30,23 @@ def read_outputs(
     Raises:
       ValueError: a file that cannot be read or does not fit the data set.
     """
-    arrays = read_arrays(path, "pred_probs")
-    for name in ("pred_probs",) if dataset is not None else ("pred_probs", "labels"):
-        if name not in arrays:
-            raise ValueError(lacks(path, name, arrays))
-    found = {"pred_probs": arrays["pred_probs"]}
+    arrays = read_arrays(path, "probabilities")
+    found = {"probabilities": probabilities_in(path, arrays)}
+    if dataset is None and "labels" not in arrays:
+        raise ValueError(lacks(path, "labels", arrays))
     found |= {
         name: arrays[name]
         for name in ("debiased_pred_probs", "features", "labels")
         if name in arrays
     }
-    for name in ("pred_probs", "debiased_pred_probs"):
+    for name in ("probabilities", "debiased_pred_probs"):
         if name in found:
             found[name] = scores.check_probabilities(found[name], name=name)
     checks.same_length(**found)
     if dataset is None:
-        classes = found["pred_probs"].shape[1]
+        classes = found["probabilities"].shape[1]
         dataset = data.make_dataset(
-            found["pred_probs"],
+            found["probabilities"],
             found.pop("labels"),
             ids=arrays.get("ids"),
             class_names=[str(number) for number in range(classes)],
@@ -55,9 +54,9 @@ def read_outputs(
         )
     else:
         expected = (len(dataset), dataset.num_classes)
-        if found["pred_probs"].shape != expected:
+        if found["probabilities"].shape != expected:
             raise ValueError(
-                f"pred_probs: got shape {found['pred_probs'].shape}, expected "
+                f"probabilities: got shape {found['probabilities'].shape}, expected "
                 f"{expected}: a row for every example and a column for every class of "
                 f"{dataset.name}"
             )
@@ -68,7 +67,7 @@ def read_outputs(
             }
         _check_same_labels(found.pop("labels", None), dataset)
     outputs = BiasedOutputs(
-        found["pred_probs"], found.get("debiased_pred_probs"), found.get("features")
+        found["probabilities"], found.get("debiased_pred_probs"), found.get("features")
     )
     return outputs, dataset
 
@@ -77,11 +76,11 @@ def _check_same_labels(labels: np.ndarray | None, dataset: data.Dataset) -> None
     """Networks that saw other labels say nothing of these."""
     if labels is None:
         return
-    known = checks.labels("pred_probs[labels]", labels, dataset.num_classes)
+    known = checks.labels("probabilities[labels]", labels, dataset.num_classes)
     differ = np.flatnonzero(known != dataset.labels)
     if differ.size:
         raise ValueError(
-            f"pred_probs: its labels differ from those of {dataset.name} in "
+            f"probabilities: its labels differ from those of {dataset.name} in "
             f"{differ.size} example(s) (first: id {dataset.ids[differ[0]].item()!r}), "
             "expected what was said of the same labels"
         )
@@ -90,7 +89,7 @@ def _check_same_labels(labels: np.ndarray | None, dataset: data.Dataset) -> None
 def save_outputs(
     path: pathlib.Path, outputs: BiasedOutputs, dataset: data.Dataset
 ) -> None:
-    """Keeps what was trained, for --pred_probs."""
+    """Keeps what was trained, for --probabilities."""
     arrays: dict[str, Any] = {
         "pred_probs": outputs.probabilities,
         "debiased_pred_probs": outputs.debiased_probabilities,

@@ -14,6 +14,7 @@ from robustjax.tools.command.verbs import VERBS, Verb
 from robustjax.tools.options.devices import DeviceFlags
 
 _WIDTH = 88
+_FIRST = ("dataset", "out", "folder")
 _TEXT = """Learning from noisy data: find, correct, label and keep examples of your own.
 
 `robustjax VERB --help` says what a verb takes."""
@@ -38,7 +39,11 @@ def make_parser(perform: Perform) -> click.Group:
         perform,
         name="robustjax",
         help=_TEXT,
-        context_settings={"max_content_width": _WIDTH, "terminal_width": _WIDTH},
+        context_settings={
+            "max_content_width": _WIDTH,
+            "terminal_width": _WIDTH,
+            "help_option_names": ["-h", "--help"],
+        },
     )
     return click.version_option(__version__, prog_name="robustjax")(group)
 
@@ -90,7 +95,9 @@ class _Verb(click.Command):
         """The verb's text as it stands, and its options, its own first."""
         formatter.write(f"Usage: {ctx.command_path} [OPTIONS]\n\n{self._text}\n")
         groups: dict[str, list[tuple[str, str]]] = {OWN_GROUP: []}
-        for flag in (*self._own, *self._devices):
+        # What every command line has comes first.
+        flags = sorted(self._own, key=lambda flag: flag.name not in _FIRST)
+        for flag in (*flags, *self._devices):
             groups.setdefault(flag.group, []).append((_typed(flag), _about(flag)))
         for title, rows in groups.items():
             with formatter.section("Options" if title == OWN_GROUP else title):
@@ -99,7 +106,9 @@ class _Verb(click.Command):
 
 def _parameter(flag: Flag) -> click.Option:
     option = as_option(flag.name)
-    if flag.kind is bool and not flag.is_list:
+    if flag.name.startswith("no_"):
+        return click.Option([option, flag.name], is_flag=True, default=None)
+    if flag.kind is bool:
         spelled = f"{option}/--no-{option[2:]}"
         return click.Option([spelled, flag.name], default=None)
     return click.Option([option, flag.name], type=str, default=None)
@@ -107,6 +116,8 @@ def _parameter(flag: Flag) -> click.Option:
 
 def _typed(flag: Flag) -> str:
     option = as_option(flag.name)
+    if flag.name.startswith("no_"):
+        return option
     if flag.kind is bool:
         return f"--[no-]{option[2:]}"
     kind = {int: "INTEGER", float: "NUMBER"}.get(flag.kind, "TEXT")
@@ -117,7 +128,7 @@ def _about(flag: Flag) -> str:
     text = flag.help_text
     if flag.choices:
         text += f" One of {', '.join(flag.choices)}."
-    if flag.default not in (None, ()):
+    if flag.default not in (None, ()) and not flag.name.startswith("no_"):
         shown = flag.default
         if flag.is_list:
             shown = ",".join(map(str, shown))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import click
@@ -13,7 +14,7 @@ from robustjax.tools.command.ending import BAD_ARGUMENT, ending
 from robustjax.tools.command.output import surviving_streams
 from robustjax.tools.command.parser import make_parser
 from robustjax.tools.command.typed import as_typed
-from robustjax.tools.command.verbs import Verb
+from robustjax.tools.command.verbs import VERBS, Verb
 
 
 def main() -> None:
@@ -69,15 +70,23 @@ def _end(line: str, status: int) -> int:
 
 def _one_line(error: click.ClickException) -> str:
     """The parser's own errors, in the form of ours."""
-    name = getattr(error, "option_name", None) or getattr(error, "command_name", None)
-    near = getattr(error, "possibilities", None) or ()
-    if name is None:
-        return " ".join(error.format_message().split())
-    kind = "option" if str(name).startswith("-") else "verb"
-    if not isinstance(error, click.NoSuchOption) and kind == "option":
-        return " ".join(error.format_message().split())
-    hint = f"; did you mean {' or '.join(sorted(near)[:3])}?" if near else ""
-    return f"unknown {kind} {name!r}{hint}"
+    if isinstance(error, click.NoSuchOption):
+        known = [name for each in _parameters(error.ctx) for name in each]
+        return _unknown("option", error.option_name, known)
+    name = getattr(error, "command_name", None)
+    if name is not None:
+        return _unknown("verb", name, list(VERBS))
+    return " ".join(error.format_message().split())
+
+
+def _parameters(context: click.Context | None) -> Iterator[Sequence[str]]:
+    for each in context.command.params if context is not None else ():
+        yield [*each.opts, *each.secondary_opts]
+
+
+def _unknown(kind: str, name: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name.replace("_", "-"), known, n=1)
+    return f"unknown {kind} {name}{f'; did you mean {near[0]}?' if near else ''}"
 
 
 def _perform(verb: Verb, given: dict[str, Any], devices: Mapping[str, Any]) -> None:

@@ -134,9 +134,7 @@ def main(config: FindBiasConfig, stop: StopRequest) -> None:
     trained = outputs is None
     if outputs is None:
         outputs = _train(config, dataset, stop)
-    with checks.errors_name(
-        debiased_probabilities="probabilities[debiased_pred_probs]"
-    ):
+    with checks.errors_name(debiased_probabilities="debiased_pred_probs"):
         found = scores.bias_conflict_scores(
             dataset.labels,
             **outputs._asdict(),

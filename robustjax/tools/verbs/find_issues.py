@@ -7,11 +7,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from robustjax import data, methods, scores
+from robustjax import checks, data, methods, scores
 from robustjax.files import atomic_file
 from robustjax.methods.label_correction import cross_validated_probabilities
 from robustjax.output_paths import check_output_file
-from robustjax.tools.array_files import lacks, read_arrays
+from robustjax.tools.array_files import probabilities_in, read_arrays
 from robustjax.tools.command.output import say
 from robustjax.tools.inputs import load_labeled
 from robustjax.tools.options.find_issues import FindIssuesConfig
@@ -46,12 +46,13 @@ def _judge(
     config: FindIssuesConfig, labels: np.ndarray, probabilities: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """(N,) scores and (N,) whether each label is an issue."""
-    quality = scores.label_quality_scores(
-        labels,
-        probabilities,
-        method=config.method,  # type: ignore[arg-type]
-        adjust_pred_probs=config.adjust_probabilities,
-    )
+    with checks.errors_name(adjust_pred_probs="adjust_probabilities"):
+        quality = scores.label_quality_scores(
+            labels,
+            probabilities,
+            method=config.method,  # type: ignore[arg-type]
+            adjust_pred_probs=config.adjust_probabilities,
+        )
     issues = scores.find_label_issues(
         labels,
         probabilities,
@@ -66,25 +67,24 @@ def read_probabilities(path: str, dataset: data.Dataset) -> np.ndarray:
     """Reads probabilities of all examples, in the data set's order.
 
     Args:
-      path: an .npy file (N, C), or an .npz file with `pred_probs` and maybe `ids`.
+      path: an .npy file (N, C), or an .npz file with `pred_probs` (or
+        `probabilities`) and maybe `ids`.
       dataset: whose examples and classes are meant.
 
     Raises:
       ValueError: a file that cannot be read or does not fit the data set.
     """
-    arrays = read_arrays(path, "pred_probs")
-    if "pred_probs" not in arrays:
-        raise ValueError(lacks(path, "pred_probs", arrays))
-    found = arrays["pred_probs"]
+    arrays = read_arrays(path, "probabilities")
+    found = probabilities_in(path, arrays)
     expected = (len(dataset), dataset.num_classes)
     if found.shape != expected:
         raise ValueError(
-            f"pred_probs: got shape {found.shape}, expected {expected}: a row for "
+            f"probabilities: got shape {found.shape}, expected {expected}: a row for "
             f"every example and a column for every class of {dataset.name}"
         )
     if "ids" in arrays:
-        found = data.join(dataset, arrays["ids"], found, name="pred_probs")
-    return scores.check_probabilities(found)
+        found = data.join(dataset, arrays["ids"], found, name="probabilities")
+    return scores.check_probabilities(found, name="probabilities")
 
 
 def _train(

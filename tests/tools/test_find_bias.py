@@ -1,50 +1,18 @@
-"""The list of suspected bias-conflicting examples, as a person makes it.
-
-In processes of their own: two launchers in one would define some flags twice.
-"""
+"""The list of suspected bias-conflicting examples, as a person makes it."""
 
 from __future__ import annotations
 
 import csv
-import json
 
 import jax
 import numpy as np
 import pytest
 
 from robustjax import data
-from tests.harness.forked import python
+from tests.harness.tool_runs import endings, run_verb
 
 NAMES = ("cat", "dog", "cow")
 N, C, D = 60, 3, 4
-
-# Runs the launcher's main function with one list of flags after the other.
-DRIVER = """
-import json, sys
-from absl import flags
-from absl.testing import flagsaver
-from experiments import find_bias
-from robustjax.training import StopRequest
-
-for arguments in json.loads(sys.argv[1]):
-    with flagsaver.flagsaver():
-        flags.FLAGS(["find_bias", *arguments])
-        try:
-            find_bias.main(StopRequest())
-            print(json.dumps("fine"))
-        except ValueError as error:
-            print(json.dumps(str(error)))
-"""
-
-
-def _flags(flags):
-    return [f"--{name}={value}" for name, value in flags.items() if value is not None]
-
-
-def _drive(runs):
-    done = python("-c", DRIVER, json.dumps([_flags(run) for run in runs]))
-    assert done.returncode == 0, done.stderr
-    return done
 
 
 def _read(path):
@@ -76,8 +44,8 @@ def small(tmp_path):
     np.savez(tmp_path / "said.npz", **said)
     flags = {
         "dataset": tmp_path / "animals.npz",
-        "pred_probs": tmp_path / "said.npz",
-        "folder": tmp_path / "bias",
+        "probabilities": tmp_path / "said.npz",
+        "out": tmp_path / "bias",
     }
     return flags, dataset, said
 
@@ -108,8 +76,8 @@ def test_tables_say_what_numpy_says(small, tmp_path):
     rows = [[f"animal {row}", NAMES[kinds[row]]] for row in shuffled]
     _write(tmp_path / "kinds.csv", ["id", "bias"], rows)
     by_class = {
-        "pred_probs": tmp_path / "shuffled.npz",
-        "folder": tmp_path / "other",
+        "probabilities": tmp_path / "shuffled.npz",
+        "out": tmp_path / "other",
         "by": "gradient_norm",
         "scope": "class",
         "bias": tmp_path / "kinds.csv",
@@ -119,18 +87,18 @@ def test_tables_say_what_numpy_says(small, tmp_path):
     np.savez(tmp_path / "lone.npz", **lone, labels=labels)
     alone = {
         "dataset": None,
-        "pred_probs": tmp_path / "lone.npz",
-        "folder": tmp_path / "alone",
+        "probabilities": tmp_path / "lone.npz",
+        "out": tmp_path / "alone",
         "by": "relative_difficulty",
     }
     plain = flags | {"rule": "mean"}
-    done = _drive([plain, plain | by_class, flags | alone])
-    assert done.stdout.count('"fine"') == 3, done.stdout
+    done = run_verb("find-bias", **plain)
+    assert endings("find-bias", [plain | by_class, flags | alone]) == ["fine"] * 2
 
-    assert sorted(path.name for path in flags["folder"].iterdir()) == [
+    assert sorted(path.name for path in flags["out"].iterdir()) == [
         *("examples.csv", "scores.png", "summary.csv")
     ]
-    table = _read(flags["folder"] / "examples.csv")
+    table = _read(flags["out"] / "examples.csv")
     order = np.argsort(-scored["swap"], kind="stable")
     above = scored["swap"] > scored["swap"].mean()
     assert [row["id"] for row in table] == [f"animal {row}" for row in order]
@@ -198,24 +166,24 @@ def test_training_finds_digits_in_other_colors(tmp_path):
     _write(tmp_path / "colors.csv", ["id", "bias"], rows)
     flags = {
         "dataset": tmp_path / "digits.npz",
-        "folder": tmp_path / "bias",
+        "out": tmp_path / "bias",
         "bias": tmp_path / "colors.csv",
         "epochs": 15,
         "batch_size": 64,
     }
-    assert '"fine"' in _drive([flags]).stdout
-    for row in _read(flags["folder"] / "summary.csv"):
+    assert endings("find-bias", [flags]) == ["fine"]
+    for row in _read(flags["out"] / "summary.csv"):
         if not row["label"]:
             assert float(row["auroc"]) > 0.8
-    table = _read(flags["folder"] / "examples.csv")
+    table = _read(flags["out"] / "examples.csv")
     conflicting = set(digits.dataset.ids[~digits.is_aligned].astype(str))
     # Chance would be one in twenty.
     assert np.mean([row["id"] in conflicting for row in table[:20]]) > 0.7
     again = {
-        "pred_probs": flags["folder"] / "outputs.npz",
-        "folder": tmp_path / "again",
+        "probabilities": flags["out"] / "outputs.npz",
+        "out": tmp_path / "again",
     }
-    assert '"fine"' in _drive([again]).stdout
+    assert endings("find-bias", [again]) == ["fine"]
     assert _read(tmp_path / "again" / "examples.csv") == table
 
 
@@ -243,15 +211,15 @@ def test_bad_flags_are_named(small, tmp_path):
     _write(tmp_path / "pigs.csv", ["id", "bias"], [(i, "pig") for i in ids])
     (tmp_path / "file").write_text("mine")
     cases = [
-        ({"folder": None}, "folder: got nothing, expected --folder=…"),
-        ({"folder": tmp_path / "file"}, "folder: cannot use "),
+        ({"out": None}, "out: got nothing, expected --out=…"),
+        ({"out": tmp_path / "file"}, "out: cannot use "),
         (
-            {"dataset": None, "pred_probs": None},
-            "dataset: got nothing, expected --dataset=…, or --pred_probs=… of a file",
+            {"dataset": None, "probabilities": None},
+            "dataset: got nothing, expected --dataset=…, or --probabilities=… ",
         ),
         (
             {"dataset": None, "labels": "labels.csv"},
-            "labels: got a file without --dataset; put them into that of --pred_probs",
+            "labels: got a file without --dataset; put them into that of --p",
         ),
         ({"by": "swop"}, "by: unknown 'swop' (did you mean 'swap'?)"),
         ({"rule": "gap"}, "rule: unknown 'gap'; known: mean, otsu, largest_gap"),
@@ -259,23 +227,44 @@ def test_bad_flags_are_named(small, tmp_path):
         ({"epochs": 0}, "epochs: got 0, expected an integer >= 1"),
         ({"learning_rate": 0}, "learning_rate: got 0.0"),
         ({"network": "cnn"}, "network: unknown 'cnn'"),
-        ({"network": "small_cnn", "pred_probs": None}, "network: 'small_cnn' needs im"),
-        ({"augment": "flip", "pred_probs": None}, "augment: 'flip' needs images, got"),
         (
-            {"dataset": None, "pred_probs": "unlabeled"},
+            {"network": "small_cnn", "probabilities": None},
+            "network: 'small_cnn' n",
+        ),
+        (
+            {"augment": "flip", "probabilities": None},
+            "augment: 'flip' needs im",
+        ),
+        (
+            {"dataset": None, "probabilities": "unlabeled"},
             "labels: '*' lacks labels; it holds pred_probs",
         ),
-        ({"pred_probs": "unnamed"}, "pred_probs: '*' lacks pred_probs; it holds pred"),
-        ({"pred_probs": "narrow"}, "pred_probs: got shape (60, 2), expected (60, 3): "),
-        ({"pred_probs": "logits"}, "pred_probs: 60 row(s) do not sum to 1 (first"),
-        ({"pred_probs": "short"}, "pred_probs: lengths differ (pred_probs 60, featu"),
-        ({"pred_probs": "strange"}, "ids: 60 id(s) do not occur in animals.npz"),
-        ({"pred_probs": "other"}, "pred_probs: its labels differ from those of anim"),
-        ({"pred_probs": "high"}, "pred_probs[labels]: 60 label(s) out of range"),
-        ({"pred_probs": "debiased"}, "debiased_pred_probs: got shape (60, 2), expec"),
-        ({"pred_probs": "text"}, "pred_probs: cannot read '*' as .npy or .npz: it"),
         (
-            {"pred_probs": "unlabeled", "by": "relative_difficulty"},
+            {"probabilities": "unnamed"},
+            "probabilities: '*' lacks pred_probs; ",
+        ),
+        (
+            {"probabilities": "narrow"},
+            "probabilities: got shape (60, 2), expected (60, ",
+        ),
+        ({"probabilities": "logits"}, "probabilities: 60 row(s) do not sum to 1"),
+        (
+            {"probabilities": "short"},
+            "probabilities: lengths differ (probabilities 60,",
+        ),
+        ({"probabilities": "strange"}, "ids: 60 id(s) do not occur in animals.npz"),
+        (
+            {"probabilities": "other"},
+            "probabilities: its labels differ from those",
+        ),
+        ({"probabilities": "high"}, "probabilities[labels]: 60 label(s) out of"),
+        (
+            {"probabilities": "debiased"},
+            "debiased_pred_probs: got shape (60, 2)",
+        ),
+        ({"probabilities": "text"}, "probabilities: cannot read '*' as .npy or"),
+        (
+            {"probabilities": "unlabeled", "by": "relative_difficulty"},
             "debiased_pred_probs: got None, expected those of a second network",
         ),
         ({"bias": tmp_path / "agree.csv"}, "bias: got 0 conflicting of 60 examples"),
@@ -284,16 +273,16 @@ def test_bad_flags_are_named(small, tmp_path):
     runs = []
     for changes, _ in cases:
         runs.append(flags | changes)
-        if changes.get("pred_probs"):
-            runs[-1]["pred_probs"] = tmp_path / f"{changes['pred_probs']}.npz"
-    messages = [json.loads(line) for line in _drive(runs).stdout.splitlines()]
+        if changes.get("probabilities"):
+            runs[-1]["probabilities"] = tmp_path / f"{changes['probabilities']}.npz"
+    messages = endings("find-bias", runs)
     assert len(messages) == len(cases)
     for (changes, expected), message in zip(cases, messages):
-        name = tmp_path / f"{changes.get('pred_probs')}.npz"
+        name = tmp_path / f"{changes.get('probabilities')}.npz"
         assert message.startswith(expected.replace("*", str(name))), message
-    assert not flags["folder"].exists()
+    assert not flags["out"].exists()
     # As a command: one line and status 2.
-    done = python("-m", "experiments.find_bias", *_flags(flags | {"by": "swop"}))
+    done = run_verb("find-bias", **flags | {"by": "swop"})
     assert done.returncode == 2
-    assert done.stderr.startswith("error: by: unknown 'swop'")
+    assert done.stderr.startswith("error: --by: unknown 'swop'")
     assert done.stderr.count("\n") == 1

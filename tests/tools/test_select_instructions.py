@@ -1,7 +1,4 @@
-"""Which instructions to keep, as a person asks for it: commands and files.
-
-In a process of their own: two launchers in one would define some flags twice.
-"""
+"""Which instructions to keep, as a person asks for it: commands and files."""
 
 from __future__ import annotations
 
@@ -11,33 +8,9 @@ import json
 import numpy as np
 import pytest
 
-from tests.harness.forked import python
+from tests.harness.tool_runs import endings, run_verb
 
 N = 30
-
-# Runs the tool's main function with one list of flags after the other.
-DRIVER = """
-import json, sys
-from absl import flags
-from absl.testing import flagsaver
-from experiments import select_instructions
-from robustjax.training import StopRequest
-
-for arguments in json.loads(sys.argv[1]):
-    with flagsaver.flagsaver():
-        flags.FLAGS(["select_instructions", *arguments])
-        try:
-            select_instructions.main(StopRequest())
-        except ValueError as error:
-            print(json.dumps(str(error)))
-"""
-
-
-def drive(*runs):
-    flags = [[f"--{k}={v}" for k, v in run.items() if v is not None] for run in runs]
-    done = python("-c", DRIVER, json.dumps(flags))
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 def table_of(folder):
@@ -77,13 +50,12 @@ def test_commands_and_what_they_write(small, tmp_path):
     groups, ranked = tmp_path / "groups.jsonl", tmp_path / "ranked.jsonl"
     score = flags | {"method": "cluster_score", "ratings": ratings}
     teacher = flags | {"method": "fp_instruction", "max_size": 5, "seed": 3}
-    lengths = flags | {"method": "longest", "out_dir": tmp_path / "longest"}
-    printed = drive(
-        score | {"out_dir": tmp_path / "score", "cache": tmp_path / "cache"},
-        lengths,
-        teacher | {"groups": groups},
-    )
-    assert "kept 9 of 30 records (30.0%)" in printed
+    lengths = flags | {"method": "longest", "out": tmp_path / "longest"}
+    score |= {"out": tmp_path / "score", "cache": tmp_path / "cache"}
+    done = run_verb("select-instructions", **score)
+    assert "kept 9 of 30 records (30.0%)" in done.stdout
+    others = [lengths, teacher | {"groups": groups}]
+    assert endings("select-instructions", others) == ["fine"] * 2
 
     table = table_of(tmp_path / "score")
     assert [row["id"] for row in table] == [f"r{i}" for i in range(N)]
@@ -114,17 +86,19 @@ def test_commands_and_what_they_write(small, tmp_path):
         ]
     found[2]["order"] = []
     ranked.write_text("".join(json.dumps(row) + "\n" for row in found[::-1]))
-    by_teacher = teacher | {"rankings": ranked, "out_dir": tmp_path / "fp"}
-    printed = drive(by_teacher, by_teacher | {"seed": 4})
+    by_teacher = teacher | {"rankings": ranked, "out": tmp_path / "fp"}
+    runs = [by_teacher, by_teacher | {"seed": 4}]
+    fine, message = endings("select-instructions", runs)
+    assert fine == "fine"
     kept = lines_of(tmp_path / "fp" / "selected.jsonl")
     assert {row["id"] for row in kept} == {i for row in found for i in row["order"]}
-    assert "rankings: " in printed
-    assert "lacks" in printed
+    assert message.startswith("rankings: ")
+    assert "lacks" in message
 
 
 def test_bad_flags_and_files_are_one_line(small, tmp_path):
     flags, _ = small
-    out = {"out_dir": tmp_path / "out"}
+    out = {"out": tmp_path / "out"}
     empty = tmp_path / "empty.jsonl"
     row = {"instruction": "x", "output": "y"}
     empty.write_text(json.dumps(row) + "\n" + json.dumps(row | {"output": ""}) + "\n")
@@ -143,7 +117,7 @@ def test_bad_flags_and_files_are_one_line(small, tmp_path):
         (flags | out | {"records": tmp_path / "no"}, "records: cannot read"),
         (flags | out | {"records": None}, "records: got nothing"),
         (flags | out | {"budget": None}, "budget: got nothing"),
-        (flags, "out_dir: got nothing"),
+        (flags, "out: got nothing"),
         (flags | out | {"method": "best"}, "method: unknown 'best'"),
         (flags | out | {"method": "high_quality"}, "ratings: got nothing"),
         (flags | out | {"method": "fp_instruction"}, "rankings: got nothing"),
@@ -157,14 +131,13 @@ def test_bad_flags_and_files_are_one_line(small, tmp_path):
             flags | {"method": "fp_instruction", "groups": flags["records"]},
             "is also records",
         ),
-        (flags | {"out_dir": text}, "out_dir: "),
+        (flags | {"out": text}, "out: "),
     ]
-    printed = drive(*(case for case, _ in cases)).splitlines()
-    assert len(printed) == len(cases)
-    for line, (_, message) in zip(printed, cases):
-        assert message in json.loads(line)
+    found = endings("select-instructions", [case for case, _ in cases])
+    assert len(found) == len(cases)
+    for line, (_, message) in zip(found, cases):
+        assert message in line
     assert not (tmp_path / "out").exists()
-    # The limits of single flags are absl's to tell.
-    done = python("-m", "experiments.select_instructions", "--max_size=0")
+    done = run_verb("select-instructions", max_size=0)
     assert done.returncode == 2
-    assert "max_size" in done.stderr
+    assert done.stderr == "error: --max-size: got 0, expected an integer >= 1\n"

@@ -1,7 +1,4 @@
-"""The launcher, as a person uses it: commands and files.
-
-In processes of their own: two launchers in one would define some flags twice.
-"""
+"""The launcher, as a person uses it: commands and files."""
 
 from __future__ import annotations
 
@@ -15,18 +12,11 @@ import numpy as np
 import pytest
 
 from robustjax import data
-from tests.harness.forked import ROOT, python
+from tests.harness.forked import ROOT
+from tests.harness.tool_runs import options_of, run_verb
 
 NAMES = ("cat", "dog", "cow")
-
-
-def _command(**flags):
-    given = [f"--{name}={value}" for name, value in flags.items()]
-    return ["-m", "experiments.correct_labels", *given]
-
-
-def _run(**flags):
-    return python(*_command(**flags))
+_COMMAND = ("-m", "robustjax", "correct")
 
 
 def _read(path):
@@ -62,7 +52,7 @@ def test_a_round_trip_through_the_files(small):
     folder = flags["folder"]
     expected = dict.fromkeys(truth)
     for number, questions in enumerate((25, 15)):
-        done = _run(**flags)
+        done = run_verb("correct", **flags)
         assert done.returncode == 0, done.stderr
         assert f"round {number}: fill the column new_label" in done.stdout
         assert f"({questions} questions)" in done.stdout
@@ -75,7 +65,7 @@ def test_a_round_trip_through_the_files(small):
             writer = csv.DictWriter(file, rows[0])
             writer.writeheader()
             writer.writerows(rows)
-    done = _run(**flags)
+    done = run_verb("correct", **flags)
     assert done.returncode == 0, done.stderr
     assert "every example has been asked about (2 were left blank)" in done.stdout
     labels = _read(folder / "labels.csv")
@@ -88,19 +78,19 @@ def test_a_round_trip_through_the_files(small):
 def test_bad_flags_are_one_line_and_status_2(small):
     flags, _ = small
     for changes, message in (
-        ({"dataset": None}, "error: dataset: got nothing, expected --dataset=…"),
+        ({"dataset": None}, "error: --dataset: got nothing, expected --dataset=…"),
         ({"method": "o2u_net"}, "error: noise_rate: got nothing, expected a value for"),
         (
             {"method": "o2u_net", "options": "noise_rate=1.5"},
-            "error: options (o2u_net.noise_rate): got 1.5, expected a number in (0, 1",
+            "error: --options (o2u_net.noise_rate): got 1.5, expected a number in",
         ),
         (
             {"options": "weight_stepp=1"},
-            "error: options: alc has no 'weight_stepp' (did you mean 'weight_step'?)",
+            "error: --options: alc has no 'weight_stepp' (did you mean 'weight_step'?)",
         ),
     ):
         merged = {**flags, **changes}
-        done = _run(**{name: v for name, v in merged.items() if v is not None})
+        done = run_verb("correct", **merged)
         assert done.returncode == 2
         assert done.stderr.startswith(message)
         assert done.stderr.count("\n") == 1
@@ -111,7 +101,7 @@ def test_bad_flags_are_one_line_and_status_2(small):
 def test_sigterm_ends_the_training_and_keeps_the_answers(small):
     flags, _ = small
     process = subprocess.Popen(
-        [sys.executable, *_command(**{**flags, "epochs": 50})],
+        [sys.executable, *_COMMAND, *options_of(flags | {"epochs": 50})],
         cwd=ROOT,
         stderr=subprocess.PIPE,
         text=True,

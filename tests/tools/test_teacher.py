@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from tests.harness.forked import python
+from tests.harness.tool_runs import run_verb
 from tests.methods.instructions.scripted_server import ScriptedServer
 
 pytest.importorskip("httpx2")
@@ -54,13 +54,12 @@ def flags(tmp_path):
         "model": "m",
         "answers": tmp_path / "answers.sqlite",
         "key_variable": "",
-        "out_dir": tmp_path / "out",
+        "out": tmp_path / "out",
     }
 
 
 def _run(flags, **changes):
-    given = [f"--{k}={v}" for k, v in (flags | changes).items() if v is not None]
-    return python("-m", "experiments.select_instructions", *given)
+    return run_verb("select-instructions", **flags | changes)
 
 
 def test_a_server_is_the_teacher(flags, tmp_path):
@@ -74,7 +73,7 @@ def test_a_server_is_the_teacher(flags, tmp_path):
         assert done.returncode == 0, done.stderr
         assert len(server.prompts) == asked
         first = (tmp_path / "out" / "selected.jsonl").read_bytes()
-        again = _run(flags, base_url=server.url, out_dir=tmp_path / "again")
+        again = _run(flags, base_url=server.url, out=tmp_path / "again")
         assert again.returncode == 0, again.stderr
         assert len(server.prompts) == asked
     assert (tmp_path / "again" / "selected.jsonl").read_bytes() == first
@@ -98,16 +97,16 @@ def test_a_server_is_the_teacher(flags, tmp_path):
 def test_bad_flags_are_one_line(flags, tmp_path):
     dead = "http://127.0.0.1:9/v1"
     cases = [
-        ({"base_url": dead}, "error: base_url: nobody answers"),
-        ({"base_url": dead, "model": None}, "error: model: got nothing"),
-        ({"base_url": dead, "key_variable": "NO_SUCH"}, "error: key_variable: $NO_"),
-        ({"base_url": dead, "rankings": "x"}, "error: rankings: got a file beside a"),
-        ({}, "error: model: got 'm' without base_url"),
+        ({"base_url": dead}, "error: --base-url: nobody answers"),
+        ({"base_url": dead, "model": None}, "error: --model: got nothing"),
+        ({"base_url": dead, "key_variable": "NO_SUCH"}, "error: --key-variable: $NO_"),
+        ({"base_url": dead, "rankings": "x"}, "error: --rankings: got a file beside a"),
+        ({}, "error: --model: got 'm' without base_url"),
         (
             {"model": None, "answers": None, "model_folder": tmp_path},
-            "error: model_folder: ",
+            "error: --model-folder: ",
         ),
-        ({"base_url": dead, "method": "random"}, "error: method: random asks no"),
+        ({"base_url": dead, "method": "random"}, "error: --method: random asks no"),
     ]
     for changes, begin in cases:
         done = _run(flags, **changes)

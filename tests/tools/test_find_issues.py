@@ -1,7 +1,4 @@
-"""The list of suspicious labels, as a person makes it: commands and files.
-
-In processes of their own: two launchers in one would define some flags twice.
-"""
+"""The list of suspicious labels, as a person makes it: commands and files."""
 
 from __future__ import annotations
 
@@ -12,35 +9,9 @@ import numpy as np
 import pytest
 
 from robustjax import data, scores
-from tests.harness.forked import python
+from tests.harness.tool_runs import endings, run_verb
 
 NAMES = ("cat", "dog", "cow")
-
-# Runs the launcher's main function with one list of flags after the other.
-DRIVER = """
-import json, sys
-from absl import flags
-from absl.testing import flagsaver
-from experiments import label_issues
-from robustjax.training import StopRequest
-
-for arguments in json.loads(sys.argv[1]):
-    with flagsaver.flagsaver():
-        flags.FLAGS(["label_issues", *arguments])
-        try:
-            label_issues.main(StopRequest())
-            print(json.dumps("fine"))
-        except ValueError as error:
-            print(json.dumps(str(error)))
-"""
-
-
-def _flags(flags):
-    return [f"--{name}={value}" for name, value in flags.items() if value is not None]
-
-
-def _run(**flags):
-    return python("-m", "experiments.label_issues", *_flags(flags))
 
 
 def _read(path):
@@ -87,13 +58,11 @@ def test_a_table_with_labels_as_text(small, tmp_path):
         "dataset": tmp_path / "animals.csv",
         "label_column": "animal",
         "id_column": "name",
-        "pred_probs": tmp_path / "p.npy",
+        "probabilities": tmp_path / "p.npy",
     }
     bad = [{"label_column": "pet"}, {"label_column": None}, {"id_column": "number"}]
-    arguments = [_flags(flags | given | changes) for changes in ({}, *bad)]
-    done = python("-c", DRIVER, json.dumps(arguments))
-    assert done.returncode == 0, done.stderr
-    fine, *messages = map(json.loads, filter(None, done.stdout.splitlines()[-4:]))
+    runs = [flags | given | changes for changes in ({}, *bad)]
+    fine, *messages = endings("find-issues", runs)
     assert fine == "fine"
     for message, begin in zip(
         messages,
@@ -117,9 +86,10 @@ def test_with_probabilities_of_a_model_of_ones_own(small, tmp_path):
     p = _probabilities(dataset, wrong)
     shuffled = np.random.default_rng(1).permutation(60)
     np.savez(tmp_path / "p.npz", pred_probs=p[shuffled], ids=dataset.ids[shuffled])
-    done = _run(
+    done = run_verb(
+        "find-issues",
         **flags,
-        pred_probs=tmp_path / "p.npz",
+        probabilities=tmp_path / "p.npz",
         method="normalized_margin",
         filter_by="confident_learning",
     )
@@ -151,21 +121,22 @@ def test_training_finds_what_is_wrong_and_keeps_its_probabilities(small, tmp_pat
         for row in reversed(range(60)):
             writer.writerow([dataset.ids[row], NAMES[right[row]]])
     flags |= {"labels": tmp_path / "labels.csv"}
-    done = _run(
+    done = run_verb(
+        "find-issues",
         **flags,
         hidden="16",
         epochs=20,
         folds=3,
         batch_size=8,
         learning_rate=0.001,
-        save_pred_probs=tmp_path / "kept.npz",
+        save_probabilities=tmp_path / "kept.npz",
     )
     assert done.returncode == 0, done.stderr
     rows = _read(flags["out"])
     expected = {f"animal {row}" for row in np.flatnonzero(wrong) if row != 30}
     assert {row["id"] for row in rows[:5]} == expected
     first = flags["out"].read_text()
-    done = _run(**flags, pred_probs=tmp_path / "kept.npz")
+    done = run_verb("find-issues", **flags, probabilities=tmp_path / "kept.npz")
     assert done.returncode == 0, done.stderr
     assert flags["out"].read_text() == first
 
@@ -188,9 +159,7 @@ def test_an_offset_of_the_inputs_changes_no_issue(small, tmp_path):
         paths = {kind: tmp_path / f"{name}.{kind}" for kind in ("npz", "csv")}
         runs.append({"dataset": paths["npz"], "out": paths["csv"], "standardize": True})
         runs[-1] |= {"hidden": 16, "epochs": 15, "folds": 3, "learning_rate": 0.1}
-    lists = json.dumps([_flags(run) for run in runs])
-    done = python("-c", DRIVER, lists)
-    assert done.stdout.count("fine") == 3, done.stderr
+    assert endings("find-issues", runs) == ["fine"] * 3
     flagged = [
         {int(row["id"]) for row in _read(run["out"]) if row["is_issue"] == "True"}
         for run in runs
@@ -237,43 +206,58 @@ def test_bad_flags_are_named(small, tmp_path):
         ),
         ({"min_examples_per_class": 0}, "min_examples_per_class: got 0, expected"),
         (
-            {"adjust_pred_probs": True, "method": "confidence_weighted_entropy"},
-            "adjust_pred_probs: got True, expected False",
+            {"adjust_probabilities": True, "method": "confidence_weighted_entropy"},
+            "adjust_probabilities: got True, expected False",
         ),
         ({"folds": 1}, "folds: got 1, expected an integer >= 2"),
         ({"folds": 61}, "folds: got 61, expected at most the number of examples, 60"),
         ({"labels": tmp_path / "labels.csv"}, "labels[label]: 1 value(s) are no class"),
-        ({"pred_probs": "short.npy"}, f"pred_probs: got shape (59, 3), {shape}"),
-        ({"pred_probs": "narrow.npy"}, f"pred_probs: got shape (60, 2), {shape}"),
-        ({"pred_probs": "logits.npy"}, "pred_probs: 60 row(s) do not sum to 1 (first"),
-        ({"pred_probs": "negative.npy"}, "pred_probs: got -"),
-        ({"pred_probs": "whole.npy"}, "pred_probs: got int64, expected floats"),
-        ({"pred_probs": "unnamed.npz"}, "pred_probs: '*' lacks pred_probs; it holds "),
-        ({"pred_probs": "strange.npz"}, "ids: 60 id(s) do not occur in animals.npz"),
-        ({"pred_probs": "text.npy"}, "pred_probs: cannot read '*' as .npy or .npz: it"),
-        ({"pred_probs": "lone.npy"}, "pred_probs: cannot read '*' as .npy or .npz: it"),
-        ({"pred_probs": "none.npy"}, "pred_probs: cannot read '*' as .npy or .npz: No"),
+        ({"probabilities": "short.npy"}, f"probabilities: got shape (59, 3), {shape}"),
+        ({"probabilities": "narrow.npy"}, f"probabilities: got shape (60, 2), {shape}"),
         (
-            {"pred_probs": "logits.npy", "save_pred_probs": tmp_path / "kept.npz"},
-            "save_pred_probs: there is nothing to save with --pred_probs",
+            {"probabilities": "logits.npy"},
+            "probabilities: 60 row(s) do not sum to 1",
+        ),
+        ({"probabilities": "negative.npy"}, "probabilities: got -"),
+        ({"probabilities": "whole.npy"}, "probabilities: got int64, expected floats"),
+        (
+            {"probabilities": "unnamed.npz"},
+            "probabilities: '*' lacks pred_probs; ",
+        ),
+        ({"probabilities": "strange.npz"}, "ids: 60 id(s) do not occur in animals.npz"),
+        (
+            {"probabilities": "text.npy"},
+            "probabilities: cannot read '*' as .npy or",
+        ),
+        (
+            {"probabilities": "lone.npy"},
+            "probabilities: cannot read '*' as .npy or",
+        ),
+        (
+            {"probabilities": "none.npy"},
+            "probabilities: cannot read '*' as .npy or",
+        ),
+        (
+            {
+                "probabilities": "logits.npy",
+                "save_probabilities": tmp_path / "kept.npz",
+            },
+            "save_probabilities: there is nothing to save with --probabilities",
         ),
     ]
-    arguments = []
+    runs = []
     for changes, _ in cases:
-        given = flags | changes
-        if "pred_probs" in changes:
-            given["pred_probs"] = tmp_path / changes["pred_probs"]
-        arguments.append(_flags(given))
-    done = python("-c", DRIVER, json.dumps(arguments))
-    assert done.returncode == 0, done.stderr
-    messages = [json.loads(line) for line in done.stdout.splitlines()]
+        runs.append(flags | changes)
+        if "probabilities" in changes:
+            runs[-1]["probabilities"] = tmp_path / changes["probabilities"]
+    messages = endings("find-issues", runs)
     assert len(messages) == len(cases)
     for (changes, expected), message in zip(cases, messages):
-        name = tmp_path / str(changes.get("pred_probs"))
+        name = tmp_path / str(changes.get("probabilities"))
         assert message.startswith(expected.replace("*", str(name))), message
     assert not flags["out"].exists()
     # As a command: one line and status 2.
-    done = _run(**flags | {"method": "margin"})
+    done = run_verb("find-issues", **flags | {"method": "margin"})
     assert done.returncode == 2
-    assert done.stderr.startswith("error: method: unknown 'margin'")
+    assert done.stderr.startswith("error: --method: unknown 'margin'")
     assert done.stderr.count("\n") == 1

@@ -1,50 +1,15 @@
-"""Which part of a data set to keep, as a person asks for it: commands and files.
-
-In processes of their own: two launchers in one would define some flags twice.
-"""
+"""Which part of a data set to keep, as a person asks for it: commands and files."""
 
 import csv
-import json
 
 import jax
 import numpy as np
 import pytest
 
 from robustjax import selection
-from tests.harness.forked import python
+from tests.harness.tool_runs import endings, run_verb
 
 N, C, D = 40, 3, 4
-
-# Runs the launcher's main function with one list of flags after the other.
-DRIVER = """
-import json, sys
-from absl import flags
-from absl.testing import flagsaver
-from experiments import prune_data
-from robustjax.training import StopRequest
-
-for arguments in json.loads(sys.argv[1]):
-    with flagsaver.flagsaver():
-        flags.FLAGS(["prune_data", *arguments])
-        try:
-            prune_data.main(StopRequest())
-        except ValueError as error:
-            print(json.dumps(str(error)))
-"""
-
-
-def _flags(flags):
-    return [
-        f"--{name}" if value is True else f"--{name}={value}"
-        for name, value in flags.items()
-        if value is not None
-    ]
-
-
-def _drive(runs):
-    done = python("-c", DRIVER, json.dumps([_flags(run) for run in runs]))
-    assert done.returncode == 0, done.stderr
-    return done
 
 
 def _read(path):
@@ -84,7 +49,7 @@ def test_an_offset_or_a_scale_of_the_features_changes_no_pick(small, tmp_path):
         np.save(tmp_path / f"{name}.npy", array)
         common = {"features": tmp_path / f"{name}.npy", "fraction": 0.3}
         runs.append({**common, "method": "k_center", "out": tmp_path / f"{name}.csv"})
-    assert _drive(runs).stdout.count("kept 12 of 40") == len(runs)
+    assert endings("keep", runs) == ["fine"] * len(runs)
     want = _read(runs[0]["out"])
     picks = [row["index"] for row in want]
     assert len(set(picks)) == 12
@@ -121,16 +86,16 @@ def test_tables_say_what_the_library_selects(small, tmp_path):
     ]
     # Without ids and labels their columns are missing.
     runs.append(flags | {"method": "margin", "labels": None})
-    done = _drive(runs)
-    lines = done.stdout.splitlines()
-    assert lines[0] == (
-        f"kept 20 of {N} examples (50.0%); {runs[0]['out']} lists them in order of "
-        "selection"
+    first, *others = runs
+    done = run_verb("keep", **first)
+    assert done.stdout == (
+        f"kept 20 of {N} examples (50.0%); {first['out']} lists them in order of "
+        "selection\n"
     )
-    assert len(lines) == len(runs)
     # The estimate, and the bar.
     assert "prune4rel: 20 of 40 examples, about 0 s and 0.00 GiB" in done.stderr
     assert "prune4rel: 100%" in done.stderr
+    assert endings("keep", others) == ["fine"] * len(others)
     for run, (method, changes, balance, options) in zip(runs, cases):
         extra = {"forgetting": np.arange(N) % 4} if method == "forgetting" else {}
         expected = selection.select(
@@ -228,14 +193,13 @@ def test_bad_flags_are_named(small, tmp_path):
             f"features: cannot read '{tmp_path}/none.npy' as .npy or .npz: No such",
         ),
     ]
-    done = _drive([flags | changes for changes, _ in cases])
-    messages = [json.loads(line) for line in done.stdout.splitlines()]
+    messages = endings("keep", [flags | changes for changes, _ in cases])
     assert len(messages) == len(cases)
     for (_, expected), message in zip(cases, messages):
         assert message.startswith(expected), message
     assert not flags["out"].exists()
     # As a command: one line and status 2.
-    done = python("-m", "experiments.prune_data", *_flags(flags | {"method": "prune"}))
+    done = run_verb("keep", **flags | {"method": "prune"})
     assert done.returncode == 2
-    assert done.stderr.startswith("error: method: unknown 'prune'")
+    assert done.stderr.startswith("error: --method: unknown 'prune'")
     assert done.stderr.count("\n") == 1
