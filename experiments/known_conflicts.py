@@ -4,7 +4,7 @@
 
 Digits are painted in ten colours, most of each class in its own (Colored MNIST; Nam et
 al., NeurIPS 2020), a biased and a debiased network are trained as by
-`experiments.find_bias`, and its scores and threshold rules are held against the
+`robustjax find-bias`, and its scores and threshold rules are held against the
 colours. Repeats differ in colours, initial weights and order. What is printed are means
 over repeats, in percent; the file has a row for each.
 """

@@ -2,7 +2,7 @@
 
 The core (`losses`, `transforms`, `scores`, `graph`, `selection`, `corruption`) needs
 no more than JAX, NumPy, SciPy and optax; `models`, `data`, `training` and `methods`
-need the extra `robustjax[experiments]`. Everything is imported on first use: the help
+need the extra `robustjax[tools]`. Everything is imported on first use: the help
 of the installed command waits for none of it.
 """
 
@@ -160,7 +160,7 @@ else:
                     raise
                 raise ModuleNotFoundError(
                     f"robustjax.{name} needs {missing}, which is not installed; "
-                    "install the extra: pip install 'robustjax[experiments]'",
+                    "install the extra: pip install 'robustjax[tools]'",
                     name=error.name,
                 ) from error
         if name in _LAZY_ATTRIBUTES:
