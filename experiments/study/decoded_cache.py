@@ -8,12 +8,16 @@ from absl import flags
 
 from robustjax.tools.decoded_cache import VARIABLE
 
-flags.DEFINE_bool(
-    "no_cache",
-    False,
-    "Decode images again, where an earlier run kept them decoded in "
-    f"${VARIABLE} (by default robustjax/decoded of the user's caches).",
-)
+
+def define_no_cache() -> None:
+    """Defines the flag, once, for a launcher that reads data sets."""
+    if "no_cache" not in flags.FLAGS:
+        flags.DEFINE_bool(
+            "no_cache",
+            False,
+            "Decode images again, where an earlier run kept them decoded in "
+            f"${VARIABLE} (by default robustjax/decoded of the user's caches).",
+        )
 
 
 def heed_no_cache() -> None:

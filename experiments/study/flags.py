@@ -12,9 +12,11 @@ from typing import Any, NamedTuple, TypeVar
 
 from absl import flags
 
+from experiments.study.decoded_cache import define_no_cache
 from experiments.study.presets import Preset, preset_of
 from robustjax import checks
 from robustjax.tools.command.fields import flags_of, value_of
+from robustjax.tools.options.groups import SourceFlags
 
 Config = TypeVar("Config")
 
@@ -24,6 +26,8 @@ errors_name_flags = checks.errors_name
 
 def define_flags(config_class: type[Any]) -> None:
     """Defines a flag per field of a configuration dataclass, all without default."""
+    if issubclass(config_class, SourceFlags):
+        define_no_cache()
     for flag in flags_of(config_class):
         text = f"{flag.help_text} Default: {flag.default}."
         if flag.is_list:

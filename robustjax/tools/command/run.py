@@ -37,6 +37,9 @@ def run(arguments: Sequence[str]) -> int:
       The exit status.
     """
     with surviving_streams():
+        if arguments and not arguments[0].startswith("-") and arguments[0] not in VERBS:
+            line = _unknown("verb", arguments[0], list(VERBS))
+            return _end(f"error: {line}", BAD_ARGUMENT)
         parser = make_parser(_perform)
         try:
             parser.main(list(arguments), prog_name="robustjax", standalone_mode=False)
@@ -73,9 +76,6 @@ def _one_line(error: click.ClickException) -> str:
     if isinstance(error, click.NoSuchOption):
         known = [name for each in _parameters(error.ctx) for name in each]
         return _unknown("option", error.option_name, known)
-    name = getattr(error, "command_name", None)
-    if name is not None:
-        return _unknown("verb", name, list(VERBS))
     return " ".join(error.format_message().split())
 
 
