@@ -8,6 +8,10 @@ from robustjax.methods.instructions._baselines import max_cover as max_cover
 from robustjax.methods.instructions._baselines import min_cover as min_cover
 from robustjax.methods.instructions._baselines import random_records as random_records
 from robustjax.methods.instructions._baselines import token_counts as token_counts
+from robustjax.methods.instructions._comparison import Interval as Interval
+from robustjax.methods.instructions._comparison import Kept as Kept
+from robustjax.methods.instructions._comparison import excess_kept as excess_kept
+from robustjax.methods.instructions._comparison import mean_interval as mean_interval
 from robustjax.methods.instructions._diagnostics import NonRankable as NonRankable
 from robustjax.methods.instructions._diagnostics import ShareKept as ShareKept
 from robustjax.methods.instructions._diagnostics import answer_ranks as answer_ranks
@@ -96,3 +100,6 @@ from robustjax.methods.instructions._replay_ranker import save_rankings as save_
 from robustjax.methods.instructions._request_pace import BudgetError as BudgetError
 from robustjax.methods.instructions._request_pace import Estimate as Estimate
 from robustjax.methods.instructions._request_pace import Prices as Prices
+from robustjax.methods.instructions._scored import curated_stand_in as curated_stand_in
+from robustjax.methods.instructions._scored import ifd as ifd
+from robustjax.methods.instructions._scored import superfiltering as superfiltering

@@ -11,6 +11,7 @@ import numpy as np
 
 from robustjax import arrays, checks
 from robustjax.data import Record
+from robustjax.methods.instructions._record_scores import RecordScores
 from robustjax.selection import Selection
 from robustjax.selection._greedy import check_features
 from robustjax.selection._greedy import selection as make_selection
@@ -24,11 +25,13 @@ class InstructionPool:
       records: N of them, with distinct ids.
       embeddings: (N, d) finite floats, or None.
       ratings: (N,) finite floats, high is good, or None.
+      scores: of all records, by a language model alone, or None.
     """
 
     records: Sequence[Record]
     embeddings: Any = None
     ratings: Any = None
+    scores: RecordScores | None = None
 
     def __post_init__(self) -> None:
         checks.at_least("number of records", len(self.records), 1)
@@ -40,6 +43,11 @@ class InstructionPool:
                     f"{name}: got {len(values)} for {len(self.records)} records, "
                     "expected one each"
                 )
+        if self.scores is not None and len(self.scores.length) != len(self.records):
+            raise ValueError(
+                f"scores: got {len(self.scores.length)} for {len(self.records)} "
+                "records, expected one each"
+            )
 
     def need_embeddings(self) -> np.ndarray:
         """The embeddings; raises `ValueError` where there are none."""
@@ -54,6 +62,12 @@ class InstructionPool:
         found = arrays.numbers("ratings", self.ratings, 1)
         checks.finite("ratings", found)
         return found.astype(np.float64)
+
+    def need_scores(self) -> RecordScores:
+        """The scores; raises `ValueError` where there are none."""
+        if self.scores is None:
+            raise ValueError("scores: got None, expected those of a language model")
+        return self.scores
 
     def check_budget(self, budget: int) -> int:
         """Raises `ValueError` unless the budget is 1 … N; returns it."""
