@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,9 @@ def score_rows(ids: Sequence[str], scores: RecordScores) -> list[dict[str, Any]]
     ]
 
 
-def read_scores(path: str, ids: Sequence[str], *, name: str = "scores") -> RecordScores:
+def read_scores(
+    path: str, ids: Sequence[str], *, name: str = "scores"
+) -> tuple[np.ndarray, RecordScores]:
     """Scores of records by id, from a file of `experiments.score_instructions`.
 
     Args:
@@ -35,29 +37,29 @@ def read_scores(path: str, ids: Sequence[str], *, name: str = "scores") -> Recor
       ids: of the records.
       name: what to call the file in an error.
 
+    Returns:
+      (N,) bool, which records the file has, and the scores of all; of the others, NaN.
+
     Raises:
-      ValueError: a file that cannot be read, a cell that is no number, or a record
-        that is missing.
+      ValueError: a file that cannot be read, a cell that is no number, or none of the
+        records.
     """
-    known: dict[str, Mapping[str, str]] = {}
-    for row in data.read_csv(path, name=name):
-        missing = [column for column in COLUMNS if column not in row]
-        if missing:
-            raise ValueError(f"{name}: {path!r} has no column {missing[0]}")
-        known[row["id"]] = row
-    absent = [each for each in ids if each not in known]
-    if absent:
-        raise ValueError(
-            f"{name}: {path!r} lacks {len(absent)} of {len(ids)} records (first: "
-            f"{absent[0]!r})"
-        )
-    rows = [known[each] for each in ids]
+    rows = data.read_csv(path, name=name)
+    missing = [column for column in COLUMNS if rows and column not in rows[0]]
+    if missing:
+        raise ValueError(f"{name}: {path!r} has no column {missing[0]}")
+    known = {row["id"]: row for row in rows}
+    there = np.array([each in known for each in ids])
+    if not there.any():
+        raise ValueError(f"{name}: {path!r} has none of the {len(ids)} records")
+    empty = {"length": "0", "answer_loss": "", "alone_loss": "", "cut": "False"}
+    found = [known.get(each, empty) for each in ids]
     try:
-        return RecordScores(
-            np.array([int(row["length"]) for row in rows]),
-            np.array([float(row["answer_loss"] or "nan") for row in rows]),
-            np.array([float(row["alone_loss"] or "nan") for row in rows]),
-            np.array([row["cut"] == "True" for row in rows]),
+        return there, RecordScores(
+            np.array([int(row["length"]) for row in found]),
+            np.array([float(row["answer_loss"] or "nan") for row in found]),
+            np.array([float(row["alone_loss"] or "nan") for row in found]),
+            np.array([row["cut"] == "True" for row in found]),
         )
     except ValueError:
         raise ValueError(f"{name}: {path!r} holds what is no number") from None

@@ -49,7 +49,8 @@ class InstructionSelectionConfig(RunFlags):
     )
     cache: str | None = option(None, "Folder in which embeddings are kept.")
     scores: str | None = option(
-        None, "File of experiments.score_instructions, for methods that need scores."
+        None,
+        "File of experiments.score_instructions; records that it lacks are left out.",
     )
     teacher_noise: tuple[float, ...] = option(
         (0.0,),

@@ -44,6 +44,17 @@ class Pools(NamedTuple):
             f"{len(rows):,} records, {wrong:,} wrong answers ({wrong / len(rows):.1%})"
         )
 
+    def limited(self, there: np.ndarray) -> Pools:
+        """The same pools without the records (U,) that are not there.
+
+        Raises:
+          ValueError: a pool without a wrong answer is left.
+        """
+        rows = tuple(mine[there[mine]] for mine in self.rows)
+        if not all(self.wrong[mine].any() for mine in rows):
+            raise ValueError("scores: no wrong answer has any, expected some")
+        return self._replace(rows=rows)
+
     def digests(self) -> np.ndarray:
         """(U, 32) uint8, of every record's texts."""
         return np.array(

@@ -126,12 +126,14 @@ def _plan(request: Request) -> Plan[Settings]:
 def _prepare(plan: Plan[Settings], stop: StopRequest) -> Ready[Parts]:
     config, choice, preset = plan.settings
     pools = read_pools(config)
+    scores, of_all = None, ""
+    if config.scores is not None:
+        there, scores = read_scores(config.scores, pools.score_ids)
+        of_all = f"; of {len(pools.rows[0]):,}, those that have scores"
+        pools = pools.limited(there)
     smallest = min(len(rows) for rows in pools.rows)
     for share in config.shares:
         checks.at_least("shares", round(share * smallest), 1)
-    scores = None
-    if config.scores is not None:
-        scores = read_scores(config.scores, pools.score_ids)
     embed = _embedder(config, stop)
     tasks = tasks_of(choice, config)
     ranks = config.answer_ranks and pools.own.size
@@ -147,7 +149,7 @@ def _prepare(plan: Plan[Settings], stop: StopRequest) -> Ready[Parts]:
         },
         (
             f"preset: {preset or 'none'}",
-            pools.description,
+            f"{pools.description}{of_all}",
             *(f"  {n}: {e.description}" for n, e in choice.chosen.items()),
         ),
         Parts(choice, Runner(config, choice, pools, scores, embed)),
