@@ -10,8 +10,9 @@ r"""Choose which of your own instructions to train a language model on.
 
 Records are a JSON array or JSON lines in the layout of Alpaca, Dolly, HaluEval, OpenAI
 chats or ShareGPT; a Parquet file; or a saved Hugging Face folder. Embeddings are made
-by TF-IDF unless given. `selected.jsonl` holds the records that are kept, and
-`examples.csv` every record with its cluster, its rank and the reason for its fate.
+by TF-IDF unless given, or by a model of this machine (--embedding=minilm).
+`selected.jsonl` holds the records that are kept, and `examples.csv` every record with
+its cluster, its rank and the reason for its fate.
 
 fp_instruction asks a teacher to rank the records of every cluster: a server that
 speaks OpenAI's protocol (--base_url=http://127.0.0.1:8000/v1 --model=NAME
@@ -35,11 +36,17 @@ import jax
 import numpy as np
 
 from experiments.common.array_files import read_array
+from experiments.common.record_scores import read_scores
 from experiments.common.teacher import (
     NothingAsked,
     Teacher,
     TeacherFlags,
     check_teacher,
+)
+from experiments.common.text_embedding import (
+    EMBEDDINGS,
+    check_embedding,
+    embedding_of,
 )
 from experiments.study.flag_groups import SeedFlags
 from experiments.study.flags import define_flags, errors_name_flags, option, read_config
@@ -55,7 +62,7 @@ from robustjax.selection._size_constrained_kmeans import check_sizes
 from robustjax.training import StopRequest, write_csv
 
 METHODS = {entry.name: entry for entry in methods.entries("instructions")}
-_OPTIONS = ("max_size", "threshold", "of", "fallback")
+_OPTIONS = ("max_size", "threshold", "of", "by", "fallback")
 _COLUMNS = ("id", "kept", "cluster", "rank", "reason", "line")
 
 
@@ -80,6 +87,9 @@ class SelectConfig(SeedFlags, TeacherFlags):
     )
     threshold: float | None = option(None, "alpagasus: 4.5 if not given.")
     of: str | None = option(None, "longest: output or record.")
+    by: str | None = option(
+        None, "cluster_score: rating, or length, perplexity or ifd without ratings."
+    )
     fallback: str | None = option(
         None, "fp_instruction: skip or rating, where a ranking is malformed."
     )
@@ -87,6 +97,15 @@ class SelectConfig(SeedFlags, TeacherFlags):
         None, "File of ratings: an array (N,), or CSV or JSON lines of id and rating."
     )
     embeddings: str | None = option(None, "File of embeddings (N, d).")
+    embedding: str = option(
+        "tfidf", f"How texts are embedded without it: {' or '.join(EMBEDDINGS)}."
+    )
+    embedding_model: str | None = option(
+        None, "embedding=minilm: folder or wheel of the model."
+    )
+    scores: str | None = option(
+        None, "File of experiments.score_instructions, for ifd and superfiltering."
+    )
     cache: str | None = option(None, "Folder in which embeddings are kept.")
     rankings: str | None = option(None, "fp_instruction: JSON lines of ids and order.")
     groups: str | None = option(
@@ -104,7 +123,10 @@ def _check(config: SelectConfig) -> dict[str, Any]:
     checks.one_of("incomplete", config.incomplete, ("refuse", "drop"))
     entry = METHODS[config.method]
     wanted = ["records", *(["budget"] if _takes(config.method, "budget") else [])]
-    wanted += ["ratings"] if "ratings" in entry.needs else []
+    by = config.by or "rating"
+    wanted += ["ratings"] if "ratings" in entry.needs and by == "rating" else []
+    needs_scores = "scores" in entry.needs or by in ("perplexity", "ifd")
+    wanted += ["scores"] if needs_scores else []
     teacher = "teacher" in entry.needs
     asks = check_teacher(config)
     if asks and not teacher:
@@ -126,17 +148,21 @@ def _check(config: SelectConfig) -> dict[str, Any]:
         if getattr(config, name) is not None and not _takes(config.method, name):
             raise ValueError(f"{name}: {config.method} does not take it")
     checks.one_of("of", config.of or "output", ("output", "record"))
+    checks.one_of("by", by, ("rating", "length", "perplexity", "ifd"))
+    if config.scores is not None and not needs_scores:
+        raise ValueError(f"scores: {config.method} does not take any")
+    if config.embeddings is not None and config.embedding_model is not None:
+        raise ValueError("embedding_model: got one beside embeddings, expected one")
+    check_embedding(config.embedding, config.embedding_model, config.cache)
     checks.one_of("fallback", config.fallback or "skip", ("skip", "rating"))
     if config.fallback == "rating" and config.ratings is None:
         raise ValueError("ratings: got nothing, expected --ratings=… to fall back on")
-    read = ("records", "ratings", "embeddings", "rankings")
+    read = ("records", "ratings", "embeddings", "rankings", "scores")
     inputs = {name: getattr(config, name) for name in read}
     if config.groups is not None:
         check_output_file("groups", config.groups, inputs=inputs)
     elif config.out_dir is not None:
         check_output_folder("out_dir", config.out_dir)
-    if config.cache is not None:
-        check_output_folder("cache", config.cache)
     given = {name: getattr(config, name) for name in _OPTIONS}
     return {name: value for name, value in given.items() if value is not None}
 
@@ -145,23 +171,36 @@ def _takes(method: str, argument: str) -> bool:
     return argument in inspect.signature(METHODS[method].make).parameters
 
 
-def _embeddings(config: SelectConfig, records: Sequence[data.Record]) -> np.ndarray:
+def _embeddings(
+    config: SelectConfig, records: Sequence[data.Record], stop: StopRequest
+) -> np.ndarray:
     if config.embeddings is not None:
         return read_array(config.embeddings, "embeddings")
     texts = [f"{each.question}\n{each.output}" for each in records]
-    return data.embed_texts(texts, name="tfidf-256", cache=config.cache)
+    embed = embedding_of(config.embedding, config.embedding_model, config.cache)
+    return embed(texts, stop)
 
 
-def _pool(config: SelectConfig, records: Sequence[data.Record]) -> InstructionPool:
+def _pool(
+    config: SelectConfig, records: Sequence[data.Record], stop: StopRequest
+) -> InstructionPool:
     """What the method needs to know of the records."""
     entry = METHODS[config.method]
     ratings = None
     if config.ratings is not None:
         ratings = read_ratings(config.ratings, [each.id for each in records])
+    scores = None
+    if config.scores is not None:
+        there, scores = read_scores(config.scores, [each.id for each in records])
+        if not there.all():
+            raise ValueError(
+                f"scores: {config.scores!r} lacks {(~there).sum()} of {len(there)} "
+                "records; experiments.score_instructions goes on where it was"
+            )
     embeddings = None
     if "features" in entry.needs or config.embeddings is not None:
-        embeddings = _embeddings(config, records)
-    return InstructionPool(records, embeddings, ratings)
+        embeddings = _embeddings(config, records, stop)
+    return InstructionPool(records, embeddings, ratings, scores)
 
 
 def read_ratings(path: str, ids: Sequence[str], *, name: str = "ratings") -> np.ndarray:
@@ -310,7 +349,7 @@ def main(stop: StopRequest) -> None:
         assert config.out_dir is not None
         report = pathlib.Path(config.out_dir) / "teacher.json"
         given["ranker"] = Teacher(config, stop, report)
-    pool = _pool(config, found.records)
+    pool = _pool(config, found.records, stop)
     stop.check()
     if config.groups is not None:
         _write_groups(config, pool)

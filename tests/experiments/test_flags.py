@@ -31,6 +31,7 @@ STUDIES = {
     "features": "FeatureDebiasingConfig",
     "pruning": "DataPruningConfig",
     "dataset_bias": "DatasetBiasConfig",
+    "instruction_selection": "InstructionSelectionConfig",
 }
 
 

@@ -59,7 +59,7 @@ for launcher, arguments in json.loads(sys.argv[1]):
 STUDIES = (
     *("label_correction", "diffusion_study", "learn_features"),
     *("label_noise", "pruning", "active_learning"),
-    *("features", "dataset_bias"),
+    *("features", "dataset_bias", "instruction_selection"),
 )
 
 
