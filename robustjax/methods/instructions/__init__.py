@@ -103,3 +103,16 @@ from robustjax.methods.instructions._request_pace import Prices as Prices
 from robustjax.methods.instructions._scored import curated_stand_in as curated_stand_in
 from robustjax.methods.instructions._scored import ifd as ifd
 from robustjax.methods.instructions._scored import superfiltering as superfiltering
+from robustjax.methods.instructions._training_texts import Template as Template
+from robustjax.methods.instructions._training_texts import (
+    TrainingTexts as TrainingTexts,
+)
+from robustjax.methods.instructions._training_texts import (
+    load_tokenizer as load_tokenizer,
+)
+from robustjax.methods.instructions._training_texts import (
+    prompt_tokens as prompt_tokens,
+)
+from robustjax.methods.instructions._training_texts import (
+    training_texts as training_texts,
+)
