@@ -61,7 +61,11 @@ from robustjax.output_paths import check_output_file, check_output_folder
 from robustjax.selection._size_constrained_kmeans import check_sizes
 from robustjax.training import StopRequest, write_csv
 
-METHODS = {entry.name: entry for entry in methods.entries("instructions")}
+METHODS = {
+    entry.name: entry
+    for entry in methods.entries("instructions")
+    if "gradients" not in entry.needs
+}
 _OPTIONS = ("max_size", "threshold", "of", "by", "fallback")
 _COLUMNS = ("id", "kept", "cluster", "rank", "reason", "line")
 

@@ -1,9 +1,9 @@
 """Linen models, with explicit variables and pure `apply`."""
 
+from robustjax.models import language as language
 from robustjax.models._bert import BertEncoder as BertEncoder
 from robustjax.models._bert import bert_of_config as bert_of_config
 from robustjax.models._bert import convert_bert as convert_bert
-from robustjax.models import language as language
 from robustjax.models._box_regressor import BoxRegressor as BoxRegressor
 from robustjax.models._cifar_resnet import CifarResNet as CifarResNet
 from robustjax.models._convolution import Conv as Conv

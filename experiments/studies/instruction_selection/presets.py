@@ -11,7 +11,7 @@ _METHODS = (
     *("random", "longest", "max_cover", "min_cover", "curated_stand_in"),
     *("cluster_random", "cluster_longest=cluster_score", "fp_instruction"),
 )
-_OPTIONS = ("cluster_longest.by=length",)
+_OPTIONS = ("cluster_score.by=length",)
 _OWN: dict[str, Any] = {
     "shares": (0.01, 0.05, 0.1, 0.2, 0.3, 0.5),
     "repeats": 5,

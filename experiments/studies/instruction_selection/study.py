@@ -37,9 +37,10 @@ from robustjax.training import StopRequest
 METHODS = tuple(
     entry
     for entry in entries("instructions")
-    if "ratings" not in entry.needs or "by" in entry.options
+    if not {"ratings", "gradients"} & entry.needs or "by" in entry.options
 )
-"""Those that can do without ratings, which nobody has given HaluEval's answers."""
+"""Without those that need ratings, which nobody has given HaluEval's answers, or a
+training."""
 
 
 class Settings(NamedTuple):

@@ -25,6 +25,15 @@ from robustjax.methods.instructions._endpoint import Endpoint as Endpoint
 from robustjax.methods.instructions._endpoint_reply import (
     EndpointError as EndpointError,
 )
+from robustjax.methods.instructions._gradient_similarity import (
+    gradient_influence as gradient_influence,
+)
+from robustjax.methods.instructions._gradient_similarity import (
+    gradient_similarity as gradient_similarity,
+)
+from robustjax.methods.instructions._gradient_similarity import (
+    gradient_sketch as gradient_sketch,
+)
 from robustjax.methods.instructions._in_clusters import cluster_random as cluster_random
 from robustjax.methods.instructions._in_clusters import cluster_score as cluster_score
 from robustjax.methods.instructions._in_clusters import fp_instruction as fp_instruction

@@ -8,6 +8,7 @@ from typing import Any
 
 from robustjax.methods._entry import Entry
 from robustjax.methods.instructions import _baselines as baselines
+from robustjax.methods.instructions import _gradient_similarity as gradients
 from robustjax.methods.instructions import _in_clusters as in_clusters
 from robustjax.methods.instructions import _scored as scored
 
@@ -104,6 +105,14 @@ ENTRIES = (
         "the same, by the ratio of perplexities of a small model",
         "Li et al., ACL 2024",
         "scores",
+        "key",
+    ),
+    _entry(
+        "gradient_similarity",
+        gradients.gradient_similarity,
+        "gradients nearest to those of target examples",
+        "after LESS, Xia et al., ICML 2024",
+        "gradients",
         "key",
     ),
     _entry(

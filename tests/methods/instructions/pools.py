@@ -19,6 +19,8 @@ def pool_of(size=40, seed=0, **more):
         "embeddings": rng.normal(size=(size, 3)).astype(np.float32),
         "ratings": rng.permutation(np.arange(size) % 4 + 7) / 2,
         "scores": None,
+        "gradients": rng.normal(size=(size, 5)),
+        "target_gradients": rng.normal(size=(2, 5)),
     }
     return InstructionPool(records, **{**given, **more})
 

@@ -58,7 +58,7 @@ def test_every_selector_keeps_its_word(entry):
     assert all(found.reasons)
     np.testing.assert_array_equal(indices, make(entry, pool).selection.indices)
     if "key" in entry.needs and entry.name not in (
-        *("longest", "ifd", "superfiltering"),
+        *("longest", "ifd", "superfiltering", "gradient_similarity"),
     ):
         others = [
             make(entry, pool, jax.random.key(i)).selection.indices for i in (1, 2)
@@ -67,6 +67,9 @@ def test_every_selector_keeps_its_word(entry):
     if "scores" in entry.needs:
         with pytest.raises(ValueError, match="scores: got None"):
             make(entry, pool_of())
+    if "gradients" in entry.needs:
+        with pytest.raises(ValueError, match="target_gradients: got None"):
+            make(entry, pool_of(target_gradients=None))
     if "ratings" in entry.needs:
         with pytest.raises(ValueError, match="ratings: got None"):
             make(entry, pool_of(ratings=None))
