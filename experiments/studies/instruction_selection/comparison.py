@@ -84,10 +84,11 @@ def write_comparison(path: pathlib.Path, compared: Iterable[Compared]) -> None:
     rows = []
     for each in compared:
         scale = 100.0 if each.measure == "kept" else 1.0
+        noise = each.columns.get("teacher_noise")
         rows.append(
             {
                 "method": each.columns["method"],
-                "teacher_noise": each.columns.get("teacher_noise", ""),
+                "teacher_noise": "" if noise is None else f"{noise:g}",
                 "share": f"{each.share:g}",
                 "measure": each.measure,
                 "base": each.base,

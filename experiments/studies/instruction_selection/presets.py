@@ -14,7 +14,7 @@ _METHODS = (
 _OPTIONS = ("cluster_score.by=length",)
 _OWN: dict[str, Any] = {
     "shares": (0.01, 0.05, 0.1, 0.2, 0.3, 0.5),
-    "repeats": 5,
+    "repeats": 3,
     "teacher_noise": (0.0, 0.5),
     "methods": _METHODS,
     "options": _OPTIONS,
@@ -24,8 +24,9 @@ _PUBLISHED_SHARE = round(10_000 / 52_002, 4)
 _ALPACA: dict[str, Any] = {
     **_OWN,
     "dataset": "instructions/alpaca_random_9k.json",
-    "shares": (0.05, _PUBLISHED_SHARE, 0.5),
-    "repeats": 3,
+    "shares": (_PUBLISHED_SHARE,),
+    "methods": ("random", "longest", "cluster_random", "fp_instruction"),
+    "options": (),
 }
 
 PRESETS: dict[str, Preset] = {
