@@ -109,7 +109,7 @@ def _embedder(
     # The weights are an argument: closed over, they would be compiled in as constants.
     @jax.jit
     def apply(variables: Any, tokens: jax.Array, mask: jax.Array) -> jax.Array:
-        return mean_of_tokens(model.apply(variables, tokens, mask), mask)
+        return mean_of_tokens(jnp.asarray(model.apply(variables, tokens, mask)), mask)
 
     def embed(texts: Sequence[str]) -> np.ndarray:
         rows = [each.ids for each in tokenizer.encode_batch(list(texts))]
