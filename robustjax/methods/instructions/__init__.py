@@ -8,6 +8,15 @@ from robustjax.methods.instructions._baselines import max_cover as max_cover
 from robustjax.methods.instructions._baselines import min_cover as min_cover
 from robustjax.methods.instructions._baselines import random_records as random_records
 from robustjax.methods.instructions._baselines import token_counts as token_counts
+from robustjax.methods.instructions._choice_questions import (
+    ChoiceQuestion as ChoiceQuestion,
+)
+from robustjax.methods.instructions._choice_questions import (
+    ChoiceQuestions as ChoiceQuestions,
+)
+from robustjax.methods.instructions._choice_questions import (
+    load_choice_questions as load_choice_questions,
+)
 from robustjax.methods.instructions._comparison import Interval as Interval
 from robustjax.methods.instructions._comparison import Kept as Kept
 from robustjax.methods.instructions._comparison import excess_kept as excess_kept
@@ -48,7 +57,18 @@ from robustjax.methods.instructions._local_teacher import (
 from robustjax.methods.instructions._model_folder import (
     unpack_language_model as unpack_language_model,
 )
+from robustjax.methods.instructions._multiple_choice import (
+    MultipleChoice as MultipleChoice,
+)
+from robustjax.methods.instructions._multiple_choice import (
+    choice_prompt as choice_prompt,
+)
+from robustjax.methods.instructions._multiple_choice import (
+    multiple_choice as multiple_choice,
+)
 from robustjax.methods.instructions._oracle_ranker import OracleRanker as OracleRanker
+from robustjax.methods.instructions._pairwise import PairwiseResult as PairwiseResult
+from robustjax.methods.instructions._pairwise import judge_pairs as judge_pairs
 from robustjax.methods.instructions._pool import InstructionPool as InstructionPool
 from robustjax.methods.instructions._pool import (
     InstructionSelection as InstructionSelection,

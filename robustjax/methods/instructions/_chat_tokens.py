@@ -20,6 +20,13 @@ def encode(tokenizer: Any, text: str, *, plain: bool = False) -> list[int]:
     return list(encoded["input_ids"])
 
 
+def opening(tokenizer: Any) -> list[int]:
+    """The token that begins every sequence, of tokenizers that write one."""
+    opened = list(tokenizer("a")["input_ids"])[:1]
+    first = tokenizer.bos_token_id
+    return opened if first is not None and opened == [first] else []
+
+
 def chat_frames(
     tokenizer: Any, messages: Sequence[Message], *, ask: bool = True
 ) -> list[str]:

@@ -15,6 +15,7 @@ from robustjax.methods.instructions._chat_tokens import (
     chat_frames,
     chat_tokens,
     encode,
+    opening,
 )
 from robustjax.methods.instructions._extra import need
 from robustjax.methods.instructions._question import Message
@@ -82,7 +83,7 @@ def prompt_tokens(
         question = Record("", question, "", "")
     if template == "chat":
         return chat_tokens(tokenizer, [Message("user", question.question)])
-    return _opening(tokenizer) + encode(tokenizer, alpaca_prompt(question), plain=True)
+    return opening(tokenizer) + encode(tokenizer, alpaca_prompt(question), plain=True)
 
 
 def training_texts(
@@ -133,13 +134,6 @@ def training_texts(
             "an answer"
         )
     return TrainingTexts(tuple(texts), np.array(kept, np.int64), np.array(cut, bool))
-
-
-def _opening(tokenizer: Any) -> list[int]:
-    """The token that begins every sequence, of tokenizers that write one."""
-    opened = list(tokenizer("a")["input_ids"])[:1]
-    first = tokenizer.bos_token_id
-    return opened if first is not None and opened == [first] else []
 
 
 def _end_of_answer(tokenizer: Any, template: Template) -> list[int]:

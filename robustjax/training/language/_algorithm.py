@@ -51,7 +51,7 @@ def fine_tuning(
       shards: the number of devices that hold equal parts of a batch.
 
     Returns:
-      An `Algorithm` whose `init` takes no inputs, with the metrics "loss" and
+      An `Algorithm` whose `init` looks at no inputs, with the metrics "loss" and
       "answer_loss", the mean over answer tokens of the negative log-likelihood.
     """
     scale = 1.0 if lora is None else lora.scale

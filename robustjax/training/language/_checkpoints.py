@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
+from robustjax import transforms
 from robustjax.training._checkpoints import CheckpointFolder
 
 _SAMPLE = 4096
@@ -33,6 +36,24 @@ def fingerprint(*parts: Any) -> str:
                 flat = flat[:: max(1, flat.size // _SAMPLE)]
             hasher.update(np.asarray(flat).tobytes())
     return hasher.hexdigest()
+
+
+def transform_program(transform: transforms.LossTransform) -> Any:
+    """What a transform computes, as text and arrays: its hyperparameters show there."""
+    spec = transforms.ExampleSpec(num_examples=2, num_classes=2)
+    batch = {"label": jnp.zeros(2, jnp.int32), "index": jnp.arange(2)}
+
+    def whole(state: Any, logits: jax.Array, key: jax.Array, losses: jax.Array) -> Any:
+        step = jnp.int32(0)
+        terms, state = transform.update(
+            transforms.start(batch), state, batch, logits=logits, key=key, step=step
+        )
+        return terms, transform.epoch(state, losses=losses)
+
+    arguments = transform.init(spec), jnp.zeros((2, 2)), jax.random.key(0), jnp.ones(2)
+    made = jax.make_jaxpr(whole)(*arguments)
+    # Functions are shown with their addresses, which differ from run to run.
+    return re.sub("0x[0-9a-f]+", "", str(made.jaxpr)), made.consts
 
 
 class FineTuningCheckpoints(CheckpointFolder):

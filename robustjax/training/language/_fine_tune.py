@@ -17,9 +17,14 @@ from robustjax.training._fit import fit
 from robustjax.training._interruption import StopRequest
 from robustjax.training._mesh import state_sharding
 from robustjax.training._program import Program, check_batch_size
-from robustjax.training.language._algorithm import fine_tuning
+from robustjax.training._state import TrainData, TrainState
+from robustjax.training.language._algorithm import FROZEN, fine_tuning
 from robustjax.training.language._answers import check_tokens
-from robustjax.training.language._checkpoints import FineTuningCheckpoints, fingerprint
+from robustjax.training.language._checkpoints import (
+    FineTuningCheckpoints,
+    fingerprint,
+    transform_program,
+)
 from robustjax.training.language._objective import Objective
 from robustjax.training.language._recipes import FineTuningRecipe
 from robustjax.training.language._rows import TokenRows
@@ -85,6 +90,69 @@ def fine_tune(
       InterruptedRunError: if `stop` was requested; the state is saved first.
     """
     objective = objective or Objective()
+    program, state, data = prepare(
+        model, rows, recipe, key=key, lora=lora, objective=objective, mesh=mesh
+    )
+    folder = None
+    if checkpoints is not None:
+        run = fingerprint(
+            jax.random.key_data(key),
+            *map(repr, (model.config, recipe, lora)),
+            *(objective.form, objective.average, str(objective.dtype)),
+            transform_program(objective.transform),
+            rows._asdict(),
+            model.params,
+        )
+        folder = FineTuningCheckpoints(checkpoints, run)
+    history: list[dict[str, np.ndarray]] = []
+
+    def keep(epoch: int, metrics: dict[str, np.ndarray]) -> None:
+        history.append(metrics)
+        if report is not None:
+            report(epoch, metrics)
+
+    state = fit(
+        program,
+        state,
+        data,
+        epochs=recipe.epochs,
+        report=keep,
+        stop=stop,
+        checkpoints=folder,
+    )
+    trained = _first(state.params)
+    params, adapters = trained, None
+    if lora is not None:
+        # Where the adapters are: the caller's weights may lie on one device.
+        base = model.params if mesh is None else _first(state.model_state[FROZEN])
+        params, adapters = language.merge_adapters(base, trained, lora), trained
+    return FineTuned(
+        language.LanguageModel(model.config, params),
+        adapters,
+        _first(state.loss_state),
+        {
+            name: np.concatenate([each[name] for each in history])
+            for name in (history[0] if history else ())
+        },
+    )
+
+
+def _first(tree: Any) -> Any:
+    """The only repeat of a state."""
+    return jax.tree.map(lambda x: x[0], tree)
+
+
+def prepare(
+    model: language.LanguageModel,
+    rows: TokenRows,
+    recipe: FineTuningRecipe,
+    *,
+    key: jax.Array,
+    lora: language.Lora | None,
+    objective: Objective,
+    mesh: Mesh | None,
+) -> tuple[Program, TrainState, TrainData]:
+    """What `fine_tune` runs, epoch by epoch; see there."""
     shards = 1 if mesh is None else mesh.size
     _check(model, rows, recipe, objective, shards)
     count, length = rows.tokens.shape
@@ -119,49 +187,11 @@ def fine_tune(
         rows.stacked, np.zeros((1, count), np.int32), {"texts": rows.texts[None]}
     )
     # Copies, by the way: what the program consumes is not the caller's model.
-    state = jax.tree.map(lambda x: x[None], algorithm.init(key, None, program.spec))
+    state = algorithm.init(key, data.inputs, program.spec)
+    state = jax.tree.map(lambda x: x[None], state)
     if mesh is not None:
         state = jax.device_put(state, state_sharding(state, mesh, repeats=True))
-    folder = None
-    if checkpoints is not None:
-        run = fingerprint(
-            jax.random.key_data(key),
-            *map(repr, (model.config, recipe, lora)),
-            objective.transform.name,
-            *(objective.form, objective.average, str(objective.dtype)),
-            rows._asdict(),
-            model.params,
-        )
-        folder = FineTuningCheckpoints(checkpoints, run)
-    history: list[dict[str, np.ndarray]] = []
-
-    def keep(epoch: int, metrics: dict[str, np.ndarray]) -> None:
-        history.append(metrics)
-        if report is not None:
-            report(epoch, metrics)
-
-    state = fit(
-        program,
-        state,
-        data,
-        epochs=recipe.epochs,
-        report=keep,
-        stop=stop,
-        checkpoints=folder,
-    )
-    trained = jax.tree.map(lambda x: x[0], state.params)
-    params, adapters = trained, None
-    if lora is not None:
-        params, adapters = language.merge_adapters(model.params, trained, lora), trained
-    return FineTuned(
-        language.LanguageModel(model.config, params),
-        adapters,
-        jax.tree.map(lambda x: x[0], state.loss_state),
-        {
-            name: np.concatenate([each[name] for each in history])
-            for name in (history[0] if history else ())
-        },
-    )
+    return program, state, data
 
 
 def _check(
