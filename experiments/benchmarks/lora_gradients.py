@@ -75,7 +75,7 @@ def main(argv: list[str]) -> None:
             found[_TARGETS:], found[:_TARGETS].mean(axis=0, keepdims=True)
         )
         ranked.append(np.argsort(-similar, kind="stable"))
-    same = np.array_equal(*ranked)
+    same = np.array_equal(ranked[0], ranked[1])
     print(f"{len(texts)} texts of {_LENGTH.value} tokens; the same ranking: {same}")
     times = interleaved(
         {

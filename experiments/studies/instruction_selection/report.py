@@ -104,7 +104,9 @@ def _draw_shares(table: Table) -> None:
         if key == "kept":
             lines.append(Line("chance", 100 * shares, 100 * shares[None], _CHANCE))
         panels.append(
-            Panel(lines, "records kept (%)", ylabel, scale="log", ticks=100 * shares)
+            Panel(
+                lines, "records kept (%)", ylabel, scale="log", ticks=list(100 * shares)
+            )
         )
     draw(table.folder / "shares.png", panels, table.title, across=2)
 

@@ -156,7 +156,7 @@ class Runner:
                     )
                 given["groups"] = groups[number]
             if task.noise is not None:
-                ids = [pool.records[i].id for i in np.flatnonzero(wrong)]
+                ids = [pool.records[i].id for i in np.flatnonzero(wrong).tolist()]
                 given["ranker"] = instructions.OracleRanker({}, ids, task.noise)
             with self._choice.errors(task.label):
                 chosen = entry.make(pool, **given).selection.indices
