@@ -8,7 +8,10 @@ from robustjax.methods import FAMILIES, NEEDS, Entry, entries
 
 _LAUNCHED = {
     "bias": "`python -m experiments.dataset_bias` compares them.",
-    "instructions": "`robustjax select-instructions` selects by one.",
+    "instructions": (
+        "`python -m experiments.instruction_selection` compares them, "
+        "`robustjax select-instructions` selects by one."
+    ),
 }
 """What to say of families without a study of their name."""
 

@@ -56,6 +56,8 @@ NEEDS: Mapping[str, str] = types.MappingProxyType(
         "groups": "the group of every example: its label and its bias attribute",
         "class_maps": "a convolutional network whose head is on a global average",
         "ratings": "a rating of every record",
+        "scores": "what a language model alone says of every record",
+        "gradients": "gradients of records and of targets by a model's adapters",
         "teacher": "a `Ranker`, which ranks records within groups",
         "two_encoders": "a network with two encoders, models.TwoEncoderClassifier",
     }

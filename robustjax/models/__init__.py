@@ -1,6 +1,9 @@
 """Linen models, with explicit variables and pure `apply`."""
 
 from robustjax.models import language as language
+from robustjax.models._bert import BertEncoder as BertEncoder
+from robustjax.models._bert import bert_of_config as bert_of_config
+from robustjax.models._bert import convert_bert as convert_bert
 from robustjax.models._box_regressor import BoxRegressor as BoxRegressor
 from robustjax.models._cifar_resnet import CifarResNet as CifarResNet
 from robustjax.models._convolution import Conv as Conv
@@ -36,6 +39,12 @@ from robustjax.models._resnet import ResNet as ResNet
 from robustjax.models._resnet_weights import convert_resnet as convert_resnet
 from robustjax.models._resnet_weights import infer_depth as infer_depth
 from robustjax.models._resnet_weights import load_resnet_weights as load_resnet_weights
+from robustjax.models._sentence_embeddings import (
+    SentenceEmbeddings as SentenceEmbeddings,
+)
+from robustjax.models._sentence_embeddings import (
+    sentence_embeddings as sentence_embeddings,
+)
 from robustjax.models._small_cnn import SmallCNN as SmallCNN
 from robustjax.models._swapping_autoencoder import (
     ImageDiscriminator as ImageDiscriminator,

@@ -56,7 +56,7 @@ for launcher, arguments in json.loads(sys.argv[1]):
 """
 STUDIES = (
     *("label_correction", "diffusion_study", "label_noise", "pruning"),
-    *("active_learning", "features", "dataset_bias"),
+    *("active_learning", "features", "dataset_bias", "instruction_selection"),
 )
 
 

@@ -32,6 +32,7 @@ _PRELOADED = (
     "experiments.studies.active_learning.study",
     "experiments.studies.features.study",
     "experiments.studies.dataset_bias.study",
+    "experiments.studies.instruction_selection.study",
     "experiments.study.launch",
     "absl.testing.flagsaver",
     "matplotlib.backends.backend_agg",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import os
 import pathlib
 import runpy
@@ -176,6 +177,18 @@ RUNS = (
             "checkpoint_every_epochs": 1,
         },
     ),
+    Small(
+        "instruction_selection",
+        "experiments.studies.instruction_selection.study",
+        "answers",
+        {
+            "methods": ("random", "longest", "fp_instruction"),
+            "wrong_count": 10,
+            "shares": (0.2, 0.5),
+            "teacher_noise": (0.0, 1.0),
+            "repeats": 2,
+        },
+    ),
 )
 """A run of every launcher that is a study."""
 
@@ -219,7 +232,23 @@ def write_data(folder: pathlib.Path, *, seed: int = 0) -> dict[str, pathlib.Path
     data.save_npz(paths["points"], **points)
     data.save_npz(paths["images"], **images)
     data.save_npz(paths["gray"], **gray)
+    paths["answers"] = folder / "answers.jsonl"
+    paths["answers"].write_text(_answers(np.random.default_rng([seed, 2])))
     return paths
+
+
+def _answers(rng: np.random.Generator, count: int = 60) -> str:
+    """Lines in HaluEval's layout, a quarter of them marked."""
+    words = np.array([f"word{number}" for number in range(30)])
+    rows = [
+        {
+            "user_query": f"question {number} {' '.join(rng.choice(words, 4))}",
+            "chatgpt_response": " ".join(rng.choice(words, number % 7 + 2)),
+            "hallucination": "no" if number % 4 else "yes",
+        }
+        for number in range(count)
+    ]
+    return "".join(json.dumps(row) + "\n" for row in rows)
 
 
 def arguments(

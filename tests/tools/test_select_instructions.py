@@ -52,10 +52,20 @@ def test_commands_and_what_they_write(small, tmp_path):
     teacher = flags | {"method": "fp_instruction", "max_size": 5, "seed": 3}
     lengths = flags | {"method": "longest", "out": tmp_path / "longest"}
     score |= {"out": tmp_path / "score", "cache": tmp_path / "cache"}
+    scores = tmp_path / "scores.csv"
+    lines = [f"r{i},3,{i + 1},20,False" for i in range(N)]
+    scores.write_text(
+        "\n".join(["id,length,answer_loss,alone_loss,cut", *lines, "other,1,1,1,False"])
+    )
     done = run_verb("select-instructions", **score)
     assert "kept 9 of 30 records (30.0%)" in done.stdout
-    others = [lengths, teacher | {"groups": groups}]
-    assert endings("select-instructions", others) == ["fine"] * 2
+    others = [
+        lengths,
+        flags | {"method": "cluster_score", "by": "length", "out": tmp_path / "by"},
+        flags | {"method": "ifd", "scores": scores, "out": tmp_path / "ifd"},
+        teacher | {"groups": groups},
+    ]
+    assert endings("select-instructions", others) == ["fine"] * 4
 
     table = table_of(tmp_path / "score")
     assert [row["id"] for row in table] == [f"r{i}" for i in range(N)]
@@ -74,6 +84,13 @@ def test_commands_and_what_they_write(small, tmp_path):
     for row in selected:
         assert row["output"] == texts[row["id"]]["output"]
     assert len(list((tmp_path / "cache").iterdir())) == 1
+
+    # By a score in place of ratings; by IFD, the first nine of those at most 1.
+    for row in (r for r in table_of(tmp_path / "by") if r["kept"] == "True"):
+        assert row["reason"].startswith("length ")
+        assert row["rank"] == "1"
+    kept = [row["id"] for row in table_of(tmp_path / "ifd") if row["kept"] == "True"]
+    assert kept == [f"r{i}" for i in range(11, 20)]
 
     found = lines_of(groups)
     assert sorted(i for row in found for i in row["ids"]) == sorted(texts)
@@ -106,6 +123,8 @@ def test_bad_flags_and_files_are_one_line(small, tmp_path):
     text.write_text("hello")
     few = tmp_path / "few.csv"
     few.write_text("id,rating\nr0,1\n")
+    one_score = tmp_path / "score.csv"
+    one_score.write_text("id,length,answer_loss,alone_loss,cut\nr0,3,1,2,False\n")
     cases = [
         (
             flags | out | {"max_size": 3},
@@ -126,6 +145,18 @@ def test_bad_flags_and_files_are_one_line(small, tmp_path):
         (
             flags | out | {"method": "high_quality", "ratings": few},
             "lacks 29 of 30 records (first: 'r1')",
+        ),
+        (flags | out | {"method": "ifd"}, "scores: got nothing"),
+        (
+            flags | out | {"method": "ifd", "scores": one_score},
+            "lacks 29 of 30 records; robustjax score-instructions goes on",
+        ),
+        (flags | out | {"scores": one_score}, "scores: cluster_random does not take"),
+        (flags | out | {"embedding": "gpt"}, "embedding: unknown 'gpt'"),
+        (flags | out | {"embedding": "minilm"}, "embedding_model: got None"),
+        (
+            flags | out | {"embedding": "minilm", "embedding_model": text},
+            "embedding_model: cannot read",
         ),
         (
             flags | {"method": "fp_instruction", "groups": flags["records"]},

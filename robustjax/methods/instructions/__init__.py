@@ -17,6 +17,10 @@ from robustjax.methods.instructions._choice_questions import (
 from robustjax.methods.instructions._choice_questions import (
     load_choice_questions as load_choice_questions,
 )
+from robustjax.methods.instructions._comparison import Interval as Interval
+from robustjax.methods.instructions._comparison import Kept as Kept
+from robustjax.methods.instructions._comparison import excess_kept as excess_kept
+from robustjax.methods.instructions._comparison import mean_interval as mean_interval
 from robustjax.methods.instructions._diagnostics import NonRankable as NonRankable
 from robustjax.methods.instructions._diagnostics import ShareKept as ShareKept
 from robustjax.methods.instructions._diagnostics import answer_ranks as answer_ranks
@@ -29,6 +33,15 @@ from robustjax.methods.instructions._endpoint import Constraint as Constraint
 from robustjax.methods.instructions._endpoint import Endpoint as Endpoint
 from robustjax.methods.instructions._endpoint_reply import (
     EndpointError as EndpointError,
+)
+from robustjax.methods.instructions._gradient_similarity import (
+    gradient_influence as gradient_influence,
+)
+from robustjax.methods.instructions._gradient_similarity import (
+    gradient_similarity as gradient_similarity,
+)
+from robustjax.methods.instructions._gradient_similarity import (
+    gradient_sketch as gradient_sketch,
 )
 from robustjax.methods.instructions._in_clusters import cluster_random as cluster_random
 from robustjax.methods.instructions._in_clusters import cluster_score as cluster_score
@@ -116,6 +129,9 @@ from robustjax.methods.instructions._replay_ranker import save_rankings as save_
 from robustjax.methods.instructions._request_pace import BudgetError as BudgetError
 from robustjax.methods.instructions._request_pace import Estimate as Estimate
 from robustjax.methods.instructions._request_pace import Prices as Prices
+from robustjax.methods.instructions._scored import curated_stand_in as curated_stand_in
+from robustjax.methods.instructions._scored import ifd as ifd
+from robustjax.methods.instructions._scored import superfiltering as superfiltering
 from robustjax.methods.instructions._training_texts import Template as Template
 from robustjax.methods.instructions._training_texts import (
     TrainingTexts as TrainingTexts,

@@ -35,7 +35,7 @@ def random_records(
     """
     order = generator(key).permutation(len(pool.records))
     chosen = order[: pool.check_budget(budget)]
-    return make(pool, chosen, _kept_or_not(pool, chosen, "drawn", "not drawn"))
+    return make(pool, chosen, kept_or_not(pool, chosen, "drawn", "not drawn"))
 
 
 def token_counts(pool: InstructionPool, of: str = "output") -> np.ndarray:
@@ -77,7 +77,7 @@ def longest(
     Raises:
       ValueError: a budget that is not 1 … N, an unknown `of`.
     """
-    return _by_value(pool, budget, token_counts(pool, of), "tokens", key)
+    return by_value(pool, budget, token_counts(pool, of), "tokens", key)
 
 
 def high_quality(
@@ -93,14 +93,14 @@ def high_quality(
     Raises:
       ValueError: a budget that is not 1 … N, no ratings.
     """
-    return _by_value(pool, budget, pool.need_ratings(), "rating", key)
+    return by_value(pool, budget, pool.need_ratings(), "rating", key)
 
 
 def low_quality(
     pool: InstructionPool, budget: int, *, key: jax.Array
 ) -> InstructionSelection:
     """The lowest ratings, as a control; see `high_quality`."""
-    return _by_value(pool, budget, pool.need_ratings(), "rating", key, sign=-1)
+    return by_value(pool, budget, pool.need_ratings(), "rating", key, sign=-1)
 
 
 def alpagasus(pool: InstructionPool, *, threshold: float = 4.5) -> InstructionSelection:
@@ -149,7 +149,7 @@ def max_cover(
     return make(
         pool,
         found.indices,
-        _kept_or_not(pool, found.indices, "farthest from those before", "covered"),
+        kept_or_not(pool, found.indices, "farthest from those before", "covered"),
         gains=found.gains,
         objective=found.objective,
         ranks=ranks,
@@ -187,40 +187,63 @@ def min_cover(
     return make(
         pool,
         chosen,
-        _kept_or_not(pool, chosen, near, f"not {near}"),
+        kept_or_not(pool, chosen, near, f"not {near}"),
         gains=distance[chosen],
         objective=float(distance[chosen].max()),
         ranks=ranks,
     )
 
 
-def _by_value(
+def by_value(
     pool: InstructionPool,
     budget: int,
     values: np.ndarray,
     what: str,
     key: jax.Array,
     sign: int = 1,
+    allowed: np.ndarray | None = None,
 ) -> InstructionSelection:
+    """The highest values; those at the cut are drawn among equal ones.
+
+    Args:
+      pool: the records.
+      budget: to keep, at most: fewer where fewer are allowed.
+      values: (N,) finite where a record is allowed.
+      what: they are, in reasons.
+      key: PRNG key.
+      sign: -1 for the lowest instead.
+      allowed: (N,) bool, which records can be kept; by default all.
+
+    Raises:
+      ValueError: a budget that is not 1 … N, or no record is allowed.
+    """
     pool.check_budget(budget)
+    allowed = np.ones(len(values), bool) if allowed is None else allowed
+    if not allowed.any():
+        raise ValueError(f"{what}: rules out all {len(values)} records, expected some")
+    budget = min(budget, int(allowed.sum()))
     tie_break = generator(key).permutation(len(values))
-    order = np.lexsort((tie_break, -sign * values))
+    order = np.lexsort((tie_break, -sign * values, ~allowed))
     ranks = np.empty(len(values), np.int32)
     ranks[order] = np.arange(1, len(values) + 1)
     cut = values[order[budget - 1]]
-    tied = int((values == cut).sum())
+    tied = int(((values == cut) & allowed).sum())
     drawn = int((values[order[:budget]] == cut).sum())
     at_cut = f", drawn ({drawn} of {tied})" if drawn < tied else ""
     reasons = [
-        f"{what} {value:g}{at_cut if value == cut else ''}" for value in values.tolist()
+        f"{what} {value:g}, ruled out"
+        if not may
+        else f"{what} {value:g}{at_cut if value == cut else ''}"
+        for value, may in zip(values.tolist(), allowed.tolist())
     ]
     chosen = order[:budget]
     return make(pool, chosen, reasons, gains=values[chosen], ranks=ranks)
 
 
-def _kept_or_not(
+def kept_or_not(
     pool: InstructionPool, chosen: np.ndarray, kept: str, left: str
 ) -> list[str]:
+    """One reason for all that are kept, another for all others."""
     reasons = [left] * len(pool.records)
     for row in np.asarray(chosen).tolist():
         reasons[row] = kept

@@ -8,9 +8,11 @@ from typing import Any
 
 from robustjax.methods._entry import Entry
 from robustjax.methods.instructions import _baselines as baselines
+from robustjax.methods.instructions import _gradient_similarity as gradients
 from robustjax.methods.instructions import _in_clusters as in_clusters
+from robustjax.methods.instructions import _scored as scored
 
-SETTING_ARGUMENTS = frozenset({"pool", "budget", "key", "ranker"})
+SETTING_ARGUMENTS = frozenset({"pool", "budget", "key", "ranker", "groups"})
 
 
 def _entry(
@@ -88,6 +90,38 @@ ENTRIES = (
         "Chen et al., ICLR 2024",
         "ratings",
         published={"alpaca": {"threshold": 4.5}},
+    ),
+    _entry(
+        "ifd",
+        scored.ifd,
+        "the question helps least to foresee the answer",
+        "Li et al., NAACL 2024",
+        "scores",
+        "key",
+    ),
+    _entry(
+        "superfiltering",
+        scored.superfiltering,
+        "the same, by the ratio of perplexities of a small model",
+        "Li et al., ACL 2024",
+        "scores",
+        "key",
+    ),
+    _entry(
+        "gradient_similarity",
+        gradients.gradient_similarity,
+        "gradients nearest to those of target examples",
+        "after LESS, Xia et al., ICML 2024",
+        "gradients",
+        "key",
+    ),
+    _entry(
+        "curated_stand_in",
+        scored.curated_stand_in,
+        "rules in place of people's choice, then farthest first",
+        "stands in for LIMA, Zhou et al., NeurIPS 2023",
+        "features",
+        "key",
     ),
     _entry(
         "cluster_random",

@@ -13,6 +13,7 @@ import numpy as np
 
 from robustjax import checks, selection
 from robustjax.data import Record
+from robustjax.methods.instructions._baselines import token_counts
 from robustjax.methods.instructions._pool import (
     InstructionPool,
     InstructionSelection,
@@ -55,6 +56,7 @@ def fp_instruction(
     ranker: Ranker,
     max_size: int = 10,
     fallback: Literal["skip", "rating"] = "skip",
+    groups: Sequence[np.ndarray] | None = None,
 ) -> InstructionSelection:
     """The record that a teacher ranks first, of every cluster.
 
@@ -71,6 +73,7 @@ def fp_instruction(
       max_size: r, records of a cluster at most; published: 10.
       fallback: what becomes of a cluster whose ranking is malformed: no record of it
         is kept, or the one with the highest rating.
+      groups: rows of every cluster, where `instruction_groups` has made them before.
 
     Raises:
       ValueError: too little room (k × r < N), no embeddings, no ratings to fall back
@@ -79,9 +82,7 @@ def fp_instruction(
     checks.one_of("fallback", fallback, ("skip", "rating"))
     ratings = pool.need_ratings() if fallback == "rating" else None
     cluster_key, ranking_key = jax.random.split(key)
-    groups = instruction_groups(
-        pool, pool.check_budget(budget), max_size, key=cluster_key
-    )
+    groups = _groups(pool, budget, max_size, cluster_key, groups)
     records: list[Sequence[Record]] = [
         [pool.records[row] for row in rows.tolist()] for rows in groups
     ]
@@ -104,7 +105,12 @@ def fp_instruction(
 
 
 def cluster_random(
-    pool: InstructionPool, budget: int, *, key: jax.Array, max_size: int = 10
+    pool: InstructionPool,
+    budget: int,
+    *,
+    key: jax.Array,
+    max_size: int = 10,
+    groups: Sequence[np.ndarray] | None = None,
 ) -> InstructionSelection:
     """A random record of every cluster: what clustering alone is worth.
 
@@ -113,14 +119,13 @@ def cluster_random(
       budget: k, the number of clusters.
       key: of the clusters and the draws.
       max_size: r.
+      groups: rows of every cluster, where `instruction_groups` has made them before.
 
     Raises:
       ValueError: too little room (k × r < N), no embeddings.
     """
     cluster_key, draw_key = jax.random.split(key)
-    groups = instruction_groups(
-        pool, pool.check_budget(budget), max_size, key=cluster_key
-    )
+    groups = _groups(pool, budget, max_size, cluster_key, groups)
     draws = generator(draw_key)
     orders = [draws.permutation(rows) for rows in groups]
     reasons = ["not drawn in its cluster"] * len(pool.records)
@@ -130,36 +135,74 @@ def cluster_random(
 
 
 def cluster_score(
-    pool: InstructionPool, budget: int, *, key: jax.Array, max_size: int = 10
+    pool: InstructionPool,
+    budget: int,
+    *,
+    key: jax.Array,
+    max_size: int = 10,
+    by: Literal["rating", "length", "perplexity", "ifd"] = "rating",
+    groups: Sequence[np.ndarray] | None = None,
 ) -> InstructionSelection:
-    """The highest rating of every cluster, as in CaR; equal ones are drawn.
+    """The highest rating or score of every cluster, as in CaR; equal ones are drawn.
 
     Ge et al., "Clustering and Ranking: Diversity-preserved Instruction Selection
     through Expert-aligned Quality Estimation" (EMNLP 2024), with clusters of limited
     size: what ranking inside a cluster adds shows beside it.
 
     Args:
-      pool: records with embeddings and ratings.
+      pool: records with embeddings, and ratings or scores where they are asked for.
       budget: k, the number of clusters.
       key: of the clusters and the draws.
       max_size: r.
+      by: a rating, the longest answer, or of a language model's scores the lowest
+        perplexity or the highest IFD; an answer that did not fit into the model comes
+        last.
+      groups: rows of every cluster, where `instruction_groups` has made them before.
 
     Raises:
-      ValueError: too little room (k × r < N), no embeddings, no ratings.
+      ValueError: too little room (k × r < N), no embeddings, no ratings or
+        scores, an unknown `by`.
     """
-    ratings = pool.need_ratings()
+    values = _values(pool, by)
     cluster_key, draw_key = jax.random.split(key)
-    groups = instruction_groups(
-        pool, pool.check_budget(budget), max_size, key=cluster_key
-    )
+    groups = _groups(pool, budget, max_size, cluster_key, groups)
     draws = generator(draw_key)
+    shown = -values if by == "perplexity" else values
     orders, reasons = [], [""] * len(pool.records)
     for rows in groups:
-        order = rows[np.lexsort((draws.permutation(len(rows)), -ratings[rows]))]
+        order = rows[np.lexsort((draws.permutation(len(rows)), -values[rows]))]
         orders.append(order)
         for place, row in enumerate(order.tolist()):
-            reasons[row] = f"rating {ratings[row]:g}, place {place + 1} of {len(rows)}"
+            reasons[row] = f"{by} {shown[row]:g}, place {place + 1} of {len(rows)}"
     return _first_of_each(pool, groups, orders, reasons)
+
+
+def _values(pool: InstructionPool, by: str) -> np.ndarray:
+    """High is good."""
+    checks.one_of("by", by, ("rating", "length", "perplexity", "ifd"))
+    if by == "rating":
+        return pool.need_ratings()
+    if by == "length":
+        return token_counts(pool).astype(np.float64)
+    scores = pool.need_scores()
+    values = scores.ifd if by == "ifd" else -scores.perplexity
+    return np.where(np.isnan(values), -np.inf, values)
+
+
+def _groups(
+    pool: InstructionPool,
+    budget: int,
+    max_size: int,
+    key: jax.Array,
+    given: Sequence[np.ndarray] | None,
+) -> Sequence[np.ndarray]:
+    pool.check_budget(budget)
+    if given is None:
+        return instruction_groups(pool, budget, max_size, key=key)
+    rows = np.concatenate(given)
+    if not np.array_equal(np.sort(rows), np.arange(len(pool.records))):
+        raise ValueError("groups: expected every record in one of them")
+    return given
 
 
 def _first_of_each(

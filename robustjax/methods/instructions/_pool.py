@@ -11,6 +11,7 @@ import numpy as np
 
 from robustjax import arrays, checks
 from robustjax.data import Record
+from robustjax.methods.instructions._record_scores import RecordScores
 from robustjax.selection import Selection
 from robustjax.selection._greedy import check_features
 from robustjax.selection._greedy import selection as make_selection
@@ -24,22 +25,33 @@ class InstructionPool:
       records: N of them, with distinct ids.
       embeddings: (N, d) finite floats, or None.
       ratings: (N,) finite floats, high is good, or None.
+      scores: of all records, by a language model alone, or None.
+      gradients: (N, P) finite floats, of a model's loss by its adapters, or None.
+      target_gradients: (T, P), of what it should learn, or None.
     """
 
     records: Sequence[Record]
     embeddings: Any = None
     ratings: Any = None
+    scores: RecordScores | None = None
+    gradients: Any = None
+    target_gradients: Any = None
 
     def __post_init__(self) -> None:
         checks.at_least("number of records", len(self.records), 1)
         checks.unique_ids("records", np.array([each.id for each in self.records]))
-        for name in ("embeddings", "ratings"):
+        for name in ("embeddings", "ratings", "gradients"):
             values = getattr(self, name)
             if values is not None and len(values) != len(self.records):
                 raise ValueError(
                     f"{name}: got {len(values)} for {len(self.records)} records, "
                     "expected one each"
                 )
+        if self.scores is not None and len(self.scores.length) != len(self.records):
+            raise ValueError(
+                f"scores: got {len(self.scores.length)} for {len(self.records)} "
+                "records, expected one each"
+            )
 
     def need_embeddings(self) -> np.ndarray:
         """The embeddings; raises `ValueError` where there are none."""
@@ -54,6 +66,22 @@ class InstructionPool:
         found = arrays.numbers("ratings", self.ratings, 1)
         checks.finite("ratings", found)
         return found.astype(np.float64)
+
+    def need_scores(self) -> RecordScores:
+        """The scores; raises `ValueError` where there are none."""
+        if self.scores is None:
+            raise ValueError("scores: got None, expected those of a language model")
+        return self.scores
+
+    def need_gradients(self) -> tuple[np.ndarray, np.ndarray]:
+        """Those of records and targets; raises `ValueError` where some are missing."""
+        for name in ("gradients", "target_gradients"):
+            if getattr(self, name) is None:
+                raise ValueError(f"{name}: got None, expected rows of numbers")
+        return (
+            check_features("gradients", self.gradients),
+            check_features("target_gradients", self.target_gradients),
+        )
 
     def check_budget(self, budget: int) -> int:
         """Raises `ValueError` unless the budget is 1 … N; returns it."""

@@ -57,6 +57,7 @@ VERBS = {
         Verb("find-bias", "FindBiasConfig"),
         Verb("learn-features", "LearnFeaturesConfig"),
         Verb("select-instructions", "SelectInstructionsConfig"),
+        Verb("score-instructions", "ScoreInstructionsConfig"),
         Verb("unpack-language-model", "UnpackLanguageModelConfig", computes=False),
     )
 }

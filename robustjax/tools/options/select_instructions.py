@@ -10,8 +10,9 @@ r"""Choose which of your own instructions to train a language model on.
 
 Records are a JSON array or JSON lines in the layout of Alpaca, Dolly, HaluEval, OpenAI
 chats or ShareGPT; a Parquet file; or a saved Hugging Face folder. Embeddings are made
-by TF-IDF unless given. `selected.jsonl` holds the records that are kept, and
-`examples.csv` every record with its cluster, its rank and the reason for its fate.
+by TF-IDF unless given, or by a model of this machine (--embedding=minilm).
+`selected.jsonl` holds the records that are kept, and `examples.csv` every record with
+its cluster, its rank and the reason for its fate.
 
 fp_instruction asks a teacher to rank the records of every cluster: a server that
 speaks OpenAI's protocol (--base-url=http://127.0.0.1:8000/v1 --model=NAME
@@ -32,9 +33,12 @@ from robustjax.tools.options.groups import SeedFlags
 
 METHODS = (
     *("random", "longest", "max_cover", "min_cover", "high_quality", "low_quality"),
-    *("alpagasus", "cluster_random", "cluster_score", "fp_instruction"),
+    *("alpagasus", "ifd", "superfiltering", "curated_stand_in"),
+    *("cluster_random", "cluster_score", "fp_instruction"),
 )
+EMBEDDINGS = ("tfidf", "minilm")
 LAYOUTS = ("alpaca", "dolly", "halueval", "messages", "sharegpt")
+INCOMPLETE = ("refuse", "drop")
 FORMS = ("text", "choice", "letters")
 CONSTRAINTS = ("json_schema", "guided_choice", "structured_outputs")
 
@@ -79,7 +83,7 @@ class SelectInstructionsConfig(SeedFlags, TeacherFlags):
     incomplete: str = option(
         "refuse",
         "Records without an answer: refuse the file, or drop them.",
-        choices=("refuse", "drop"),
+        choices=INCOMPLETE,
     )
     method: str = option("cluster_random", "Who is kept.", choices=METHODS)
     budget: int | None = option(
@@ -90,6 +94,11 @@ class SelectInstructionsConfig(SeedFlags, TeacherFlags):
     )
     threshold: float | None = option(None, "alpagasus: 4.5 if not given.")
     of: str | None = option(None, "longest: of what.", choices=("output", "record"))
+    by: str | None = option(
+        None,
+        "cluster_score: by what, rating if not given.",
+        choices=("rating", "length", "perplexity", "ifd"),
+    )
     fallback: str | None = option(
         None,
         "fp_instruction: what to do where a ranking is malformed.",
@@ -99,6 +108,15 @@ class SelectInstructionsConfig(SeedFlags, TeacherFlags):
         None, "File of ratings: an array (N,), or CSV or JSON lines of id and rating."
     )
     embeddings: str | None = option(None, "File of embeddings (N, d).")
+    embedding: str = option(
+        "tfidf", "How texts are embedded without it.", choices=EMBEDDINGS
+    )
+    embedding_model: str | None = option(
+        None, "embedding=minilm: folder or wheel of the model."
+    )
+    scores: str | None = option(
+        None, "File of robustjax score-instructions, for ifd and superfiltering."
+    )
     cache: str | None = option(None, "Folder in which embeddings are kept.")
     rankings: str | None = option(None, "fp_instruction: JSON lines of ids and order.")
     groups: str | None = option(

@@ -21,15 +21,21 @@ from robustjax.selection._size_constrained_kmeans import check_sizes
 from robustjax.tools.array_files import read_array
 from robustjax.tools.command.output import say
 from robustjax.tools.options.select_instructions import SelectInstructionsConfig
+from robustjax.tools.record_scores import read_scores
 from robustjax.tools.teacher import (
     NothingAsked,
     Teacher,
     check_teacher,
 )
+from robustjax.tools.text_embedding import check_embedding, embedding_of
 from robustjax.training import StopRequest, write_csv
 
-METHODS = {entry.name: entry for entry in methods.entries("instructions")}
-_OPTIONS = ("max_size", "threshold", "of", "fallback")
+METHODS = {
+    entry.name: entry
+    for entry in methods.entries("instructions")
+    if "gradients" not in entry.needs
+}
+_OPTIONS = ("max_size", "threshold", "of", "by", "fallback")
 _COLUMNS = ("id", "kept", "cluster", "rank", "reason", "line")
 
 
@@ -37,7 +43,10 @@ def _check(config: SelectInstructionsConfig) -> dict[str, Any]:
     """The method's options; raises `ValueError` for a bad option, before any work."""
     entry = METHODS[config.method]
     wanted = ["records", *(["budget"] if _takes(config.method, "budget") else [])]
-    wanted += ["ratings"] if "ratings" in entry.needs else []
+    by = config.by or "rating"
+    wanted += ["ratings"] if "ratings" in entry.needs and by == "rating" else []
+    needs_scores = "scores" in entry.needs or by in ("perplexity", "ifd")
+    wanted += ["scores"] if needs_scores else []
     teacher = "teacher" in entry.needs
     asks = check_teacher(config)
     if asks and not teacher:
@@ -58,16 +67,19 @@ def _check(config: SelectInstructionsConfig) -> dict[str, Any]:
     for name in ("budget", *_OPTIONS, *of_teacher):
         if getattr(config, name) is not None and not _takes(config.method, name):
             raise ValueError(f"{name}: {config.method} does not take it")
+    if config.scores is not None and not needs_scores:
+        raise ValueError(f"scores: {config.method} does not take any")
+    if config.embeddings is not None and config.embedding_model is not None:
+        raise ValueError("embedding_model: got one beside embeddings, expected one")
+    check_embedding(config.embedding, config.embedding_model, config.cache)
     if config.fallback == "rating" and config.ratings is None:
         raise ValueError("ratings: got nothing, expected --ratings=… to fall back on")
-    read = ("records", "ratings", "embeddings", "rankings")
+    read = ("records", "ratings", "embeddings", "rankings", "scores")
     inputs = {name: getattr(config, name) for name in read}
     if config.groups is not None:
         check_output_file("groups", config.groups, inputs=inputs)
     elif config.out is not None:
         check_output_folder("out", config.out)
-    if config.cache is not None:
-        check_output_folder("cache", config.cache)
     given = {name: getattr(config, name) for name in _OPTIONS}
     return {name: value for name, value in given.items() if value is not None}
 
@@ -77,26 +89,39 @@ def _takes(method: str, argument: str) -> bool:
 
 
 def _embeddings(
-    config: SelectInstructionsConfig, records: Sequence[data.Record]
+    config: SelectInstructionsConfig,
+    records: Sequence[data.Record],
+    stop: StopRequest,
 ) -> np.ndarray:
     if config.embeddings is not None:
         return read_array(config.embeddings, "embeddings")
     texts = [f"{each.question}\n{each.output}" for each in records]
-    return data.embed_texts(texts, name="tfidf-256", cache=config.cache)
+    embed = embedding_of(config.embedding, config.embedding_model, config.cache)
+    return embed(texts, stop)
 
 
 def _pool(
-    config: SelectInstructionsConfig, records: Sequence[data.Record]
+    config: SelectInstructionsConfig,
+    records: Sequence[data.Record],
+    stop: StopRequest,
 ) -> InstructionPool:
     """What the method needs to know of the records."""
     entry = METHODS[config.method]
     ratings = None
     if config.ratings is not None:
         ratings = read_ratings(config.ratings, [each.id for each in records])
+    scores = None
+    if config.scores is not None:
+        there, scores = read_scores(config.scores, [each.id for each in records])
+        if not there.all():
+            raise ValueError(
+                f"scores: {config.scores!r} lacks {(~there).sum()} of {len(there)} "
+                "records; robustjax score-instructions goes on where it was"
+            )
     embeddings = None
     if "features" in entry.needs or config.embeddings is not None:
-        embeddings = _embeddings(config, records)
-    return InstructionPool(records, embeddings, ratings)
+        embeddings = _embeddings(config, records, stop)
+    return InstructionPool(records, embeddings, ratings, scores)
 
 
 def read_ratings(path: str, ids: Sequence[str], *, name: str = "ratings") -> np.ndarray:
@@ -244,7 +269,7 @@ def main(config: SelectInstructionsConfig, stop: StopRequest) -> None:
         assert config.out is not None
         report = pathlib.Path(config.out) / "teacher.json"
         given["ranker"] = Teacher(config, stop, report)
-    pool = _pool(config, found.records)
+    pool = _pool(config, found.records, stop)
     stop.check()
     if config.groups is not None:
         _write_groups(config, pool)

@@ -10,7 +10,7 @@ from robustjax import methods
 from robustjax.data import Record
 from robustjax.methods import instructions
 from robustjax.methods.instructions import InstructionPool, OracleRanker, Ranking
-from tests.methods.instructions.pools import pool_of
+from tests.methods.instructions.pools import pool_of, scores_of
 
 KEY = jax.random.key(0)
 ENTRIES = methods.entries("instructions")
@@ -40,12 +40,14 @@ def make(entry, pool, key=KEY, budget=12):
     given = {"ranker": OracleRanker({}, [])} if "teacher" in entry.needs else {}
     if entry.name != "alpagasus":
         given |= {"budget": budget, "key": key}
+    if entry.name == "curated_stand_in":
+        given["min_characters"] = 0
     return entry.make(pool, **given)
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda each: each.name)
 def test_every_selector_keeps_its_word(entry):
-    pool = pool_of()
+    pool = pool_of(scores=scores_of())
     found = make(entry, pool)
     indices = found.selection.indices
     assert np.unique(indices).size == indices.size
@@ -55,11 +57,19 @@ def test_every_selector_keeps_its_word(entry):
     assert len(found.reasons) == 40
     assert all(found.reasons)
     np.testing.assert_array_equal(indices, make(entry, pool).selection.indices)
-    if "key" in entry.needs and entry.name not in ("longest",):
+    if "key" in entry.needs and entry.name not in (
+        *("longest", "ifd", "superfiltering", "gradient_similarity"),
+    ):
         others = [
             make(entry, pool, jax.random.key(i)).selection.indices for i in (1, 2)
         ]
         assert any(set(other) != set(indices) for other in others)
+    if "scores" in entry.needs:
+        with pytest.raises(ValueError, match="scores: got None"):
+            make(entry, pool_of())
+    if "gradients" in entry.needs:
+        with pytest.raises(ValueError, match="target_gradients: got None"):
+            make(entry, pool_of(target_gradients=None))
     if "ratings" in entry.needs:
         with pytest.raises(ValueError, match="ratings: got None"):
             make(entry, pool_of(ratings=None))
@@ -73,7 +83,7 @@ def test_every_selector_keeps_its_word(entry):
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda each: each.name)
 def test_one_record_is_a_pool(entry):
-    pool = pool_of(1, ratings=[5.0])
+    pool = pool_of(1, ratings=[5.0], scores=scores_of(1))
     assert make(entry, pool, budget=1).selection.indices.tolist() == [0]
 
 

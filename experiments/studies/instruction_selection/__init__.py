@@ -1,0 +1,1 @@
+"""Instruction selection, method against method."""

@@ -1,0 +1,65 @@
+"""Named presets of instruction selection."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from experiments.study.presets import Preset
+
+_NOT_YET = "not measured yet"
+_METHODS = (
+    *("random", "longest", "max_cover", "min_cover", "curated_stand_in"),
+    *("cluster_random", "cluster_longest=cluster_score", "fp_instruction"),
+)
+_OPTIONS = ("cluster_score.by=length",)
+_OWN: dict[str, Any] = {
+    "shares": (0.01, 0.05, 0.1, 0.2, 0.3, 0.5),
+    "repeats": 3,
+    "teacher_noise": (0.0, 0.5),
+    "methods": _METHODS,
+    "options": _OPTIONS,
+}
+# What FP-Instruction was published with keeps one of 5.2 records.
+_PUBLISHED_SHARE = round(10_000 / 52_002, 4)
+_ALPACA: dict[str, Any] = {
+    **_OWN,
+    "dataset": "instructions/alpaca_random_9k.json",
+    "shares": (_PUBLISHED_SHARE,),
+    "methods": ("random", "longest", "cluster_random", "fp_instruction"),
+    "options": (),
+}
+
+PRESETS: dict[str, Preset] = {
+    "halueval": Preset(
+        _OWN,
+        about="HaluEval's 4,507 answers, of which people have marked 815",
+        expect=_NOT_YET,
+    ),
+    "halueval_400": Preset(
+        {**_OWN, "wrong_count": 400},
+        about="the same with 400 of the marked ones",
+        expect=_NOT_YET,
+    ),
+    "teacher_noise": Preset(
+        {
+            **_OWN,
+            "shares": (_PUBLISHED_SHARE,),
+            "repeats": 10,
+            "teacher_noise": tuple(round(0.1 * i, 1) for i in range(11)),
+            "methods": ("random", "longest", "cluster_random", "fp_instruction"),
+            "options": (),
+        },
+        about="the same: how good must a teacher be?",
+        expect=_NOT_YET,
+    ),
+    "alpaca_9k": Preset(
+        {**_ALPACA, "mix": "replace"},
+        about="9,225 records of Alpaca, 158 of them with HaluEval's marked answers",
+        expect=_NOT_YET,
+    ),
+    "alpaca_9k_added": Preset(
+        {**_ALPACA, "mix": "add"},
+        about="the same records with 657 marked answers beside them",
+        expect=_NOT_YET,
+    ),
+}

@@ -1,0 +1,84 @@
+"""Instruction selection: what is kept of the wrong answers."""
+
+from __future__ import annotations
+
+from tests.printed_tables.cells import Files, Table, builder, number, signed, spread
+
+# Beyond what chance can do, by the comparison's interval.
+MARKS = {"less": " ↓", "more": " ↑", "no difference": ""}
+
+
+@builder
+def teacher_noise(files: Files) -> Table:
+    folder = "instruction_selection/teacher_noise"
+    table = [
+        [
+            "clusters of which the teacher knows nothing",
+            "wrong answers kept",
+            "against chance",
+            "wrong among the kept",
+        ]
+    ]
+    for row in files.where(f"{folder}/summary.csv", method="fp_instruction"):
+        noise = row["teacher_noise"]
+        found = files.row(
+            f"{folder}/comparison.csv",
+            method="fp_instruction",
+            teacher_noise=noise,
+            measure="kept",
+            base="random",
+        )
+        low, high = (signed(float(found[name])) for name in ("low", "high"))
+        table.append(
+            [
+                f"{100 * float(noise):.0f} %",
+                spread(row, "kept"),
+                f"{signed(float(found['difference']))} ({low} … {high})",
+                spread(row, "among_kept"),
+            ]
+        )
+    return table
+
+
+@builder
+def instruction_selection(files: Files) -> Table:
+    folder = "instruction_selection/halueval"
+    rows = files.rows(f"{folder}/summary.csv")
+    shares = list(dict.fromkeys(row["share"] for row in rows))
+    table = [
+        [
+            "method",
+            *(f"{100 * float(share):g} %" for share in shares),
+            "tokens of an answer",
+            "radius",
+        ]
+    ]
+    names = dict.fromkeys((row["method"], row["teacher_noise"]) for row in rows)
+    for method, noise in names:
+        mine = [r for r in rows if (r["method"], r["teacher_noise"]) == (method, noise)]
+        cells = []
+        for row in mine:
+            mark = ""
+            if method != "random":
+                mark = MARKS[
+                    files.row(
+                        f"{folder}/comparison.csv",
+                        method=method,
+                        teacher_noise=noise,
+                        share=row["share"],
+                        measure="kept",
+                        base="random",
+                    )["verdict"]
+                ]
+            cells.append(f"{number(row, 'kept')}{mark}")
+        teacher = f", noise {float(noise):g}" if noise else ""
+        middle = mine[len(mine) // 2]
+        table.append(
+            [
+                f"`{method}`{teacher}",
+                *cells,
+                number(middle, "tokens", 0),
+                number(middle, "radius", 2),
+            ]
+        )
+    return table
