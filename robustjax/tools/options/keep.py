@@ -28,6 +28,7 @@ from robustjax.tools.options.groups import (
     SeedFlags,
     TrainingFlags,
 )
+from robustjax.tools.options.outputs import FORMATS
 
 METHODS = (
     *("uniform", "small_loss", "margin", "k_center", "forgetting", "grand", "el2n"),
@@ -61,7 +62,10 @@ class KeepConfig(SeedFlags, TrainingFlags, MlpFlags, OwnLabelFlags):
     balanced: bool | None = option(
         None, "Keep equally many of every given class; --no-balanced looks at none."
     )
-    out: str | None = option(None, "The CSV file to write.")
+    out: str | None = option(None, "The file to write.")
+    format: str | None = option(
+        None, "Of the file; by default as its suffix says, or csv.", choices=FORMATS
+    )
     confidence: str | None = option(
         None, "Prune4ReL: how sure a prediction is.", choices=("max_prob", "diff_prob")
     )

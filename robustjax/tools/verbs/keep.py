@@ -17,8 +17,9 @@ from robustjax.tools.array_files import read_array
 from robustjax.tools.command.output import say
 from robustjax.tools.inputs import load_labeled
 from robustjax.tools.options.keep import KeepConfig
+from robustjax.tools.row_files import check_format, write_rows
 from robustjax.tools.warm_up import missing_inputs, warm_up
-from robustjax.training import StopRequest, progress_bar, write_csv
+from robustjax.training import StopRequest, progress_bar
 
 _INPUTS = (
     "features",
@@ -149,7 +150,7 @@ def _rows(
     }
     if ids is not None:
         columns["id"] = lambda place, index: ids[index]
-    columns["gain"] = lambda place, index: f"{chosen.gains[place]:.9g}"
+    columns["gain"] = lambda place, index: float(chosen.gains[place])
     if labels is not None:
         columns["label"] = lambda place, index: (
             names[labels[index]] if names else labels[index]
@@ -161,6 +162,8 @@ def _rows(
 def main(config: KeepConfig, stop: StopRequest) -> None:
     """Selects, and writes the table."""
     balance, options = _check(config)
+    assert config.out is not None
+    form = check_format(config.out, config.format)
     arrays, ids = _read(config)
     names: tuple[str, ...] = ()
     if config.dataset is not None:
@@ -185,7 +188,7 @@ def main(config: KeepConfig, stop: StopRequest) -> None:
             **given,
             **options,
         )
-    write_csv(config.out, _rows(chosen, arrays.get("labels"), ids, names))
+    write_rows(config.out, _rows(chosen, arrays.get("labels"), ids, names), form)
     kept, size = len(chosen.indices), len(next(iter(arrays.values())))
     say(
         f"kept {kept:,} of {size:,} examples ({kept / size:.1%}); {config.out} lists "
