@@ -6,7 +6,8 @@ import jax
 import numpy as np
 import pytest
 
-from robustjax import selection
+from robustjax import data, selection
+from robustjax.tools.warm_up import missing_inputs
 from tests.harness.tool_runs import endings, run_verb
 
 N, C, D = 40, 3, 4
@@ -203,3 +204,45 @@ def test_bad_flags_are_named(small, tmp_path):
     assert done.returncode == 2
     assert done.stderr.startswith("error: --method: unknown 'prune'")
     assert done.stderr.count("\n") == 1
+
+
+def test_a_data_set_trains_what_a_method_needs(tmp_path):
+    rng = np.random.default_rng(0)
+    names = np.array(["éclair", "=pie"])[np.arange(60) % 2]
+    inputs = rng.normal(size=(60, 3)) + 4 * (np.arange(60) % 2)[:, None]
+    given = np.where(
+        np.arange(60) < 6, np.where(names == "=pie", "éclair", "=pie"), names
+    )
+    rows = [["key", "a", "b", "c", "kind"]]
+    rows += [[f"-{i}x", *x, kind] for i, (x, kind) in enumerate(zip(inputs, given))]
+    with open(tmp_path / "table.csv", "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows(rows)
+    flags = {"dataset": tmp_path / "table.csv", "label_column": "kind"}
+    flags |= {"id_column": "key", "hidden": 8, "batch_size": 16, "epochs": 6}
+    flags |= {"out": tmp_path / "kept.csv", "fraction": 0.5, "standardize": True}
+    found = {}
+    for method in ("small_loss", "prune4rel", "uniform"):
+        done = run_verb("keep", **flags, method=method)
+        assert done.returncode == 0, done.stderr
+        assert ("warm-up" in done.stderr) == (method != "uniform")
+        found[method] = data.read_csv(flags["out"], name="kept")
+    truth = {f"-{i}x": kind for i, kind in enumerate(given)}
+    for rows in found.values():
+        assert len(rows) == 30
+        assert all(truth[row["id"]] == row["label"] for row in rows)
+    # Wrong labels have a large loss: none of the six is among the half that is kept.
+    assert not {f"-{i}x" for i in range(6)} & {r["id"] for r in found["small_loss"]}
+    done = run_verb("keep", **flags, ids="x.npy")
+    assert (
+        done.stderr == "error: --ids: got a file beside --dataset, which has its own\n"
+    )
+
+
+def test_nothing_is_trained_that_is_there():
+    assert missing_inputs("uniform", {"labels"}) == ()
+    assert missing_inputs("small_loss", {"labels"}) == ("losses",)
+    assert missing_inputs("prune4rel", {"labels", "features"}) == ("probabilities",)
+    assert missing_inputs("forgetting", {"labels"}) == ("forgetting", "learned")
+    assert missing_inputs("grand", {"labels"}) == ("features", "probabilities")
+    for method in selection.PRUNING_METHODS:
+        missing_inputs(method, {"labels"})

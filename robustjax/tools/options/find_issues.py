@@ -22,6 +22,7 @@ from robustjax.tools.options.groups import (
     SeedFlags,
     TrainingFlags,
 )
+from robustjax.tools.options.outputs import FORMATS
 
 QUALITY_METHODS = (
     "self_confidence",
@@ -46,7 +47,10 @@ class FindIssuesConfig(SeedFlags, TrainingFlags, MlpFlags, OwnLabelFlags):
     hidden: tuple[int, ...] = (256, 256, 256)
     epochs: int = 20
     learning_rate: float = 0.01
-    out: str | None = option(None, "The CSV file to write.")
+    out: str | None = option(None, "The file to write.")
+    format: str | None = option(
+        None, "Of the file; by default as its suffix says, or csv.", choices=FORMATS
+    )
     probabilities: str | None = option(
         None, ".npy or .npz file of out-of-sample probabilities; trains if not given."
     )

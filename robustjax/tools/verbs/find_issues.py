@@ -15,7 +15,8 @@ from robustjax.tools.array_files import probabilities_in, read_arrays
 from robustjax.tools.command.output import say
 from robustjax.tools.inputs import load_labeled
 from robustjax.tools.options.find_issues import FindIssuesConfig
-from robustjax.training import StopRequest, advance, progress_bar, write_csv
+from robustjax.tools.row_files import check_format, write_rows
+from robustjax.training import StopRequest, advance, progress_bar
 
 
 def _check(config: FindIssuesConfig) -> None:
@@ -128,6 +129,7 @@ def main(config: FindIssuesConfig, stop: StopRequest) -> None:
     """Judges every label and writes the table."""
     _check(config)
     assert config.out is not None
+    form = check_format(config.out, config.format)
     dataset = load_labeled(config)
     if config.probabilities is not None:
         probabilities = read_probabilities(config.probabilities, dataset)
@@ -140,18 +142,19 @@ def main(config: FindIssuesConfig, stop: StopRequest) -> None:
     quality, issues = _judge(config, dataset.labels, probabilities)
     suggested = probabilities.argmax(axis=1)
     names = dataset.class_names
-    write_csv(
+    write_rows(
         config.out,
         (
             {
                 "id": dataset.ids[row],
                 "given_label": names[dataset.labels[row]],
                 "suggested_label": names[suggested[row]],
-                "score": f"{quality[row]:.9g}",
+                "score": float(quality[row]),
                 "is_issue": bool(issues[row]),
             }
             for row in np.argsort(quality, kind="stable")
         ),
+        form,
     )
     share = f"{issues.sum():,} ({issues.mean():.1%})"
     say(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -15,8 +15,11 @@ from robustjax.output_paths import check_output_file
 from robustjax.selection import Progress, budget_from_fraction
 from robustjax.tools.array_files import read_array
 from robustjax.tools.command.output import say
+from robustjax.tools.inputs import load_labeled
 from robustjax.tools.options.keep import KeepConfig
-from robustjax.training import StopRequest, progress_bar, write_csv
+from robustjax.tools.row_files import check_format, write_rows
+from robustjax.tools.warm_up import missing_inputs, warm_up
+from robustjax.training import StopRequest, progress_bar
 
 _INPUTS = (
     "features",
@@ -56,7 +59,9 @@ def _check(config: KeepConfig) -> tuple[str, dict[str, Any]]:
         balance = selection.check_pruning(
             config.method, balance=shares[config.balanced], options=options
         )
-    inputs = {name: getattr(config, name) for name in (*_INPUTS, "ids")}
+    if config.dataset is not None and config.ids is not None:
+        raise ValueError("ids: got a file beside --dataset, which has its own")
+    inputs = {name: getattr(config, name) for name in (*_INPUTS, "ids", "dataset")}
     check_output_file("out", config.out, inputs=inputs)
     return balance, options
 
@@ -64,6 +69,9 @@ def _check(config: KeepConfig) -> tuple[str, dict[str, Any]]:
 def _read(config: KeepConfig) -> tuple[dict[str, np.ndarray], np.ndarray | None]:
     """The arrays that options name, and the ids."""
     given = {name: getattr(config, name) for name in (*_INPUTS, "ids")}
+    if config.dataset is not None:
+        # Of a data set these are its own, or joined to it.
+        given |= {"labels": None, "ids": None}
     arrays = {
         name: read_array(path, name) for name, path in given.items() if path is not None
     }
@@ -130,18 +138,23 @@ def _progress(description: str, stop: StopRequest) -> Iterator[Progress]:
 
 
 def _rows(
-    chosen: selection.Selection, labels: np.ndarray | None, ids: np.ndarray | None
+    chosen: selection.Selection,
+    labels: np.ndarray | None,
+    ids: np.ndarray | None,
+    names: Sequence[str],
 ) -> Iterator[dict[str, Any]]:
-    """The table, row by row."""
+    """The table, row by row; labels by name where classes have one."""
     columns: dict[str, Callable[[int, int], Any]] = {
         "order": lambda place, index: place,
         "index": lambda place, index: index,
     }
     if ids is not None:
         columns["id"] = lambda place, index: ids[index]
-    columns["gain"] = lambda place, index: f"{chosen.gains[place]:.9g}"
+    columns["gain"] = lambda place, index: float(chosen.gains[place])
     if labels is not None:
-        columns["label"] = lambda place, index: labels[index]
+        columns["label"] = lambda place, index: (
+            names[labels[index]] if names else labels[index]
+        )
     for place, index in enumerate(chosen.indices.tolist()):
         yield {name: value(place, index) for name, value in columns.items()}
 
@@ -149,7 +162,18 @@ def _rows(
 def main(config: KeepConfig, stop: StopRequest) -> None:
     """Selects, and writes the table."""
     balance, options = _check(config)
+    assert config.out is not None
+    form = check_format(config.out, config.format)
     arrays, ids = _read(config)
+    names: tuple[str, ...] = ()
+    if config.dataset is not None:
+        dataset = load_labeled(config)
+        checks.same_length(dataset=dataset.inputs, **arrays)
+        arrays["labels"], ids, names = dataset.labels, dataset.ids, dataset.class_names
+        wanted = missing_inputs(config.method, arrays)
+        if wanted:
+            trained = warm_up(config, dataset, stop)
+            arrays |= {name: trained[name] for name in wanted}
     _report_estimate(config, arrays, options)
     assert config.fraction is not None
     assert config.out is not None
@@ -164,7 +188,7 @@ def main(config: KeepConfig, stop: StopRequest) -> None:
             **given,
             **options,
         )
-    write_csv(config.out, _rows(chosen, arrays.get("labels"), ids))
+    write_rows(config.out, _rows(chosen, arrays.get("labels"), ids, names), form)
     kept, size = len(chosen.indices), len(next(iter(arrays.values())))
     say(
         f"kept {kept:,} of {size:,} examples ({kept / size:.1%}); {config.out} lists "
