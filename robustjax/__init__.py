@@ -67,22 +67,26 @@ from robustjax.transforms import value as value
 # What an import of robustjax alone does not load, for the eyes of type checkers only:
 # with a module's `__getattr__` in sight they would take every misspelt name for Any.
 if TYPE_CHECKING:
+    from robustjax import answers as answers
     from robustjax import corruption as corruption
     from robustjax import data as data
     from robustjax import graph as graph
     from robustjax import methods as methods
     from robustjax import models as models
+    from robustjax import pages as pages
     from robustjax import scores as scores
     from robustjax import selection as selection
     from robustjax import training as training
     from robustjax.transforms._gradients import aggregate_weighted as aggregate_weighted
 else:
     _LAZY_MODULES = (
+        "answers",
         "corruption",
         "data",
         "graph",
         "methods",
         "models",
+        "pages",
         "scores",
         "selection",
         "training",
