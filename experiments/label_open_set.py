@@ -129,7 +129,6 @@ def main(stop: StopRequest) -> None:
             inputs,
             config.classes,
             strategy,
-            batch=config.batch,
             ids=ids,
             known_labels=known,
             settings=settings,
