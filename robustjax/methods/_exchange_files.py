@@ -98,7 +98,8 @@ class _Reader:
         self._now = now
         asked = [event for event in history if isinstance(event, Asked)]
         self._last = asked[-1] if asked else Asked(0, ())
-        self._ever = {q.id for event in asked for q in event.questions}
+        self._questions = [q for event in asked for q in event.questions]
+        self._ever = {question.id for question in self._questions}
         self._submitted = [e for e in history if isinstance(e, Submission)]
         self._words = answers.last_words(history)
 
@@ -239,17 +240,21 @@ class _Reader:
             for line, i, code in zip(table.lines, ids, table.said)
             if code == answers.OPEN
         }
-        asked = {q.id: q for q in self._last.questions}
+        # An older file, whose questions are open still, has what was true then.
+        shown: dict[tuple[int | str, str], list[str]] = {}
+        for question in self._questions:
+            shown.setdefault((question.id, CURRENT), []).append(question.current)
+            shown.setdefault((question.id, SUGGESTED), []).append(question.suggested)
         for line, cells in data.read_numbered_csv(path, name=path.name):
-            question = asked.get(blank.get(line, ""))
-            if question is None:
-                continue
-            for column, text in ((CURRENT, question.current), (SUGGESTED, None)):
-                text = question.suggested if text is None else text
-                if column in cells and not self._alike(cells[column], text):
+            for column in (CURRENT, SUGGESTED):
+                texts = shown.get((blank.get(line, ""), column))
+                if texts is None or column not in cells:
+                    continue
+                if not any(self._alike(cells[column], text) for text in texts):
                     raise ValueError(
                         f"{path.name}: line {line} has {cells[column]!r} instead of "
-                        f"{text!r} as {column}; answers go into the column new_label"
+                        f"{texts[-1]!r} as {column}; answers go into the column "
+                        "new_label"
                     )
 
     def _alike(self, cell: str, text: str) -> bool:

@@ -86,7 +86,11 @@ function begin() {
   for (const each of document.querySelectorAll("[data-view]")) {
     each.addEventListener("click", () => { setView(each.dataset.view); each.blur(); });
   }
-  for (const id of ["status", "class-filter", "sort", "search"]) at(id).addEventListener("input", () => arrange());
+  for (const id of ["status", "class-filter", "sort"]) {
+    // The next key is an answer again.
+    at(id).addEventListener("change", () => { arrange(); at(id).blur(); });
+  }
+  at("search").addEventListener("input", () => arrange());
   at("annotator").value = state.annotator;
   at("annotator").addEventListener("input", (event) => { state.annotator = event.target.value; changed(); });
   at("undo").addEventListener("click", () => { undo(); at("undo").blur(); });
@@ -100,7 +104,7 @@ function begin() {
   });
   addEventListener("beforeunload", (event) => { if (problem && state.steps.length) event.preventDefault(); });
   document.body.classList.add("scripted");
-  at("tools").hidden = at("answers").hidden = false;
+  at("tools").hidden = at("answers").hidden = at("saving").hidden = false;
   problem = keepState(key, state);
   arrange();
   setView("one");
