@@ -23,7 +23,6 @@ import jax.numpy as jnp
 import numpy as np
 from absl import flags
 
-from experiments.common.inputs import load_splits
 from experiments.studies.label_noise.pairs import (
     HEADS,
     NOISE_RATE,
@@ -34,10 +33,12 @@ from experiments.studies.label_noise.pairs import (
     write_rows,
 )
 from experiments.study.launch import launch
-from experiments.study.numbers import Measure, in_cell, text_table
-from experiments.study.output import say
+from experiments.study.numbers import Measure, in_cell
 from robustjax import checks, corruption
 from robustjax.output_paths import check_output_folder
+from robustjax.tools.command.output import say
+from robustjax.tools.inputs import load_splits
+from robustjax.tools.tables import text_table
 from robustjax.training import StopRequest
 
 _SHARE = Measure("share", "of all")

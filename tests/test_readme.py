@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 from robustjax import data
+from robustjax.tools.command.fields import flags_of
+from robustjax.tools.command.verbs import VERBS
 from tests.printed_tables.pages import printed_tables
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -336,11 +338,39 @@ def test_commands_are_modules_with_the_flags_that_are_shown():
     assert seen > 40
 
 
+def test_verbs_have_the_options_that_are_shown():
+    """Every `robustjax VERB --option` of a page."""
+    wrong, seen = [], set()
+    for page in PAGES.values():
+        text = re.sub(r"\\\n\s*", "", page.read_text())
+        found = re.findall(
+            r"(?:^ *|`)robustjax ([a-z-]+)([^`\n#]*)", text, re.MULTILINE
+        )
+        for name, typed in found:
+            if name not in VERBS:
+                wrong.append((page.name, name))
+                continue
+            seen.add(name)
+            fields = {each.name for each in flags_of(VERBS[name].config_class)}
+            wrong += [
+                (page.name, name, option)
+                for option in re.findall(r"--([\w-]+)", typed)
+                if option.removeprefix("no-").replace("-", "_") not in fields
+                and option != "help"
+            ]
+    assert not wrong
+    assert seen == set(VERBS)
+
+
 def _sources(path: pathlib.Path) -> str:
     """A launcher with the modules of its study and presets."""
     text = path.read_text()
-    parts = re.findall(r"from (experiments\.[\w.]+) import", text)
-    files = {path, ROOT / "experiments/study/flag_groups.py"}
+    parts = re.findall(r"from ((?:experiments|robustjax)\.[\w.]+) import", text)
+    files = {
+        path,
+        ROOT / "experiments/study/flag_groups.py",
+        *(ROOT / f"robustjax/tools/options/{n}.py" for n in ("groups", "open_set")),
+    }
     for part in parts:
         files.add(ROOT / (part.replace(".", "/") + ".py"))
     return "\n".join(file.read_text() for file in files if file.exists())

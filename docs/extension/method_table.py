@@ -8,7 +8,7 @@ from robustjax.methods import FAMILIES, NEEDS, Entry, entries
 
 _LAUNCHED = {
     "bias": "`python -m experiments.dataset_bias` compares them.",
-    "instructions": "`python -m experiments.select_instructions` selects by one.",
+    "instructions": "`robustjax select-instructions` selects by one.",
 }
 """What to say of families without a study of their name."""
 

@@ -26,7 +26,7 @@ def import_arrow(name: str) -> Any:
         import pyarrow
     except ImportError as error:
         raise ImportError(
-            f"{name}: tables need pyarrow; pip install 'robustjax[tables]'"
+            f"{name}: tables need pyarrow; pip install 'robustjax[tools]'"
         ) from error
     return pyarrow
 

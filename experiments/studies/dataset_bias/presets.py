@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from experiments.study.options import published_options
 from experiments.study.presets import NOT_RUN, Preset
 from robustjax.methods import entries
+from robustjax.tools.method_options import published_options
 
 _NOT_YET = "not measured yet: hours on a CPU"
 
