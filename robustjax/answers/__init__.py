@@ -13,6 +13,7 @@ from robustjax.answers._said import UNKNOWN as UNKNOWN
 from robustjax.answers._said import check_words as check_words
 from robustjax.answers._said import parse_said as parse_said
 from robustjax.answers._said import said_text as said_text
+from robustjax.answers._standing import NEVER as NEVER
 from robustjax.answers._standing import Disagreement as Disagreement
 from robustjax.answers._standing import Standing as Standing
 from robustjax.answers._standing import disagreements as disagreements

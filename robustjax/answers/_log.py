@@ -65,7 +65,7 @@ class Submission(NamedTuple):
     """Answers that were handed in together.
 
     Attributes:
-      round_number: that was waiting for answers.
+      round_number: that was waiting for answers; -1 before the first.
       source: name of the file.
       sha256: of its content.
       answers: those that say something new.

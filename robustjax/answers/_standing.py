@@ -11,6 +11,9 @@ from robustjax import data
 from robustjax.answers._log import Answer, History, Submission
 from robustjax.answers._said import OPEN, parse_said
 
+NEVER = int(np.iinfo(np.int32).max)
+"""The round of what was not answered."""
+
 _Voices = dict[str, tuple[str, str | None]]
 
 
@@ -21,8 +24,8 @@ class Standing(NamedTuple):
       said: (N,) int32 classes, `OPEN`, `UNKNOWN` or `NONE`; `OPEN` where people
         disagree.
       disputed: (N,) bool, whether they do.
-      closed_in: (N,) int32, the round that waited when the example was first answered,
-        or -1 for those that are not.
+      closed_in: (N,) int32, the round that waited when the example was first answered:
+        -1 before all rounds, and `NEVER` for those that are not.
     """
 
     said: np.ndarray
@@ -58,7 +61,7 @@ def standing(history: History, dataset: data.Dataset) -> Standing:
     size = len(dataset)
     said = np.full(size, OPEN, np.int32)
     disputed = np.zeros(size, bool)
-    closed_in = np.full(size, -1, np.int32)
+    closed_in = np.full(size, NEVER, np.int32)
     row_of = {identity: row for row, identity in enumerate(dataset.ids.tolist())}
     voices = _voices(history)
     foreign = next((identity for identity in voices if identity not in row_of), None)
@@ -72,7 +75,7 @@ def standing(history: History, dataset: data.Dataset) -> Standing:
     said[rows] = parse_said(settled, dataset.class_names, name="the log")
     disputed[rows] = [len(w) > 1 for w in words]
     first = _first_rounds(history)
-    closed = [first[i] if w else -1 for i, w in zip(voices, words)]
+    closed = [first[i] if w else NEVER for i, w in zip(voices, words)]
     closed_in[rows] = closed
     return Standing(said, disputed, closed_in)
 

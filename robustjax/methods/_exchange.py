@@ -266,11 +266,11 @@ def answers_before(found: Standing, number: int) -> Standing:
       found: by now.
       number: of the round.
     """
-    early = (found.closed_in >= 0) & (found.closed_in < number)
+    early = found.closed_in < number
     return Standing(
         np.where(early, found.said, answers.OPEN),
         found.disputed & early,
-        np.where(early, found.closed_in, -1),
+        np.where(early, found.closed_in, answers.NEVER),
     )
 
 

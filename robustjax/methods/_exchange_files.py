@@ -97,7 +97,7 @@ class _Reader:
         self._history = history
         self._now = now
         asked = [event for event in history if isinstance(event, Asked)]
-        self._last = asked[-1] if asked else Asked(0, ())
+        self._last = asked[-1] if asked else Asked(-1, ())
         self._questions = [q for event in asked for q in event.questions]
         self._ever = {question.id for question in self._questions}
         self._submitted = [e for e in history if isinstance(e, Submission)]
@@ -218,7 +218,7 @@ class _Reader:
 
     def _free_name(self) -> str:
         taken = {s.filed for s in self._submitted}
-        stem = f"answers/round_{self._last.round_number:04d}"
+        stem = f"answers/round_{max(0, self._last.round_number):04d}"
         names = [f"{stem}.csv", *(f"{stem}_{n}.csv" for n in range(2, len(taken) + 3))]
         return next(name for name in names if name not in taken)
 

@@ -87,9 +87,7 @@ def _renderer() -> Callable[[Callable[[bytes], str], Batch], str]:
     try:
         import jinja2
     except ImportError:
-        raise ImportError(
-            "pages need Jinja2: pip install 'robustjax[report]'"
-        ) from None
+        raise ImportError("pages need Jinja2: pip install 'robustjax[tools]'") from None
 
     def render(source: Callable[[bytes], str], batch: Batch) -> str:
         environment = jinja2.Environment(

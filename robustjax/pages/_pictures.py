@@ -81,6 +81,6 @@ def _pillow() -> Any:
         from PIL import Image
     except ImportError:
         raise ImportError(
-            "pictures need Pillow: pip install 'robustjax[report]'"
+            "pictures need Pillow: pip install 'robustjax[tools]'"
         ) from None
     return Image

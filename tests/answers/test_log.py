@@ -94,7 +94,7 @@ def test_the_last_word_of_everyone_counts(animals):
     history.append(handed(3, ("a", "don't know", "Ann")))
     assert stand() == ([answers.UNKNOWN, answers.NONE, -1, -1], [])
     found = answers.standing(tuple(history), animals)
-    assert found.closed_in.tolist() == [0, 0, -1, -1]
+    assert found.closed_in.tolist() == [0, 0, answers.NEVER, answers.NEVER]
     history.append(handed(3, ("a", "", "Ann")))
     assert stand()[0][0] == answers.OPEN
 
