@@ -32,6 +32,7 @@ from experiments.studies.label_noise.pairs import (
     train_pair,
     write_rows,
 )
+from experiments.study.decoded_cache import define_no_cache
 from experiments.study.launch import launch
 from experiments.study.numbers import Measure, in_cell
 from robustjax import checks, corruption
@@ -43,6 +44,7 @@ from robustjax.training import StopRequest
 
 _SHARE = Measure("share", "of all")
 
+define_no_cache()
 _PARTNERS = flags.DEFINE_list("partner", list(PARTNERS), ", ".join(PARTNERS) + ".")
 _HEADS = flags.DEFINE_list("head", list(HEADS), ", ".join(HEADS) + ".")
 _OPTIMIZERS = flags.DEFINE_list(
