@@ -72,6 +72,17 @@ def write_page(path: Path, batch: Batch) -> list[pathlib.Path]:
     return [page] if inside else [page, folder]
 
 
+def remove_page(path: Path) -> None:
+    """Removes a page and the pictures beside it, if there are any.
+
+    Args:
+      path: as for `write_page`.
+    """
+    page = pathlib.Path(path)
+    page.unlink(missing_ok=True)
+    _remove_others(page.with_name(f"{page.stem}_files"), set())
+
+
 def _remove_others(folder: pathlib.Path, names: set[str]) -> None:
     """Removes pictures of an earlier page, and the folder if nothing else is there."""
     if not folder.is_dir():

@@ -68,22 +68,28 @@ def write_questions(
     config: CorrectConfig | LabelConfig,
     exchange: Exchange,
     dataset: data.Dataset,
-    pending: Pending,
+    pending: Pending | None,
     labels: np.ndarray,
 ) -> None:
     """Writes the page of the round that waits, and says what to do.
+
+    A page of an earlier round is removed where there is no new one.
 
     Args:
       config: of the verb.
       exchange: that waits.
       dataset: with inputs as they are, and the classes that may be answered.
-      pending: what is waited for.
+      pending: what is waited for, or None when everything was answered.
       labels: (N,) by now.
     """
-    asked = exchange.waiting
-    assert asked is not None
     page = pathlib.Path(exchange.folder, ASKED).with_suffix(".html")
+    if not config.page or pending is None:
+        pages.remove_page(page)
+    if pending is None:
+        return
     if config.page:
+        asked = exchange.waiting
+        assert asked is not None
         check_output_file("folder", page)
         check_output_folder("folder", page.with_name(f"{page.stem}_files"))
         batch = pages.questions_batch(

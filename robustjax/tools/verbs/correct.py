@@ -78,6 +78,7 @@ def main(config: CorrectConfig, stop: StopRequest) -> None:
             bar.close()
     changed = int(np.sum(exchange.labels != dataset.labels))
     say(f"{len(dataset):,} examples, {changed:,} labels changed so far")
+    write_questions(config, exchange, shown, pending, exchange.labels)
     if pending is None:
         status = exchange.status
         undecided = int(np.sum(~np.isin(status, ("confirmed", "corrected"))))
@@ -85,5 +86,3 @@ def main(config: CorrectConfig, stop: StopRequest) -> None:
             f"every example was answered ({undecided:,} of them by no class); the "
             f"labels are in {exchange.folder / 'labels.csv'}"
         )
-        return
-    write_questions(config, exchange, shown, pending, exchange.labels)

@@ -135,10 +135,9 @@ def main(config: LabelConfig, stop: StopRequest) -> None:
         f"class, {int(np.sum(found == k)):,} {OOD_NAME}, "
         f"{int(np.sum(found == SKIPPED)):,} not decided"
     )
+    write_questions(config, exchange, exchange.dataset, pending, found)
     if pending is None:
         say(
             "every example was answered; the labels are in "
             f"{exchange.folder / 'labels.csv'}"
         )
-        return
-    write_questions(config, exchange, exchange.dataset, pending, found)
