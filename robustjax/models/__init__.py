@@ -1,5 +1,6 @@
 """Linen models, with explicit variables and pure `apply`."""
 
+from robustjax.models import language as language
 from robustjax.models._box_regressor import BoxRegressor as BoxRegressor
 from robustjax.models._cifar_resnet import CifarResNet as CifarResNet
 from robustjax.models._convolution import Conv as Conv

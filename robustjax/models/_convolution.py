@@ -42,7 +42,8 @@ def conv2d(
       strides: along height and width, each >= 1.
       padding: "SAME", "VALID", or (low, high) zeros for height and width, each >= 0.
       implementation: "native" for `lax.conv_general_dilated`, or "patches" for
-        derivatives made of patches and matrix products, reverse mode only.
+        derivatives made of patches and matrix products, reverse mode only, of any
+        order.
 
     Returns:
       (B, H', W', C_out) of the inputs' dtype.

@@ -7,6 +7,7 @@ residual blocks and the modulated convolution.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 
@@ -14,10 +15,11 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from robustjax.models._convolution import conv2d
+
 _NORMAL = nn.initializers.normal(1.0)
 _GAIN = math.sqrt(2.0)
 _TINY = 1e-8
-_DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 
 
 def leaky(x: jax.Array) -> jax.Array:
@@ -80,12 +82,14 @@ class EqualConv(nn.Module):
       stride: along both axes; above 1 the input is blurred before.
       pad: whether the input is mirrored at its border, so that the size stays (or is
         divided by the stride, rounded up).
+      implementation: see `conv2d`.
     """
 
     features: int
     kernel: int = 3
     stride: int = 1
     pad: bool = True
+    implementation: str = "native"
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -98,12 +102,12 @@ class EqualConv(nn.Module):
             x = blurred(x)
         if self.pad and self.kernel > 1:
             x = reflected(x, self.kernel // 2, self.kernel // 2)
-        x = jax.lax.conv_general_dilated(
+        x = conv2d(
             x,
             kernel * scale,
-            (self.stride,) * 2,
-            "VALID",
-            dimension_numbers=_DIMENSIONS,
+            strides=(self.stride,) * 2,
+            padding="VALID",
+            implementation=self.implementation,
         )
         return x + jnp.broadcast_to(bias, x.shape)
 
@@ -115,11 +119,13 @@ class ModulatedConv(nn.Module):
       features: channels of the result.
       kernel: its side.
       demodulate: whether every result's channel is brought back to unit variance.
+      implementation: see `conv2d`.
     """
 
     features: int
     kernel: int = 3
     demodulate: bool = True
+    implementation: str = "native"
 
     @nn.compact
     def __call__(self, x: jax.Array, style: jax.Array) -> jax.Array:
@@ -132,12 +138,11 @@ class ModulatedConv(nn.Module):
         if self.kernel > 1:
             x = reflected(x, self.kernel // 2, self.kernel // 2)
         # Scaling the input is scaling the kernel, without a kernel per image.
-        x = jax.lax.conv_general_dilated(
+        x = conv2d(
             x * scale[:, None, None],
             kernel,
-            (1, 1),
-            "VALID",
-            dimension_numbers=_DIMENSIONS,
+            padding="VALID",
+            implementation=self.implementation,
         )
         if self.demodulate:
             power = jnp.sum(kernel**2, axis=(0, 1))
@@ -150,16 +155,19 @@ class DownBlock(nn.Module):
 
     Attributes:
       features: channels of the result.
+      implementation: see `conv2d`.
     """
 
     features: int
+    implementation: str = "native"
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Maps (B, H, W, C) to (B, ceil(H / 2), ceil(W / 2), features)."""
-        y = leaky(EqualConv(x.shape[-1], name="conv0")(x))
-        y = leaky(EqualConv(self.features, stride=2, name="conv1")(y))
-        skip = EqualConv(self.features, 1, 2, name="skip")(x)
+        conv = functools.partial(EqualConv, implementation=self.implementation)
+        y = leaky(conv(x.shape[-1], name="conv0")(x))
+        y = leaky(conv(self.features, stride=2, name="conv1")(y))
+        skip = conv(self.features, 1, 2, name="skip")(x)
         return (y + skip) / _GAIN
 
 
@@ -169,10 +177,12 @@ class StyledBlock(nn.Module):
     Attributes:
       features: channels of the result.
       up: whether the image is doubled.
+      implementation: see `conv2d`.
     """
 
     features: int
     up: bool = False
+    implementation: str = "native"
 
     @nn.compact
     def __call__(
@@ -188,8 +198,9 @@ class StyledBlock(nn.Module):
         skip = x
         if self.up:
             x, skip = doubled(x), doubled(x)
+        modulated = functools.partial(ModulatedConv, implementation=self.implementation)
         for i in range(2):
-            x = ModulatedConv(self.features, name=f"conv{i}")(x, style)
+            x = modulated(self.features, name=f"conv{i}")(x, style)
             strength = self.param(f"noise{i}", nn.initializers.zeros, ())
             if key is not None:
                 shape = (*x.shape[:3], 1)
@@ -198,7 +209,10 @@ class StyledBlock(nn.Module):
             bias = self.param(f"bias{i}", nn.initializers.zeros, (self.features,))
             x = leaky(x + jnp.broadcast_to(bias, x.shape))
         if skip.shape[-1] != self.features:
-            skip = EqualConv(self.features, 1, name="skip")(skip)
+            own = EqualConv(
+                self.features, 1, implementation=self.implementation, name="skip"
+            )
+            skip = own(skip)
         return (x + skip) / _GAIN
 
 
@@ -207,14 +221,19 @@ class DownStack(nn.Module):
 
     Attributes:
       widths: channels after the 1x1 convolution and after every halving.
+      implementation: see `conv2d`.
     """
 
     widths: Sequence[int]
+    implementation: str = "native"
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Maps (B, H, W, 3) to (B, h, w, widths[-1])."""
-        x = leaky(EqualConv(self.widths[0], 1, name="from_rgb")(x))
+        first = EqualConv(
+            self.widths[0], 1, implementation=self.implementation, name="from_rgb"
+        )
+        x = leaky(first(x))
         for i, width in enumerate(self.widths[1:]):
-            x = DownBlock(width, name=f"block{i}")(x)
+            x = DownBlock(width, self.implementation, name=f"block{i}")(x)
         return x

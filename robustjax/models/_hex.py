@@ -84,6 +84,7 @@ class NeuralCooccurrence(nn.Module):
         images = as_images(inputs, jnp.float32)
         gray = jnp.mean(images, axis=-1) / self.maximum
         level = jnp.floor(jnp.clip(gray, 0.0, 1.0) * (self.levels - 1))
+        level = level.astype(jnp.int32)
         difference = _neighbours(level, self.direction) - level
 
         def draw(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
@@ -91,13 +92,29 @@ class NeuralCooccurrence(nn.Module):
 
         def above(values: jax.Array, name: str) -> jax.Array:
             threshold = self.param(name, draw, (self.levels,))
-            flat = values.reshape(values.shape[0], 1, -1)
-            return jnp.clip(flat - threshold[None, :, None], 1e-5, 1.0)
+            return jnp.clip(values[None] - threshold[:, None], 1e-5, 1.0)
 
-        left, right = above(difference, "lambda"), above(level, "theta")
-        matrix = jnp.einsum("bip,bjp->bij", left, right)
+        # Both factors depend on a pixel by two small integers: pairs are counted, and
+        # the sum over pixels becomes one over pairs.
+        count = _pair_counts(difference, level, self.levels)
+        left = above(
+            jnp.arange(1 - self.levels, self.levels, dtype=gray.dtype), "lambda"
+        )
+        right = above(jnp.arange(self.levels, dtype=gray.dtype), "theta")
+        highest = jax.lax.Precision.HIGHEST
+        matrix = jnp.einsum("id,bdv,jv->bij", left, count, right, precision=highest)
         dense = nn.Dense(self.width, name="dense")
         return nn.relu(dense(matrix.reshape(matrix.shape[0], -1)))
+
+
+def _pair_counts(difference: jax.Array, level: jax.Array, levels: int) -> jax.Array:
+    """(B, 2 levels - 1, levels) float32: pixels of an image by difference and level."""
+    pair = (difference + levels - 1) * levels + level
+    size = (2 * levels - 1) * levels
+    row = jnp.arange(level.shape[0])[:, None]
+    count = jnp.zeros((level.shape[0], size), jnp.float32)
+    count = count.at[row, pair.reshape(level.shape[0], -1)].add(1.0)
+    return count.reshape(-1, 2 * levels - 1, levels)
 
 
 def _neighbours(level: jax.Array, direction: tuple[int, int]) -> jax.Array:
@@ -185,8 +202,8 @@ class HexClassifier(nn.Module):
             return both
         if inputs.shape[0] <= self.num_classes:
             raise ValueError(
-                f"inputs: got a batch of {inputs.shape[0]}, expected more examples "
-                f"than the {self.num_classes} classes that are projected out"
+                f"batch_size: got {inputs.shape[0]}, expected more examples than the "
+                f"{self.num_classes} classes that are projected out"
             )
         superficial = head(jnp.concatenate([jnp.zeros_like(h), g], axis=1))
         return project_out(

@@ -18,6 +18,7 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -197,12 +198,18 @@ def _one_by_one(
     return mapped(*arrays)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+# A convolution and its two derivatives are linear in both arguments, and the
+# derivatives of each are the other two: gradients of gradients stay on the fast path.
+_differentiable = functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+
+
+@_differentiable
 def conv_by_patches(inputs: jax.Array, kernel: jax.Array, window: Window) -> jax.Array:
     """Cross-correlation whose three passes all run at the speed of matrix products.
 
-    Under `vmap` the mapped axis is walked one by one: each convolution fills the
-    machine by itself, and a batched convolution would leave the fast path.
+    Reverse mode, of any order. Under `vmap` the mapped axis is walked one by one: each
+    convolution fills the machine by itself, and a batched convolution would leave the
+    fast path.
 
     Args:
       inputs: (B, H, W, C_in) floats.
@@ -215,20 +222,49 @@ def conv_by_patches(inputs: jax.Array, kernel: jax.Array, window: Window) -> jax
     return _one_by_one(_outputs, window, inputs, kernel)
 
 
-def _forward(
-    inputs: jax.Array, kernel: jax.Array, window: Window
-) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-    return conv_by_patches(inputs, kernel, window), (inputs, kernel)
+@_differentiable
+def _to_inputs(gradient: jax.Array, kernel: jax.Array, window: Window) -> jax.Array:
+    return _one_by_one(_by_inputs, window, gradient, kernel)
 
 
-def _backward(
-    window: Window, saved: tuple[jax.Array, jax.Array], gradient: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-    inputs, kernel = saved
+@_differentiable
+def _to_kernel(inputs: jax.Array, gradient: jax.Array, window: Window) -> jax.Array:
+    return _one_by_one(_by_kernel, window, inputs, gradient)
+
+
+Pair = tuple[jax.Array, jax.Array]
+
+
+def _keeping(function: Callable[..., jax.Array]) -> Callable[..., Any]:
+    """The forward pass of a function, which keeps both arguments."""
+
+    def forward(first: jax.Array, second: jax.Array, window: Window) -> Any:
+        return function(first, second, window), (first, second)
+
+    return forward
+
+
+def _back_of_outputs(window: Window, kept: Pair, gradient: jax.Array) -> Pair:
+    inputs, kernel = kept
+    return _to_inputs(gradient, kernel, window), _to_kernel(inputs, gradient, window)
+
+
+def _back_of_inputs(window: Window, kept: Pair, inputs: jax.Array) -> Pair:
+    gradient, kernel = kept
     return (
-        _one_by_one(_by_inputs, window, gradient, kernel),
-        _one_by_one(_by_kernel, window, inputs, gradient),
+        conv_by_patches(inputs, kernel, window),
+        _to_kernel(inputs, gradient, window),
     )
 
 
-conv_by_patches.defvjp(_forward, _backward)
+def _back_of_kernel(window: Window, kept: Pair, kernel: jax.Array) -> Pair:
+    inputs, gradient = kept
+    return (
+        _to_inputs(gradient, kernel, window),
+        conv_by_patches(inputs, kernel, window),
+    )
+
+
+conv_by_patches.defvjp(_keeping(conv_by_patches), _back_of_outputs)
+_to_inputs.defvjp(_keeping(_to_inputs), _back_of_inputs)
+_to_kernel.defvjp(_keeping(_to_kernel), _back_of_kernel)

@@ -7,6 +7,7 @@ form that BiaSwap (Kim, Lee, Choo, ICCV 2021) needs for small images. Images are
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import flax.linen as nn
@@ -33,6 +34,7 @@ class SwapEncoder(nn.Module):
         pixels, four or five for 64 to 128. The original has 32, 64, …
       structure: channels of the structure code.
       style: length of the style code; the original has 2,048.
+      implementation: see `conv2d`.
 
     Raises:
       ValueError: fewer than two widths, or a number below one.
@@ -41,6 +43,7 @@ class SwapEncoder(nn.Module):
     widths: Sequence[int] = (32, 64, 128)
     structure: int = 8
     style: int = 128
+    implementation: str = "native"
 
     def __post_init__(self) -> None:
         """Checks the arguments now rather than when the network is first applied."""
@@ -66,17 +69,17 @@ class SwapEncoder(nn.Module):
           ValueError: images of another rank, or too small.
         """
         checks.rank("images", images, 4)
-        x = DownStack(self.widths, name="down")(images)
+        x = DownStack(self.widths, self.implementation, name="down")(images)
         if min(x.shape[1:3]) < 7:
             raise ValueError(
                 f"images: got {images.shape}, whose {len(self.widths) - 1} halvings "
                 f"leave {x.shape[1:3]}, expected at least 7 pixels a side"
             )
-        spot = leaky(EqualConv(self.widths[-1], 1, name="structure0")(x))
-        structure = EqualConv(self.structure, 1, name="structure1")(spot)
+        conv = functools.partial(EqualConv, implementation=self.implementation)
+        spot = leaky(conv(self.widths[-1], 1, name="structure0")(x))
+        structure = conv(self.structure, 1, name="structure1")(spot)
         for i in range(2):
-            conv = EqualConv(self.widths[-1], stride=2, pad=False, name=f"style{i}")
-            x = leaky(conv(x))
+            x = leaky(conv(self.widths[-1], stride=2, pad=False, name=f"style{i}")(x))
         style = EqualDense(self.style, name="style_dense")(jnp.mean(x, axis=(1, 2)))
         return unit_length(structure), unit_length(style)
 
@@ -86,12 +89,14 @@ class SwapGenerator(nn.Module):
 
     Attributes:
       widths: those of the encoder, in its order.
+      implementation: see `conv2d`.
 
     Raises:
       ValueError: fewer than two widths.
     """
 
     widths: Sequence[int] = (32, 64, 128)
+    implementation: str = "native"
 
     def __post_init__(self) -> None:
         """Checks the arguments now rather than when the network is first applied."""
@@ -118,8 +123,12 @@ class SwapGenerator(nn.Module):
         plan += [(width, True) for width in reversed(self.widths[:-1])]
         for i, (width, up) in enumerate(plan):
             noise = None if key is None else jax.random.fold_in(key, i)
-            x = StyledBlock(width, up, name=f"block{i}")(x, style, noise)
-        return ModulatedConv(3, 1, demodulate=False, name="to_rgb")(x, style)
+            block = StyledBlock(width, up, self.implementation, name=f"block{i}")
+            x = block(x, style, noise)
+        to_rgb = ModulatedConv(
+            3, 1, demodulate=False, implementation=self.implementation, name="to_rgb"
+        )
+        return to_rgb(x, style)
 
 
 class ImageDiscriminator(nn.Module):
@@ -127,15 +136,20 @@ class ImageDiscriminator(nn.Module):
 
     Attributes:
       widths: channels of the first layer and of every halved map.
+      implementation: see `conv2d`.
     """
 
     widths: Sequence[int] = (32, 64, 128, 128)
+    implementation: str = "native"
 
     @nn.compact
     def __call__(self, images: jax.Array) -> jax.Array:
         """Logits (B,) of images (B, H, W, 3)."""
-        x = DownStack(self.widths, name="down")(images)
-        x = leaky(EqualConv(self.widths[-1], name="last_conv")(x))
+        x = DownStack(self.widths, self.implementation, name="down")(images)
+        last = EqualConv(
+            self.widths[-1], implementation=self.implementation, name="last_conv"
+        )
+        x = leaky(last(x))
         x = leaky(EqualDense(self.widths[-1], name="dense")(x.reshape(x.shape[0], -1)))
         return EqualDense(1, name="head")(x)[:, 0]
 
@@ -146,10 +160,12 @@ class PatchDiscriminator(nn.Module):
     Attributes:
       widths: channels of the first layer and of every halved map.
       hidden: units of both hidden layers behind the joined features.
+      implementation: see `conv2d`.
     """
 
     widths: Sequence[int] = (32, 64, 128)
     hidden: int = 256
+    implementation: str = "native"
 
     @nn.compact
     def __call__(self, reference: jax.Array, target: jax.Array) -> jax.Array:
@@ -165,8 +181,11 @@ class PatchDiscriminator(nn.Module):
         batch, count = reference.shape[:2]
         both = jnp.concatenate([reference, target], axis=1)
         flat = both.reshape(-1, *both.shape[2:])
-        x = DownStack(self.widths, name="down")(flat)
-        x = leaky(EqualConv(self.widths[-1], name="last_conv")(x))
+        x = DownStack(self.widths, self.implementation, name="down")(flat)
+        last = EqualConv(
+            self.widths[-1], implementation=self.implementation, name="last_conv"
+        )
+        x = leaky(last(x))
         x = x.reshape(batch, both.shape[1], -1)
         mean = jnp.mean(x[:, :count], axis=1, keepdims=True)
         own = x[:, count:]

@@ -1,5 +1,6 @@
 """Training as compiled programs over explicit state."""
 
+from robustjax.training import language as language
 from robustjax.training._checkpoints import CheckpointError as CheckpointError
 from robustjax.training._checkpoints import CheckpointFolder as CheckpointFolder
 from robustjax.training._epoch import in_blocks as in_blocks

@@ -119,7 +119,7 @@ class Program:
         )
         self._end = jax.jit(_over_repeats(self._end_epoch, axes), donate_argnums=0)
         self._predict = jax.jit(_over_repeats(self._predict_one, (0, None)))
-        self._init = jax.jit(_over_repeats(self._initial_state, (0, None)))
+        self._init = jax.jit(_over_repeats(self.initial_state, (0, None)))
 
     def at(self, epoch: int) -> Program:
         """The program of an epoch: this one, always. See `RecipeProgram`."""
@@ -198,7 +198,13 @@ class Program:
         """
         return self._predict(state, inputs)
 
-    def _initial_state(self, key: jax.Array, inputs: jax.Array) -> TrainState:
+    def initial_state(self, key: jax.Array, inputs: jax.Array) -> TrainState:
+        """The state of one repeat, neither compiled nor placed.
+
+        Args:
+          key: PRNG key.
+          inputs: (1, ...).
+        """
         return self.algorithm.init(key, inputs, self.spec)
 
     def _epoch_order(self, state: TrainState) -> jax.Array:
@@ -219,6 +225,18 @@ class Program:
                 lambda x: jax.lax.with_sharding_constraint(x, divided), dict(batch)
             )
         return epoch_lib.train_step(self.algorithm, state, batch)
+
+    def trace_step(self, state: TrainState, data: TrainData) -> None:
+        """An epoch's order and its first step of one repeat, to be traced.
+
+        Args:
+          state: of one repeat.
+          data: of one repeat.
+
+        Raises:
+          ValueError: what the algorithm refuses.
+        """
+        self._one_step(state, data, self._epoch_order(state)[0])
 
     def _scan_epoch(
         self, state: TrainState, data: TrainData

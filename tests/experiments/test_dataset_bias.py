@@ -93,6 +93,10 @@ def write_points(folder, *, count=40, test_count=40):
         ({"noise_rate": 1.5}, r"noise_rate: got 1.5, expected a number in \[0, 1\]"),
         ({"augment": "mirror"}, "augment: unknown 'mirror'"),
         ({"batch_size": 4096}, "batch_size: got 4096, expected at most"),
+        (
+            {"methods": ("hex",), "batch_size": 8},
+            "batch_size: got 8, expected more examples than the 10 classes",
+        ),
         ({"optimizer": "lion"}, "optimizer: unknown 'lion'"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",

@@ -128,6 +128,24 @@ def test_vmap_over_inputs_and_kernels(rng, axes):
         np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("strides", [(1, 1), (2, 2)])
+def test_a_gradient_penalty(rng, strides):
+    x, w = problem(rng, 3, 4, 8, features=8)
+
+    def run(implementation):
+        def penalty(x, w):
+            def score(x):
+                y = conv2d(x, w, strides=strides, implementation=implementation)
+                return jnp.sum(jnp.tanh(conv2d(y, w, implementation=implementation)))
+
+            return jnp.sum(jax.grad(score)(x) ** 2)
+
+        return jax.jit(jax.grad(penalty, (0, 1)))(x / 10, w / 10)
+
+    for got, want in zip(run("patches"), run("native")):
+        np.testing.assert_allclose(got, want, rtol=1e-3, atol=1e-4)
+
+
 def test_a_gradient_inside_a_scan(rng):
     x, w = problem(rng, 3, 4, 8, features=8)
 

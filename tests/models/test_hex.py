@@ -138,7 +138,7 @@ def test_a_frozen_branch_gets_no_gradient(problem):
 
 def test_bad_arguments(problem):
     images, _, _ = problem
-    with pytest.raises(ValueError, match="inputs: got a batch of 3, expected more"):
+    with pytest.raises(ValueError, match="batch_size: got 3, expected more"):
         train(problem, images[:3])
     with pytest.raises(ValueError, match="direction: got .0, 0."):
         models.NeuralCooccurrence(direction=(0, 0))

@@ -45,6 +45,21 @@ def test_equal_phases_are_one_training(tmp_path):
     chex.assert_trees_all_equal(fit(phased, 4, checkpoints=folder), fit(phased, 4))
 
 
+def test_a_later_phase_is_checked_before_anything_runs():
+    def refused(key, state, num_examples, batch_size, padding_index):
+        raise ValueError(f"batch_size: got {batch_size}, expected a multiple of 5")
+
+    first = toy.algorithm()
+    second = first._replace(order=refused)
+    spec = rj.ExampleSpec(toy.N, toy.C)
+    program = training.RecipeProgram(recipe((first, 1), (second, 1)), spec, **OPTIONS)
+    with pytest.raises(ValueError, match="batch_size: got 16, expected a multiple"):
+        program.check(np.zeros((toy.N, toy.D), np.float32))
+    training.RecipeProgram(recipe((first, 1)), spec, **OPTIONS).check(
+        np.zeros((toy.N, toy.D), np.float32)
+    )
+
+
 def test_phases_differ():
     slow, fast = toy.algorithm(learning_rate=0.0), toy.algorithm(learning_rate=0.1)
     spec = rj.ExampleSpec(toy.N, toy.C)

@@ -13,7 +13,7 @@ from experiments.studies.dataset_bias.setup import Data
 from experiments.study.flags import errors_name_flags
 from robustjax import data, models
 from robustjax.methods import Entry
-from robustjax.methods.bias import bias_groups
+from robustjax.methods.bias import bias_groups, swap_networks
 from robustjax.tools.augmentations import weak_augmentation
 from robustjax.tools.channel_statistics import channel_statistics
 from robustjax.tools.method_choice import Choice
@@ -80,6 +80,7 @@ def build(label: str, choice: Choice, study: Data) -> Built:
         "epochs": config.epochs,
         "augment": weak_augmentation(config.augment),
         "preprocess": as_float,
+        "networks": swap_networks(execution.convolution),
     }
     # The texture branch of HEX reads gray levels in [0, 1].
     if images and config.normalize and entry.name != "hex":
@@ -93,21 +94,16 @@ def build(label: str, choice: Choice, study: Data) -> Built:
         recipe = entry.make(
             **{k: v for k, v in provided.items() if k in taken}, **options
         )
-        spec = ExampleSpec(len(train), train.num_classes, pad_to=jax.device_count())
-        # What does not fit together says so now.
-        jax.eval_shape(
-            lambda key, inputs: recipe.phases[0].algorithm.init(key, inputs, spec),
-            study.repeat_keys[0],
-            train.inputs[:1],
+        program = RecipeProgram(
+            recipe,
+            ExampleSpec(len(train), train.num_classes, pad_to=jax.device_count()),
+            batch_size=config.batch_size,
+            execution=execution,
+            mesh=data_mesh() if jax.device_count() > 1 else None,
+            block_size=1000,
         )
-    program = RecipeProgram(
-        recipe,
-        spec,
-        batch_size=config.batch_size,
-        execution=execution,
-        mesh=data_mesh() if jax.device_count() > 1 else None,
-        block_size=1000,
-    )
+        # What does not fit together says so now.
+        program.check(train.inputs)
     return Built(program, execution, entry, network, provided["preprocess"])
 
 

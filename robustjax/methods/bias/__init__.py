@@ -19,3 +19,4 @@ from robustjax.methods.bias._repair import repair as repair
 from robustjax.methods.bias._resampling import resample as resample
 from robustjax.methods.bias._swap_losses import SwapNetworks as SwapNetworks
 from robustjax.methods.bias._swap_losses import swap_images as swap_images
+from robustjax.methods.bias._swap_losses import swap_networks as swap_networks

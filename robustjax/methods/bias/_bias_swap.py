@@ -111,7 +111,7 @@ def bias_swap(
       same_class: whether styles are of the same label.
       swap_learning_rate: > 0.
       temperature: of the maps' softmax, see `draw_centres`.
-      networks: of the translator; by default for 28 to 32 pixels.
+      networks: of the translator; by default `swap_networks()`.
       patches: which patches are cut; by default eight of 16 pixels.
       augment: `(key, images) -> images` in the training of both classifiers, on floats
         in [0, 1] in the last; by default none.

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from robustjax.methods.bias._cam_patches import PatchPlan, cut_patches, draw_centres
 from robustjax.models._swapping_autoencoder import (
@@ -45,6 +46,24 @@ class SwapNetworks(NamedTuple):
     patches: PatchDiscriminator = PatchDiscriminator()
 
 
+def swap_networks(implementation: str = "native") -> SwapNetworks:
+    """The networks for 28 to 32 pixels.
+
+    Args:
+      implementation: of their convolutions: on CPU, "patches" is many times faster in
+        an epoch, see `training.choose_execution`.
+
+    Raises:
+      ValueError: an unknown implementation, when a network is first applied.
+    """
+    return SwapNetworks(
+        SwapEncoder(implementation=implementation),
+        SwapGenerator(implementation=implementation),
+        ImageDiscriminator(implementation=implementation),
+        PatchDiscriminator(implementation=implementation),
+    )
+
+
 class Pairs(NamedTuple):
     """Images whose structure is kept, and those whose style they get.
 
@@ -73,9 +92,10 @@ def swap_images(
     Returns:
       (B, H, W, 3) floats, about in [-1, 1].
     """
-    structure, _ = _encode(networks, translator, content)
-    _, look = _encode(networks, translator, style)
-    return _generate(networks, translator, structure, look, None)
+    both = jnp.concatenate([content, style])
+    structure, looks = _encode(networks, translator, both)
+    count = len(content)
+    return _generate(networks, translator, structure[:count], looks[count:], None)
 
 
 def _encode(networks: SwapNetworks, translator: Any, images: jax.Array) -> Any:
@@ -96,19 +116,27 @@ def _generate(
 def _made(
     networks: SwapNetworks, translator: Any, pairs: Pairs, key: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    """(reconstructions of the contents, contents in the other's style)."""
-    first, second = jax.random.split(key)
-    structure, own = _encode(networks, translator, pairs.content)
-    _, other = _encode(networks, translator, pairs.style)
-    return (
-        _generate(networks, translator, structure, own, first),
-        _generate(networks, translator, structure, other, second),
-    )
+    """(reconstructions of the contents, contents in the other's style).
+
+    Every network is called once for all its images: it is compiled once.
+    """
+    count = len(pairs.content)
+    both = jnp.concatenate([pairs.content, pairs.style])
+    structure, styles = _encode(networks, translator, both)
+    twice = jnp.concatenate([structure[:count], structure[:count]])
+    made = _generate(networks, translator, twice, styles, key)
+    return made[:count], made[count:]
 
 
-def _looks_real(networks: SwapNetworks, critic: Any, images: jax.Array) -> jax.Array:
+def _looks_real(
+    networks: SwapNetworks, critic: Any, *images: jax.Array
+) -> list[jax.Array]:
+    """Logits of each of several sets of images."""
     variables = {"params": critic["discriminator"]}
-    return jnp.asarray(networks.discriminator.apply(variables, images))
+    together = jnp.concatenate(images)
+    found = jnp.asarray(networks.discriminator.apply(variables, together))
+    ends = np.cumsum([len(each) for each in images])[:-1]
+    return jnp.split(found, ends)
 
 
 def _fits(
@@ -145,18 +173,21 @@ def translator_loss(
     label that the style is from.
     """
     critic = jax.lax.stop_gradient(critic)
-    make_key, reference_key, target_key = jax.random.split(key, 3)
+    make_key, patch_key = jax.random.split(key)
     again, mixed = _made(networks, translator, pairs, make_key)
-    reference = _patches(reference_key, pairs.style, pairs.style_labels, maps, plan)
-    target = _patches(target_key, mixed, pairs.style_labels, maps, plan)
+    images, labels = jnp.concatenate([pairs.style, mixed]), pairs.style_labels
+    cut = _patches(patch_key, images, jnp.tile(labels, 2), maps, plan)
+    reference, target = jnp.split(cut, 2)
+
+    logits = _looks_real(networks, critic, again, mixed)
 
     def fooled(logits: jax.Array) -> jax.Array:
         return jnp.mean(jax.nn.softplus(-logits))
 
     return (
         jnp.mean(jnp.abs(again - pairs.content))
-        + _RECONSTRUCTED * fooled(_looks_real(networks, critic, again))
-        + _MIXED * fooled(_looks_real(networks, critic, mixed))
+        + _RECONSTRUCTED * fooled(logits[0])
+        + _MIXED * fooled(logits[1])
         + _PATCHES * fooled(_fits(networks, critic, reference, target))
     )
 
@@ -189,21 +220,22 @@ def critic_loss(
       are).
     """
     translator = jax.lax.stop_gradient(translator)
-    make_key, *keys = jax.random.split(key, 4)
+    make_key, patch_key = jax.random.split(key)
     again, mixed = _made(networks, translator, pairs, make_key)
     real = jnp.concatenate([pairs.content, pairs.style])
     images = (pairs.style, pairs.style, mixed)
-    reference, other, foreign = (
-        _patches(each, image, pairs.style_labels, maps, plan)
-        for each, image in zip(keys, images)
-    )
-    logits = [_looks_real(networks, critic, each) for each in (real, again, mixed)]
+    labels = jnp.tile(pairs.style_labels, len(images))
+    cut = _patches(patch_key, jnp.concatenate(images), labels, maps, plan)
+    reference, other, foreign = jnp.split(cut, len(images))
+    logits = _looks_real(networks, critic, real, again, mixed)
+    count = reference.shape[1]
+    fits = _fits(networks, critic, reference, jnp.concatenate([other, foreign], axis=1))
     loss = (
         jnp.mean(jax.nn.softplus(-logits[0]))
         + _RECONSTRUCTED * jnp.mean(jax.nn.softplus(logits[1]))
         + 0.5 * _MIXED * jnp.mean(jax.nn.softplus(logits[2]))
-        + jnp.mean(jax.nn.softplus(-_fits(networks, critic, reference, other)))
-        + jnp.mean(jax.nn.softplus(_fits(networks, critic, reference, foreign)))
+        + jnp.mean(jax.nn.softplus(-fits[:, :count]))
+        + jnp.mean(jax.nn.softplus(fits[:, count:]))
     )
 
     def penalty() -> jax.Array:
@@ -233,7 +265,7 @@ def gradient_penalty(
         return jnp.mean(jnp.sum(flat**2, axis=-1))
 
     def of_images(images: jax.Array) -> jax.Array:
-        return jnp.sum(_looks_real(networks, critic, images))
+        return jnp.sum(_looks_real(networks, critic, images)[0])
 
     def of_patches(patches: tuple[jax.Array, jax.Array]) -> jax.Array:
         return jnp.sum(_fits(networks, critic, *patches))

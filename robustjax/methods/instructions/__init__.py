@@ -8,6 +8,15 @@ from robustjax.methods.instructions._baselines import max_cover as max_cover
 from robustjax.methods.instructions._baselines import min_cover as min_cover
 from robustjax.methods.instructions._baselines import random_records as random_records
 from robustjax.methods.instructions._baselines import token_counts as token_counts
+from robustjax.methods.instructions._choice_questions import (
+    ChoiceQuestion as ChoiceQuestion,
+)
+from robustjax.methods.instructions._choice_questions import (
+    ChoiceQuestions as ChoiceQuestions,
+)
+from robustjax.methods.instructions._choice_questions import (
+    load_choice_questions as load_choice_questions,
+)
 from robustjax.methods.instructions._diagnostics import NonRankable as NonRankable
 from robustjax.methods.instructions._diagnostics import ShareKept as ShareKept
 from robustjax.methods.instructions._diagnostics import answer_ranks as answer_ranks
@@ -35,7 +44,18 @@ from robustjax.methods.instructions._local_teacher import (
 from robustjax.methods.instructions._model_folder import (
     unpack_language_model as unpack_language_model,
 )
+from robustjax.methods.instructions._multiple_choice import (
+    MultipleChoice as MultipleChoice,
+)
+from robustjax.methods.instructions._multiple_choice import (
+    choice_prompt as choice_prompt,
+)
+from robustjax.methods.instructions._multiple_choice import (
+    multiple_choice as multiple_choice,
+)
 from robustjax.methods.instructions._oracle_ranker import OracleRanker as OracleRanker
+from robustjax.methods.instructions._pairwise import PairwiseResult as PairwiseResult
+from robustjax.methods.instructions._pairwise import judge_pairs as judge_pairs
 from robustjax.methods.instructions._pool import InstructionPool as InstructionPool
 from robustjax.methods.instructions._pool import (
     InstructionSelection as InstructionSelection,
@@ -96,3 +116,16 @@ from robustjax.methods.instructions._replay_ranker import save_rankings as save_
 from robustjax.methods.instructions._request_pace import BudgetError as BudgetError
 from robustjax.methods.instructions._request_pace import Estimate as Estimate
 from robustjax.methods.instructions._request_pace import Prices as Prices
+from robustjax.methods.instructions._training_texts import Template as Template
+from robustjax.methods.instructions._training_texts import (
+    TrainingTexts as TrainingTexts,
+)
+from robustjax.methods.instructions._training_texts import (
+    load_tokenizer as load_tokenizer,
+)
+from robustjax.methods.instructions._training_texts import (
+    prompt_tokens as prompt_tokens,
+)
+from robustjax.methods.instructions._training_texts import (
+    training_texts as training_texts,
+)

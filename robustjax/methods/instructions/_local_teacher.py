@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from robustjax import checks
+from robustjax.methods.instructions._chat_tokens import chat_tokens, encode
 from robustjax.methods.instructions._extra import need
 from robustjax.methods.instructions._question import Answer, AskReport, Question
 
@@ -73,33 +74,8 @@ class LocalModel:
         )
 
     def prompt_tokens(self, question: Question) -> list[int]:
-        """The prompt by the chat template, in which no message can open a turn.
-
-        The template is filled with placeholders first, so that its own special tokens
-        are read as such and those that stand in a message are not.
-        """
-        marks = [f"\ue000{at}\ue001" for at in range(len(question.messages))]
-        rendered = self.tokenizer.apply_chat_template(
-            [
-                {"role": message.role, "content": mark}
-                for message, mark in zip(question.messages, marks)
-            ],
-            tokenize=False,
-            add_generation_prompt=True,
-        )
-        tokens: list[int] = []
-        for mark, message in zip(marks, question.messages):
-            frame, found, rendered = rendered.partition(mark)
-            if not found:
-                raise ValueError("tokenizer: its chat template leaves out a message")
-            tokens += self._encode(frame) + self._encode(message.content, plain=True)
-        return tokens + self._encode(rendered)
-
-    def _encode(self, text: str, plain: bool = False) -> list[int]:
-        encoded = self.tokenizer(
-            text, add_special_tokens=False, split_special_tokens=plain
-        )
-        return list(encoded["input_ids"])
+        """The prompt by the chat template, in which no message can open a turn."""
+        return chat_tokens(self.tokenizer, question.messages)
 
     def _answer(self, tokens: list[int], question: Question) -> tuple[Answer, int]:
         torch = need("torch", _WHAT)
@@ -136,7 +112,9 @@ class LocalModel:
         """
         found = []
         for letter in letters:
-            plain, spaced = self._encode(letter), self._encode(f" {letter}")
+            plain, spaced = (
+                encode(self.tokenizer, text) for text in (letter, f" {letter}")
+            )
             # A space alone is no letter.
             found.append(sorted({plain[0], *(spaced if len(spaced) == 1 else ())}))
         known = [token for tokens in found for token in tokens]

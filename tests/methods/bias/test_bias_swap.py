@@ -152,7 +152,7 @@ def test_the_gradient_penalty_is_of_every_real_example():
         got = swap.gradient_penalty(NETS, critic, pairs.content, *patches)
 
         def one_image(x):
-            return swap._looks_real(NETS, critic, x[None])[0]
+            return swap._looks_real(NETS, critic, x[None])[0][0]
 
         def one_pair(r, t):
             return jnp.sum(swap._fits(NETS, critic, r[None], t[None]))

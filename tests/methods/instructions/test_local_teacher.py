@@ -11,7 +11,6 @@ pytest.importorskip("torch", reason="needs the extra `instructions`")
 pytest.importorskip("transformers", reason="needs the extra `instructions`")
 pytest.importorskip("tokenizers", reason="needs the extra `instructions`")
 
-import tokenizers
 import torch
 import transformers
 
@@ -21,29 +20,14 @@ from robustjax.methods.instructions._model_folder import unpack_language_model
 from robustjax.methods.instructions._prompted_ranker import PromptedRanker
 from robustjax.methods.instructions._question import Answer, Message, Question
 from robustjax.methods.instructions._record_scores import alpaca_prompt, record_scores
-
-_TEMPLATE = (
-    "{% for m in messages %}<|turn|>{{ m['role'] }}\n{{ m['content'] }}<|end|>"
-    "{% endfor %}{% if add_generation_prompt %}<|turn|>assistant\n{% endif %}"
-)
+from tests.methods.instructions.byte_tokenizer import byte_tokenizer
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A Llama of two tiny layers whose tokens are bytes."""
     path = tmp_path_factory.mktemp("model")
-    alphabet = sorted(tokenizers.pre_tokenizers.ByteLevel.alphabet())
-    raw = tokenizers.Tokenizer(
-        tokenizers.models.BPE({sign: at for at, sign in enumerate(alphabet)}, [])
-    )
-    raw.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
-    raw.decoder = tokenizers.decoders.ByteLevel()
-    tokenizer = transformers.PreTrainedTokenizerFast(
-        tokenizer_object=raw,
-        eos_token="<|end|>",
-        additional_special_tokens=["<|turn|>"],
-        chat_template=_TEMPLATE,
-    )
+    tokenizer = byte_tokenizer()
     torch.manual_seed(0)
     config = transformers.LlamaConfig(
         vocab_size=len(tokenizer),

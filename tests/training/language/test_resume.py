@@ -1,0 +1,76 @@
+"""A training that was stopped goes on as if it had not been."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+import robustjax as rj
+from robustjax import training
+from robustjax.models.language import Lora
+from robustjax.training import language
+from tests.models.language import tiny
+
+from . import problem
+
+RECIPE = language.FineTuningRecipe(
+    epochs=3, batch_size=2, learning_rate=0.01, residual_dropout=0.2, warmup_share=0.2
+)
+TRANSFORM = rj.chain(rj.alpha_weights(0.5), rj.gce(), rj.elr())
+
+
+def _tune(folder=None, recipe=RECIPE, stop_after=None, lora=None, transform=TRANSFORM):
+    stop = training.StopRequest()
+
+    def report(epoch, metrics):
+        if epoch == stop_after:
+            stop.signal_name = "SIGTERM"
+
+    return language.fine_tune(
+        tiny.model(),
+        problem.PACKED,
+        recipe,
+        key=jax.random.key(3),
+        lora=lora,
+        objective=language.Objective(transform),
+        checkpoints=folder,
+        report=report,
+        stop=stop,
+    )
+
+
+@pytest.mark.parametrize("lora", [None, Lora(2)])
+def test_resume_is_exact(tmp_path, lora):
+    want = _tune(lora=lora)
+    with pytest.raises(training.InterruptedRunError):
+        _tune(tmp_path / "c", stop_after=0, lora=lora)
+    if lora is not None:
+        # Frozen weights are not kept.
+        written = sum(f.stat().st_size for f in tmp_path.rglob("*") if f.is_file())
+        whole = sum(x.nbytes for x in jax.tree.leaves(tiny.model().params))
+        small = sum(x.nbytes for x in jax.tree.leaves(want.adapters))
+        assert small < whole / 2
+        assert not list(tmp_path.rglob("*frozen*")), written
+    got = _tune(tmp_path / "c", lora=lora)
+    assert got.history["loss"].shape == (2,)
+    np.testing.assert_array_equal(got.history["loss"], want.history["loss"][1:])
+    for part in ("model", "adapters", "loss_state"):
+        jax.tree.map(
+            np.testing.assert_array_equal, getattr(got, part), getattr(want, part)
+        )
+
+
+def test_checkpoints_of_another_training(tmp_path):
+    with pytest.raises(training.InterruptedRunError):
+        _tune(tmp_path, stop_after=0)
+    other = dataclasses.replace(RECIPE, learning_rate=0.02)
+    with pytest.raises(
+        ValueError, match="checkpoints: .* holds another model, data or"
+    ):
+        _tune(tmp_path, recipe=other)
+    other = rj.chain(rj.alpha_weights(0.5), rj.gce(0.6), rj.elr())
+    with pytest.raises(ValueError, match="expected a folder of this training"):
+        _tune(tmp_path, transform=other)
