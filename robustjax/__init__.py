@@ -17,12 +17,14 @@ from robustjax._version import __version__ as __version__
 # For the eyes of type checkers only: with a module's `__getattr__` in sight they would
 # take every misspelt name for Any.
 if TYPE_CHECKING:
+    from robustjax import answers as answers
     from robustjax import corruption as corruption
     from robustjax import data as data
     from robustjax import graph as graph
     from robustjax import losses as losses
     from robustjax import methods as methods
     from robustjax import models as models
+    from robustjax import pages as pages
     from robustjax import scores as scores
     from robustjax import selection as selection
     from robustjax import training as training
@@ -80,12 +82,14 @@ if TYPE_CHECKING:
     from robustjax.transforms._gradients import aggregate_weighted as aggregate_weighted
 else:
     _LAZY_MODULES = (
+        "answers",
         "corruption",
         "data",
         "graph",
         "losses",
         "methods",
         "models",
+        "pages",
         "scores",
         "selection",
         "training",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import pathlib
 import re
+import tempfile
 
 import jax
 import jax.numpy as jnp
@@ -223,6 +225,16 @@ def check_open_set():
     assert names["fitted"] is not None
 
 
+def check_answering():
+    part = data.take(digits(80), np.arange(80))
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        pathlib.Path("labeled.csv").write_text(f"id;new_label\n{part.ids[3]};?\n")
+        names = run("answering.md", {"dataset": part})
+        assert "<script" in pathlib.Path("to_label.html").read_text()
+        assert names["exchange"].status[3] == "unknown"
+    assert names["table"].rows.tolist() == [3]
+
+
 def check_contributing():
     from experiments.studies.label_noise import method_presets
     from robustjax.methods.label_noise import _entries
@@ -246,6 +258,7 @@ def check_contributing():
 
 
 CHECKS = {
+    "answering.md": check_answering,
     "CONTRIBUTING.md": check_contributing,
     "README.md": check_readme,
     "import.md": check_import,

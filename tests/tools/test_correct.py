@@ -54,11 +54,12 @@ def test_a_round_trip_through_the_files(small):
     for number, questions in enumerate((25, 15)):
         done = run_verb("correct", **flags)
         assert done.returncode == 0, done.stderr
-        assert f"round {number}: fill the column new_label" in done.stdout
+        assert f"round {number}: answer on the page" in done.stdout
         assert f"({questions} questions)" in done.stdout
         rows = _read(folder / "to_label.csv")
         assert len(rows) == questions
-        # One row stays blank in each round.
+        # One is not known in each round.
+        rows[0]["new_label"] = "don't know"
         for row in rows[1:]:
             row["new_label"] = expected[row["id"]] = truth[row["id"]]
         with open(folder / "labeled.csv", "w", newline="") as file:
@@ -67,9 +68,9 @@ def test_a_round_trip_through_the_files(small):
             writer.writerows(rows)
     done = run_verb("correct", **flags)
     assert done.returncode == 0, done.stderr
-    assert "every example has been asked about (2 were left blank)" in done.stdout
+    assert "every example was answered (2 of them by no class)" in done.stdout
     labels = _read(folder / "labels.csv")
-    assert sum(row["status"] == "skipped" for row in labels) == 2
+    assert sum(row["status"] == "unknown" for row in labels) == 2
     for row in labels:
         assert row["label"] == (expected[row["id"]] or row["given_label"])
 

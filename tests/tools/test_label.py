@@ -58,17 +58,18 @@ def test_a_pool_is_labeled_command_by_command(tmp_path, pool):
     for number in range(2):
         done = run_verb("label", **flags)
         assert done.returncode == 0, done.stderr
-        assert f"round {number}: fill the column new_label" in done.stdout
+        assert f"round {number}: answer on the page" in done.stdout
         questions = read(folder / "to_label.csv")
         for row in questions[:-1]:
             row["new_label"] = truth[row["id"]]
+        questions[-1]["new_label"] = "?"
         write(folder / "labeled.csv", questions)
         asked += [row["id"] for row in questions]
     assert len(set(asked)) == 24
     assert "bird 4" not in asked
     done = run_verb("label", **flags)
     assert done.returncode == 0, done.stderr
-    assert "2 left blank" in done.stdout
+    assert "2 not decided" in done.stdout
     for row in read(folder / "labels.csv"):
         if row["status"] in ("known", "labeled"):
             assert row["label"] == truth[row["id"]]

@@ -8,7 +8,10 @@ The first trains by cross-validation, so that every label is judged by a network
 never saw it. The second takes such probabilities from your own model: an .npy file
 (N, C) in the data set's order, or an .npz file with `pred_probs` and, to join by id,
 `ids`. The table has a row per example: its id, the given label, the label suggested,
-the score (low means suspicious) and whether it counts as an issue.
+the score (low means suspicious) and whether it counts as an issue. The page beside it,
+`issues.html`, shows the issues for you to answer, and some other examples drawn at
+random, from which it tells how many wrong labels are left. What it saves is for
+`robustjax correct --amend=labeled.csv`.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from robustjax.tools.command.fields import option
 from robustjax.tools.options.groups import (
     MlpFlags,
     OwnLabelFlags,
+    PageFlags,
     SeedFlags,
     TrainingFlags,
 )
@@ -41,7 +45,7 @@ FILTERS = (
 
 
 @dataclasses.dataclass(frozen=True)
-class FindIssuesConfig(SeedFlags, TrainingFlags, MlpFlags, OwnLabelFlags):
+class FindIssuesConfig(SeedFlags, TrainingFlags, MlpFlags, PageFlags, OwnLabelFlags):
     """The options."""
 
     hidden: tuple[int, ...] = (256, 256, 256)
@@ -50,6 +54,9 @@ class FindIssuesConfig(SeedFlags, TrainingFlags, MlpFlags, OwnLabelFlags):
     out: str | None = option(None, "The file to write.")
     format: str | None = option(
         None, "Of the file; by default as its suffix says, or csv.", choices=FORMATS
+    )
+    audit: int = option(
+        30, "Other labels that the page asks about, drawn at random.", low=0
     )
     probabilities: str | None = option(
         None, ".npy or .npz file of out-of-sample probabilities; trains if not given."

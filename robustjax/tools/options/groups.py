@@ -75,6 +75,37 @@ class OwnLabelFlags(OwnDataFlags, StandardizeFlags):
 
 
 @dataclasses.dataclass(frozen=True)
+class PageFlags:
+    """Of the page in the browser beside a table."""
+
+    group: ClassVar[str] = "Page"
+    page: bool = option(
+        True, "Write an HTML page beside the table, to look at examples and answer."
+    )
+    pictures: str | None = option(
+        None, "Folder of pictures to show: ids are paths of files below it."
+    )
+    texts: str | None = option(
+        None, "CSV with columns id and text: what there is to read of the examples."
+    )
+    neighbors: int = option(
+        4, "Nearest labelled examples that are shown beside each.", low=0
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class AnswerFlags(PageFlags):
+    """Of a folder in which people answer."""
+
+    group: ClassVar[str] = "Answers"
+    amend: str | None = option(
+        None,
+        "CSV with columns id and new_label: other answers to questions of any round, "
+        "or about any example. What follows from them is computed again.",
+    )
+
+
+@dataclasses.dataclass(frozen=True)
 class MlpFlags:
     """Of multi-layer perceptrons, and of dense layers anywhere."""
 

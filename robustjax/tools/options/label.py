@@ -2,12 +2,14 @@ r"""Label your own unlabelled pool, foreign examples included, with you as the o
 
     robustjax label --dataset=pool.npz --classes=owl,crow --folder=labelling
 
-writes `labelling/to_label.csv`: the examples to look at first. Fill its column
-`new_label` with one of your classes, or with `ood` for what belongs to none (leave
-blank what you cannot decide: it is not asked about again), save it as
-`labelling/labeled.csv`, and run the same command again: it takes your answers in,
-trains, and asks the next questions. `labelling/labels.csv` always holds the labels so
-far. Stop whenever you like.
+writes `labelling/to_label.csv`: the examples to look at first. Answer on the page
+`labelling/to_label.html`, which saves a `labeled.csv` for you to put into the folder,
+or fill the column `new_label` of the table with one of your classes, or with `ood` for
+what belongs to none, and save it as `labelling/labeled.csv`; then run the same command
+again: it takes your answers in, trains, and asks the next questions. What is left blank
+stays open; "don't know" is not asked about again. `labelling/labels.csv` always holds
+the labels so far. Answers of earlier rounds can be changed in their files under
+`labelling/answers/`, or by --amend. Stop whenever you like.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from __future__ import annotations
 import dataclasses
 
 from robustjax.tools.command.fields import option
-from robustjax.tools.options.groups import OwnDataFlags
+from robustjax.tools.options.groups import AnswerFlags, OwnDataFlags
 from robustjax.tools.options.open_set import OpenSetFlags
 
 METHODS = (
@@ -26,7 +28,7 @@ METHODS = (
 
 
 @dataclasses.dataclass(frozen=True)
-class LabelConfig(OpenSetFlags, OwnDataFlags):
+class LabelConfig(OpenSetFlags, AnswerFlags, OwnDataFlags):
     """The options."""
 
     dataset: str | None = option(
@@ -39,7 +41,7 @@ class LabelConfig(OpenSetFlags, OwnDataFlags):
         None, "CSV with columns id and label: what is labelled already."
     )
     folder: str | None = option(None, "Where questions, answers and labels live.")
-    batch: int = option(50, "Questions at a time.", low=1)
+    batch: int = option(50, "Questions at a time; may change between rounds.", low=1)
     method: str = option("mqnet", "Which examples to ask about.", choices=METHODS)
     options: tuple[str, ...] = option((), "Of the method, such as mqnet.margin=0.1.")
     channels: tuple[int, ...] = (16, 32, 64)

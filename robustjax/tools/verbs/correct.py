@@ -13,6 +13,7 @@ from robustjax.tools.command.output import say
 from robustjax.tools.inputs import load_labeled
 from robustjax.tools.method_choice import choose
 from robustjax.tools.options.correct import CorrectConfig
+from robustjax.tools.pages import check_page, now, write_questions
 from robustjax.training import StopRequest, advance, progress_bar
 
 
@@ -39,7 +40,8 @@ def main(config: CorrectConfig, stop: StopRequest) -> None:
     assert config.folder is not None
     method = _make_method(config)
     check_output_folder("folder", config.folder)
-    dataset = load_labeled(config)
+    check_page(config)
+    shown = dataset = load_labeled(config)
     if config.standardize:
         (dataset,) = data.standardize(dataset)
     bar: Any = None
@@ -67,23 +69,20 @@ def main(config: CorrectConfig, stop: StopRequest) -> None:
         ),
         seed=config.seed,
         on_epoch=on_epoch,
+        report=say,
     )
     try:
-        pending = exchange.advance()
+        pending = exchange.advance(amend=config.amend, now=now())
     finally:
         if bar is not None:
             bar.close()
     changed = int(np.sum(exchange.labels != dataset.labels))
     say(f"{len(dataset):,} examples, {changed:,} labels changed so far")
+    write_questions(config, exchange, shown, pending, exchange.labels)
     if pending is None:
-        skipped = int(np.sum(exchange.status == "skipped"))
+        status = exchange.status
+        undecided = int(np.sum(~np.isin(status, ("confirmed", "corrected"))))
         say(
-            f"every example has been asked about ({skipped:,} were left blank); the "
+            f"every example was answered ({undecided:,} of them by no class); the "
             f"labels are in {exchange.folder / 'labels.csv'}"
         )
-        return
-    say(
-        f"round {pending.round_number}: fill the column new_label of {pending.asked} "
-        f"({pending.questions} questions), save it as {pending.answers}, and run the "
-        "same command again"
-    )

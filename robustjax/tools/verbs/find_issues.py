@@ -15,6 +15,7 @@ from robustjax.tools.array_files import probabilities_in, read_arrays
 from robustjax.tools.command.output import say
 from robustjax.tools.inputs import load_labeled
 from robustjax.tools.options.find_issues import FindIssuesConfig
+from robustjax.tools.pages import check_page, page_beside, write_issues
 from robustjax.tools.row_files import check_format, write_rows
 from robustjax.training import StopRequest, advance, progress_bar
 
@@ -34,6 +35,11 @@ def _check(config: FindIssuesConfig) -> None:
             "save_probabilities",
             config.save_probabilities,
             inputs={**inputs, "out": config.out},
+        )
+    check_page(config)
+    if config.page:
+        check_output_file(
+            "out", page_beside(config.out), inputs={**inputs, "out": config.out}
         )
     if config.save_probabilities is not None and config.probabilities is not None:
         raise ValueError(
@@ -161,3 +167,5 @@ def main(config: FindIssuesConfig, stop: StopRequest) -> None:
         f"{share} of {len(dataset):,} labels are likely wrong; {config.out} lists all, "
         "the least trusted first"
     )
+    if config.page:
+        write_issues(config, dataset, quality, issues, suggested)

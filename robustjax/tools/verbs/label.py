@@ -40,6 +40,7 @@ from robustjax.tools.own_pool import (
     load_pool,
     strategy_of,
 )
+from robustjax.tools.pages import check_page, now, write_questions
 from robustjax.training import StopRequest
 
 _NEEDED = ("dataset", "folder", "classes")
@@ -82,6 +83,7 @@ def main(config: LabelConfig, stop: StopRequest) -> None:
     assert config.folder is not None
     # Before anything is loaded.
     check_output_folder("folder", config.folder)
+    check_page(config)
     inputs, ids = load_pool(config)
     known = known_labels(config, inputs, ids)
     check_batch(config.batch, known)
@@ -102,7 +104,6 @@ def main(config: LabelConfig, stop: StopRequest) -> None:
             inputs,
             config.classes,
             strategy,
-            batch=config.batch,
             ids=ids,
             known_labels=known,
             settings=settings,
@@ -125,22 +126,18 @@ def main(config: LabelConfig, stop: StopRequest) -> None:
             embeddings=embeddings,
             settings=settings,
             seed=config.seed,
+            report=say,
         )
-    pending = exchange.advance()
+    pending = exchange.advance(amend=config.amend, now=now())
     found = exchange.labels
     say(
         f"{len(found):,} examples: {int(np.sum((found >= 0) & (found < k))):,} with a "
         f"class, {int(np.sum(found == k)):,} {OOD_NAME}, "
-        f"{int(np.sum(found == SKIPPED)):,} left blank"
+        f"{int(np.sum(found == SKIPPED)):,} not decided"
     )
+    write_questions(config, exchange, exchange.dataset, pending, found)
     if pending is None:
         say(
-            "every example has been asked about; the labels are in "
+            "every example was answered; the labels are in "
             f"{exchange.folder / 'labels.csv'}"
         )
-        return
-    say(
-        f"round {pending.round_number}: fill the column new_label of {pending.asked} "
-        f"({pending.questions} questions) with {', '.join(config.classes)} or "
-        f"{OOD_NAME}, save it as {pending.answers}, and run the same command again"
-    )
