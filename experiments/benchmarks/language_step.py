@@ -13,6 +13,7 @@ import dataclasses
 import pathlib
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -29,6 +30,12 @@ _STEPS = flags.DEFINE_integer("steps", 2, "Steps per timed call.")
 _ROUNDS = flags.DEFINE_integer("rounds", 5, "Timed rounds.")
 _THREADS = flags.DEFINE_integer("threads", 2, "Threads of PyTorch.")
 _BATCH = flags.DEFINE_integer("batch_size", 4, "Texts per step.")
+_CLOCK = flags.DEFINE_enum(
+    "clock",
+    "wall",
+    ["wall", "cpu"],
+    "What is measured: the clock's time, or the CPU's, for a machine with other work.",
+)
 _LENGTH = flags.DEFINE_integer("length", 256, "Tokens of a text.")
 
 _RECIPE = tuning.FineTuningRecipe(epochs=1, learning_rate=1e-5)
@@ -124,7 +131,8 @@ def main(argv: list[str]) -> None:
                 "'robustjax[instructions]')",
                 file=sys.stderr,
             )
-    times = interleaved(cases, _ROUNDS.value, warmup=1)
+    clock = time.process_time if _CLOCK.value == "cpu" else time.perf_counter
+    times = interleaved(cases, _ROUNDS.value, warmup=1, clock=clock)
     report("language_step", times, baseline, OUT_DIR.value, units=_STEPS.value)
 
 

@@ -50,7 +50,10 @@ _PEERS = (
 
 
 def interleaved(
-    cases: Mapping[str, Callable[[], None]], repeats: int, warmup: int = 1
+    cases: Mapping[str, Callable[[], None]],
+    repeats: int,
+    warmup: int = 1,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, list[float]]:
     """Times all cases in rounds, ABCABC….
 
@@ -59,6 +62,8 @@ def interleaved(
         `jax.block_until_ready`).
       repeats: timed rounds, >= 1.
       warmup: rounds before these, such as for compilation, >= 0.
+      clock: in seconds; `time.process_time` counts the work of all threads, where
+        other programs take most of the machine.
 
     Returns:
       Name -> seconds of every timed round.
@@ -73,9 +78,9 @@ def interleaved(
     times: dict[str, list[float]] = {name: [] for name in cases}
     for round_number in range(-warmup, repeats):
         for name, run in cases.items():
-            start = time.perf_counter()
+            start = clock()
             run()
-            elapsed = time.perf_counter() - start
+            elapsed = clock() - start
             if round_number >= 0:
                 times[name].append(elapsed)
     return times
