@@ -13,7 +13,7 @@ fp_instruction is an oracle that knows nothing of a stated share of the clusters
 that was killed continues where it was when the same command is given again.
 
 Files are looked for as they are named, and then under $ROBUSTJAX_DATA. To select from
-records of your own: experiments.select_instructions.
+records of your own: robustjax select-instructions.
 """
 
 from __future__ import annotations

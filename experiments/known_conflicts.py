@@ -4,7 +4,7 @@
 
 Digits are painted in ten colours, most of each class in its own (Colored MNIST; Nam et
 al., NeurIPS 2020), a biased and a debiased network are trained as by
-`experiments.find_bias`, and its scores and threshold rules are held against the
+`robustjax find-bias`, and its scores and threshold rules are held against the
 colours. Repeats differ in colours, initial weights and order. What is printed are means
 over repeats, in percent; the file has a row for each.
 """
@@ -19,16 +19,18 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments.common.bias_suspects import judge, quality
-from experiments.common.inputs import load
-from experiments.study.flag_groups import RunFlags, SourceFlags
-from experiments.study.flags import define_flags, option, read_config
+from experiments.study.flag_groups import RunFlags
+from experiments.study.flags import define_flags, read_config
 from experiments.study.launch import launch
-from experiments.study.numbers import in_file, text_table
-from experiments.study.output import say
 from robustjax import checks, data, scores
 from robustjax.methods import bias
 from robustjax.output_paths import check_output_file
+from robustjax.tools.bias_suspects import judge, quality
+from robustjax.tools.command.fields import option
+from robustjax.tools.command.output import say
+from robustjax.tools.inputs import load
+from robustjax.tools.options.groups import SourceFlags
+from robustjax.tools.tables import in_file, text_table
 from robustjax.training import StopRequest, progress_bar, write_csv
 
 SHOWN = ("auroc", "precision", "recall", "macro_f1")

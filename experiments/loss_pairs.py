@@ -23,7 +23,6 @@ import jax.numpy as jnp
 import numpy as np
 from absl import flags
 
-from experiments.common.inputs import load_splits
 from experiments.studies.label_noise.pairs import (
     HEADS,
     NOISE_RATE,
@@ -33,15 +32,19 @@ from experiments.studies.label_noise.pairs import (
     train_pair,
     write_rows,
 )
+from experiments.study.decoded_cache import define_no_cache
 from experiments.study.launch import launch
-from experiments.study.numbers import Measure, in_cell, text_table
-from experiments.study.output import say
+from experiments.study.numbers import Measure, in_cell
 from robustjax import checks, corruption
 from robustjax.output_paths import check_output_folder
+from robustjax.tools.command.output import say
+from robustjax.tools.inputs import load_splits
+from robustjax.tools.tables import text_table
 from robustjax.training import StopRequest
 
 _SHARE = Measure("share", "of all")
 
+define_no_cache()
 _PARTNERS = flags.DEFINE_list("partner", list(PARTNERS), ", ".join(PARTNERS) + ".")
 _HEADS = flags.DEFINE_list("head", list(HEADS), ", ".join(HEADS) + ".")
 _OPTIMIZERS = flags.DEFINE_list(

@@ -15,7 +15,7 @@ from absl import flags
 
 from experiments.reporting.page import FORMATS, write_report
 from experiments.study.launch import launch
-from experiments.study.output import say
+from robustjax.tools.command.output import say
 from robustjax.training import StopRequest
 
 _OUTPUT = flags.DEFINE_string("output", "report", "Path of the files, without ending.")

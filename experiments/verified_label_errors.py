@@ -19,10 +19,10 @@ import numpy as np
 from absl import flags
 
 from experiments.study.launch import launch
-from experiments.study.numbers import text_table
-from experiments.study.output import say
 from robustjax import scores
 from robustjax.output_paths import check_output_file
+from robustjax.tools.command.output import say
+from robustjax.tools.tables import text_table
 from robustjax.training import StopRequest, write_csv
 
 _FOLDER = flags.DEFINE_string(

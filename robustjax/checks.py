@@ -8,14 +8,14 @@ checked where it enters.
 from __future__ import annotations
 
 import contextlib
-import difflib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 
 from robustjax import arrays
+from robustjax._choices import one_of as one_of
 
 # Labels far beyond their number are ids, not class indices; what is as long as the
 # number of classes must not fill the memory.
@@ -66,16 +66,6 @@ def at_least(name: str, value: int, minimum: int) -> None:
     """Raises `ValueError` unless the integer `value` is at least `minimum`."""
     if value < minimum:
         raise ValueError(f"{name}: got {value}, expected an integer >= {minimum}")
-
-
-def one_of(name: str, value: str, known: Iterable[str]) -> None:
-    """Raises `ValueError` with the known names, and the nearest, if unknown."""
-    known = list(known)
-    if value in known:
-        return
-    near = difflib.get_close_matches(str(value), known, n=1)
-    hint = f" (did you mean {near[0]!r}?)" if near else ""
-    raise ValueError(f"{name}: unknown {value!r}{hint}; known: {', '.join(known)}")
 
 
 def rank(name: str, array: Any, expected: int | Sequence[int]) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import pathlib
 import re
+import tempfile
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +14,8 @@ import numpy as np
 import pytest
 
 from robustjax import data
+from robustjax.tools.command.fields import flags_of
+from robustjax.tools.command.verbs import VERBS
 from tests.printed_tables.pages import printed_tables
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -221,6 +225,16 @@ def check_open_set():
     assert names["fitted"] is not None
 
 
+def check_answering():
+    part = data.take(digits(80), np.arange(80))
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        pathlib.Path("labeled.csv").write_text(f"id;new_label\n{part.ids[3]};?\n")
+        names = run("answering.md", {"dataset": part})
+        assert "<script" in pathlib.Path("to_label.html").read_text()
+        assert names["exchange"].status[3] == "unknown"
+    assert names["table"].rows.tolist() == [3]
+
+
 def check_contributing():
     from experiments.studies.label_noise import method_presets
     from robustjax.methods.label_noise import _entries
@@ -244,6 +258,7 @@ def check_contributing():
 
 
 CHECKS = {
+    "answering.md": check_answering,
     "CONTRIBUTING.md": check_contributing,
     "README.md": check_readme,
     "import.md": check_import,
@@ -336,11 +351,39 @@ def test_commands_are_modules_with_the_flags_that_are_shown():
     assert seen > 40
 
 
+def test_verbs_have_the_options_that_are_shown():
+    """Every `robustjax VERB --option` of a page."""
+    wrong, seen = [], set()
+    for page in PAGES.values():
+        text = re.sub(r"\\\n\s*", "", page.read_text())
+        found = re.findall(
+            r"(?:^ *|`)robustjax ([a-z-]+)([^`\n#]*)", text, re.MULTILINE
+        )
+        for name, typed in found:
+            if name not in VERBS:
+                wrong.append((page.name, name))
+                continue
+            seen.add(name)
+            fields = {each.name for each in flags_of(VERBS[name].config_class)}
+            wrong += [
+                (page.name, name, option)
+                for option in re.findall(r"--([\w-]+)", typed)
+                if option.removeprefix("no-").replace("-", "_") not in fields
+                and option != "help"
+            ]
+    assert not wrong
+    assert seen == set(VERBS)
+
+
 def _sources(path: pathlib.Path) -> str:
     """A launcher with the modules of its study and presets."""
     text = path.read_text()
-    parts = re.findall(r"from (experiments\.[\w.]+) import", text)
-    files = {path, ROOT / "experiments/study/flag_groups.py"}
+    parts = re.findall(r"from ((?:experiments|robustjax)\.[\w.]+) import", text)
+    files = {
+        path,
+        ROOT / "experiments/study/flag_groups.py",
+        *(ROOT / f"robustjax/tools/options/{n}.py" for n in ("groups", "open_set")),
+    }
     for part in parts:
         files.add(ROOT / (part.replace(".", "/") + ".py"))
     return "\n".join(file.read_text() for file in files if file.exists())

@@ -1,4 +1,4 @@
-"""The page of all launchers: what `--help` of each prints."""
+"""The page of all commands and launchers: what `--help` of each prints."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ import os
 import pathlib
 import runpy
 import sys
+
+from robustjax.tools.command import run
+from robustjax.tools.command.verbs import VERBS
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -26,12 +29,15 @@ def launchers() -> tuple[str, ...]:
 def page() -> str:
     """The text of the page."""
     lines = [
-        "# All launchers",
+        "# All verbs and launchers",
         "",
         "What `--help` of each prints: flags with their defaults, presets with what",
         "they set, the command, and the result that was measured.",
         "",
     ]
+    for verb in VERBS:
+        lines += [f"## robustjax {verb}", "", "```text", f"$ robustjax {verb} --help"]
+        lines += [*_help_of_verb(verb).splitlines(), "```", ""]
     # What all of them import is imported once; none of it defines a flag.
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["robustjax.methods", "experiments.study.launch"])
@@ -43,6 +49,15 @@ def page() -> str:
         lines += [f"## {module.rpartition('.')[2]}", "", "```text"]
         lines += [f"$ python -m {module} --help", *text.splitlines(), "```", ""]
     return "\n".join(lines)
+
+
+def _help_of_verb(verb: str) -> str:
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        status = run([verb, "--help"])
+    if status or not printed.getvalue():
+        raise RuntimeError(f"robustjax {verb} --help: printed nothing")
+    return printed.getvalue().rstrip()
 
 
 def _help(module: str) -> str:

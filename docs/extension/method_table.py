@@ -10,7 +10,7 @@ _LAUNCHED = {
     "bias": "`python -m experiments.dataset_bias` compares them.",
     "instructions": (
         "`python -m experiments.instruction_selection` compares them, "
-        "`python -m experiments.select_instructions` selects by one."
+        "`robustjax select-instructions` selects by one."
     ),
 }
 """What to say of families without a study of their name."""

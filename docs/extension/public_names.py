@@ -54,7 +54,10 @@ def faces() -> tuple[str, ...]:
     package = importlib.import_module(PACKAGE)
     found = [PACKAGE]
     for module in pkgutil.walk_packages(package.__path__, f"{PACKAGE}."):
-        if not any(part.startswith("_") for part in module.name.split(".")):
+        parts = module.name.split(".")
+        # The command is told by its own help, not by what it is made of.
+        hidden = any(part.startswith("_") for part in parts) or "tools" in parts
+        if not hidden:
             found.append(module.name)
     return tuple(sorted(found))
 

@@ -16,11 +16,11 @@ from importlib import metadata
 import numpy as np
 from absl import flags
 
-from experiments.study.numbers import text_table
 from experiments.study.run_folder import versions
 from robustjax import checks
 from robustjax.files import write_atomically
 from robustjax.output_paths import check_output_folder
+from robustjax.tools.tables import text_table
 
 OUT_DIR = flags.DEFINE_string(
     "out_dir", "runs/benchmarks", "Where the results go, as <benchmark>.json."

@@ -1,92 +1,20 @@
-"""From flags to data sets, raw or as features."""
+"""From the flags of studies to features and human labels."""
 
 from __future__ import annotations
 
 import dataclasses
-import os
 import pathlib
 
 import numpy as np
 
-from experiments.study.decoded_cache import decoded_folder
-from experiments.study.flag_groups import OwnDataFlags, OwnLabelFlags
 from experiments.study.flags import errors_name_flags
-from experiments.study.output import say
 from robustjax import checks, data, models
 from robustjax.output_paths import check_output_folder
+from robustjax.tools.command.output import say
+from robustjax.tools.inputs import load
 from robustjax.training import choose_execution, progress_bar
 
 NETWORKS = ("resnet18", "resnet50", "resnet101")
-
-
-def data_folder(flag: str | None) -> str | None:
-    """The tfds folder: as given, or `$ROBUSTJAX_DATA/tfds`, or tfds' own default."""
-    root = os.environ.get("ROBUSTJAX_DATA")
-    return os.path.join(root, "tfds") if flag is None and root else flag
-
-
-def load(
-    name: str,
-    split: str,
-    *,
-    data_dir: str | None,
-    image_size: int = 0,
-    label_key: str | None = None,
-    id_column: str | None = None,
-) -> data.Dataset:
-    """A split of a data set, as `data.load` reads it; images are decoded once.
-
-    Args:
-      name: see `data.load`.
-      split: likewise.
-      data_dir: the tfds folder, see `data_folder`.
-      image_size: that images of a folder are resized to; 0 keeps theirs.
-      label_key: which tfds feature, or column of a table, is the label.
-      id_column: which column of a table names the examples.
-
-    Raises:
-      ValueError: a source that cannot be read.
-    """
-    return data.load(
-        name,
-        split,
-        data_dir=data_folder(data_dir),
-        label_key=label_key,
-        id_column=id_column,
-        image_size=image_size or None,
-        cache_dir=decoded_folder(),
-    )
-
-
-def load_splits(
-    name: str,
-    train_split: str,
-    test_split: str,
-    *,
-    data_dir: str | None,
-    image_size: int,
-) -> tuple[data.Dataset, data.Dataset]:
-    """Training and test set.
-
-    Args:
-      name: see `data.load`.
-      train_split: the first.
-      test_split: the second.
-      data_dir: the tfds folder, see `data_folder`.
-      image_size: that images of a folder are resized to; 0 keeps theirs.
-
-    Raises:
-      ValueError: a source that cannot be read, or splits with different classes.
-    """
-    train, test = (
-        load(name, split, data_dir=data_dir, image_size=image_size)
-        for split in (train_split, test_split)
-    )
-    if train.class_names != test.class_names:
-        raise ValueError(
-            "test_split: its classes differ from those of the training set"
-        )
-    return train, test
 
 
 def arrays_of(train: data.Dataset, test: data.Dataset) -> dict[str, np.ndarray]:
@@ -125,44 +53,6 @@ def load_human_labels(
             data_dir=data_dir,
             label_key=f"{label_set.removesuffix('_label')}_label",
         )
-
-
-def load_own(config: OwnDataFlags) -> data.Dataset:
-    """A data set of one's own.
-
-    Args:
-      config: whose `dataset` is given.
-
-    Raises:
-      ValueError: a source that cannot be read.
-    """
-    assert config.dataset is not None
-    with errors_name_flags(label_key="label_column"):
-        return load(
-            config.dataset,
-            config.split,
-            data_dir=config.data_dir,
-            image_size=config.image_size,
-            label_key=config.label_column,
-            id_column=config.id_column,
-        )
-
-
-def load_labeled(config: OwnLabelFlags) -> data.Dataset:
-    """A data set of one's own, its labels from a file if they are elsewhere.
-
-    Args:
-      config: whose `dataset` is given.
-
-    Raises:
-      ValueError: a source that cannot be read, or labels that do not join.
-    """
-    dataset = load_own(config)
-    if config.labels is None:
-        return dataset
-    rows, labels = data.read_labels(config.labels, dataset, "label", name="labels")
-    given = data.join(dataset, dataset.ids[rows], labels, name="labels")
-    return dataclasses.replace(dataset, labels=given)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,9 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.common.inputs import load_human_labels
-from experiments.study.flag_groups import DataFlags, NoiseFlags
+from experiments.study.flag_groups import NoiseFlags
 from robustjax import checks, corruption, data
 from robustjax.corruption import transitions
+from robustjax.tools.options.groups import DataFlags
 
 MODELS = (
     "none",

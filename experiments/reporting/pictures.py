@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from experiments.common.inputs import load
 from experiments.reporting.examples import Group
 from experiments.reporting.runs import Run
 from robustjax import data
 from robustjax.files import digest_of
+from robustjax.tools.inputs import load
 
 _LARGEST = 64
 

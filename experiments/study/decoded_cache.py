@@ -1,30 +1,26 @@
-"""Where launchers keep images that were decoded once."""
+"""The flag that turns off the cache of decoded images."""
 
 from __future__ import annotations
 
 import os
-import pathlib
 
 from absl import flags
 
-from robustjax.cache_folder import cache_folder
-
-_VARIABLE = "ROBUSTJAX_DECODED_CACHE"
-
-flags.DEFINE_bool(
-    "no_cache",
-    False,
-    "Decode images again, where an earlier run kept them decoded in "
-    f"${_VARIABLE} (by default robustjax/decoded of the user's caches).",
-)
+from robustjax.tools.decoded_cache import VARIABLE
 
 
-def decoded_folder() -> pathlib.Path | None:
-    """The folder for `data.load`; None for no cache.
+def define_no_cache() -> None:
+    """Defines the flag, once, for a launcher that reads data sets."""
+    if "no_cache" not in flags.FLAGS:
+        flags.DEFINE_bool(
+            "no_cache",
+            False,
+            "Decode images again, where an earlier run kept them decoded in "
+            f"${VARIABLE} (by default robustjax/decoded of the user's caches).",
+        )
 
-    An empty `ROBUSTJAX_DECODED_CACHE` is the same as the flag.
-    """
-    given = os.environ.get(_VARIABLE)
-    if given == "" or ("no_cache" in flags.FLAGS and flags.FLAGS["no_cache"].value):
-        return None
-    return pathlib.Path(given) if given else cache_folder("decoded")
+
+def heed_no_cache() -> None:
+    """Makes the flag an empty variable, which processes of this one see, too."""
+    if "no_cache" in flags.FLAGS and flags.FLAGS["no_cache"].value:
+        os.environ[VARIABLE] = ""

@@ -1,122 +1,33 @@
 """absl flags made from configuration dataclasses, and what is asked of their values.
 
-Every field of a dataclass becomes a flag of the same name. A study's configuration
-inherits groups of fields (`flag_groups`), gives defaults of its own by plain
-assignment, and adds fields by `option`: help text and limits are said once, where a
-field is first defined. A flag that is not given leaves the preset's value.
+Every field of a dataclass becomes a flag of the same name, with the help text and the
+limits that it was declared with. A flag that is not given leaves the preset's value.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import math
-import types
-import typing
 from collections.abc import Mapping
 from typing import Any, NamedTuple, TypeVar
 
 from absl import flags
 
+from experiments.study.decoded_cache import define_no_cache
 from experiments.study.presets import Preset, preset_of
 from robustjax import checks
+from robustjax.tools.command.fields import flags_of, value_of
+from robustjax.tools.options.groups import SourceFlags
 
 Config = TypeVar("Config")
-
-# What JAX's own integers hold; nothing that a flag counts is larger.
-_LARGEST = 2**31 - 1
-
 
 errors_name_flags = checks.errors_name
 """Errors about a library argument name the flag that it came from."""
 
 
-def option(
-    default: Any,
-    help_text: str,
-    *,
-    low: float | None = None,
-    high: float | None = None,
-) -> Any:
-    """A dataclass field with a help text.
-
-    Args:
-      default: its value where neither flag nor preset says another one.
-      help_text: one sentence.
-      low: the lowest value, of a list's items, that a flag may give.
-      high: the highest alike; integers beyond 31 bits need it.
-    """
-    metadata = {"help": help_text, "low": low, "high": high}
-    return dataclasses.field(default=default, metadata=metadata)
-
-
-class Flag(NamedTuple):
-    """One field as a flag.
-
-    Attributes:
-      name: of both.
-      kind: bool, int, float or str; of a list, that of its items.
-      is_list: whether it takes several, separated by commas.
-      default: of the configuration.
-      help_text: a sentence.
-      low: see `option`.
-      high: see `option`.
-      group: title of the group that it is shown in.
-    """
-
-    name: str
-    kind: type
-    is_list: bool
-    default: Any
-    help_text: str
-    low: float | None
-    high: float | None
-    group: str
-
-
-OWN_GROUP = "Of this launcher"
-"""The group of fields that a configuration adds to those that it inherits."""
-
-
-def flags_of(config_class: type[Any]) -> list[Flag]:
-    """The flags of a configuration dataclass, in the order of its fields."""
-    hints = typing.get_type_hints(config_class)
-    found = []
-    for field in dataclasses.fields(config_class):
-        classes = [
-            base
-            for base in config_class.__mro__
-            if field.name in vars(base).get("__dataclass_fields__", {})
-        ]
-        # A subclass that assigns a default leaves the rest to whoever defined it.
-        told = (vars(base)["__dataclass_fields__"][field.name] for base in classes)
-        metadata = next(known.metadata for known in told if known.metadata)
-        kind, is_list = _kind(hints[field.name])
-        found.append(
-            Flag(
-                field.name,
-                kind,
-                is_list,
-                field.default,
-                metadata["help"],
-                metadata["low"],
-                metadata["high"],
-                vars(classes[-1]).get("group", OWN_GROUP),
-            )
-        )
-    return found
-
-
-def _kind(hint: Any) -> tuple[type, bool]:
-    """`int, False` for `int | None`; `int, True` for `tuple[int, ...]`."""
-    if isinstance(hint, types.UnionType):
-        (hint,) = (part for part in typing.get_args(hint) if part is not type(None))
-    if typing.get_origin(hint) is tuple:
-        return typing.get_args(hint)[0], True
-    return hint, False
-
-
 def define_flags(config_class: type[Any]) -> None:
     """Defines a flag per field of a configuration dataclass, all without default."""
+    if issubclass(config_class, SourceFlags):
+        define_no_cache()
     for flag in flags_of(config_class):
         text = f"{flag.help_text} Default: {flag.default}."
         if flag.is_list:
@@ -224,7 +135,7 @@ def given_flags(config_class: type[Any]) -> dict[str, Any]:
     for flag in flags_of(config_class):
         given = flags.FLAGS[flag.name].value
         if given is not None:
-            values[flag.name] = _value(flag, given)
+            values[flag.name] = value_of(flag, given)
     return values
 
 
@@ -245,7 +156,7 @@ def read_texts(config_class: type[Any], texts: Mapping[str, str]) -> dict[str, A
         checks.one_of("flag", name, known)
         flag, given = known[name], text
         if flag.is_list:
-            values[name] = _value(flag, text.split(","))
+            values[name] = value_of(flag, text.split(","))
         elif flag.kind is bool:
             try:
                 values[name] = flags.BooleanParser().parse(given)
@@ -254,43 +165,5 @@ def read_texts(config_class: type[Any], texts: Mapping[str, str]) -> dict[str, A
                     f"{name}: got {text}, expected true or false"
                 ) from None
         else:
-            values[name] = _value(flag, given)
+            values[name] = value_of(flag, given)
     return values
-
-
-def _value(flag: Flag, given: Any) -> Any:
-    if not flag.is_list:
-        return _parse(flag, given, given)
-    return tuple(_parse(flag, part, given) for part in given if part != "")
-
-
-def _parse(flag: Flag, text: Any, given: Any) -> Any:
-    """One value of a flag."""
-    if flag.kind not in (int, float):
-        return text
-    try:
-        number = flag.kind(text)
-    except ValueError:
-        raise _error(flag, given, "") from None
-    if not math.isfinite(number):
-        raise _error(flag, given, "finite ")
-    low, high = flag.low, flag.high
-    if flag.kind is int:
-        low = -_LARGEST if low is None else low
-        high = _LARGEST if high is None else high
-    if low is not None and number < low:
-        raise _error(flag, given, "", f" >= {low:.10g}")
-    if high is not None and number > high:
-        raise _error(flag, given, "", f" <= {high:.10g}")
-    return number
-
-
-def _error(flag: Flag, given: Any, adjective: str, limit: str = "") -> ValueError:
-    shown = ",".join(map(str, given)) if flag.is_list else given
-    noun = "integer" if flag.kind is int else "number"
-    if flag.is_list:
-        wanted = f"a comma-separated list of {adjective}{noun}s{limit}"
-    else:
-        wanted = f"{'an' if noun == 'integer' and not adjective else 'a'} "
-        wanted += f"{adjective}{noun}{limit}"
-    return ValueError(f"{flag.name}: got {shown}, expected {wanted}")

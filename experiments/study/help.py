@@ -11,10 +11,11 @@ from absl import flags
 
 from experiments.study import flags as study_flags
 from experiments.study.flag_groups import GROUPS
-from experiments.study.flags import OWN_GROUP, as_flag, flags_of
-from experiments.study.options import as_texts
+from experiments.study.flags import as_flag
 from experiments.study.presets import Preset
 from robustjax.methods import Entry
+from robustjax.tools.command.fields import OWN_GROUP, flags_of
+from robustjax.tools.method_options import as_texts
 
 _PROCESSES = "Devices and processes"
 _ASKS = ("--help", "-help", "-h", "-?", "--helpshort", "--helpfull")

@@ -20,7 +20,6 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments.study.output import say
 from experiments.study.records import (
     FILE,
     FINISHED,
@@ -32,6 +31,7 @@ from experiments.study.records import (
 )
 from experiments.study.tensorboard import Events
 from robustjax.files import write_atomically
+from robustjax.tools.command.output import say
 from robustjax.training import CheckpointFolder, Record, from_first_process
 
 

@@ -2,39 +2,30 @@
 
 from __future__ import annotations
 
-import errno
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 import jax
 from absl import app, flags, logging
 
-from experiments.study.compilation_cache import enable_compilation_cache
+from experiments.study.decoded_cache import heed_no_cache
 from experiments.study.help import asks_for_help, help_text
-from experiments.study.output import say, surviving_streams
 from experiments.study.presets import Preset
 from experiments.study.processes import start_processes
 from robustjax.methods import Entry
-from robustjax.training import (
-    CheckpointError,
-    InterruptedRunError,
-    NonFiniteLossError,
-    stop_on_signals,
+from robustjax.tools.command.ending import (
+    BAD_ARGUMENT,
+    ending,
+    quiet_where_the_disk_is_full,
 )
+from robustjax.tools.command.output import say, surviving_streams
+from robustjax.tools.compilation_cache import enable_compilation_cache
+from robustjax.training import stop_on_signals
 
-_FAILED, _BAD_ARGUMENT = 1, 2
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
-# What can be done about memory, of the flags that a launcher has.
-_THRIFT = {
-    "batch_size": "a smaller --batch_size",
-    "parallel_repeats": "--parallel_repeats=1",
-    "feature_batch_size": "a smaller --feature_batch_size",
-    "pool_in": "a smaller --pool_in",
-    "train_split": "fewer examples by --train_split",
-}
 
 
 def launch(
@@ -73,11 +64,11 @@ def launch(
         try:
             rest = flags.FLAGS(arguments)
         except flags.Error as error:
-            _end(f"error: {' '.join(str(error).split())}", _BAD_ARGUMENT)
+            _end(f"error: {' '.join(str(error).split())}", BAD_ARGUMENT)
         if len(rest) > 1 and not takes_paths:
             _end(
                 f"error: unknown argument {rest[1]!r}; flags begin with --",
-                _BAD_ARGUMENT,
+                BAD_ARGUMENT,
             )
         return rest
 
@@ -86,6 +77,7 @@ def launch(
         logging.set_verbosity(logging.WARNING)
         try:
             with stop_on_signals(_SIGNALS) as stop:
+                heed_no_cache()
                 if computes:
                     start_processes()
                     warning = enable_compilation_cache()
@@ -98,91 +90,16 @@ def launch(
                 if sys.stdout is not None:
                     sys.stdout.flush()
         except (Exception, KeyboardInterrupt) as error:
-            found = ending(error)
+            found = ending(error, tuple(flags.FLAGS))
             if found is None:
                 raise
             _end(*found)
 
-    threading.excepthook = _quiet_where_the_disk_is_full
+    threading.excepthook = quiet_where_the_disk_is_full
     with surviving_streams():
         app.run(run, flags_parser=parse)
-
-
-def _quiet_where_the_disk_is_full(error: threading.ExceptHookArgs) -> None:
-    # The threads of Orbax and of tensorboardX would tell at length what the launcher
-    # says in one line.
-    value = error.exc_value
-    events = type(error.thread).__module__.startswith("tensorboardX")
-    full = value is not None and any(_is_full(cause) for cause in _causes(value))
-    if not (full or (events and isinstance(value, OSError))):
-        threading.__excepthook__(error)
 
 
 def _end(line: str, status: int) -> NoReturn:
     print(line, file=sys.stderr)
     sys.exit(status)
-
-
-def ending(error: BaseException) -> tuple[str, int] | None:
-    """The line and the status that an error ends a launcher with; None for a bug."""
-    if isinstance(error, InterruptedRunError | KeyboardInterrupt):
-        name = str(error).rpartition(" ")[2] or "SIGINT"
-        text = f"stopped by {name}; run the same command again to continue"
-        return text, 128 + signal.Signals[name].value
-    if isinstance(error, NonFiniteLossError | CheckpointError):
-        return f"error: {error}", _FAILED
-    if isinstance(error, ValueError | ImportError) and _is_ours(error):
-        return f"error: {error}", _BAD_ARGUMENT
-    full = next((cause for cause in _causes(error) if _is_full(cause)), None)
-    if full is not None:
-        path = getattr(full, "filename", None)
-        where = f" while writing {path!r}" if path else ""
-        text = f"error: the disk is full{where}; make room, and run the same command"
-        return f"{text} again to continue", _FAILED
-    if any(_is_out_of_memory(cause) for cause in _causes(error)):
-        return f"error: {_out_of_memory(error)}", _FAILED
-    if isinstance(error, OSError) and None not in (error.filename, error.strerror):
-        # What was checked at the start can change in hours.
-        return f"error: {error.filename!r}: {error.strerror}", _FAILED
-    return None
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """An error and those that led to it."""
-    found: BaseException | None = error
-    while found is not None:
-        yield found
-        found = found.__cause__ or found.__context__
-
-
-def _is_full(error: BaseException) -> bool:
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return True
-    # Orbax and TensorStore have errors of their own for what the system says.
-    text = str(error)
-    return "No space left on device" in text or "Disk quota exceeded" in text
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    if isinstance(error, MemoryError):
-        return True
-    known = isinstance(error, jax.errors.JaxRuntimeError)
-    return known and "RESOURCE_EXHAUSTED" in str(error)
-
-
-def _out_of_memory(error: BaseException) -> str:
-    reason = (str(error).splitlines() or [""])[0][:200]
-    thrift = [hint for name, hint in _THRIFT.items() if name in flags.FLAGS]
-    tried = f"; try {', '.join(thrift)}" if thrift else ""
-    return f"out of memory{f' ({reason})' if reason else ''}{tried}"
-
-
-def _is_ours(error: Exception) -> bool:
-    """Whether an error was raised by our own checks, not inside a dependency."""
-    frame = error.__traceback__
-    while frame is not None and frame.tb_next is not None:
-        frame = frame.tb_next
-    if frame is None:
-        return False
-    module = frame.tb_frame.f_globals.get("__name__", "")
-    return module.split(".")[0] in ("robustjax", "experiments", "__main__")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -59,21 +58,6 @@ def mean(values: np.ndarray) -> np.ndarray:
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
-def in_file(value: float | np.ndarray) -> str:
-    """A number in a file: six digits that count, and four after the point at least.
-
-    Empty where it is undefined.
-    """
-    number = float(value)
-    if not math.isfinite(number):
-        return ""
-    size = abs(number)
-    if 0 < size < 1e-4:
-        return f"{number:.5e}"
-    digits = 5 - math.floor(math.log10(size)) if size else 4
-    return f"{number:.{max(4, digits)}f}"
-
-
 def in_cell(values: np.ndarray, measure: Measure) -> str:
     """Mean and `deviation` of repeats (R,) for people; "-" where there are none."""
     values = measure.scale * np.asarray(values)[np.isfinite(values)]
@@ -92,20 +76,6 @@ def in_words(differences: np.ndarray) -> str:
     error = float(deviation(differences)) / len(differences) ** 0.5
     text = f"{float(np.mean(differences)):+.1f}"
     return f"{text} ±{error:.1f}" if np.isfinite(error) else text
-
-
-def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Aligns columns: the first to the left, the others to the right."""
-    table = [list(header), *map(list, rows)]
-    widths = [max(len(row[i]) for row in table) for i in range(len(header))]
-    lines = []
-    for number, row in enumerate(table):
-        cells = [row[0].ljust(widths[0])]
-        cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:])]
-        lines.append("  ".join(cells).rstrip())
-        if number == 0:
-            lines.append("  ".join("-" * width for width in widths))
-    return "\n".join(lines)
 
 
 def shown(values: Sequence[Any], most: int = 9) -> list[Any]:

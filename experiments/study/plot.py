@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import IO, Any
 
 import numpy as np
 
 from experiments.study.numbers import deviation, mean
 from experiments.study.table import Table
-from robustjax.files import atomic_file
-
-BINS = 40
+from robustjax.tools.histograms import (
+    Histogram,
+    draw_histograms,
+    panels_of,
+    save,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,52 +59,6 @@ class Panel:
     ticks: Sequence[float] | None = None
 
 
-@dataclasses.dataclass(frozen=True)
-class Histogram:
-    """How a number is spread among two kinds of examples.
-
-    Attributes:
-      title: above it.
-      xlabel: of the number.
-      edges: (BINS + 1,) of the bins.
-      shares: per kind (BINS,), in percent of its examples.
-      marked: the kind that is drawn in red.
-      line: where a vertical line is drawn; by default nowhere.
-    """
-
-    title: str
-    xlabel: str
-    edges: np.ndarray
-    shares: Mapping[str, np.ndarray]
-    marked: str = "wrong label"
-    line: float | None = None
-
-    @classmethod
-    def of(
-        cls,
-        title: str,
-        xlabel: str,
-        values: np.ndarray,
-        marked: np.ndarray,
-        kinds: tuple[str, str] = ("right label", "wrong label"),
-        line: float | None = None,
-    ) -> Histogram:
-        """Counts the numbers (N,) of examples that are marked (N,), the second kind."""
-        there = np.isfinite(values)
-        values, marked = values[there], marked[there]
-        edges = np.histogram_bin_edges(values if values.size else [0.0, 1.0], BINS)
-        counts = {
-            kinds[0]: np.histogram(values[~marked], edges)[0],
-            kinds[1]: np.histogram(values[marked], edges)[0],
-        }
-        shares = {
-            name: 100 * count / count.sum()
-            for name, count in counts.items()
-            if count.sum()
-        }
-        return cls(title, xlabel, edges, shares, kinds[1], line)
-
-
 def draw(
     path: pathlib.Path | IO[bytes],
     panels: Sequence[Panel],
@@ -120,7 +77,7 @@ def draw(
     labels = list(dict.fromkeys(line.label for p in panels for line in p.lines))
     colors = _colors(labels)
     columns = min(across, len(panels))
-    figure, flat = _panels(len(panels), columns, _same_ordinate(panels))
+    figure, flat = panels_of(len(panels), columns, _same_ordinate(panels))
     for axes, panel in zip(flat, panels):
         for line in panel.lines:
             _draw_line(axes, panel, line, {"color": colors[line.label], **line.style})
@@ -178,30 +135,6 @@ def draw_kinds(
         draw(table.folder / name, panels, table.title)
 
 
-def draw_histograms(
-    path: pathlib.Path, histograms: Sequence[Histogram], title: str
-) -> None:
-    """Draws histograms of two kinds of examples, a panel each, as densities."""
-    figure, flat = _panels(len(histograms), min(4, len(histograms)), False)
-    for axes, histogram in zip(flat, histograms):
-        for label, shares in histogram.shares.items():
-            color = "tab:red" if label == histogram.marked else "tab:blue"
-            axes.hist(
-                histogram.edges[:-1],
-                histogram.edges,
-                weights=shares,
-                color=color,
-                alpha=0.5,
-                label=label,
-            )
-        if histogram.line is not None:
-            axes.axvline(histogram.line, color="black", ls=":", label="threshold")
-        axes.set(xlabel=histogram.xlabel, ylabel="% of these examples")
-        axes.set_title(histogram.title, fontsize=9)
-        axes.legend(fontsize=7)
-    save(figure, path, title)
-
-
 def draw_label_histograms(table: Table, names: Sequence[str] = ()) -> None:
     """Draws `examples.png`: what methods think of right and of wrong labels.
 
@@ -245,18 +178,6 @@ def _draw_line(axes: Any, panel: Panel, line: Line, style: dict[str, Any]) -> No
     axes.fill_between(line.x, *band, color=drawn.get_color(), alpha=0.15, lw=0)
 
 
-def _panels(count: int, columns: int, share: bool) -> tuple[Any, Any]:
-    from matplotlib.figure import Figure
-
-    rows = -(-count // columns)
-    wide = 6.5 if count == 1 else 3.6 * columns
-    figure = Figure(figsize=(wide + 1.5, 3.4 * rows + 0.6), layout="constrained")
-    flat = figure.subplots(rows, columns, squeeze=False, sharey=share).ravel()
-    for axes in flat[count:]:
-        axes.set_visible(False)
-    return figure, flat
-
-
 def _same_ordinate(panels: Sequence[Panel]) -> bool:
     return len({panel.ylabel for panel in panels if panel.ylabel}) == 1
 
@@ -270,13 +191,3 @@ def _colors(labels: Sequence[str]) -> dict[str, Any]:
         label: palette((2 * number + number // 10) % 20)
         for number, label in enumerate(labels)
     }
-
-
-def save(figure: Any, path: pathlib.Path | IO[bytes], title: str) -> None:
-    """Writes a figure with a title, whole or not at all."""
-    figure.suptitle(title, fontsize=9)
-    if not isinstance(path, pathlib.Path):
-        figure.savefig(path, dpi=110)
-        return
-    with atomic_file(path) as file:
-        figure.savefig(file, dpi=110, format="png")

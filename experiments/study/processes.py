@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
 
 import jax
 from absl import flags
+
+from robustjax.tools.platform import check_platform, name_platform
 
 _PLATFORMS = flags.DEFINE_string(
     "jax_platforms", None, "Where to compute: cpu, cuda or tpu; by default the best."
@@ -28,22 +29,9 @@ def start_processes() -> None:
       ValueError: a flag that is out of range or missing, or a platform that is not
         here, naming the flag or the environment variable.
     """
-    platforms = _PLATFORMS.value
-    if platforms is not None:
-        jax.config.update("jax_platforms", platforms)
+    name_platform(_PLATFORMS.value)
     _join(bool(_DETECT.value), {f.name: f.value for f in (_ADDRESS, _COUNT, _INDEX)})
-    name = "JAX_PLATFORMS" if platforms is None else "jax_platforms"
-    wanted = platforms or os.environ.get("JAX_PLATFORMS")
-    try:
-        jax.devices()
-    # Of a platform that it left out, JAX itself says nothing but an assertion.
-    except (RuntimeError, AssertionError) as error:
-        if not wanted:
-            raise
-        reason = (str(error).splitlines() or ["it is not here"])[0]
-        raise ValueError(
-            f"{name}: got {wanted}, expected a platform of this machine: {reason}"
-        ) from None
+    check_platform(_PLATFORMS.value)
 
 
 def _join(detect: bool, given: dict[str, str | None]) -> None:

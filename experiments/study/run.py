@@ -15,7 +15,6 @@ from experiments.study.examples import Known, keep_known
 from experiments.study.flags import Given, as_flag
 from experiments.study.journal import Journal
 from experiments.study.numbers import Measure
-from experiments.study.output import say
 from experiments.study.run_folder import (
     SUMMARY,
     check_run_folder,
@@ -24,6 +23,7 @@ from experiments.study.run_folder import (
     run_folder_path,
 )
 from experiments.study.table import Table
+from robustjax.tools.command.output import say
 from robustjax.training import InterruptedRunError, StopRequest
 
 Settings = TypeVar("Settings")

@@ -15,10 +15,8 @@ from experiments.study.numbers import (
     Measure,
     deviation,
     in_cell,
-    in_file,
     mean,
     shown,
-    text_table,
 )
 from experiments.study.records import EPOCH, KEPT, read_arrays, read_cells
 from experiments.study.run_folder import (
@@ -28,6 +26,7 @@ from experiments.study.run_folder import (
     read_record,
 )
 from experiments.study.settings import Curve, Setting, join_results
+from robustjax.tools.tables import in_file, text_table
 from robustjax.training import Record, write_csv
 
 

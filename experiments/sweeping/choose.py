@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from experiments.study.numbers import text_table
 from experiments.sweeping.results import Result, Results, shown_in_cell
 from robustjax import checks
+from robustjax.tools.tables import text_table
 
 BOUND = "best_on_test"
 RULES = {

@@ -12,7 +12,6 @@ from typing import get_args
 from absl import flags
 
 from experiments.study.flags import define_flags, define_run_flags, read_config
-from experiments.study.output import say
 from experiments.study.run_folder import Status
 from experiments.sweeping import engines
 from experiments.sweeping.choose import best
@@ -37,6 +36,7 @@ from experiments.sweeping.points import (
 )
 from experiments.sweeping.results import SEED, Results, number, same
 from robustjax import checks
+from robustjax.tools.command.output import say
 from robustjax.training import InterruptedRunError, StopRequest
 
 _ONE_PROCESS = ("distributed", "coordinator", "num_processes", "process_id")

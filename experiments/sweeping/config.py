@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from experiments.study.flags import option
+from robustjax.tools.command.fields import option
 
 ENGINES = ("local", "ray", "slurm")
 

@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 
 from absl import flags
 
-from experiments.study.flags import Given, flags_of, read_given
+from experiments.study.flags import Given, read_given
 from experiments.study.presets import Preset
 from experiments.study.run import Request, Study
 from robustjax import checks
+from robustjax.tools.command.fields import flags_of
 
 _FOLDER = pathlib.Path(__file__).parents[1]
 

@@ -9,8 +9,13 @@ from typing import Any
 import numpy as np
 
 from experiments.study.numbers import Measure
-from experiments.study.plot import Line, Panel, draw, save
+from experiments.study.plot import (
+    Line,
+    Panel,
+    draw,
+)
 from experiments.sweeping.results import Result, Results, number, same, shown_in_cell
+from robustjax.tools.histograms import save
 
 _MOST_PANELS = 24
 

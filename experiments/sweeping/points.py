@@ -11,7 +11,11 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from experiments.study.flags import Given, as_flag, flags_of, read_texts
+from experiments.study.flags import (
+    Given,
+    as_flag,
+    read_texts,
+)
 from experiments.study.run_folder import (
     AT_WORK,
     Status,
@@ -25,6 +29,7 @@ from experiments.study.run_folder import (
 from experiments.sweeping.grid import Point, only_where_they_run
 from experiments.sweeping.launchers import Launcher
 from robustjax import __version__
+from robustjax.tools.command.fields import flags_of
 
 
 class BadPointsError(ValueError):

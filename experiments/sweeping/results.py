@@ -16,11 +16,10 @@ from experiments.study.numbers import (
     Measure,
     deviation,
     in_cell,
-    in_file,
     mean,
-    text_table,
 )
 from experiments.sweeping.folder import Member, SweepFolder
+from robustjax.tools.tables import in_file, text_table
 from robustjax.training import write_csv
 
 SEED = "seed"

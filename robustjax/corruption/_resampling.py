@@ -35,7 +35,7 @@ def _pillow() -> Any:
         from PIL import Image
     except ImportError as error:
         raise ImportError(
-            "jpeg and pixelate need Pillow; pip install 'robustjax[experiments]'"
+            "jpeg and pixelate need Pillow; pip install 'robustjax[tools]'"
         ) from error
     return Image
 

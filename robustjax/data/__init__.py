@@ -53,6 +53,7 @@ from robustjax.data._instructions import load_instructions as load_instructions
 from robustjax.data._label_files import parse_labels as parse_labels
 from robustjax.data._label_files import read_csv as read_csv
 from robustjax.data._label_files import read_labels as read_labels
+from robustjax.data._label_files import read_numbered_csv as read_numbered_csv
 from robustjax.data._load import load as load
 from robustjax.data._located import LocatedDataset as LocatedDataset
 from robustjax.data._located import load_located_npz as load_located_npz

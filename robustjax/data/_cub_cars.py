@@ -131,7 +131,7 @@ def _prepared_builder(name: str, split: str, data_dir: str | None) -> Any:
     except ImportError as error:
         raise ImportError(
             f"dataset: reading {name!r} needs tensorflow-datasets; "
-            "pip install 'robustjax[experiments]', or carry the data as .npz "
+            "pip install 'robustjax[tools]', or carry the data as .npz "
             "(save_located_npz)"
         ) from error
     # Opening a file logs a performance hint of array_record as an error.

@@ -137,7 +137,7 @@ def need_pillow() -> None:
         import PIL  # noqa: F401
     except ImportError as error:
         raise ImportError(
-            "path: reading images needs Pillow; pip install 'robustjax[experiments]'"
+            "path: reading images needs Pillow; pip install 'robustjax[tools]'"
         ) from error
 
 

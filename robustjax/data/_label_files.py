@@ -12,10 +12,13 @@ from robustjax.data._dataset import Dataset, rows_of
 from robustjax.data._names import check_class_names, plain_name
 from robustjax.files import check_readable, original_cell
 
+_DELIMITERS = ",;\t"
+
 
 def read_csv(path: str | pathlib.Path, *, name: str) -> list[dict[str, str]]:
     """Reads a CSV file with a header into one dict per row.
 
+    Columns are parted by what the header has most of: commas, semicolons or tabs.
     Cells that a row lacks at its end are empty: spreadsheets leave them out where
     they are blank.
 
@@ -28,20 +31,37 @@ def read_csv(path: str | pathlib.Path, *, name: str) -> list[dict[str, str]]:
         a cell of more than 131,072 characters), two columns of one name, or a row with
         more cells than columns.
     """
+    return [row for _, row in read_numbered_csv(path, name=name)]
+
+
+def read_numbered_csv(
+    path: str | pathlib.Path, *, name: str
+) -> list[tuple[int, dict[str, str]]]:
+    """As `read_csv`, every row with the number of the line that it ends in, from 1.
+
+    Args and errors are those of `read_csv`.
+    """
     try:
         check_readable(path)
         with open(path, newline="", encoding="utf-8-sig") as file:
+            delimiter = delimiter_of(file.readline())
+            file.seek(0)
             # Strict: a quote left open would take the rest of the file into one cell.
-            reader = csv.DictReader(file, restval="", strict=True)
+            reader = csv.DictReader(file, restval="", strict=True, delimiter=delimiter)
             return _rows(reader, path, name)
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not UTF-8 text"
         raise ValueError(f"{name}: cannot read {str(path)!r}: {reason}") from None
 
 
+def delimiter_of(header: str) -> str:
+    """The comma, semicolon or tab: what a header has most of."""
+    return max(_DELIMITERS, key=header.count)
+
+
 def _rows(
     reader: csv.DictReader[str], path: str | pathlib.Path, name: str
-) -> list[dict[str, str]]:
+) -> list[tuple[int, dict[str, str]]]:
     rows = []
     line = 1
     try:
@@ -53,7 +73,8 @@ def _rows(
                     f"{name}: line {reader.line_num} of {str(path)!r} has more cells "
                     "than the header has columns"
                 )
-            rows.append({key: original_cell(cell) for key, cell in row.items()})
+            cells = {key: original_cell(cell) for key, cell in row.items()}
+            rows.append((reader.line_num, cells))
             line = reader.line_num + 1
     except csv.Error as error:
         raise ValueError(

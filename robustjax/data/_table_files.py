@@ -7,14 +7,13 @@ import pathlib
 from collections.abc import Collection
 from typing import Any
 
+from robustjax.data._label_files import delimiter_of
 from robustjax.files import check_readable
 
 CSV_SUFFIXES = (".csv", ".tsv")
 PARQUET_SUFFIXES = (".parquet", ".pq")
 FEATHER_SUFFIXES = (".feather", ".arrow")
 TABLE_SUFFIXES = (*CSV_SUFFIXES, *PARQUET_SUFFIXES, *FEATHER_SUFFIXES)
-
-_DELIMITERS = ",;\t"
 
 
 def import_arrow(name: str) -> Any:
@@ -27,7 +26,7 @@ def import_arrow(name: str) -> Any:
         import pyarrow
     except ImportError as error:
         raise ImportError(
-            f"{name}: tables need pyarrow; pip install 'robustjax[tables]'"
+            f"{name}: tables need pyarrow; pip install 'robustjax[tools]'"
         ) from error
     return pyarrow
 
@@ -104,7 +103,7 @@ def _header(path: pathlib.Path) -> tuple[list[str], str]:
         line = file.readline()
         delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
         if delimiter == ",":
-            delimiter = max(_DELIMITERS, key=line.count)
+            delimiter = delimiter_of(line)
         file.seek(0)
         return next(csv.reader(file, delimiter=delimiter, strict=True), []), delimiter
 

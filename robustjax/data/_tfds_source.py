@@ -54,7 +54,7 @@ def load_tfds(
     except ImportError as error:
         raise ImportError(
             f"dataset: reading {name!r} needs tensorflow-datasets; "
-            "pip install 'robustjax[experiments]', or carry the data as .npz"
+            "pip install 'robustjax[tools]', or carry the data as .npz"
         ) from error
     # Opening a file logs a performance hint of array_record as an error.
     logging.getLogger("absl").setLevel(logging.CRITICAL)

@@ -11,15 +11,14 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from robustjax import data
 from robustjax.files import write_atomically
 from robustjax.output_paths import check_output_file, check_output_folder
 
 ASKED = "to_label.csv"
 ANSWERED = "labeled.csv"
 LABELS = "labels.csv"
+DISAGREEMENTS = "disagreements.csv"
+LOG = "answers.jsonl"
 _RECORD = "exchange.json"
 _ANSWERS = "answers"
 
@@ -45,31 +44,15 @@ def pending(folder: pathlib.Path, round_number: int, questions: int) -> Pending:
     return Pending(round_number, folder / ASKED, folder / ANSWERED, questions)
 
 
-def filed_answers(folder: pathlib.Path, round_number: int) -> pathlib.Path:
-    """Where the answers of a round are kept for good."""
-    return folder / _ANSWERS / f"round_{round_number:04d}.csv"
-
-
-def answers_of(folder: pathlib.Path, round_number: int) -> pathlib.Path | None:
-    """The file with the answers of the round that is waited for; None without one.
-
-    Answers are filed away before they are noted: where a process died in between, they
-    are found there and taken in again.
-    """
-    for path in (filed_answers(folder, round_number), folder / ANSWERED):
-        if path.exists():
-            return path
-    return None
-
-
-def file_away(folder: pathlib.Path, round_number: int, source: pathlib.Path) -> None:
+def file_away(folder: pathlib.Path, filed: str, source: pathlib.Path) -> None:
     """Moves the answers that were taken in to where they are kept for good."""
-    place = filed_answers(folder, round_number)
+    place = folder / filed
     if source == place:
         return
     # A link of the person's would point elsewhere from there.
     write_atomically(place, source.read_bytes())
-    source.unlink()
+    if source.name != ASKED:
+        source.unlink()
 
 
 def check_repr(name: str, value: Any) -> str:
@@ -115,7 +98,7 @@ def check_folder(folder: pathlib.Path, purpose: Mapping[str, Any]) -> bool:
             "folder or remove this one"
         ) from None
     if folder.exists():
-        for name in (_RECORD, ASKED, LABELS):
+        for name in (_RECORD, ASKED, LABELS, DISAGREEMENTS, LOG):
             check_output_file("folder", folder / name)
         check_output_folder("folder", folder / _ANSWERS)
     if found is None:
@@ -150,39 +133,3 @@ def claim_folder(folder: pathlib.Path, purpose: Mapping[str, Any]) -> None:
         raise ValueError(
             f"folder: cannot write {str(folder)!r}: {error.strerror}"
         ) from None
-
-
-def read_answers(
-    path: pathlib.Path, dataset: data.Dataset, asked: np.ndarray, round_number: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Reads the answers to a round's questions.
-
-    Args:
-      path: a CSV file with the columns `id` and `new_label`; blank ones, and rows that
-        are not there, are no answers.
-      dataset: whose ids and class names are meant.
-      asked: (Q,) rows that were asked about.
-      round_number: for errors.
-
-    Returns:
-      (Q,) int32 answers in the order of `asked`, and (Q,) bool whether there is one.
-
-    Raises:
-      ValueError: a file that cannot be read or lacks a column; ids that are unknown,
-        repeated or were not asked about; values that are no class.
-    """
-    rows, labels = data.read_labels(path, dataset, "new_label", name=path.name)
-    strange = ~np.isin(rows, asked)
-    if strange.any():
-        stranger = dataset.ids[rows[strange][0]].item()
-        raise ValueError(
-            f"{path.name}: {int(strange.sum())} id(s) were not asked about (first: "
-            f"{stranger!r}); answer the questions of round {round_number} in {ASKED}"
-        )
-    place = {row: position for position, row in enumerate(asked.tolist())}
-    answers = np.zeros(len(asked), np.int32)
-    answered = np.zeros(len(asked), bool)
-    for row, label in zip(rows.tolist(), labels):
-        answers[place[row]] = label
-        answered[place[row]] = True
-    return answers, answered

@@ -204,7 +204,7 @@ for name, change in corruption.IMAGE_CORRUPTIONS.items():
     try:
         change(images, 1, jax.random.key(0))
     except ImportError as error:
-        assert "pip install 'robustjax[experiments]'" in str(error)
+        assert "pip install 'robustjax[tools]'" in str(error)
         print(name)
 """
     done = subprocess.run(

@@ -8,11 +8,12 @@ import pathlib
 import numpy as np
 
 from experiments.study.journal import Journal
-from experiments.study.numbers import deviation, in_file, mean
+from experiments.study.numbers import deviation, mean
 from experiments.study.records import EPOCH
 from experiments.study.run_folder import data_digests, open_run_folder
 from robustjax import data
 from robustjax.files import digest_of_record
+from robustjax.tools.tables import in_file
 from robustjax.training import write_csv
 
 SCRIPT = "<script>alert(1)</script>"

@@ -11,9 +11,9 @@ import pytest
 from experiments.studies.dataset_bias import outcomes, pictures, setup
 from experiments.studies.dataset_bias.config import DatasetBiasConfig
 from experiments.studies.dataset_bias.programs import build
-from experiments.study.choice import Choice
-from experiments.study.options import choose_methods
 from robustjax.methods import entries
+from robustjax.tools.method_choice import Choice
+from robustjax.tools.method_options import choose_methods
 from robustjax.training import TrainState
 from robustjax.transforms import LossState
 

@@ -9,20 +9,15 @@ import re
 import pytest
 from absl import flags
 
-from experiments.common.optimizer import drop_epochs
 from experiments.study import flag_groups
-from experiments.study.flags import (
-    OWN_GROUP,
-    Flag,
-    flags_of,
-    given_flags,
-    option,
-    resolve,
-)
+from experiments.study.flags import given_flags, resolve
 from experiments.study.help import help_text
-from experiments.study.options import read_options
 from experiments.study.presets import Preset
 from robustjax import methods
+from robustjax.tools.command.fields import OWN_GROUP, Flag, flags_of, option
+from robustjax.tools.method_options import read_options
+from robustjax.tools.optimizer import drop_epochs
+from robustjax.tools.options import groups
 
 STUDIES = {
     "label_noise": "NoisyLabelsConfig",
@@ -47,7 +42,7 @@ def presets_of(study):
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(flag_groups.RunFlags, flag_groups.SgdFlags, flag_groups.MlpFlags):
+class Config(flag_groups.RunFlags, groups.SgdFlags, groups.MlpFlags):
     hidden: tuple[int, ...] = (7,)
     own: int | None = option(None, "A number.")
     repeats: int = option(4, "As often.", low=2)
@@ -56,7 +51,9 @@ class Config(flag_groups.RunFlags, flag_groups.SgdFlags, flag_groups.MlpFlags):
 def test_a_field_is_told_where_it_is_first_defined():
     found = {flag.name: flag for flag in flags_of(Config)}
     text = "Widths of the dense layers of mlp and small_cnn."
-    assert found["hidden"] == Flag("hidden", int, True, (7,), text, 1, None, "Network")
+    assert found["hidden"] == Flag(
+        "hidden", int, True, (7,), text, 1, None, (), "Network"
+    )
     assert found["own"].group == OWN_GROUP
     assert (found["own"].kind, found["own"].is_list) == (int, False)
     assert found["repeats"][3:6] == (4, "As often.", 2)
@@ -117,7 +114,7 @@ def test_no_preset_is_taken_for_another_data_set():
     presets = {"a": Preset({"dataset": "a", "epochs": 3}, "", "")}
 
     @dataclasses.dataclass(frozen=True)
-    class WithData(flag_groups.TrainingFlags, flag_groups.DataFlags):
+    class WithData(groups.TrainingFlags, groups.DataFlags):
         dataset: str = "b"
 
     def take(preset, **given):

@@ -7,8 +7,9 @@ import pytest
 from absl import flags
 from absl.testing import flagsaver
 
-from experiments.common.inputs import load
-from experiments.study.decoded_cache import decoded_folder
+from experiments.study.decoded_cache import define_no_cache, heed_no_cache
+from robustjax.tools.decoded_cache import decoded_folder
+from robustjax.tools.inputs import load
 
 
 @pytest.fixture
@@ -27,17 +28,18 @@ def images(tmp_path, rng):
 def test_decoded_images_are_kept(images, tmp_path, monkeypatch):
     cache = tmp_path / "cache"
     monkeypatch.setenv("ROBUSTJAX_DECODED_CACHE", str(cache))
-    with flagsaver.flagsaver():
+    with monkeypatch.context() as patch, flagsaver.flagsaver():
+        patch.setenv("ROBUSTJAX_DECODED_CACHE", str(cache))
+        define_no_cache()
         flags.FLAGS(["launcher", "--no_cache"])
+        heed_no_cache()
         assert decoded_folder() is None
         plain = load(images, "train", data_dir=None)
         assert not cache.exists()
-    with flagsaver.flagsaver():
-        flags.FLAGS(["launcher"])
-        for _ in range(2):
-            found = load(images, "train", data_dir=None)
-            np.testing.assert_array_equal(found.inputs, plain.inputs)
-            assert len(list(cache.iterdir())) == 1
+    for _ in range(2):
+        found = load(images, "train", data_dir=None)
+        np.testing.assert_array_equal(found.inputs, plain.inputs)
+        assert len(list(cache.iterdir())) == 1
 
 
 def test_empty_variable_is_no_cache(monkeypatch):
@@ -48,9 +50,7 @@ def test_empty_variable_is_no_cache(monkeypatch):
 def test_folder_of_the_user_by_default(monkeypatch, tmp_path):
     monkeypatch.delenv("ROBUSTJAX_DECODED_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    with flagsaver.flagsaver():
-        flags.FLAGS(["launcher"])
-        assert decoded_folder() == tmp_path / "robustjax" / "decoded"
+    assert decoded_folder() == tmp_path / "robustjax" / "decoded"
 
 
 def test_size_zero_keeps_the_images(images):

@@ -8,13 +8,12 @@ import json
 import numpy as np
 import pytest
 
-from experiments.common.record_scores import COLUMNS, read_scores, score_rows
 from experiments.studies.instruction_selection import study as study_lib
 from experiments.studies.instruction_selection.config import InstructionSelectionConfig
 from experiments.studies.instruction_selection.pools import read_pools
 from experiments.study.run import Request, run_study
-from robustjax import data
 from robustjax.methods.instructions import RecordScores
+from robustjax.tools.record_scores import COLUMNS, score_rows
 from robustjax.training import StopRequest, write_csv
 
 
@@ -181,90 +180,3 @@ def test_bad_flags_are_told_before_any_work(given, message, tmp_path):
         run_study(study_lib.STUDY, request, StopRequest())
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "runs" / "instruction_selection" / "run").exists()
-
-
-def test_files_of_scores(tmp_path):
-    path = tmp_path / "scores.csv"
-    nan = float("nan")
-    made = RecordScores(
-        np.array([3, 5]),
-        np.array([1.5, nan]),
-        np.array([2.0, nan]),
-        np.array([False, True]),
-    )
-    write_csv(path, score_rows(["a", "=b"], made), COLUMNS)
-    there, found = read_scores(str(path), ["=b", "c", "a"])
-    assert there.tolist() == [True, False, True]
-    assert found.length.tolist() == [5, 0, 3]
-    np.testing.assert_array_equal(found.answer_loss, [nan, nan, 1.5])
-    assert found.cut.tolist() == [True, False, False]
-    with pytest.raises(ValueError, match="has none of the 1 records"):
-        read_scores(str(path), ["c"])
-    path.write_text("id,length\na,3\n")
-    with pytest.raises(ValueError, match="has no column answer_loss"):
-        read_scores(str(path), ["a"])
-    path.write_text("id,length,answer_loss,alone_loss,cut\na,x,1,1,False\n")
-    with pytest.raises(ValueError, match="holds what is no number"):
-        read_scores(str(path), ["a"])
-
-
-SCORE = """
-import json, sys
-import numpy as np
-from absl import flags
-from absl.testing import flagsaver
-from experiments import score_instructions
-from robustjax.methods import instructions
-from robustjax.training import StopRequest
-
-asked = []
-
-def scores(records, model, *, max_tokens):
-    asked.extend(each.id for each in records)
-    n = len(records)
-    return instructions.RecordScores(
-        np.full(n, max_tokens), np.ones(n), np.full(n, 2.0), np.zeros(n, bool)
-    )
-
-instructions.load_local_model = lambda folder: folder
-instructions.record_scores = scores
-for arguments in json.loads(sys.argv[1]):
-    with flagsaver.flagsaver():
-        flags.FLAGS(["score_instructions", *arguments])
-        try:
-            score_instructions.main(StopRequest())
-        except ValueError as error:
-            print(json.dumps(str(error)))
-print(json.dumps(asked))
-"""
-
-
-def test_scoring_goes_on_where_it_was(files, tmp_path):
-    from tests.harness.forked import python
-
-    own, _ = files
-    out = tmp_path / "scores.csv"
-    base = [f"--records={own}", "--model_folder=m", f"--out={out}"]
-    wrong = tmp_path / "wrong.csv"
-    wrong.write_text("id,score\nx,1\n")
-    runs = [
-        [*base, "--limit=6"],
-        base,
-        base,
-        [*base[:2], f"--out={wrong}"],
-        base[:2],
-    ]
-    done = python("-c", SCORE, json.dumps(runs))
-    assert done.returncode == 0, done.stderr
-    lines = done.stdout.splitlines()
-    assert lines[0].endswith("holds the scores of 6 of 20 records")
-    assert lines[2].endswith("holds the scores of 20 of 20 records")
-    assert "wrong.csv' holds no scores of these records" in lines[3]
-    assert lines[4] == '"out: got nothing, expected --out=\\u2026"'
-    asked = json.loads(lines[-1])
-    ids = [each.id for each in data.load_instructions(own).records]
-    assert sorted(asked) == sorted(ids)
-    assert asked != ids
-    there, found = read_scores(str(out), ids)
-    assert there.all()
-    assert found.ifd.tolist() == [0.5] * 20

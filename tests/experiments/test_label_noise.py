@@ -15,11 +15,11 @@ from experiments.studies.label_noise import configs, setup
 from experiments.studies.label_noise.method_presets import METHOD_PRESETS
 from experiments.studies.label_noise.presets import PRESETS, PUBLISHED
 from experiments.studies.label_noise.study import STUDY
-from experiments.study.options import choose_methods
 from experiments.study.run import Request, run_study
 from experiments.study.table import Table
 from robustjax import data
 from robustjax.methods import entries
+from robustjax.tools.method_options import choose_methods
 from robustjax.training import StopRequest
 
 SMALL = {"dataset": "digits", "epochs": 3, "repeats": 2, "hidden": (16,)}

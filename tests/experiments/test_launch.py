@@ -14,10 +14,11 @@ import jax
 import numpy as np
 import pytest
 
-from experiments.study import compilation_cache, output
 from experiments.study.launch import ending
 from robustjax import data
 from robustjax.files import original_cell, safe_cell
+from robustjax.tools import compilation_cache
+from robustjax.tools.command import output
 from robustjax.training import InterruptedRunError, NonFiniteLossError, write_csv
 from tests.harness.forked import ROOT, Command
 
@@ -25,7 +26,7 @@ from tests.harness.forked import ROOT, Command
 SCRIPT = """
 import sys, time
 from experiments.study.launch import launch
-from experiments.study.output import say
+from robustjax.tools.command.output import say
 import jax
 
 def main(stop):

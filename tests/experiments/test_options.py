@@ -7,13 +7,13 @@ from collections.abc import Sequence
 
 import pytest
 
-from experiments.study.options import (
+from robustjax.methods import Entry, entries
+from robustjax.tools.method_options import (
     as_texts,
     choose_methods,
     preset_options,
     read_options,
 )
-from robustjax.methods import Entry, entries
 
 NOISE = entries("label_noise")
 

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from experiments.common.noise import make_noise
-from experiments.common.optimizer import decay_from_epoch, make_schedule
 from experiments.studies.label_noise import configs, methods, setup
 from experiments.studies.label_noise.config import NoisyLabelsConfig
 from experiments.studies.label_noise.method_presets import DIFFERENCES, METHOD_PRESETS
 from experiments.studies.label_noise.presets import PUBLISHED
-from experiments.study.options import choose_methods, read_options
 from robustjax import data
 from robustjax.methods import entries
+from robustjax.tools.method_options import choose_methods, read_options
+from robustjax.tools.optimizer import decay_from_epoch, make_schedule
 from tests.experiments.published_label_noise import ROWS, Row
 
 STEPS = 391  # Of batches of 128 in an epoch of 50,000.

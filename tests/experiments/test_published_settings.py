@@ -8,9 +8,6 @@ import pytest
 
 from experiments.studies.active_learning import config as active_learning
 from experiments.studies.active_learning import presets as active_learning_presets
-from experiments.studies.active_learning.networks import (
-    optimizer_options as open_set_options,
-)
 from experiments.studies.features import presets as features
 from experiments.studies.features.options import options_of
 from experiments.studies.features.setup import optimizer_options as feature_options
@@ -19,8 +16,9 @@ from experiments.studies.label_correction.config import CorrectionConfig
 from experiments.studies.pruning import presets as pruning
 from experiments.studies.pruning import setup as pruning_setup
 from experiments.studies.pruning.programs import _ON_SUBSETS
-from experiments.study.choice import choose
 from robustjax.methods import entries, entry
+from robustjax.tools.method_choice import choose
+from robustjax.tools.open_set_networks import optimizer_options as open_set_options
 from robustjax.transforms import TAUFE_SETTINGS
 
 

@@ -2,36 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
-
 import pytest
 
 from experiments.reporting.page import write_report
 from tests.experiments.report_folders import METHODS, PIPES, SCRIPT, write_run
+from tests.harness.chromium import chromium
 
 pytestmark = pytest.mark.browser
 
 
 @pytest.fixture(scope="module")
 def browser():
-    """A headless Chromium, or a skip that says what is missing."""
-    found = [shutil.which(name) for name in ("chromium", "chromium-browser")]
-    binary = next(filter(None, found), None)
-    driver = shutil.which("chromedriver")
-    if binary is None or driver is None:
-        missing = "chromium" if binary is None else "chromedriver (chromium-driver)"
-        pytest.skip(f"{missing} is not installed: no browser to look with")
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = binary
-    for argument in ("headless=new", "no-sandbox", "disable-dev-shm-usage"):
-        options.add_argument(f"--{argument}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    chrome = webdriver.Chrome(options=options, service=Service(driver))
-    yield chrome
-    chrome.quit()
+    yield from chromium()
 
 
 @pytest.fixture(scope="module")

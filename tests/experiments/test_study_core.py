@@ -14,11 +14,17 @@ import pytest
 
 from experiments.study.example_table import ExampleTable
 from experiments.study.journal import Journal
-from experiments.study.numbers import Measure, deviation, in_cell, in_file, mean
+from experiments.study.numbers import (
+    Measure,
+    deviation,
+    in_cell,
+    mean,
+)
 from experiments.study.plot import Line, Panel, draw
 from experiments.study.records import FILE, KEPT, read_cells
 from experiments.study.run_folder import open_run_folder
 from experiments.study.table import Table
+from robustjax.tools.tables import in_file
 from robustjax.training import write_csv
 
 # The sample deviation of 0.5 and 0.7 is 0.2 / sqrt(2), the population's 0.1.

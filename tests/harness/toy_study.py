@@ -15,14 +15,18 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from experiments.study.flag_groups import RunFlags
-from experiments.study.flags import option
 from experiments.study.journal import Journal
 from experiments.study.numbers import Measure
-from experiments.study.options import as_texts, choose_methods, read_options
 from experiments.study.presets import Preset, preset_of
 from experiments.study.run import Plan, Ready, Request, Study
 from robustjax import checks
 from robustjax.methods import entries
+from robustjax.tools.command.fields import option
+from robustjax.tools.method_options import (
+    as_texts,
+    choose_methods,
+    read_options,
+)
 from robustjax.training import StopRequest
 
 UNLUCKY = 0.13

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 
-from experiments.study.flag_groups import (
-    DataFlags,
-    NetworkFlags,
-    OptimizerFlags,
-    RunFlags,
-)
-from experiments.study.flags import option
+from experiments.study.flag_groups import RunFlags
+from robustjax.tools.command.fields import option
+from robustjax.tools.options.groups import DataFlags
+from robustjax.tools.options.open_set import OpenSetFlags
 
 
 @dataclasses.dataclass(frozen=True)
-class OpenSetConfig(RunFlags, OptimizerFlags, NetworkFlags, DataFlags):
+class OpenSetConfig(RunFlags, OpenSetFlags, DataFlags):
     """All settings of one study; the flags of the launcher."""
 
     dataset: str = "mnist"
@@ -71,33 +68,3 @@ class OpenSetConfig(RunFlags, OptimizerFlags, NetworkFlags, DataFlags):
     options: tuple[str, ...] = option(
         (), "Of methods, such as mqnet.margin=0.1; see --methods."
     )
-
-    classifier_variant: str = option(
-        "in_only", "Labelled OOD in training: in_only, ood_class, taufe or both."
-    )
-    taufe_weight: float = option(0.1, "classifier_variant=taufe or both: lambda.")
-    steps_per_epoch: int = option(
-        100, "Steps per epoch, however much is labelled.", low=1
-    )
-
-    embedding_network: str = option(
-        "resnet18", "Of the contrastive networks that CSI and CCAL train on the pool."
-    )
-    embedding_channels: tuple[int, ...] = option((), "As channels.", low=1)
-    embedding_hidden: tuple[int, ...] = option((), "As hidden.", low=1)
-    embedding_pooling: str = option(
-        "average", "Of a small_cnn among them: flatten or average."
-    )
-    embedding_epochs: int = option(1000, "Epochs of each contrastive network.", low=1)
-    embedding_batch_size: int = option(
-        64, "Images per step; CSI makes eight views of each, SimCLR two.", low=1
-    )
-    embedding_optimizer: str = option("lars", "lars (with a warm-up) or adam (cosine).")
-    embedding_learning_rate: float = option(1.0, "Highest learning rate.")
-    embedding_projection: tuple[int, ...] = option(
-        (512, 128), "Widths of the projection heads.", low=1
-    )
-    embedding_flip: bool = option(
-        True, "Whether mirror images mean the same; not so for digits."
-    )
-    embedding_crop: float = option(0.08, "Smallest part of an image in a view.")

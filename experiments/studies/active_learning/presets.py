@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from experiments.study.options import published_options
 from experiments.study.presets import NOT_RUN, Preset
 from robustjax.methods import entry
+from robustjax.tools.method_options import published_options
 
 # For a CPU; all values are ours. What loss prediction learns from fifty labels orders
 # nothing, so that MQNet and the rules it is compared with take confidence instead.

@@ -7,20 +7,14 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from experiments.common.augmentations import WEAK_AUGMENTATIONS
-from experiments.common.inputs import load, load_splits
 from experiments.studies.active_learning.class_splits import CLASS_SPLITS
 from experiments.studies.active_learning.config import OpenSetConfig
 from experiments.study.flags import errors_name_flags
 from robustjax import checks, corruption, data
 from robustjax.methods.active_learning import OpenSetBudget
+from robustjax.tools.inputs import load, load_splits
+from robustjax.tools.open_set_networks import check_open_set
 
-VARIANTS = {
-    "in_only": "in_only",
-    "ood_class": "ood_class",
-    "taufe": "taufe",
-    "both": "ood_class_taufe",
-}
 _CLASSES, _POOL, _INITIAL, _RUN, _TEST, _EMBEDDINGS = range(6)
 
 
@@ -105,13 +99,8 @@ def check(config: OpenSetConfig) -> OpenSetBudget:
     for name in ("initial", "pool_in", "test_count", "image_size"):
         checks.at_least(name, getattr(config, name), 0)
     checks.one_of("initial_shares", config.initial_shares, ("uniform", "exact"))
-    checks.one_of("classifier_variant", config.classifier_variant, VARIANTS)
-    checks.one_of("augment", config.augment, WEAK_AUGMENTATIONS)
+    check_open_set(config)
     checks.one_of("class_split", config.class_split, (*CLASS_SPLITS, "drawn", "all"))
-    checks.one_of("embedding_optimizer", config.embedding_optimizer, ("lars", "adam"))
-    checks.in_range(
-        "embedding_learning_rate", config.embedding_learning_rate, 0, low_open=True
-    )
     if not config.noise_ratio:
         raise ValueError("noise_ratio: got none, expected at least one share")
     for ratio in config.noise_ratio:

@@ -14,14 +14,6 @@ import jax.numpy as jnp
 from experiments.common.inputs import arrays_of
 from experiments.studies.active_learning import report, setup
 from experiments.studies.active_learning.config import OpenSetConfig
-from experiments.studies.active_learning.networks import (
-    Classifiers,
-    check_embeddings,
-    kind_of,
-    needs_embeddings,
-    read_embeddings,
-    train_embeddings,
-)
 from experiments.studies.active_learning.presets import PRESETS
 from experiments.studies.active_learning.runner import (
     POOL,
@@ -30,13 +22,21 @@ from experiments.studies.active_learning.runner import (
     run_strategy,
     trainings,
 )
-from experiments.study.choice import choose
 from experiments.study.examples import Known, keep_known
 from experiments.study.journal import Journal
 from experiments.study.presets import preset_of
 from experiments.study.run import Plan, Ready, Request, Study
 from robustjax.methods import entries
 from robustjax.methods.active_learning import OpenSetRun, QueryStrategy
+from robustjax.tools.method_choice import choose
+from robustjax.tools.open_set_networks import (
+    Classifiers,
+    check_embeddings,
+    kind_of,
+    needs_embeddings,
+    read_embeddings,
+    train_embeddings,
+)
 from robustjax.training import StopRequest, progress_bar
 
 

@@ -8,7 +8,6 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.study.plot import save
 from experiments.study.table import Table
 from robustjax.methods.active_learning import (
     RANKED_BY,
@@ -19,6 +18,7 @@ from robustjax.methods.active_learning import (
     iso_score_slope,
     score_surface,
 )
+from robustjax.tools.histograms import save
 
 SURFACE = "surface"
 _GRID = 60

@@ -5,14 +5,16 @@ from __future__ import annotations
 import dataclasses
 
 from experiments.study.flag_groups import (
-    DataFlags,
     EpochRunFlags,
-    NetworkFlags,
     NoiseFlags,
-    OptimizerFlags,
     ParallelFlags,
 )
-from experiments.study.flags import option
+from robustjax.tools.command.fields import option
+from robustjax.tools.options.groups import (
+    DataFlags,
+    NetworkFlags,
+    OptimizerFlags,
+)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from experiments.study.plot import save
 from experiments.study.table import Table
+from robustjax.tools.histograms import save
 
 PICTURE = "picture"
 """The event of arrays that a picture is made of; its record says of which "kind"."""

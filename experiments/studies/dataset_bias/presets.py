@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from experiments.study.options import published_options
 from experiments.study.presets import NOT_RUN, Preset
 from robustjax.methods import entries
+from robustjax.tools.method_options import published_options
 
 _NOT_YET = "not measured yet: hours on a CPU"
 
@@ -160,6 +160,28 @@ PRESETS: dict[str, Preset] = {
             "--options=lff_clean.against_noise=clean_probability,"
             "lff_elr.against_noise=elr,lff_cut.truncate=true"
         ),
+    ),
+    "colored_mnist_99_bias_swap": Preset(
+        {
+            **_COLORED,
+            "aligned_ratio": 0.99,
+            "train_split": "train[:20000]",
+            "network": "small_cnn",
+            "channels": (16, 32, 64),
+            "hidden": (),
+            "pooling": "average",
+            "double_scaling": False,
+            "initialization": "he_normal",
+            "epochs": 30,
+            "batch_size": 64,
+            "methods": ("vanilla", "bias_swap"),
+            "options": ("bias_swap.swap_epochs=4", "bias_swap.width=16"),
+            "checkpoint_every_epochs": 1,
+        },
+        about=(
+            "Colored MNIST, 99 % aligned, for BiaSwap; ours: 20,000 images, 3 layers"
+        ),
+        expect=_NOT_YET,
     ),
     **_ratios(
         "colored_mnist_dfa",

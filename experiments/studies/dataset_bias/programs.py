@@ -9,16 +9,16 @@ import flax.linen as nn
 import jax
 import numpy as np
 
-from experiments.common.augmentations import weak_augmentation
-from experiments.common.channel_statistics import channel_statistics
-from experiments.common.networks import network_of_flags
-from experiments.common.optimizer import OptimizerOptions, make_optimizer
 from experiments.studies.dataset_bias.setup import Data
-from experiments.study.choice import Choice
 from experiments.study.flags import errors_name_flags
 from robustjax import data, models
 from robustjax.methods import Entry
-from robustjax.methods.bias import bias_groups, swap_networks
+from robustjax.methods.bias import bias_groups
+from robustjax.tools.augmentations import weak_augmentation
+from robustjax.tools.channel_statistics import channel_statistics
+from robustjax.tools.method_choice import Choice
+from robustjax.tools.networks import network_of_flags
+from robustjax.tools.optimizer import OptimizerOptions, make_optimizer
 from robustjax.training import (
     Execution,
     Preprocess,
@@ -80,7 +80,7 @@ def build(label: str, choice: Choice, study: Data) -> Built:
         "epochs": config.epochs,
         "augment": weak_augmentation(config.augment),
         "preprocess": as_float,
-        "networks": swap_networks(execution.convolution),
+        "convolution": execution.convolution,
     }
     # The texture branch of HEX reads gray levels in [0, 1].
     if images and config.normalize and entry.name != "hex":

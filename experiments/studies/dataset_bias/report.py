@@ -5,14 +5,13 @@ from __future__ import annotations
 from experiments.studies.dataset_bias.pictures import draw_pictures
 from experiments.study.numbers import Measure
 from experiments.study.plot import (
-    Histogram,
     Line,
     Panel,
     draw,
-    draw_histograms,
     draw_kinds,
 )
 from experiments.study.table import Table
+from robustjax.tools.histograms import Histogram, draw_histograms
 
 MEASURES = (
     Measure("unbiased", "unbiased"),

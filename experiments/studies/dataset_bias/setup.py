@@ -10,14 +10,15 @@ import jax
 import numpy as np
 
 from experiments.common import noise
-from experiments.common.augmentations import WEAK_AUGMENTATIONS
-from experiments.common.inputs import arrays_of, load_splits
-from experiments.common.optimizer import OptimizerOptions
+from experiments.common.inputs import arrays_of
 from experiments.studies.dataset_bias.config import DatasetBiasConfig
 from experiments.study.examples import Known
 from experiments.study.flags import errors_name_flags
 from robustjax import checks, corruption, data
 from robustjax.data import BiasedDataset
+from robustjax.tools.augmentations import WEAK_AUGMENTATIONS
+from robustjax.tools.inputs import load_splits
+from robustjax.tools.optimizer import OptimizerOptions
 
 SOURCES = ("colors", "corruption1", "corruption2", "folder", "file")
 

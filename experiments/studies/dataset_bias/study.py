@@ -11,14 +11,18 @@ from experiments.studies.dataset_bias.config import DatasetBiasConfig
 from experiments.studies.dataset_bias.presets import PRESETS
 from experiments.studies.dataset_bias.programs import Built, build
 from experiments.studies.dataset_bias.runner import defined_accuracies, run_method
-from experiments.study.choice import Choice
 from experiments.study.journal import Journal
-from experiments.study.options import choose_methods, preset_options, read_options
-from experiments.study.output import say
 from experiments.study.presets import preset_of
 from experiments.study.repeats import cell_name, group_size, groups_of
 from experiments.study.run import Plan, Ready, Request, Study
 from robustjax.methods import entries
+from robustjax.tools.command.output import say
+from robustjax.tools.method_choice import Choice
+from robustjax.tools.method_options import (
+    choose_methods,
+    preset_options,
+    read_options,
+)
 from robustjax.training import StopRequest
 
 

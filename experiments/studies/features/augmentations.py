@@ -8,9 +8,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from experiments.common.augmentations import WEAK_AUGMENTATIONS, weak_augmentation
 from robustjax import checks, data
 from robustjax.methods.features import AugmentLocated
+from robustjax.tools.augmentations import WEAK_AUGMENTATIONS, weak_augmentation
 from robustjax.training import Augment
 
 AUGMENTATIONS = ("none", "crop", "crop_flip", "resized_crop", "window")

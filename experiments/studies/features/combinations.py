@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from experiments.studies.features.config import FeatureDebiasingConfig
-from experiments.study.options import choose_methods
 from robustjax import checks
 from robustjax.methods import entries
+from robustjax.tools.method_options import choose_methods
 
 TASKS = ("classification", "boxes", "localization")
 TRAININGS = ("plain", "adversarial", "mix_match", "pretrained")

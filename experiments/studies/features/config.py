@@ -12,14 +12,13 @@ from __future__ import annotations
 
 import dataclasses
 
-from experiments.study.flag_groups import (
+from experiments.study.flag_groups import EpochRunFlags, ParallelFlags
+from robustjax.tools.command.fields import option
+from robustjax.tools.options.groups import (
     DataFlags,
-    EpochRunFlags,
     NetworkFlags,
     OptimizerFlags,
-    ParallelFlags,
 )
-from experiments.study.flags import option
 
 
 @dataclasses.dataclass(frozen=True)

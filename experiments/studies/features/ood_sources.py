@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from experiments.common.inputs import load
 from experiments.studies.features.config import FeatureDebiasingConfig
 from experiments.studies.features.targets import OWN_SOURCES, Target
 from experiments.study.flags import errors_name_flags
 from robustjax import data
+from robustjax.tools.inputs import load
 
 TEXTURES = {"textures": "magnify", "mirrored_textures": "mirror"}
 """Sources that are cut from the target's own images, with how they fill an image."""

@@ -9,8 +9,10 @@ import numpy as np
 import optax
 
 from experiments.studies.features.config import FeatureDebiasingConfig
-from experiments.study import options
-from experiments.study.options import (
+from robustjax.methods import Entry, entry
+from robustjax.models import MLP
+from robustjax.tools import method_options as options
+from robustjax.tools.method_options import (
     Values,
     as_labeled_texts,
     errors_name_options,
@@ -18,8 +20,6 @@ from experiments.study.options import (
     published_options,
     read_options,
 )
-from robustjax.methods import Entry, entry
-from robustjax.models import MLP
 
 TRAINED_BY = {
     "adversarial": "adversarial",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from experiments.study.plot import save
 from experiments.study.table import Table
+from robustjax.tools.histograms import save
 
 ACTIVATIONS = "activations.npz"
 """What a cell attaches: "features" (M, d), "labels" (M,; -1: OOD), "class_names"."""

@@ -10,9 +10,6 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from experiments.common.channel_statistics import channel_statistics
-from experiments.common.networks import network_of_flags
-from experiments.common.optimizer import make_optimizer
 from experiments.studies.features.augmentations import (
     Augmentations,
     make_augmentations,
@@ -25,6 +22,9 @@ from experiments.studies.features.setup import Data, optimizer_options
 from experiments.study.flags import errors_name_flags
 from robustjax import data, models, transforms
 from robustjax.methods.features import Attack, feature_debiasing, with_roles
+from robustjax.tools.channel_statistics import channel_statistics
+from robustjax.tools.networks import network_of_flags
+from robustjax.tools.optimizer import make_optimizer
 from robustjax.training import (
     Execution,
     Preprocess,

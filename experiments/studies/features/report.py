@@ -11,14 +11,13 @@ from experiments.study.numbers import (
     Measure,
     deviation,
     in_cell,
-    in_file,
     in_words,
     mean,
-    text_table,
 )
 from experiments.study.plot import Line, Panel, draw
 from experiments.study.settings import Setting
 from experiments.study.table import Table
+from robustjax.tools.tables import in_file, text_table
 from robustjax.training import write_csv
 
 _HEADLINE = (

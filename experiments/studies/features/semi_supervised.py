@@ -14,7 +14,6 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from experiments.common.optimizer import make_optimizer, make_schedule
 from experiments.studies.features.config import FeatureDebiasingConfig
 from experiments.studies.features.options import make_part, options_of
 from experiments.studies.features.programs import (
@@ -25,6 +24,7 @@ from experiments.studies.features.programs import (
 )
 from experiments.studies.features.setup import Data, optimizer_options
 from robustjax.methods.features import TARGET
+from robustjax.tools.optimizer import make_optimizer, make_schedule
 from robustjax.training import TrainState
 
 

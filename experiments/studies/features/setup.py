@@ -8,7 +8,6 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from experiments.common.optimizer import OptimizerOptions
 from experiments.studies.features import augmentations, combinations
 from experiments.studies.features.config import FeatureDebiasingConfig
 from experiments.studies.features.ood_sources import (
@@ -20,6 +19,7 @@ from experiments.studies.features.options import check_parts
 from experiments.studies.features.roles import draw_roles
 from experiments.studies.features.targets import Target, load_target
 from robustjax import checks
+from robustjax.tools.optimizer import OptimizerOptions
 from robustjax.transforms import BOX_LOSSES
 
 

@@ -7,11 +7,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments.common.inputs import data_folder, load, load_splits
 from experiments.studies.features.config import FeatureDebiasingConfig
 from experiments.study.flags import errors_name_flags
 from robustjax import data
 from robustjax.data import Dataset, LocatedDataset
+from robustjax.tools.inputs import (
+    data_folder,
+    load,
+    load_splits,
+)
 
 OWN_SOURCES = ("held_out", "backgrounds")
 """OOD sources that come with a data set."""

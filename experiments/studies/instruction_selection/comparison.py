@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from experiments.studies.instruction_selection.runner import SELECTED
-from experiments.study.numbers import in_file
 from experiments.study.settings import Setting
 from experiments.study.table import Table
 from robustjax.methods.instructions import (
@@ -18,6 +17,7 @@ from robustjax.methods.instructions import (
     excess_kept,
     mean_interval,
 )
+from robustjax.tools.tables import in_file
 from robustjax.training import write_csv
 
 BASES = ("random", "longest")

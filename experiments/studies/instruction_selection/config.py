@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 
-from experiments.common.text_embedding import EMBEDDINGS
 from experiments.study.flag_groups import RunFlags
-from experiments.study.flags import option
+from robustjax.tools.command.fields import option
+from robustjax.tools.options.select_instructions import EMBEDDINGS
 
 MIXES = ("own", "replace", "join", "add")
 
@@ -50,7 +50,7 @@ class InstructionSelectionConfig(RunFlags):
     cache: str | None = option(None, "Folder in which embeddings are kept.")
     scores: str | None = option(
         None,
-        "File of experiments.score_instructions; records that it lacks are left out.",
+        "File of robustjax score-instructions; records that it lacks are left out.",
     )
     teacher_noise: tuple[float, ...] = option(
         (0.0,),

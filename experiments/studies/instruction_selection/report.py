@@ -11,9 +11,11 @@ from experiments.studies.instruction_selection.comparison import (
     write_comparison,
 )
 from experiments.studies.instruction_selection.runner import RANKED
-from experiments.study.numbers import Measure, in_file
-from experiments.study.plot import Histogram, Line, Panel, draw, draw_histograms
+from experiments.study.numbers import Measure
+from experiments.study.plot import Line, Panel, draw
 from experiments.study.table import Table
+from robustjax.tools.histograms import Histogram, draw_histograms
+from robustjax.tools.tables import in_file
 from robustjax.training import write_csv
 
 MEASURES = (

@@ -12,10 +12,10 @@ import numpy as np
 
 from experiments.studies.instruction_selection.config import InstructionSelectionConfig
 from experiments.studies.instruction_selection.pools import Pools
-from experiments.study.choice import Choice
 from experiments.study.journal import Cell, Journal
 from robustjax.methods import instructions
 from robustjax.methods.instructions import InstructionPool, RecordScores
+from robustjax.tools.method_choice import Choice
 from robustjax.training import StopRequest, advance, progress_bar
 
 SELECTED = "selected"

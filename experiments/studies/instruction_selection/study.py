@@ -9,8 +9,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from experiments.common.record_scores import read_scores
-from experiments.common.text_embedding import check_embedding, embedding_of
 from experiments.studies.instruction_selection import report
 from experiments.studies.instruction_selection.config import (
     MIXES,
@@ -23,15 +21,17 @@ from experiments.studies.instruction_selection.runner import (
     Runner,
     tasks_of,
 )
-from experiments.study.choice import Choice
 from experiments.study.examples import Known
 from experiments.study.journal import Journal
-from experiments.study.options import choose_methods, preset_options, read_options
-from experiments.study.output import say
 from experiments.study.presets import preset_of
 from experiments.study.run import Plan, Ready, Request, Study
 from robustjax import checks
 from robustjax.methods import Entry, entries
+from robustjax.tools.command.output import say
+from robustjax.tools.method_choice import Choice
+from robustjax.tools.method_options import choose_methods, preset_options, read_options
+from robustjax.tools.record_scores import read_scores
+from robustjax.tools.text_embedding import check_embedding, embedding_of
 from robustjax.training import StopRequest
 
 METHODS = tuple(
@@ -105,7 +105,7 @@ def check(config: InstructionSelectionConfig, choice: Choice) -> None:
         if _needs_scores(entry, by) and config.scores is None:
             raise ValueError(
                 f"scores: got nothing, expected a file for {label} "
-                "(experiments.score_instructions)"
+                "(robustjax score-instructions)"
             )
 
 

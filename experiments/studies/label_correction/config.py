@@ -12,15 +12,14 @@ from __future__ import annotations
 
 import dataclasses
 
-from experiments.study.flag_groups import (
+from experiments.study.flag_groups import NoiseFlags, RunFlags
+from robustjax.tools.command.fields import option
+from robustjax.tools.options.groups import (
     DataFlags,
     MlpFlags,
-    NoiseFlags,
-    RunFlags,
     SgdFlags,
     StandardizeFlags,
 )
-from experiments.study.flags import option
 
 
 @dataclasses.dataclass(frozen=True)

@@ -20,15 +20,15 @@ from experiments.studies.label_correction.runner import (
     make_runs,
     run_method,
 )
-from experiments.study.choice import Choice, choose
 from experiments.study.examples import known_labels
-from experiments.study.flags import option
 from experiments.study.journal import Journal
 from experiments.study.presets import preset_of
 from experiments.study.run import Plan, Ready, Request, Study
 from robustjax import checks, graph, methods
 from robustjax.methods.label_correction import GRAPH_SPACES
 from robustjax.selection import MODES
+from robustjax.tools.command.fields import option
+from robustjax.tools.method_choice import Choice, choose
 from robustjax.training import StopRequest
 
 Variants = dict[str, tuple[report.Variant, methods.ActiveLabelCorrection]]

@@ -9,9 +9,10 @@ import numpy as np
 
 from experiments.studies.label_correction.runner import Outcome
 from experiments.studies.label_correction.setup import Data
-from experiments.study.numbers import Measure, mean, text_table
+from experiments.study.numbers import Measure, mean
 from experiments.study.plot import Line, Panel, draw
 from experiments.study.table import Table
+from robustjax.tools.tables import text_table
 
 QUARTERS = 4
 _QUARTERED = tuple(

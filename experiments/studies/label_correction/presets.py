@@ -81,7 +81,7 @@ PRESETS: dict[str, Preset] = {
         about="20,000 images as pixels, under ten minutes on two cores; ours",
         expect="accuracy after 5,000 labels 90.8 ±0.4 (random), 95.0 ±0.2 (alc)",
     ),
-    # 10,000 images by what `experiments.learn_features` writes for
+    # 10,000 images by what `robustjax learn-features` writes for
     # --dataset=cifar10 --train_split='train[:10000]' --epochs=15.
     "cifar10_simclr": Preset(
         {
@@ -95,7 +95,7 @@ PRESETS: dict[str, Preset] = {
             "epochs": 15,
             "options": _measured(10, loss_pass="training"),
         },
-        about="10,000 images by features of experiments.learn_features; ours",
+        about="10,000 images by features of robustjax learn-features; ours",
         expect="accuracy after 2,000 labels 28.8 ±0.6 (random), 33.9 ±0.6 (alc)",
     ),
     # The paper's data sets and settings, on frozen ImageNet ResNet-101 features.

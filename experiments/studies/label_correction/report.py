@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from experiments.study.numbers import Measure, in_cell, mean, shown, text_table
+from experiments.study.numbers import (
+    Measure,
+    in_cell,
+    mean,
+    shown,
+)
 from experiments.study.plot import Line, Panel, draw, draw_label_histograms
 from experiments.study.table import Table
+from robustjax.tools.tables import text_table
 
 MEASURES = (
     Measure("accuracy", "accuracy % at labels"),

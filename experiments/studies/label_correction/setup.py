@@ -13,13 +13,13 @@ from experiments.common import noise
 from experiments.common.inputs import (
     FeatureOptions,
     arrays_of,
-    load_splits,
     to_features,
 )
-from experiments.common.optimizer import drop_epochs
 from experiments.studies.label_correction.config import RoundFlags
 from robustjax import checks, data, methods
 from robustjax.methods.label_correction import CorrectionMethod, EpochReport
+from robustjax.tools.inputs import load_splits
+from robustjax.tools.optimizer import drop_epochs
 from robustjax.training import StopRequest, data_mesh
 
 

@@ -17,14 +17,14 @@ from experiments.studies.label_correction.runner import (
     make_runs,
     run_method,
 )
-from experiments.study.choice import Choice, choose
 from experiments.study.examples import known_labels
 from experiments.study.journal import Journal
-from experiments.study.output import say
 from experiments.study.presets import preset_of
 from experiments.study.run import Plan, Ready, Request, Study
 from robustjax import methods
 from robustjax.methods import entries
+from robustjax.tools.command.output import say
+from robustjax.tools.method_choice import Choice, choose
 from robustjax.training import StopRequest
 
 

@@ -10,15 +10,17 @@ from __future__ import annotations
 import dataclasses
 
 from experiments.study.flag_groups import (
-    DataFlags,
     EpochRunFlags,
-    NetworkFlags,
     NoiseFlags,
-    OptimizerFlags,
     ParallelFlags,
+)
+from robustjax.tools.command.fields import option
+from robustjax.tools.options.groups import (
+    DataFlags,
+    NetworkFlags,
+    OptimizerFlags,
     StandardizeFlags,
 )
-from experiments.study.flags import option
 
 
 @dataclasses.dataclass(frozen=True)

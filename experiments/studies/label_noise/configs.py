@@ -8,9 +8,6 @@ from typing import Any, NamedTuple
 
 import jax
 
-from experiments.common.augmentations import weak_augmentation
-from experiments.common.channel_statistics import channel_statistics
-from experiments.common.optimizer import make_optimizer
 from experiments.studies.label_noise import methods, setup
 from experiments.studies.label_noise.config import SHARED_FIELDS, NoisyLabelsConfig
 from experiments.studies.label_noise.method_presets import (
@@ -19,15 +16,18 @@ from experiments.studies.label_noise.method_presets import (
     NOISE_FIELDS,
 )
 from experiments.studies.label_noise.presets import PRESETS, PUBLISHED
-from experiments.study.options import (
+from experiments.study.presets import preset_of
+from robustjax import data
+from robustjax.methods import Entry
+from robustjax.tools.augmentations import weak_augmentation
+from robustjax.tools.channel_statistics import channel_statistics
+from robustjax.tools.method_options import (
     Values,
     as_texts,
     errors_name_options,
     read_options,
 )
-from experiments.study.presets import preset_of
-from robustjax import data
-from robustjax.methods import Entry
+from robustjax.tools.optimizer import make_optimizer
 from robustjax.training import Execution, RecipeProgram, as_float, data_mesh
 from robustjax.transforms import ExampleSpec
 

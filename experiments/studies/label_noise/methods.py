@@ -9,9 +9,9 @@ from collections.abc import Sequence
 import flax.linen as nn
 import optax
 
-from experiments.study.options import Values, with_noise_rate
 from robustjax import data
 from robustjax.methods import Entry
+from robustjax.tools.method_options import Values, with_noise_rate
 from robustjax.training import Augment, Preprocess, Recipe
 
 

@@ -9,12 +9,12 @@ import jax
 import numpy as np
 
 from experiments.common import noise
-from experiments.common.augmentations import WEAK_AUGMENTATIONS
-from experiments.common.inputs import load_splits
-from experiments.common.networks import network_of_flags
-from experiments.common.optimizer import OptimizerOptions
 from experiments.studies.label_noise.config import NoisyLabelsConfig
 from robustjax import checks, data
+from robustjax.tools.augmentations import WEAK_AUGMENTATIONS
+from robustjax.tools.inputs import load_splits
+from robustjax.tools.networks import network_of_flags
+from robustjax.tools.optimizer import OptimizerOptions
 from robustjax.training import Execution, choose_execution
 
 

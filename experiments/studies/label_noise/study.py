@@ -15,11 +15,11 @@ from experiments.studies.label_noise.configs import Built, MethodConfig, resolve
 from experiments.studies.label_noise.runner import run_method
 from experiments.study.examples import known_labels
 from experiments.study.journal import Journal
-from experiments.study.options import choose_methods
-from experiments.study.output import say
 from experiments.study.repeats import cell_name, group_size, groups_of
 from experiments.study.run import Plan, Ready, Request, Study
 from robustjax.methods import entries
+from robustjax.tools.command.output import say
+from robustjax.tools.method_options import choose_methods
 from robustjax.training import StopRequest
 
 Configs = dict[str, MethodConfig]

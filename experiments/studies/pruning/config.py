@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 
-from experiments.study.flag_groups import (
+from experiments.study.flag_groups import EpochRunFlags, NoiseFlags
+from robustjax.tools.command.fields import option
+from robustjax.tools.options.groups import (
     DataFlags,
-    EpochRunFlags,
     NetworkFlags,
-    NoiseFlags,
     OptimizerFlags,
     StandardizeFlags,
 )
-from experiments.study.flags import option
 
 BASELINES = (
     "uniform",

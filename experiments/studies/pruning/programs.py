@@ -13,14 +13,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.common.augmentations import weak_augmentation
-from experiments.common.channel_statistics import channel_statistics
-from experiments.common.optimizer import OptimizerOptions, make_optimizer
 from experiments.studies.label_noise import methods as robust_methods
 from experiments.studies.pruning.setup import Data, relabeler_options
-from experiments.study.options import errors_name_options
 from robustjax import data, methods, transforms
 from robustjax.methods import Entry, entry
+from robustjax.tools.augmentations import weak_augmentation
+from robustjax.tools.channel_statistics import channel_statistics
+from robustjax.tools.method_options import errors_name_options
+from robustjax.tools.optimizer import OptimizerOptions, make_optimizer
 from robustjax.training import (
     Augment,
     Preprocess,

@@ -6,10 +6,15 @@ import numpy as np
 
 from experiments.studies.pruning.retrain import BINS
 from experiments.studies.pruning.subset_methods import FULL
-from experiments.study.numbers import Measure, deviation, in_file, mean
+from experiments.study.numbers import (
+    Measure,
+    deviation,
+    mean,
+)
 from experiments.study.plot import Line, Panel, draw
 from experiments.study.settings import Setting
 from experiments.study.table import Table
+from robustjax.tools.tables import in_file
 from robustjax.training import write_csv
 
 # "last" and "best" are test accuracies; the best of the epochs that were measured

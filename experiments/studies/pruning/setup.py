@@ -10,14 +10,18 @@ import flax.linen as nn
 import jax
 import numpy as np
 
-from experiments.common.array_files import read_array
 from experiments.common.inputs import arrays_of
 from experiments.studies.label_noise import setup as robust_setup
 from experiments.studies.label_noise.config import NoisyLabelsConfig
 from experiments.studies.pruning import subset_methods
 from experiments.studies.pruning.config import DataPruningConfig
 from experiments.studies.pruning.presets import PRESETS
-from experiments.study.options import (
+from experiments.study.presets import preset_of
+from robustjax import checks, data, selection
+from robustjax.methods import Entry, entries, entry
+from robustjax.selection import check_features
+from robustjax.tools.array_files import read_array
+from robustjax.tools.method_options import (
     Values,
     as_labeled_texts,
     choose_methods,
@@ -25,10 +29,6 @@ from experiments.study.options import (
     preset_options,
     read_options,
 )
-from experiments.study.presets import preset_of
-from robustjax import checks, data, selection
-from robustjax.methods import Entry, entries, entry
-from robustjax.selection import check_features
 from robustjax.training import Execution
 
 RELABELERS = ("sop_plus", "divide_mix", "ce")

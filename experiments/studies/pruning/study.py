@@ -14,9 +14,9 @@ from experiments.studies.pruning.subsets import SubsetStore, choose_subsets
 from experiments.studies.pruning.warmup import warm_up
 from experiments.study.examples import known_labels
 from experiments.study.journal import Journal
-from experiments.study.options import as_texts
 from experiments.study.run import Plan, Ready, Request, Study
 from robustjax.methods import entry
+from robustjax.tools.method_options import as_texts
 from robustjax.training import StopRequest
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from experiments.studies.pruning.config import DataPruningConfig
-from experiments.study.options import errors_name_options, options_of
 from robustjax import checks, selection
 from robustjax.methods import entry
+from robustjax.tools.method_options import errors_name_options, options_of
 
 FULL = "full"
 BALANCES = ("even", "authors")

@@ -13,8 +13,8 @@ import numpy as np
 from experiments.studies.pruning.programs import Programs
 from experiments.studies.pruning.setup import Data
 from experiments.study.journal import Cell
-from experiments.study.output import say
 from robustjax import losses
+from robustjax.tools.command.output import say
 from robustjax.training import (
     StopRequest,
     fit,

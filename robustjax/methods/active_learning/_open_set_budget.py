@@ -25,13 +25,14 @@ class OpenSetBudget:
     Attributes:
       per_round: b, the cost of a round's queries at most; with costs of 1, their
         number.
-      rounds: how often the oracle is asked.
+      rounds: how often the oracle is asked; None for as long as there is something to
+        ask, where the caller counts.
       cost_in: what the label of an IN example costs.
       cost_ood: what it costs to learn that an example is OOD.
     """
 
     per_round: float
-    rounds: int
+    rounds: int | None
     cost_in: float = 1.0
     cost_ood: float = 1.0
 
@@ -43,9 +44,12 @@ class OpenSetBudget:
         for name in ("cost_in", "cost_ood", "per_round"):
             value = getattr(self, name)
             checks.in_range(name, value, 0, np.inf, low_open=True, high_open=True)
-        if not isinstance(self.rounds, numbers.Integral):
-            raise ValueError(f"rounds: got {self.rounds!r}, expected an integer >= 1")
-        checks.at_least("rounds", self.rounds, 1)
+        if self.rounds is not None:
+            if not isinstance(self.rounds, numbers.Integral):
+                raise ValueError(
+                    f"rounds: got {self.rounds!r}, expected an integer >= 1"
+                )
+            checks.at_least("rounds", self.rounds, 1)
         dearest = max(self.cost_in, self.cost_ood)
         if self.per_round < dearest:
             raise ValueError(
@@ -63,6 +67,8 @@ class OpenSetBudget:
           num_examples: of the pool.
           initial: labelled before the first round.
         """
+        if self.rounds is None:
+            return
         fewest = int(self.per_round / max(self.cost_in, self.cost_ood) + _SLACK)
         asked = initial + (self.rounds - 1) * fewest
         if asked >= num_examples:

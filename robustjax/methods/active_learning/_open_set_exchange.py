@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from robustjax import checks, data, scores
+from robustjax import answers, checks, data, scores
+from robustjax.answers import Asked, History, Question, Standing
 from robustjax.data._names import check_text, plain_name
 from robustjax.files import digest_of
-from robustjax.methods._exchange_folder import (
-    ASKED,
-    LABELS,
-    Pending,
-    answers_of,
-    check_repr,
-    claim_folder,
-    file_away,
-    pending,
-    read_answers,
-)
+from robustjax.methods._exchange import Exchange, answers_before
+from robustjax.methods._exchange_folder import check_repr
 from robustjax.methods.active_learning._open_set_budget import OpenSetBudget
 from robustjax.methods.active_learning._open_set_loop import OpenSetRun
 from robustjax.methods.active_learning._open_set_round import (
@@ -34,7 +26,6 @@ from robustjax.methods.active_learning._open_set_round import (
 )
 from robustjax.methods.active_learning._open_set_state import OpenSetState, Proposal
 from robustjax.training import CheckpointFolder
-from robustjax.training._metrics import write_csv
 
 OOD_NAME = "ood"
 """What a person answers about an example that belongs to no class."""
@@ -61,7 +52,6 @@ def exchange_purpose(
     class_names: Sequence[str],
     strategy: QueryStrategy,
     *,
-    batch: int,
     ids: np.ndarray,
     known_labels: np.ndarray,
     settings: Mapping[str, Any] | None = None,
@@ -77,7 +67,6 @@ def exchange_purpose(
     return {
         "data": digest_of(np.asarray(inputs), np.asarray(known_labels), ids),
         "class_names": list(class_names),
-        "batch": batch,
         "seed": seed,
         "strategy": check_repr("strategy", strategy),
         "settings": dict(settings or {}),
@@ -122,28 +111,30 @@ def _check_known(known_labels: np.ndarray, size: int, num_classes: int) -> None:
         )
 
 
-class OpenSetExchange:
+class OpenSetExchange(Exchange):
     """Asks a person about an unlabelled pool that holds foreign examples, too.
 
     `advance` writes `to_label.csv`: ids with the class that the classifier suggests,
     how uncertain it is, and an empty column `new_label`, the most wanted questions
-    first. The person fills the column with a class name or index, or with "ood" for
-    what belongs to no class, saves the file as `labeled.csv` in the same folder, and
-    `advance`, in this process or another one days later, reads it, files it away under
-    `answers/`, and asks the next questions. Before anything is labelled, and as long
-    as everything is "ood", questions are drawn at random and suggest nothing.
+    first. The person fills the column with a class name or index, or with "ood" (or
+    "none of them") for what belongs to no class, saves the file as `labeled.csv` in the
+    same folder, and `advance`, in this process or another one days later, reads it,
+    files it away under `answers/`, and asks the next questions. Before anything is
+    labelled, and as long as everything is "ood", questions are drawn at random and
+    suggest nothing.
 
-    Every example is asked about once. One that is left blank, or whose row is deleted,
-    is skipped: it is neither trained on nor asked about again. The exchange ends when
-    everything was asked about; a person stops when they like.
+    Blanks, changed answers, several annotators and the log are as in `LabelExchange`.
+    An example that is answered with "don't know", or of which people say different
+    things, is neither trained on nor asked about again. The exchange ends when
+    everything was answered; a person stops when they like.
 
     From the first `advance` on, `labels.csv` holds every example's label (empty if it
-    has none) and a status: "known" (from the beginning), "labeled", "skipped" or
-    "unlabeled". Nothing that was answered is lost if a process dies or a file is
-    faulty: the next `advance` goes on from there.
+    has none) and a status: "known" (from the beginning), "labeled", "unknown",
+    "disputed" or "unlabeled". Nothing that was answered is lost if a process dies or a
+    file is faulty: the next `advance` goes on from there.
 
     A process that did not ask the questions itself trains the classifier of that
-    round again to take in the answers, since a strategy learns from what it saw.
+    round again where the strategy learns from what it saw.
     """
 
     def __init__(
@@ -160,6 +151,7 @@ class OpenSetExchange:
         embeddings: Mapping[str, jax.Array] | None = None,
         settings: Mapping[str, Any] | None = None,
         seed: int = 0,
+        report: Callable[[str], None] | None = None,
     ):
         """Opens an exchange, or continues the one that lives in the folder.
 
@@ -169,7 +161,8 @@ class OpenSetExchange:
           class_names: of the k wanted classes.
           strategy: decides what to ask.
           classifier: holds the same inputs, has k classes.
-          batch: questions per round; the last round has what is left.
+          batch: questions per round, which may be another one from round to round; the
+            last round has what is left.
           ids: (N,) unique integers or strings; by default 0 … N-1.
           known_labels: (N,) integers, what is labelled already, k for OOD, and
             `UNASKED` elsewhere; by default nothing.
@@ -177,6 +170,7 @@ class OpenSetExchange:
           settings: JSON-serialisable; whatever else another process must have alike,
             such as the classifier's settings.
           seed: of all randomness.
+          report: called with a sentence on what was taken in; by default the log.
 
         Raises:
           ValueError: class names that repeat or include "ood", known labels out of
@@ -192,132 +186,146 @@ class OpenSetExchange:
             known_labels = np.full(len(inputs), UNASKED, np.int32)
         known_labels = np.asarray(known_labels)
         _check_known(known_labels, len(inputs), len(names))
-        # Ids and names for reading files; the labels are in the state.
-        self._pool = data.Dataset(
-            inputs, known_labels, ids, (*names, OOD_NAME), "the pool"
-        )
+        self._known_labels = known_labels
         self._known = np.flatnonzero(known_labels != UNASKED)
-        self._batch = batch
-        left = check_batch(batch, known_labels)
+        check_batch(batch, known_labels)
         self._run = OpenSetRun(
             strategy,
             classifier,
-            OpenSetBudget(batch, -(-left // batch)),
+            OpenSetBudget(batch, None),
             jax.random.key(seed),
             num_examples=len(inputs),
             num_classes=len(names),
             embeddings=embeddings,
         )
-        self._proposed: tuple[int, Proposal] | None = None
+        self._proposed: tuple[str, Proposal] | None = None
         # A folder is claimed only by what can start.
-        self._start()
-        self.folder = pathlib.Path(folder)
-        claim_folder(
-            self.folder,
-            exchange_purpose(
-                inputs,
-                names,
-                strategy,
-                batch=batch,
-                ids=ids,
-                known_labels=known_labels,
-                settings=settings,
-                seed=seed,
-            ),
+        self._first = self._run.start(self._known, known_labels[self._known])
+        purpose = exchange_purpose(
+            inputs,
+            names,
+            strategy,
+            ids=ids,
+            known_labels=known_labels,
+            settings=settings,
+            seed=seed,
         )
+        # Ids and names for reading files; labels of it are never looked at.
+        pool = data.Dataset(inputs, known_labels, ids, tuple(names), "the pool")
+        super().__init__(folder, pool, purpose, batch=batch, report=report)
         self._checkpoints = CheckpointFolder(self.folder / "checkpoints")
-
-    def advance(self) -> Pending | None:
-        """Takes in answers if there are any, and asks the next questions.
-
-        Returns:
-          What is waited for, or None when every example has been asked about.
-
-        Raises:
-          ValueError: a faulty `labeled.csv`; mend it and call again.
-        """
-        state, asked, number, waiting = self._restore()
-        if waiting:
-            source = answers_of(self.folder, number)
-            if source is None:
-                return pending(self.folder, number, len(asked))
-            state = self._take_in(state, asked, number, source)
-            file_away(self.folder, number, source)
-            self._save(2 * number + 2, state, asked[:0])
-            number += 1
-        self._write_labels(state)
-        if number >= self._run.budget.rounds:
-            return None
-        state, proposal = self._run.propose(state)
-        self._proposed = number, proposal
-        # The questions first: a checkpoint that waits must have a file to answer.
-        self._write_questions(proposal)
-        self._save(2 * number + 1, state, proposal.rows)
-        return pending(self.folder, number, len(proposal.rows))
 
     @property
     def labels(self) -> np.ndarray:
         """(N,) int32 as in `OpenSetState`."""
-        return np.array(self._restore()[0].labels)
+        return self._codes(self._standing(self._history()))
 
-    @property
-    def status(self) -> np.ndarray:
-        """(N,) strings "known", "labeled", "skipped" or "unlabeled"."""
-        return self._status(self.labels)
-
-    def _start(self) -> OpenSetState:
-        return self._run.start(self._known, self._pool.labels[self._known])
-
-    def _save(self, step: int, state: OpenSetState, asked: np.ndarray) -> None:
-        rows = np.full(self._batch, -1, np.int32)
-        rows[: len(asked)] = asked
-        self._checkpoints.save(step, (state, jnp.asarray(rows)))
-
-    def _restore(self) -> tuple[OpenSetState, np.ndarray, int, bool]:
-        """(state, rows asked about, round, whether its questions are out)."""
-        state = self._start()
-        like = state, jnp.zeros(self._batch, jnp.int32)
-        found = self._checkpoints.restore_latest(like)
-        if found is None:
-            return state, np.zeros(0, np.int64), 0, False
-        # Steps 2r + 1 wait for the answers of round r; 2r have them of round r - 1.
-        step, (state, rows), _ = found
-        rows = np.asarray(rows, np.int64)
-        return state, rows[rows >= 0], step // 2, step % 2 == 1
-
-    def _take_in(
-        self, state: OpenSetState, asked: np.ndarray, number: int, path: pathlib.Path
-    ) -> OpenSetState:
-        answers, answered = read_answers(path, self._pool, asked, number)
-        if self._proposed is None or self._proposed[0] != number:
-            self._proposed = number, self._run.propose(state)[1]
-        # On another machine the order of nearly equal scores may differ.
-        proposal = self._proposed[1]._replace(rows=asked)
-        return self._run.receive(state, proposal, answers, answered)
-
-    def _status(self, labels: np.ndarray) -> np.ndarray:
-        known = np.zeros(len(labels), bool)
-        known[self._known] = True
-        return np.select(
-            [known, labels >= 0, labels == SKIPPED],
-            ["known", "labeled", "skipped"],
-            "unlabeled",
+    def _codes(self, found: Standing) -> np.ndarray:
+        """(N,) int32 as in `OpenSetState`."""
+        said = np.select(
+            [found.disputed, found.said == answers.UNKNOWN, found.said == answers.NONE],
+            [SKIPPED, SKIPPED, self._run.num_classes],
+            # Not answered is `UNASKED`.
+            found.said,
         )
+        spoken = found.disputed | (found.said != answers.OPEN)
+        return np.where(spoken, said, self._known_labels).astype(np.int32)
 
-    def _write_labels(self, state: OpenSetState) -> None:
-        labels = np.asarray(state.labels)
-        columns = zip(self._pool.ids.tolist(), labels, self._status(labels).tolist())
-        rows = [
+    def _labels_of(self, found: Standing) -> np.ndarray:
+        labels = self._codes(found)
+        return np.where(labels == self._run.num_classes, answers.NONE, labels)
+
+    def _askable(self, found: Standing) -> np.ndarray:
+        return self._codes(found) == UNASKED
+
+    def _status(self, found: Standing) -> np.ndarray:
+        answered = (found.said >= 0) | (found.said == answers.NONE)
+        kinds = {
+            "disputed": found.disputed,
+            "labeled": answered,
+            "unknown": found.said == answers.UNKNOWN,
+            "known": self._known_labels != UNASKED,
+        }
+        return np.select(list(kinds.values()), list(kinds), "unlabeled")
+
+    def _label_rows(self, found: Standing) -> list[dict[str, Any]]:
+        names = (*self.dataset.class_names, OOD_NAME)
+        columns = zip(
+            self.dataset.ids.tolist(),
+            self._codes(found).tolist(),
+            self._status(found).tolist(),
+        )
+        return [
             {
                 "id": identity,
-                "label": self._pool.class_names[label] if label >= 0 else "",
+                "label": names[label] if label >= 0 else "",
                 "status": status,
             }
             for identity, label, status in columns
         ]
-        write_csv(self.folder / LABELS, rows)
 
-    def _write_questions(self, proposal: Proposal) -> None:
+    def _ask(self, history: History, number: int, count: int) -> list[Question]:
+        found = self._standing(history)
+        state = self._state(found, number, self._memory(history, found, number))
+        _, proposal = self._run.propose(state, count)
+        self._proposed = self._key(history, found, number), proposal
+        return self._questions(proposal)
+
+    def _state(self, found: Standing, number: int, memory: Any) -> OpenSetState:
+        """What the strategy sees when a round is asked, by the answers of now."""
+        return self._first._replace(
+            labels=jnp.asarray(self._codes(answers_before(found, number))),
+            round=jnp.int32(number),
+            memory=memory,
+        )
+
+    def _memory(self, history: History, found: Standing, number: int) -> Any:
+        """What the strategy has learnt before a round: kept, or computed anew."""
+        memory = self._first.memory
+        if not jax.tree.leaves(memory):
+            return memory
+        first = 0
+        kept = self._checkpoints.restore_latest(memory)
+        if kept is not None and kept[0] <= number:
+            step, tree, meta = kept
+            if meta.get("history") == self._key(history, found, step):
+                memory, first = tree, step
+        asked = [event for event in history if isinstance(event, Asked)]
+        for step in range(first, number):
+            memory = self._learn(history, found, step, memory, asked[step])
+        if number > first:
+            key = self._key(history, found, number)
+            self._checkpoints.save(number, memory, {"history": key})
+        return memory
+
+    def _learn(
+        self, history: History, found: Standing, step: int, memory: Any, asked: Asked
+    ) -> Any:
+        """The memory after the answers to a round's questions."""
+        rows = self._rows([question.id for question in asked.questions])
+        codes = self._codes(found)
+        rows = rows[(found.closed_in[rows] == step) & (codes[rows] >= 0)]
+        if not rows.size:
+            return memory
+        key = self._key(history, found, step)
+        if self._proposed is None or self._proposed[0] != key:
+            state = self._state(found, step, memory)
+            proposal = self._run.propose(state, len(asked.questions))[1]
+            self._proposed = key, proposal
+        view, query = self._proposed[1].view, self._proposed[1].query
+        if view is None:
+            return memory
+        # On another machine the order of nearly equal scores may differ.
+        query = query._replace(rows=rows)
+        return self._run.strategy.learn(view, memory, query, codes[rows])
+
+    def _key(self, history: History, found: Standing, number: int) -> str:
+        """Names all that the memory before a round depends on."""
+        asked = [event for event in history if isinstance(event, Asked)][:number]
+        rows = [self._rows([q.id for q in event.questions]) for event in asked]
+        return digest_of(*answers_before(found, number), *rows)
+
+    def _questions(self, proposal: Proposal) -> list[Question]:
         suggested = [""] * len(proposal.rows)
         uncertainty = list(suggested)
         if proposal.view is not None:
@@ -325,16 +333,8 @@ class OpenSetExchange:
             logits = proposal.view.observation.logits[:, : self._run.num_classes]
             classes = np.asarray(jnp.argmax(logits, axis=1))[proposal.rows]
             entropy = np.asarray(scores.entropy(logits))[proposal.rows]
-            suggested = [self._pool.class_names[c] for c in classes]
+            suggested = [self.dataset.class_names[c] for c in classes]
             uncertainty = [f"{value:.4f}" for value in entropy]
-        ids = self._pool.ids[proposal.rows].tolist()
-        rows = [
-            {
-                "id": identity,
-                "suggested_label": label,
-                "uncertainty": value,
-                "new_label": "",
-            }
-            for identity, label, value in zip(ids, suggested, uncertainty)
-        ]
-        write_csv(self.folder / ASKED, rows)
+        ids = self.dataset.ids[proposal.rows].tolist()
+        columns = zip(ids, suggested, uncertainty)
+        return [Question(i, "", label, value) for i, label, value in columns]

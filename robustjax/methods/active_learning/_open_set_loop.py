@@ -115,7 +115,7 @@ class OpenSetRun:
         self._check_rows("rows", rows)
         answers = self._check_answers(answers, rows)
         self.budget.check(self.num_examples, len(rows))
-        total = self.budget.rounds + 1
+        total = (self.budget.rounds or 0) + 1
         state = OpenSetState(
             labels=jnp.full(self.num_examples, UNASKED, jnp.int32),
             picks=jnp.full(self.num_examples, -1, jnp.int32),
@@ -129,11 +129,14 @@ class OpenSetRun:
         )
         return self._note(state, 0, rows, answers)
 
-    def propose(self, state: OpenSetState) -> tuple[OpenSetState, Proposal]:
+    def propose(
+        self, state: OpenSetState, count: int | None = None
+    ) -> tuple[OpenSetState, Proposal]:
         """Trains, records the accuracy, and orders what to ask.
 
         Args:
           state: after `start` or `receive`.
+          count: of questions at most; by default what the budget allows.
 
         Returns:
           The state with the accuracy noted, and the questions. There are fewer than
@@ -146,14 +149,15 @@ class OpenSetRun:
             rows, or for another number of them.
         """
         number = int(state.round)
-        if number >= self.budget.rounds:
+        if self.budget.rounds is not None and number >= self.budget.rounds:
             raise ValueError(
                 f"state: all {self.budget.rounds} rounds are over, expected one to come"
             )
         state, fitted = self._train(state)
         labels = np.asarray(state.labels)
         unlabeled = np.flatnonzero(labels == UNASKED)
-        count = min(self.budget.most, len(unlabeled))
+        count = self.budget.most if count is None else count
+        count = min(count, len(unlabeled))
         key = self._round_key(number, _SELECT)
         if fitted is None or count == 0:
             order = np.asarray(jax.random.permutation(key, len(unlabeled)))
@@ -188,9 +192,12 @@ class OpenSetRun:
             nothing and are never asked about again. By default all True.
 
         Raises:
-          ValueError: another number of answers, an unknown class, or a proposal that
-            was answered already. The state that was passed is as good as before.
+          ValueError: another number of answers, an unknown class, a proposal that was
+            answered already, or a budget without rounds. The state that was passed is
+            as good as before.
         """
+        if self.budget.rounds is None:
+            raise ValueError("rounds: got None, expected a number, to note answers")
         rows = np.asarray(proposal.rows, np.int64)
         given = np.ones(len(rows), bool) if answered is None else np.asarray(answered)
         if given.shape != rows.shape or np.shape(answers) != rows.shape:

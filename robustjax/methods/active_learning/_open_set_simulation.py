@@ -37,8 +37,10 @@ def run_rounds(
       As `OpenSetRun.finish`.
 
     Raises:
-      ValueError: an answer that is no class.
+      ValueError: an answer that is no class, or a budget without rounds.
     """
+    if run.budget.rounds is None:
+        raise ValueError("rounds: got None, expected a number, to simulate")
     while int(state.round) < run.budget.rounds:
         state, proposal = run.propose(state)
         state = run.receive(state, proposal, oracle(proposal.rows))

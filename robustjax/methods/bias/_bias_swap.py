@@ -23,11 +23,16 @@ from robustjax.methods.bias._cam_patches import (
 )
 from robustjax.methods.bias._part_optimizer import part_optimizer
 from robustjax.methods.bias._plain import GceForm, gce_head
-from robustjax.methods.bias._swap_losses import Pairs, SwapNetworks
+from robustjax.methods.bias._swap_losses import (
+    Pairs,
+    SwapNetworks,
+    swap_networks,
+)
 from robustjax.methods.bias._swap_orders import partner_order, swap_order
 from robustjax.scores._bias_conflict import bias_swap_score
 from robustjax.training import (
     Algorithm,
+    Convolution,
     Phase,
     Recipe,
     TrainData,
@@ -71,6 +76,8 @@ def bias_swap(
     same_class: bool = False,
     swap_learning_rate: float = 2e-3,
     temperature: float = 1.0,
+    width: int = 32,
+    convolution: Convolution = "native",
     networks: SwapNetworks | None = None,
     patches: PatchPlan | None = None,
     augment: Augment | None = None,
@@ -111,7 +118,9 @@ def bias_swap(
       same_class: whether styles are of the same label.
       swap_learning_rate: > 0.
       temperature: of the maps' softmax, see `draw_centres`.
-      networks: of the translator; by default `swap_networks()`.
+      width: of the translator's networks, see `swap_networks`.
+      convolution: of the same, see `training.choose_execution`.
+      networks: of the translator, in place of those.
       patches: which patches are cut; by default eight of 16 pixels.
       augment: `(key, images) -> images` in the training of both classifiers, on floats
         in [0, 1] in the last; by default none.
@@ -135,7 +144,7 @@ def bias_swap(
     checks.in_range("translated", translated, 0, 1)
     checks.in_range("swap_learning_rate", swap_learning_rate, 0, low_open=True)
     check_cam(model)
-    nets = networks or SwapNetworks()
+    nets = networks or swap_networks(width, convolution=convolution)
     plan = (patches or PatchPlan())._replace(temperature=temperature)
     check_plan(plan)
     options: dict[str, Any] = {"augment": augment, "preprocess": preprocess}

@@ -26,6 +26,7 @@ SETTING_ARGUMENTS = frozenset(
         "preprocess",
         "groups",
         "bias",
+        "convolution",
         "networks",
         "patches",
     }

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from robustjax import checks
 from robustjax.methods.bias._cam_patches import PatchPlan, cut_patches, draw_centres
 from robustjax.models._swapping_autoencoder import (
     ImageDiscriminator,
@@ -21,6 +22,7 @@ from robustjax.models._swapping_autoencoder import (
     SwapEncoder,
     SwapGenerator,
 )
+from robustjax.training import Convolution
 
 Maps = Callable[[jax.Array, jax.Array], jax.Array]
 """`(images in [-1, 1], labels) -> (B, H, W)`: where a biased network sees the label."""
@@ -46,21 +48,27 @@ class SwapNetworks(NamedTuple):
     patches: PatchDiscriminator = PatchDiscriminator()
 
 
-def swap_networks(implementation: str = "native") -> SwapNetworks:
+def swap_networks(
+    width: int = 32, *, convolution: Convolution = "native"
+) -> SwapNetworks:
     """The networks for 28 to 32 pixels.
 
     Args:
-      implementation: of their convolutions: on CPU, "patches" is many times faster in
-        an epoch, see `training.choose_execution`.
+      width: channels of the first layers, >= 1; all else grows with it. Work grows
+        with its square.
+      convolution: on CPU, "patches" is many times faster in an epoch, see
+        `training.choose_execution`.
 
     Raises:
-      ValueError: an unknown implementation, when a network is first applied.
+      ValueError: a width below one.
     """
+    checks.at_least("width", width, 1)
+    widths = (width, 2 * width, 4 * width)
     return SwapNetworks(
-        SwapEncoder(implementation=implementation),
-        SwapGenerator(implementation=implementation),
-        ImageDiscriminator(implementation=implementation),
-        PatchDiscriminator(implementation=implementation),
+        SwapEncoder(widths, style=4 * width, implementation=convolution),
+        SwapGenerator(widths, implementation=convolution),
+        ImageDiscriminator((*widths, 4 * width), implementation=convolution),
+        PatchDiscriminator(widths, 8 * width, implementation=convolution),
     )
 
 

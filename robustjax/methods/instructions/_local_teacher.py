@@ -132,7 +132,7 @@ def load_local_model(
 
     Args:
       folder: as `transformers` saves models, with safetensors and a tokenizer; see
-        `experiments.unpack_language_model`.
+        `robustjax unpack-language-model`.
       context: tokens of a prompt and its answer; by default what the model was made
         for.
       device: of PyTorch.

@@ -32,7 +32,6 @@ from robustjax.methods.label_correction._cross_validation import (
     stratified_folds as stratified_folds,
 )
 from robustjax.methods.label_correction._curation import Corrected as Corrected
-from robustjax.methods.label_correction._curation import LabelExchange as LabelExchange
 from robustjax.methods.label_correction._curation import (
     correct_labels as correct_labels,
 )
@@ -42,6 +41,9 @@ from robustjax.methods.label_correction._entries import (
 )
 from robustjax.methods.label_correction._hard_detection import (
     HardDetection as HardDetection,
+)
+from robustjax.methods.label_correction._label_exchange import (
+    LabelExchange as LabelExchange,
 )
 from robustjax.methods.label_correction._label_ranking import (
     RankedLabels as RankedLabels,

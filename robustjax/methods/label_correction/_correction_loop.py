@@ -219,14 +219,29 @@ class CorrectionRun:
         Returns:
           The state with the picks noted, the picks, (R, Q), and the trained model.
         """
-        model, state = self._train(state, round_number)
         count, first = self.budget.count(round_number), self.budget.asked(round_number)
+        state, picks, model = self.ask(state, round_number, count)
+        noted = state.picks.at[:, first : first + count].set(picks)
+        return state._replace(picks=noted), picks, model
+
+    def ask(
+        self, state: CorrectionState, round_number: int, count: int
+    ) -> tuple[CorrectionState, np.ndarray, RoundModel]:
+        """As `propose`, for any number of questions, which the state does not note.
+
+        Args:
+          state: before the round.
+          round_number: from 0.
+          count: of questions; no more than examples are left.
+
+        Returns:
+          The state after training and selection, the picks, (R, count), and the model.
+        """
+        model, state = self._train(state, round_number)
         keys = self._round_keys(round_number, 1)
         picks, memory = self.method.select(self.trainer, model, state, keys, count)
         _check_picks(self.method.name, np.asarray(picks), np.asarray(state.queried))
-        noted = state.picks.at[:, first : first + count].set(picks)
-        state = state._replace(picks=noted, memory=memory)
-        return state, np.asarray(picks), model
+        return state._replace(memory=memory), np.asarray(picks), model
 
     def receive(
         self,

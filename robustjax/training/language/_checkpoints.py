@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -38,42 +37,57 @@ def fingerprint(*parts: Any) -> str:
     return hasher.hexdigest()
 
 
-def transform_program(transform: transforms.LossTransform) -> Any:
-    """What a transform computes, as text and arrays: its hyperparameters show there."""
-    spec = transforms.ExampleSpec(num_examples=2, num_classes=2)
-    batch = {"label": jnp.zeros(2, jnp.int32), "index": jnp.arange(2)}
+def transform_probe(transform: transforms.LossTransform) -> list[float]:
+    """What a transform makes of four made-up examples: its settings show there."""
+    size = 4
+    batch = {"label": jnp.zeros(size, jnp.int32), "index": jnp.arange(size)}
 
-    def whole(state: Any, logits: jax.Array, key: jax.Array, losses: jax.Array) -> Any:
+    @jax.jit
+    def numbers(state: Any, key: jax.Array) -> jax.Array:
+        losses = jnp.linspace(0.3, 3.0, size)
+        logits = jnp.stack([-losses, jnp.log(-jnp.expm1(-losses))], axis=-1)
         step = jnp.int32(0)
         terms, state = transform.update(
             transforms.start(batch), state, batch, logits=logits, key=key, step=step
         )
-        return terms, transform.epoch(state, losses=losses)
+        state = transform.epoch(state, losses=losses)
+        leaves = jax.tree.leaves((terms.value, terms.weight, state))
+        return jnp.concatenate([x.reshape(-1).astype(jnp.float32) for x in leaves])
 
-    arguments = transform.init(spec), jnp.zeros((2, 2)), jax.random.key(0), jnp.ones(2)
-    made = jax.make_jaxpr(whole)(*arguments)
-    # Functions are shown with their addresses, which differ from run to run.
-    return re.sub("0x[0-9a-f]+", "", str(made.jaxpr)), made.consts
+    state = transform.init(transforms.ExampleSpec(num_examples=size, num_classes=2))
+    found: list[float] = numbers(state, jax.random.key(0)).tolist()
+    return found
 
 
 class FineTuningCheckpoints(CheckpointFolder):
     """A `CheckpointFolder` of train states; frozen weights are not written again."""
 
-    def __init__(self, path: str | os.PathLike[str], run: str, *, keep: int = 2):
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        run: str,
+        probe: list[float],
+        *,
+        keep: int = 2,
+    ):
         """Opens (or will create) a folder.
 
         Args:
           path: the folder.
-          run: `fingerprint` of everything that the final weights depend on.
+          run: `fingerprint` of everything else that the final weights depend on.
+          probe: of the loss transform, by `transform_probe`.
           keep: how many checkpoints to keep.
         """
         super().__init__(os.fspath(path), keep=keep)
         self._run = run
+        self._probe = probe
 
     def save(self, step: int, tree: Any, meta: dict[str, Any] | None = None) -> None:
         """See `CheckpointFolder.save`."""
         slim = tree._replace(model_state={})
-        super().save(step, slim, {**(meta or {}), "run": self._run})
+        super().save(
+            step, slim, {**(meta or {}), "run": self._run, "probe": self._probe}
+        )
 
     def restore_latest(
         self, like: Any, *, report: Callable[[str], None] | None = None
@@ -83,14 +97,22 @@ class FineTuningCheckpoints(CheckpointFolder):
         Raises:
           ValueError: checkpoints of another run.
         """
-        for step in self.steps():
-            if self._meta(step).get("run") != self._run:
-                raise ValueError(
-                    f"checkpoints: {str(self._path)!r} holds another model, data or "
-                    "settings, expected a folder of this training"
-                )
+        # Before orbax meets arrays of other shapes; a damaged record says nothing.
+        for meta in filter(None, map(self._meta, self.steps())):
+            self._check(meta)
         found = super().restore_latest(like._replace(model_state={}), report=report)
         if found is None:
             return None
         step, tree, meta = found
+        self._check(meta)
         return step, tree._replace(model_state=like.model_state), meta
+
+    def _check(self, meta: dict[str, Any]) -> None:
+        probe = np.array(meta.get("probe", []))
+        ours = meta.get("run") == self._run and probe.size == len(self._probe)
+        # Another device rounds in its own way.
+        if not ours or not np.allclose(probe, self._probe, 1e-4, 1e-6, equal_nan=True):
+            raise ValueError(
+                f"checkpoints: {str(self._path)!r} holds another model, data or "
+                "settings, expected a folder of this training"
+            )

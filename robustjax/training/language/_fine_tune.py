@@ -23,7 +23,7 @@ from robustjax.training.language._answers import check_tokens
 from robustjax.training.language._checkpoints import (
     FineTuningCheckpoints,
     fingerprint,
-    transform_program,
+    transform_probe,
 )
 from robustjax.training.language._objective import Objective
 from robustjax.training.language._recipes import FineTuningRecipe
@@ -99,11 +99,11 @@ def fine_tune(
             jax.random.key_data(key),
             *map(repr, (model.config, recipe, lora)),
             *(objective.form, objective.average, str(objective.dtype)),
-            transform_program(objective.transform),
             rows._asdict(),
             model.params,
         )
-        folder = FineTuningCheckpoints(checkpoints, run)
+        probe = transform_probe(objective.transform)
+        folder = FineTuningCheckpoints(checkpoints, run, probe)
     history: list[dict[str, np.ndarray]] = []
 
     def keep(epoch: int, metrics: dict[str, np.ndarray]) -> None:

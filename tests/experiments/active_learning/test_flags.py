@@ -11,9 +11,9 @@ from experiments.studies.active_learning import (
 from experiments.studies.active_learning.class_splits import CLASS_SPLITS
 from experiments.studies.active_learning.config import OpenSetConfig
 from experiments.studies.active_learning.presets import PRESETS
-from experiments.study.choice import choose
 from robustjax import data
 from robustjax.methods import entries
+from robustjax.tools.method_choice import choose
 from tests.experiments.active_learning.open_set_runs import (
     run,
 )

@@ -6,11 +6,9 @@ import jax
 import numpy as np
 import pytest
 
-from experiments.studies.active_learning import (
-    networks,
-    setup,
-)
+from experiments.studies.active_learning import setup
 from robustjax import data
+from robustjax.tools import open_set_networks as networks
 from robustjax.training import InterruptedRunError, StopRequest
 from tests.experiments.active_learning.open_set_runs import (
     data_of,

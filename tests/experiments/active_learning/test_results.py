@@ -5,11 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from experiments.studies.active_learning import (
-    networks,
-    runner,
-    setup,
-)
+from experiments.studies.active_learning import runner, setup
 from experiments.studies.active_learning.study import STUDY
 from experiments.study.run import Request
 from experiments.study.table import Table
@@ -18,6 +14,7 @@ from robustjax.methods.active_learning import (
     UNASKED,
     OpenSetRun,
 )
+from robustjax.tools import open_set_networks as networks
 from robustjax.training import CheckpointFolder, StopRequest
 from tests.experiments.active_learning.open_set_runs import (
     RUN,

@@ -10,6 +10,9 @@ from robustjax.methods.instructions._endpoint import Endpoint
 from robustjax.methods.instructions._local_teacher import load_local_model
 from robustjax.methods.instructions._model_folder import unpack_language_model
 from robustjax.methods.instructions._question import Message, Question
+from robustjax.methods.instructions._training_texts import load_tokenizer
+from robustjax.models import language
+from tests.models.language import tiny
 
 _QUESTION = Question((Message("user", "q"),))
 
@@ -35,3 +38,17 @@ def test_a_local_model(tmp_path, monkeypatch):
         load_local_model(tmp_path)
     with pytest.raises(ModuleNotFoundError, match=r"^reading GGUF weights needs tr"):
         unpack_language_model(tmp_path / "weights.gguf", tmp_path / "model")
+
+
+def test_a_tokenizer(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    (tmp_path / "tokenizer_config.json").write_text("{}")
+    with pytest.raises(ModuleNotFoundError, match=r"^a tokenizer needs transformers: "):
+        load_tokenizer(tmp_path)
+
+
+def test_a_model_without_safetensors(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "safetensors", None)
+    with pytest.raises(ImportError, match=r"^language models need safetensors: pip"):
+        language.save_language_model(tiny.model(), tmp_path / "m")
+    assert not (tmp_path / "m").exists()

@@ -24,7 +24,7 @@ def _read(path):
         return list(csv.DictReader(file))
 
 
-def _answer(exchange, dataset, true, rows=None, count=None):
+def _answer(exchange, dataset, true, rows=None, count=None, rest=""):
     """Plays the person: answers the first `count` questions, most by name."""
     questions = rows or _read(exchange.folder / "to_label.csv")
     truth = dict(zip(dataset.ids.tolist(), true))
@@ -35,6 +35,8 @@ def _answer(exchange, dataset, true, rows=None, count=None):
             if count is None or number < count:
                 label = truth[row["id"]]
                 row["new_label"] = str(label) if number % 3 else f"number {label}"
+            else:
+                row["new_label"] = rest
             writer.writerow(row)
     return [row["id"] for row in questions]
 
@@ -93,7 +95,7 @@ def test_exchange_asks_takes_in_and_asks_again(noisy, tmp_path):
     assert _read(pending.asked) == questions
 
     # The person answers 12 of 20, days later another process reads them.
-    asked = _answer(exchange, dataset, true, count=12)
+    asked = _answer(exchange, dataset, true, count=12, rest="don't know")
     exchange = methods.LabelExchange(tmp_path, dataset, batch=20, settings=SETTINGS)
     assert exchange.advance().round_number == 1
     assert not (tmp_path / "labeled.csv").exists()
@@ -108,7 +110,7 @@ def test_exchange_asks_takes_in_and_asks_again(noisy, tmp_path):
             changed = expected != given[row["id"]]
             assert row["status"] == ("corrected" if changed else "confirmed")
         else:
-            assert row["status"] == ("skipped" if row["id"] in asked else "given")
+            assert row["status"] == ("unknown" if row["id"] in asked else "given")
     rows = data.rows_of(dataset, asked[:12])
     np.testing.assert_array_equal(exchange.labels[rows], true[rows])
     # Nothing is asked about again, answered or not.
@@ -165,7 +167,7 @@ def test_exchange_equals_the_callback(noisy, tmp_path):
 
 @pytest.mark.parametrize("name", ["alc", pytest.param("dalc", marks=pytest.mark.slow)])
 def test_exchange_ends_when_everything_was_asked(noisy, tmp_path, name):
-    """Whatever is left blank, nothing is asked about twice and nothing never."""
+    """Whatever is not known, nothing is asked about twice and nothing never."""
     dataset, true = noisy
     exchange = methods.LabelExchange(
         tmp_path,
@@ -181,7 +183,7 @@ def test_exchange_ends_when_everything_was_asked(noisy, tmp_path, name):
             number,
             (110, 80)[number // 2],
         )
-        batch = _answer(exchange, dataset, true, count=count)
+        batch = _answer(exchange, dataset, true, count=count, rest="?")
         asked += batch
         answered += batch[:count]
     assert exchange.advance() is None
@@ -193,7 +195,7 @@ def test_exchange_ends_when_everything_was_asked(noisy, tmp_path, name):
     np.testing.assert_array_equal(exchange.labels, expected)
     status = exchange.status
     skipped = np.setdiff1d(np.arange(300), rows)
-    assert set(status[skipped]) == {"skipped"}
+    assert set(status[skipped]) == {"unknown"}
     np.testing.assert_array_equal(
         status[rows] == "corrected", (dataset.labels != true)[rows]
     )
@@ -276,8 +278,8 @@ def test_every_point_of_death_is_safe(noisy, tmp_path, monkeypatch):
     _two_rounds(tmp_path / "whole", dataset, true)
     assert commits == [
         "exchange.json",
-        *("labels.csv", "to_label.csv", "1"),
-        *("round_0000.csv", "2", "labels.csv", "to_label.csv", "3"),
+        *("labels.csv", "to_label.csv"),
+        *("round_0000.csv", "labels.csv", "to_label.csv"),
     ]
     for point in range(len(commits)):
         commits, deadly = [], point
@@ -295,8 +297,9 @@ def test_every_point_of_death_is_safe(noisy, tmp_path, monkeypatch):
 def test_a_folder_belongs_to_its_data_and_settings(noisy, tmp_path):
     dataset, _ = noisy
     methods.LabelExchange(tmp_path, dataset, batch=10, settings=SETTINGS)
-    with pytest.raises(ValueError, match="begun with other batch"):
-        methods.LabelExchange(tmp_path, dataset, batch=11, settings=SETTINGS)
+    methods.LabelExchange(tmp_path, dataset, batch=11, settings=SETTINGS)
+    with pytest.raises(ValueError, match="begun with other seed"):
+        methods.LabelExchange(tmp_path, dataset, batch=10, settings=SETTINGS, seed=1)
     with pytest.raises(ValueError, match="begun with other data"):
         methods.LabelExchange(
             tmp_path, data.take(dataset, np.arange(299)), batch=10, settings=SETTINGS

@@ -9,11 +9,14 @@ from tests.models.language import tiny
 
 
 def texts(count: int = 7, seed: int = 0) -> list[language.TokenText]:
-    """Of 5 to 10 tokens, the last 2 to 4 of which are the answer."""
+    """Of 6 or 9 tokens, the last 2 to 4 of which are the answer.
+
+    Two lengths: programs are compiled for each.
+    """
     rng = np.random.default_rng(seed)
     found = []
     for _ in range(count):
-        size, answer = int(rng.integers(5, 11)), int(rng.integers(2, 5))
+        size, answer = int(rng.choice([6, 9])), int(rng.integers(2, 5))
         found.append(
             language.TokenText(tiny.tokens(rng, size), np.arange(size) >= size - answer)
         )

@@ -1,0 +1,1 @@
+"""The installed command `robustjax`, and what it shares with the studies."""

@@ -1,0 +1,1 @@
+"""What every verb of the command says of itself and takes: no import of JAX."""

@@ -1,0 +1,72 @@
+r"""List the labels of your own data set that are likely wrong, worst first.
+
+    robustjax find-issues --dataset=table.csv --label-column=species --out=issues.csv
+    robustjax find-issues --dataset=features.npz --probabilities=predicted.npy \
+        --out=issues.csv
+
+The first trains by cross-validation, so that every label is judged by a network that
+never saw it. The second takes such probabilities from your own model: an .npy file
+(N, C) in the data set's order, or an .npz file with `pred_probs` and, to join by id,
+`ids`. The table has a row per example: its id, the given label, the label suggested,
+the score (low means suspicious) and whether it counts as an issue. The page beside it,
+`issues.html`, shows the issues for you to answer, and some other examples drawn at
+random, from which it tells how many wrong labels are left. What it saves is for
+`robustjax correct --amend=labeled.csv`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from robustjax.tools.command.fields import option
+from robustjax.tools.options.groups import (
+    MlpFlags,
+    OwnLabelFlags,
+    PageFlags,
+    SeedFlags,
+    TrainingFlags,
+)
+from robustjax.tools.options.outputs import FORMATS
+
+QUALITY_METHODS = (
+    "self_confidence",
+    "normalized_margin",
+    "confidence_weighted_entropy",
+)
+FILTERS = (
+    "prune_by_noise_rate",
+    "prune_by_class",
+    "both",
+    "confident_learning",
+    "predicted_neq_given",
+    "low_normalized_margin",
+    "low_self_confidence",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class FindIssuesConfig(SeedFlags, TrainingFlags, MlpFlags, PageFlags, OwnLabelFlags):
+    """The options."""
+
+    hidden: tuple[int, ...] = (256, 256, 256)
+    epochs: int = 20
+    learning_rate: float = 0.01
+    out: str | None = option(None, "The file to write.")
+    format: str | None = option(
+        None, "Of the file; by default as its suffix says, or csv.", choices=FORMATS
+    )
+    audit: int = option(
+        30, "Other labels that the page asks about, drawn at random.", low=0
+    )
+    probabilities: str | None = option(
+        None, ".npy or .npz file of out-of-sample probabilities; trains if not given."
+    )
+    method: str = option("self_confidence", "The score.", choices=QUALITY_METHODS)
+    adjust_probabilities: bool = option(False, "Make the scores of classes comparable.")
+    filter_by: str = option("prune_by_noise_rate", "What is an issue.", choices=FILTERS)
+    frac_noise: float = option(1.0, "Share of the expected issues to flag.")
+    min_examples_per_class: int = option(1, "Leave every class this many.")
+    folds: int = option(5, "Networks to train, each without a part of the data.")
+    save_probabilities: str | None = option(
+        None, "An .npz file to keep the probabilities in, for --probabilities."
+    )

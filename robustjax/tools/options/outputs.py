@@ -1,0 +1,3 @@
+"""Formats of results."""
+
+FORMATS = ("csv", "jsonl", "parquet")

@@ -1,0 +1,1 @@
+"""What the verbs of the command do: a module each, with `main`."""

@@ -1,0 +1,88 @@
+"""Corrects labels with a person as the oracle: the verb `correct`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from robustjax import data, methods
+from robustjax.methods.label_correction import CorrectionMethod
+from robustjax.output_paths import check_output_folder
+from robustjax.tools.command.output import say
+from robustjax.tools.inputs import load_labeled
+from robustjax.tools.method_choice import choose
+from robustjax.tools.options.correct import CorrectConfig
+from robustjax.tools.pages import check_page, now, write_questions
+from robustjax.training import StopRequest, advance, progress_bar
+
+
+def _make_method(config: CorrectConfig) -> CorrectionMethod | None:
+    """The method, or None for the default one.
+
+    Raises:
+      ValueError: an unknown method or option, or one that is missing or out of range.
+    """
+    known = methods.entries("label_correction")
+    choice = choose([config.method], known, (), config.options)
+    values = choice.values[config.method]
+    if config.method == "alc" and not values:
+        return None
+    # Here no noise is measured that could stand in for what must be known.
+    return methods.make_correction_method(config.method, **values)
+
+
+def main(config: CorrectConfig, stop: StopRequest) -> None:
+    """Takes in what was answered, and asks on."""
+    for name in ("dataset", "folder"):
+        if getattr(config, name) is None:
+            raise ValueError(f"{name}: got nothing, expected --{name}=…")
+    assert config.folder is not None
+    method = _make_method(config)
+    check_output_folder("folder", config.folder)
+    check_page(config)
+    shown = dataset = load_labeled(config)
+    if config.standardize:
+        (dataset,) = data.standardize(dataset)
+    bar: Any = None
+
+    def on_epoch(kind: str, epoch: int, metrics: dict[str, np.ndarray]) -> None:
+        nonlocal bar
+        del kind, epoch, metrics
+        if bar is None:  # Not before: faulty files end in one line.
+            bar = progress_bar(config.epochs, "training", unit="epoch")
+        advance(bar)
+        # What was answered is saved by now; the round begins anew next time.
+        stop.check()
+
+    exchange = methods.LabelExchange(
+        config.folder,
+        dataset,
+        batch=min(config.batch, len(dataset)),
+        method=method,
+        settings=methods.ClassifierSettings(
+            hidden=config.hidden,
+            epochs=config.epochs,
+            batch_size=min(config.batch_size, len(dataset)),
+            learning_rate=config.learning_rate,
+            dtype=config.dtype,
+        ),
+        seed=config.seed,
+        on_epoch=on_epoch,
+        report=say,
+    )
+    try:
+        pending = exchange.advance(amend=config.amend, now=now())
+    finally:
+        if bar is not None:
+            bar.close()
+    changed = int(np.sum(exchange.labels != dataset.labels))
+    say(f"{len(dataset):,} examples, {changed:,} labels changed so far")
+    write_questions(config, exchange, shown, pending, exchange.labels)
+    if pending is None:
+        status = exchange.status
+        undecided = int(np.sum(~np.isin(status, ("confirmed", "corrected"))))
+        say(
+            f"every example was answered ({undecided:,} of them by no class); the "
+            f"labels are in {exchange.folder / 'labels.csv'}"
+        )

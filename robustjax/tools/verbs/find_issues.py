@@ -1,0 +1,171 @@
+"""Lists labels that are likely wrong: the verb `find-issues`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from robustjax import checks, data, methods, scores
+from robustjax.files import atomic_file
+from robustjax.methods.label_correction import cross_validated_probabilities
+from robustjax.output_paths import check_output_file
+from robustjax.tools.array_files import probabilities_in, read_arrays
+from robustjax.tools.command.output import say
+from robustjax.tools.inputs import load_labeled
+from robustjax.tools.options.find_issues import FindIssuesConfig
+from robustjax.tools.pages import check_page, page_beside, write_issues
+from robustjax.tools.row_files import check_format, write_rows
+from robustjax.training import StopRequest, advance, progress_bar
+
+
+def _check(config: FindIssuesConfig) -> None:
+    """Raises `ValueError` for a bad option, before anything is loaded or trained."""
+    for name in ("dataset", "out"):
+        if getattr(config, name) is None:
+            raise ValueError(f"{name}: got nothing, expected --{name}=…")
+    inputs = {name: getattr(config, name) for name in ("dataset", "labels")}
+    assert config.out is not None
+    check_output_file(
+        "out", config.out, inputs={**inputs, "probabilities": config.probabilities}
+    )
+    if config.save_probabilities is not None:
+        check_output_file(
+            "save_probabilities",
+            config.save_probabilities,
+            inputs={**inputs, "out": config.out},
+        )
+    check_page(config)
+    if config.page:
+        check_output_file(
+            "out", page_beside(config.out), inputs={**inputs, "out": config.out}
+        )
+    if config.save_probabilities is not None and config.probabilities is not None:
+        raise ValueError(
+            "save_probabilities: there is nothing to save with --probabilities"
+        )
+    # What the options do to two examples they do to many: the rest of the checks.
+    _judge(config, np.arange(2), np.eye(2))
+
+
+def _judge(
+    config: FindIssuesConfig, labels: np.ndarray, probabilities: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """(N,) scores and (N,) whether each label is an issue."""
+    with checks.errors_name(adjust_pred_probs="adjust_probabilities"):
+        quality = scores.label_quality_scores(
+            labels,
+            probabilities,
+            method=config.method,  # type: ignore[arg-type]
+            adjust_pred_probs=config.adjust_probabilities,
+        )
+    issues = scores.find_label_issues(
+        labels,
+        probabilities,
+        filter_by=config.filter_by,  # type: ignore[arg-type]
+        frac_noise=config.frac_noise,
+        min_examples_per_class=config.min_examples_per_class,
+    )
+    return quality, issues
+
+
+def read_probabilities(path: str, dataset: data.Dataset) -> np.ndarray:
+    """Reads probabilities of all examples, in the data set's order.
+
+    Args:
+      path: an .npy file (N, C), or an .npz file with `pred_probs` (or
+        `probabilities`) and maybe `ids`.
+      dataset: whose examples and classes are meant.
+
+    Raises:
+      ValueError: a file that cannot be read or does not fit the data set.
+    """
+    arrays = read_arrays(path, "probabilities")
+    found = probabilities_in(path, arrays)
+    expected = (len(dataset), dataset.num_classes)
+    if found.shape != expected:
+        raise ValueError(
+            f"probabilities: got shape {found.shape}, expected {expected}: a row for "
+            f"every example and a column for every class of {dataset.name}"
+        )
+    if "ids" in arrays:
+        found = data.join(dataset, arrays["ids"], found, name="probabilities")
+    return scores.check_probabilities(found, name="probabilities")
+
+
+def _train(
+    config: FindIssuesConfig, dataset: data.Dataset, stop: StopRequest
+) -> np.ndarray:
+    """Cross-validated probabilities."""
+    if config.standardize:
+        (dataset,) = data.standardize(dataset)
+    bar: Any = None
+
+    def on_epoch(kind: str, epoch: int, metrics: dict[str, np.ndarray]) -> None:
+        nonlocal bar
+        del epoch, metrics
+        if bar is None:  # Not before: bad arguments end in one line.
+            bar = progress_bar(config.epochs, kind, unit="epoch")
+        advance(bar)
+
+    # The smallest training set there is: the largest fold is held out.
+    smallest = len(dataset) - -(-len(dataset) // max(config.folds, 1))
+    try:
+        return cross_validated_probabilities(
+            dataset,
+            key=jax.random.key(config.seed),
+            folds=config.folds,
+            settings=methods.ClassifierSettings(
+                hidden=config.hidden,
+                epochs=config.epochs,
+                batch_size=max(1, min(config.batch_size, smallest)),
+                learning_rate=config.learning_rate,
+                dtype=config.dtype,
+            ),
+            on_epoch=on_epoch,
+            stop=stop,
+        )
+    finally:
+        if bar is not None:
+            bar.close()
+
+
+def main(config: FindIssuesConfig, stop: StopRequest) -> None:
+    """Judges every label and writes the table."""
+    _check(config)
+    assert config.out is not None
+    form = check_format(config.out, config.format)
+    dataset = load_labeled(config)
+    if config.probabilities is not None:
+        probabilities = read_probabilities(config.probabilities, dataset)
+    else:
+        probabilities = _train(config, dataset, stop)
+    if config.save_probabilities is not None:
+        # An open file: given a name, NumPy may add to it.
+        with atomic_file(config.save_probabilities) as file:
+            np.savez(file, pred_probs=probabilities, ids=dataset.ids)
+    quality, issues = _judge(config, dataset.labels, probabilities)
+    suggested = probabilities.argmax(axis=1)
+    names = dataset.class_names
+    write_rows(
+        config.out,
+        (
+            {
+                "id": dataset.ids[row],
+                "given_label": names[dataset.labels[row]],
+                "suggested_label": names[suggested[row]],
+                "score": float(quality[row]),
+                "is_issue": bool(issues[row]),
+            }
+            for row in np.argsort(quality, kind="stable")
+        ),
+        form,
+    )
+    share = f"{issues.sum():,} ({issues.mean():.1%})"
+    say(
+        f"{share} of {len(dataset):,} labels are likely wrong; {config.out} lists all, "
+        "the least trusted first"
+    )
+    if config.page:
+        write_issues(config, dataset, quality, issues, suggested)

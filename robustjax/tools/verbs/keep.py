@@ -1,0 +1,196 @@
+"""Chooses which examples to keep: the verb `keep`."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from robustjax import checks, scores, selection
+from robustjax.data import check_text
+from robustjax.output_paths import check_output_file
+from robustjax.selection import Progress, budget_from_fraction
+from robustjax.tools.array_files import read_array
+from robustjax.tools.command.output import say
+from robustjax.tools.inputs import load_labeled
+from robustjax.tools.options.keep import KeepConfig
+from robustjax.tools.row_files import check_format, write_rows
+from robustjax.tools.warm_up import missing_inputs, warm_up
+from robustjax.training import StopRequest, progress_bar
+
+_INPUTS = (
+    "features",
+    "probabilities",
+    "labels",
+    "losses",
+    "el2n",
+    "grand",
+    "forgetting",
+    "learned",
+    "hardness",
+)
+_OPTIONS = (
+    "confidence",
+    "threshold",
+    "temperature",
+    "objective",
+    "clusters",
+    "keep",
+    "strata",
+    "hard_cutoff",
+    "never_learned",
+)
+
+
+def _check(config: KeepConfig) -> tuple[str, dict[str, Any]]:
+    """The balance and the method's options; raises `ValueError` for a bad option."""
+    for name in ("fraction", "out"):
+        if getattr(config, name) is None:
+            raise ValueError(f"{name}: got nothing, expected --{name}=…")
+    assert config.out is not None
+    checks.in_range("fraction", config.fraction, 0, 1, low_open=True)
+    given = {name: getattr(config, name) for name in _OPTIONS}
+    options = {name: value for name, value in given.items() if value is not None}
+    shares = {None: None, True: "even", False: "none"}
+    with checks.errors_name(balance="balanced"):
+        balance = selection.check_pruning(
+            config.method, balance=shares[config.balanced], options=options
+        )
+    if config.dataset is not None and config.ids is not None:
+        raise ValueError("ids: got a file beside --dataset, which has its own")
+    inputs = {name: getattr(config, name) for name in (*_INPUTS, "ids", "dataset")}
+    check_output_file("out", config.out, inputs=inputs)
+    return balance, options
+
+
+def _read(config: KeepConfig) -> tuple[dict[str, np.ndarray], np.ndarray | None]:
+    """The arrays that options name, and the ids."""
+    given = {name: getattr(config, name) for name in (*_INPUTS, "ids")}
+    if config.dataset is not None:
+        # Of a data set these are its own, or joined to it.
+        given |= {"labels": None, "ids": None}
+    arrays = {
+        name: read_array(path, name) for name, path in given.items() if path is not None
+    }
+    if arrays:
+        checks.same_length(**arrays)
+    if "ids" not in arrays:
+        return arrays, None
+    ids = checks.unique_ids("ids", arrays.pop("ids"))
+    check_text("ids", ids)
+    return arrays, ids
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+def _report_estimate(
+    config: KeepConfig, arrays: dict[str, np.ndarray], options: dict[str, Any]
+) -> None:
+    """Says how long Prune4ReL will take and what memory, where that can be told."""
+    there = "features" in arrays and "probabilities" in arrays
+    own = options.get("objective", "own") == "own"
+    if not (config.method.startswith("prune4rel") and there and own):
+        return
+    assert config.fraction is not None
+    probabilities = scores.check_probabilities(
+        arrays["probabilities"], name="probabilities"
+    )
+    kind = options.get("confidence", "max_prob")
+    size = len(probabilities)
+    budget = budget_from_fraction(config.fraction, size)
+    estimate = selection.prune4rel_estimate(
+        arrays["features"],
+        selection.confidence_of(probabilities, kind),
+        budget,
+        **{key: options[key] for key in ("threshold", "temperature") if key in options},
+    )
+    say(
+        f"{config.method}: {budget:,} of {size:,} examples, about "
+        f"{_duration(estimate.seconds)} and {estimate.bytes / 2**30:.2f} GiB",
+        error=True,
+    )
+
+
+@contextlib.contextmanager
+def _progress(description: str, stop: StopRequest) -> Iterator[Progress]:
+    """A bar from the first report on: bad arguments end in one line."""
+    bar: Any = None
+
+    def report(made: int, budget: int) -> None:
+        nonlocal bar
+        stop.check()
+        if bar is None:
+            bar = progress_bar(budget, description, unit="pick")
+        bar.update(made - bar.n)
+
+    try:
+        yield report
+    finally:
+        if bar is not None:
+            bar.close()
+
+
+def _rows(
+    chosen: selection.Selection,
+    labels: np.ndarray | None,
+    ids: np.ndarray | None,
+    names: Sequence[str],
+) -> Iterator[dict[str, Any]]:
+    """The table, row by row; labels by name where classes have one."""
+    columns: dict[str, Callable[[int, int], Any]] = {
+        "order": lambda place, index: place,
+        "index": lambda place, index: index,
+    }
+    if ids is not None:
+        columns["id"] = lambda place, index: ids[index]
+    columns["gain"] = lambda place, index: float(chosen.gains[place])
+    if labels is not None:
+        columns["label"] = lambda place, index: (
+            names[labels[index]] if names else labels[index]
+        )
+    for place, index in enumerate(chosen.indices.tolist()):
+        yield {name: value(place, index) for name, value in columns.items()}
+
+
+def main(config: KeepConfig, stop: StopRequest) -> None:
+    """Selects, and writes the table."""
+    balance, options = _check(config)
+    assert config.out is not None
+    form = check_format(config.out, config.format)
+    arrays, ids = _read(config)
+    names: tuple[str, ...] = ()
+    if config.dataset is not None:
+        dataset = load_labeled(config)
+        checks.same_length(dataset=dataset.inputs, **arrays)
+        arrays["labels"], ids, names = dataset.labels, dataset.ids, dataset.class_names
+        wanted = missing_inputs(config.method, arrays)
+        if wanted:
+            trained = warm_up(config, dataset, stop)
+            arrays |= {name: trained[name] for name in wanted}
+    _report_estimate(config, arrays, options)
+    assert config.fraction is not None
+    assert config.out is not None
+    given = {name: arrays.get(name) for name in _INPUTS}
+    with _progress(config.method, stop) as report:
+        chosen = selection.select(
+            fraction=config.fraction,
+            method=config.method,
+            balance=balance,
+            key=jax.random.key(config.seed),
+            on_progress=report,
+            **given,
+            **options,
+        )
+    write_rows(config.out, _rows(chosen, arrays.get("labels"), ids, names), form)
+    kept, size = len(chosen.indices), len(next(iter(arrays.values())))
+    say(
+        f"kept {kept:,} of {size:,} examples ({kept / size:.1%}); {config.out} lists "
+        "them in order of selection"
+    )

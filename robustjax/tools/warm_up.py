@@ -1,0 +1,121 @@
+"""What pruning rules want to know of a data set, from one short training on it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from robustjax import data, methods, transforms
+from robustjax.methods.label_correction import RoundTrainer
+from robustjax.selection import PRUNING_METHODS
+from robustjax.tools.options.keep import KeepConfig
+from robustjax.training import (
+    StopRequest,
+    advance,
+    apply_prediction,
+    as_float,
+    progress_bar,
+)
+
+TRAINED = ("features", "probabilities", "losses", "el2n", "forgetting", "learned")
+"""What `warm_up` can tell."""
+
+
+def missing_inputs(method: str, there: Collection[str]) -> tuple[str, ...]:
+    """What has to be trained for a method.
+
+    Args:
+      method: one of `selection.PRUNING_METHODS`.
+      there: the names of the inputs that there are.
+
+    Returns:
+      Names of `TRAINED`; none where what is there suffices.
+    """
+    known = set(there)
+    needs = [set(each) for each in PRUNING_METHODS[method].needs]
+    if any(each <= known for each in needs):
+        return ()
+    chosen = next(each for each in needs if each <= known | set(TRAINED))
+    if "forgetting" in chosen:
+        chosen = chosen | {"learned"}
+    return tuple(name for name in TRAINED if name in chosen - known)
+
+
+def warm_up(
+    config: KeepConfig, dataset: data.Dataset, stop: StopRequest
+) -> dict[str, np.ndarray]:
+    """Trains a perceptron on the given labels, and records how they are learned.
+
+    Args:
+      config: with the options of the network and of the training.
+      dataset: with the labels as they are.
+      stop: checked after every epoch.
+
+    Returns:
+      Each of `TRAINED`: features (N, d) of the last hidden layer and probabilities
+      (N, C) in the end; of the training visits, means of losses and error norms (N,),
+      forgetting events (N,) and whether an example was ever correct (N,).
+
+    Raises:
+      ValueError: an option that is out of range.
+    """
+    if config.standardize:
+        (dataset,) = data.standardize(dataset)
+    bar: Any = None
+
+    def on_epoch(kind: str, epoch: int, metrics: dict[str, np.ndarray]) -> None:
+        nonlocal bar
+        del kind, epoch, metrics
+        if bar is None:  # Not before: bad arguments end in one line.
+            bar = progress_bar(config.epochs, "warm-up", unit="epoch")
+        advance(bar)
+
+    try:
+        trainer = RoundTrainer(
+            dataset.inputs,
+            dataset.num_classes,
+            methods.ClassifierSettings(
+                hidden=config.hidden,
+                epochs=config.epochs,
+                batch_size=min(config.batch_size, len(dataset)),
+                learning_rate=config.learning_rate,
+                dtype=config.dtype,
+            ),
+            on_epoch=on_epoch,
+            stop=stop,
+        )
+        fitted = trainer.fit(
+            "warm-up",
+            lambda: transforms.chain(transforms.ce(), transforms.learning_record()),
+            jnp.asarray(dataset.labels)[None],
+            jax.random.key(config.seed)[None],
+        )
+    finally:
+        if bar is not None:
+            bar.close()
+    rows = fitted.state.loss_state.rows[-1]
+    record = transforms.read_learning_record(rows, len(dataset))
+    variables = fitted.variables
+    params, model_state = jax.tree.map(
+        lambda leaf: leaf[0], (variables.params, variables.model_state)
+    )
+    features = apply_prediction(
+        trainer.model,
+        params,
+        model_state,
+        as_float(trainer.inputs),
+        method="features",
+    )
+    found = {
+        "features": features,
+        "probabilities": jax.nn.softmax(fitted.logits(trainer.inputs)[0]),
+        "losses": record.loss[0],
+        "el2n": record.el2n[0],
+        "forgetting": record.forgetting[0],
+        "learned": record.learned[0],
+    }
+    return {name: np.asarray(array) for name, array in found.items()}
