@@ -33,7 +33,11 @@ PRESETS: dict[str, Preset] = {
     "halueval": Preset(
         _OWN,
         about="HaluEval's 4,507 answers, of which people have marked 815",
-        expect=_NOT_YET,
+        expect=(
+            "wrong answers kept at a fifth, one repeat: 20.2 % (random), 22.2 % "
+            "(longest), 18.9 % (cluster_random), 0 and 10.7 % (fp_instruction, noise 0 "
+            "and 0.5)"
+        ),
     ),
     "halueval_400": Preset(
         {**_OWN, "wrong_count": 400},
@@ -50,7 +54,10 @@ PRESETS: dict[str, Preset] = {
             "options": (),
         },
         about="the same: how good must a teacher be?",
-        expect=_NOT_YET,
+        expect=(
+            "wrong answers kept by fp_instruction: 0 % without noise, 8.8 ±0.8 % at "
+            "0.5, 17.9 ±0.7 % at 1; 19.2 % by chance"
+        ),
     ),
     "alpaca_9k": Preset(
         {**_ALPACA, "mix": "replace"},
