@@ -121,3 +121,27 @@ def test_sigterm_ends_the_training_and_keeps_the_answers(small):
     assert process.returncode == 143, errors
     assert "stopped by SIGTERM; run the same command again" in errors
     assert not (flags["folder"] / "to_label.csv").exists()
+
+
+def test_a_ranking_says_what_to_ask_first(small, tmp_path):
+    flags, truth = small
+    flags |= {"batch": 3, "epochs": 1, "scores": tmp_path / "issues.csv"}
+    wanted = ["animal 7", "animal 30", "animal 2"]
+    lines = [f"{each},{wanted.index(each)}" for each in wanted]
+    lines += [f"{each},{9 + n}" for n, each in enumerate(truth) if each not in wanted]
+    flags["scores"].write_text("\n".join(["id,score", *reversed(lines)]))
+    done = run_verb("correct", **flags)
+    assert done.returncode == 0, done.stderr
+    assert [row["id"] for row in _read(flags["folder"] / "to_label.csv")] == wanted
+    for text, changes, line in (
+        ("id,rank\nanimal 1,2\n", {}, "--scores: "),
+        ("id,score\nanimal 1,2\n", {}, "--scores: "),
+        ("id,score\nanimal 1,low\n", {}, "--scores: "),
+        ("", {"method": "entropy"}, "--method: got entropy beside --scores"),
+        ("", {"options": "weight_step=1"}, "--options: --scores has none"),
+    ):
+        flags["scores"].write_text(text)
+        done = run_verb("correct", **flags | changes)
+        assert done.returncode == 2
+        assert done.stderr.startswith(f"error: {line}"), done.stderr
+        assert done.stderr.count("\n") == 1

@@ -2,6 +2,9 @@
 
     robustjax correct --dataset=features.npz --folder=correction
 
+    robustjax find-issues --dataset=features.npz --out=issues.csv
+    robustjax correct --dataset=features.npz --scores=issues.csv --folder=correction
+
 trains on the labels as they are and writes `correction/to_label.csv`: the examples
 to look at next. Answer on the page `correction/to_label.html`, which saves a
 `labeled.csv` for you to put into the folder, or fill the column `new_label` of the
@@ -42,6 +45,11 @@ class CorrectConfig(SeedFlags, TrainingFlags, MlpFlags, AnswerFlags, OwnLabelFla
     folder: str | None = option(None, "Where questions, answers and labels live.")
     batch: int = option(100, "Questions at a time; may change between rounds.", low=1)
     method: str = option("alc", "Which examples to ask about.", choices=METHODS)
+    scores: str | None = option(
+        None,
+        "CSV with columns id and score, as find-issues writes: the lowest are asked "
+        "about first, instead of by --method.",
+    )
     options: tuple[str, ...] = option(
         (), "Of the method, such as weight_step=0.2; o2u_net needs a noise_rate."
     )

@@ -10,6 +10,7 @@ from robustjax import data, methods
 from robustjax.methods.label_correction import CorrectionMethod
 from robustjax.output_paths import check_output_folder
 from robustjax.tools.command.output import say
+from robustjax.tools.given_scores import read_order
 from robustjax.tools.inputs import load_labeled
 from robustjax.tools.method_choice import choose
 from robustjax.tools.options.correct import CorrectConfig
@@ -38,10 +39,17 @@ def main(config: CorrectConfig, stop: StopRequest) -> None:
         if getattr(config, name) is None:
             raise ValueError(f"{name}: got nothing, expected --{name}=…")
     assert config.folder is not None
+    default = CorrectConfig()
+    if config.scores is not None and config.method != default.method:
+        raise ValueError(f"method: got {config.method} beside --scores, expected one")
+    if config.scores is not None and config.options:
+        raise ValueError("options: --scores has none")
     method = _make_method(config)
     check_output_folder("folder", config.folder)
     check_page(config)
     shown = dataset = load_labeled(config)
+    if config.scores is not None:
+        method = read_order(config.scores, dataset)
     if config.standardize:
         (dataset,) = data.standardize(dataset)
     bar: Any = None
