@@ -98,7 +98,8 @@ class Exchange(abc.ABC):
             amend=None if amend is None else pathlib.Path(amend),
             now=now,
         )
-        if amend is None or pathlib.Path(amend).name != LABELS:
+        labels = (self.folder / LABELS).resolve()
+        if amend is None or pathlib.Path(amend).resolve() != labels:
             self._check_labels(history)
         before = self._standing(history)
         for each in handed:

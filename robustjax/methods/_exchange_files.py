@@ -178,6 +178,7 @@ class _Reader:
         table = answers.read_answers(path, self._dataset, column=column, name=name)
         said = self._said(table)
         if column == "label":
+            self._check_cleared(table, labels, name)
             text_of = dict(zip(self._dataset.ids.tolist(), labels))
             said = [a for a in said if a.said != text_of[a.id]]
         return self._handed(path, "", _sha256(path), said, table.rows)
@@ -231,6 +232,20 @@ class _Reader:
                 f"{table.lines[strange[0]]}: {ids[strange[0]]!r}); answer those "
                 f"of {ASKED}, or hand other answers in as amendments"
             )
+
+    def _check_cleared(
+        self, table: answers.AnswerTable, labels: Sequence[str], name: str
+    ) -> None:
+        """Raises where a label was cleared, which may mean several things."""
+        for row, code, line in zip(
+            *(x.tolist() for x in (table.rows, table.said, table.lines))
+        ):
+            if code == answers.OPEN and labels[row]:
+                raise ValueError(
+                    f"{name}: line {line} has no label instead of {labels[row]!r}; "
+                    'write "don\'t know" or "none of them", or take an answer back in '
+                    "its file under answers/"
+                )
 
     def _check_columns(self, path: pathlib.Path, table: answers.AnswerTable) -> None:
         """Raises where a person wrote answers into a column that is not for them."""

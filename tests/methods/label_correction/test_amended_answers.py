@@ -260,6 +260,10 @@ def test_edits_of_files_that_were_written_are_honoured_or_refused(person):
         ValueError, match=r"labels.csv: the label of 'img .*' was edited"
     ):
         person.advance()
+    cleared = [dict(row, label="" if row is edited else row["label"]) for row in labels]
+    write_csv(person.folder / "cleared.csv", cleared)
+    with pytest.raises(ValueError, match=r"amend cleared.csv: line \d+ has no label"):
+        person.advance(amend=person.folder / "cleared.csv")
     _, told = person.advance(amend=person.folder / "labels.csv")
     assert told == ["labels.csv: took in 1: 1 changed; 10 still open"]
     assert person.labels()[edited["id"]] == (edited["label"], "corrected")
