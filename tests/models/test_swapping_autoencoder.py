@@ -14,7 +14,7 @@ def test_a_modulated_convolution_is_one_with_a_kernel_per_image(rng):
     conv = layers.ModulatedConv(5)
     x = rng.normal(size=(3, 6, 6, 4)).astype(np.float32)
     style = rng.normal(size=(3, 7)).astype(np.float32)
-    params = jax.device_get(conv.init(jax.random.key(0), x, style)["params"])
+    params = jax.device_get(jax.jit(conv.init)(jax.random.key(0), x, style)["params"])
     got = conv.apply({"params": params}, x, style)
     scales = style @ params["scale"]["kernel"] * 7**-0.5 + params["scale"]["bias"]
     for i in range(3):
@@ -32,7 +32,7 @@ def test_layers_keep_the_variance_of_their_input(rng):
     """So that every layer learns at the same rate, whatever its width."""
     x = rng.normal(size=(8, 12, 12, 24)).astype(np.float32)
     for layer in (layers.EqualConv(64), layers.EqualDense(64)):
-        y = layer.init_with_output(jax.random.key(1), x)[0]
+        y = jax.jit(layer.init_with_output)(jax.random.key(1), x)[0]
         assert 0.8 < np.std(y) < 1.2
     assert 0.8 < np.sqrt(np.mean(np.asarray(layers.leaky(x)) ** 2)) < 1.2
 
@@ -67,14 +67,15 @@ def test_codes_have_length_one_and_noise_is_off_without_a_key(rng):
     encoder = models.SwapEncoder((4, 6), structure=3, style=5)
     generator = models.SwapGenerator((4, 6))
     x = rng.uniform(-1, 1, (2, 14, 14, 3)).astype(np.float32)
-    structure, style = encoder.apply(random_variables(encoder, x), x)
+    structure, style = jax.jit(encoder.apply)(random_variables(encoder, x), x)
     np.testing.assert_allclose(np.linalg.norm(structure, axis=-1), 1, rtol=1e-3)
     np.testing.assert_allclose(np.linalg.norm(style, axis=-1), 1, rtol=1e-3)
     variables = jax.tree.map(
-        lambda leaf: leaf + 0.3, generator.init(jax.random.key(0), structure, style)
+        lambda leaf: np.asarray(leaf) + np.float32(0.3),
+        jax.jit(generator.init)(jax.random.key(0), structure, style),
     )
     make = jax.jit(lambda key: generator.apply(variables, structure, style, key))
-    still = generator.apply(variables, structure, style)
+    still = jax.jit(generator.apply)(variables, structure, style)
     one, two = (make(jax.random.key(i)) for i in (0, 1))
     assert np.abs(one - two).max() > 1e-3
     assert np.abs(one - still).max() > 1e-3
@@ -84,7 +85,7 @@ def test_codes_have_length_one_and_noise_is_off_without_a_key(rng):
 def test_patches_are_judged_by_the_mean_of_their_references(rng):
     network = models.PatchDiscriminator((4, 6), hidden=8)
     reference, target = rng.normal(size=(2, 2, 3, 4, 4, 3)).astype(np.float32)
-    variables = network.init(jax.random.key(0), reference, target)
+    variables = jax.jit(network.init)(jax.random.key(0), reference, target)
     judge = jax.jit(lambda r, t: network.apply(variables, r, t))
     found = judge(reference, target)
     assert found.shape == (2, 3)
