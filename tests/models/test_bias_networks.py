@@ -16,7 +16,7 @@ def count(tree):
 def test_the_mlp_of_colored_mnist():
     model = models.MLP(10, (100, 100, 100), input_scale=1 / 255, initialization="torch")
     x = np.random.default_rng(0).random((4, 28, 28, 3)).astype(np.float32)
-    params = model.init(jax.random.key(0), x)["params"]
+    params = jax.jit(model.init)(jax.random.key(0), x)["params"]
     assert count(params) == 2352 * 100 + 2 * 100 * 100 + 100 * 10 + 310
     for name, width in (("hidden0", 2352), ("hidden1", 100), ("head", 100)):
         for leaf in params[name].values():
@@ -46,7 +46,7 @@ def test_resnet_20_of_cifar():
 def test_a_padded_shortcut_subsamples_and_pads_on_both_sides(rng):
     block = models._cifar_resnet.PaddedShortcutBlock(8, 2)
     x = np.abs(rng.normal(size=(2, 6, 6, 4))).astype(np.float32)
-    variables = block.init(jax.random.key(0), x, train=False)
+    variables = jax.jit(block.init)(jax.random.key(0), x)
     silent = jax.tree.map(jnp.zeros_like, variables["params"])
     got = block.apply({**variables, "params": silent}, x, train=False)
     want = np.zeros((2, 3, 3, 8), np.float32)
@@ -71,7 +71,7 @@ def test_the_network_of_pgd():
 def test_two_encoders_have_parameters_of_their_own(rng):
     model = models.TwoEncoderClassifier(models.MLP(3, (6, 4)), 3)
     x = rng.normal(size=(5, 7)).astype(np.float32)
-    params = model.init(jax.random.key(0), x)["params"]
+    params = jax.jit(model.init)(jax.random.key(0), x)["params"]
     assert {*params} == {
         *("intrinsic_encoder", "bias_encoder", "intrinsic_head", "bias_head")
     }

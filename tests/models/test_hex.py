@@ -30,7 +30,7 @@ def test_cooccurrence_equals_a_loop_over_pixels(rng, direction):
     n, size = 4, 5
     branch = models.NeuralCooccurrence(n, direction, width=3)
     images = rng.random((2, size, size, 3)).astype(np.float32)
-    variables = branch.init(jax.random.key(0), images)
+    variables = jax.jit(branch.init)(jax.random.key(0), images)
     params = jax.device_get(variables["params"])
     for name in ("lambda", "theta"):
         assert params[name].min() >= 0
@@ -61,7 +61,7 @@ def network(**options):
 @pytest.fixture(scope="module")
 def problem():
     images = np.random.default_rng(0).random((B, 5, 5, 1)).astype(np.float32)
-    variables = dict(network().init(jax.random.key(0), images))
+    variables = dict(jax.jit(network().init)(jax.random.key(0), images))
     return images, variables.pop("params"), variables
 
 

@@ -81,7 +81,7 @@ def test_scores_are_those_of_numpy(rng, monotone):
 
 def test_start_is_uniform_and_negative_weights_are_dead():
     model = mqnet.MQNet()
-    params = model.init(jax.random.key(0), jnp.ones((1, 2)))
+    params = jax.jit(model.init)(jax.random.key(0), jnp.ones((1, 2)))
     flat = np.concatenate([np.ravel(x) for x in jax.tree.leaves(params)])
     assert flat.size == 2 * 64 + 64 + 64 + 1
     assert flat.min() >= 0
@@ -100,7 +100,7 @@ def test_loss_predictor_pools_every_map(rng):
         jnp.asarray(rng.normal(size=(3, 4, 4, 5)), jnp.float32),
         jnp.asarray(rng.normal(size=(3, 7)), jnp.float32),
     )
-    params = model.init(jax.random.key(0), maps)
+    params = jax.jit(model.init)(jax.random.key(0), maps)
     p = jax.tree.map(np.asarray, params["params"])
     pooled = [np.asarray(maps[0]).mean(axis=(1, 2)), np.asarray(maps[1])]
     parts = [
@@ -116,7 +116,7 @@ def test_loss_predictor_pools_every_map(rng):
 def test_detached_maps_get_no_gradient(rng):
     model = mqnet.LossPredictor(width=6)
     maps = (jnp.asarray(rng.normal(size=(3, 2, 2, 5)), jnp.float32),)
-    params = model.init(jax.random.key(0), maps)
+    params = jax.jit(model.init)(jax.random.key(0), maps)
 
     @jax.jit
     def slopes(detach):

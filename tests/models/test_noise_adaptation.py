@@ -54,7 +54,7 @@ def test_values_are_mixtures_of_the_rows_of_theta(rng, kind):
 def test_a_bias_like_the_identity_changes_nothing(rng, kind):
     logits, features = draw(rng, B, K), draw(rng, B, D)
     layer = NoiseAdaptation(K, kind)
-    params = dict(layer.init(jax.random.key(0), logits, features)["params"])
+    params = dict(jax.jit(layer.init)(jax.random.key(0), logits, features)["params"])
     # The kernel of the complex layer starts at zero.
     params["bias"] = 100.0 * jnp.eye(K)
     got = layer.apply({"params": params}, logits, features)

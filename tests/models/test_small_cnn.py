@@ -116,7 +116,7 @@ def test_strides_halve_the_image_as_pools_do():
     images = jnp.asarray(np.random.default_rng(0).uniform(size=(2, 9, 8, 3)))
     images = images.astype(jnp.float32)
     model = SmallCNN(5, ((4, 6), (8,)), (), downsampling="stride")
-    variables = model.init(jax.random.key(0), images)
+    variables = jax.jit(model.init)(jax.random.key(0), images)
     assert model.apply(variables, images, method="features").shape == (2, 3 * 2 * 8)
     kernel = variables["params"]["block0_conv0"]["kernel"]
     assert kernel.shape == (3, 3, 3, 4)

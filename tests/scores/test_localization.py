@@ -61,7 +61,7 @@ def test_class_activation_map_against_loops(rng):
 def test_the_mean_of_a_class_activation_map_is_the_logit(rng):
     model = SmallCNN(4, ((3,), (6,)), hidden=(), pooling="average")
     images = rng.uniform(size=(2, 12, 16, 1)).astype(np.float32)
-    variables = model.init(jax.random.key(0), images)
+    variables = jax.jit(model.init)(jax.random.key(0), images)
     head = {**variables["params"]["head"], "bias": np.float32([1, 2, 3, 4])}
     variables = {"params": {**variables["params"], "head": head}}
     feature_map = model.apply(variables, images, method="feature_map")
