@@ -34,7 +34,7 @@ def first_state(algorithm):
     """One repeat's state of the toy problem before the first step."""
     x, _ = toy.arrays()
     spec = rj.ExampleSpec(toy.N, toy.C)
-    return algorithm.init(jax.random.key(0), jnp.asarray(x[:1]), spec)
+    return toy.first_state(algorithm, jnp.asarray(x[:1]), spec)
 
 
 @functools.cache

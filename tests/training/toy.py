@@ -54,6 +54,11 @@ def start(program, seed=0):
     return program.init(keys, jnp.asarray(x)), data
 
 
+def first_state(algorithm, inputs, spec):
+    """One repeat's state before the first step, in one program."""
+    return jax.jit(lambda x: algorithm.init(jax.random.key(0), x, spec))(inputs)
+
+
 def without_keys(state):
     """PRNG keys as data, for comparisons."""
     return state._replace(key=jax.random.key_data(state.key))

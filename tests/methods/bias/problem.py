@@ -11,6 +11,7 @@ import numpy as np
 import robustjax as rj
 from robustjax import training
 from robustjax.models import MLP
+from tests.training import toy
 
 N, C, D, BATCH = 44, 3, 6, 16
 REPEATS = 2
@@ -51,7 +52,7 @@ def run(recipe, *, until=None):
 def first_state(algorithm):
     """One repeat's state before the first step."""
     x, _, _ = arrays()
-    return algorithm.init(jax.random.key(0), jnp.asarray(x[:1]), SPEC)
+    return toy.first_state(algorithm, jnp.asarray(x[:1]), SPEC)
 
 
 def batch(first=0, real=6, padding=0):

@@ -11,6 +11,7 @@ from robustjax import losses
 from robustjax.methods import bias
 from robustjax.methods.bias._part_optimizer import part_optimizer
 from tests.methods.bias import problem
+from tests.training import toy
 
 X, Y, BIAS = problem.arrays()
 GROUPS = np.unique(bias.bias_groups(Y[0], BIAS), return_inverse=True)[1]
@@ -119,7 +120,7 @@ def test_repair_takes_the_largest_value_of_each_channel():
         problem.MODEL, optax.sgd(0.1), epochs=2, feature="channel_maximum"
     )
     algorithm = recipe.phases[0].algorithm
-    state = algorithm.init(jax.random.key(0), jnp.zeros((1, 4, 4, 3)), problem.SPEC)
+    state = toy.first_state(algorithm, jnp.zeros((1, 4, 4, 3)), problem.SPEC)
     assert state.params["bias_classifier"]["kernel"].shape == (3, problem.C)
     images = np.random.default_rng(0).random((5, 4, 4, 3)).astype(np.float32)
     batch = problem.batch(0, 5) | {"inputs": jnp.asarray(images)}

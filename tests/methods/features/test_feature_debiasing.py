@@ -48,7 +48,7 @@ def start(algorithm, inputs=None, extras=None):
         extras or {},
     )
     spec = rj.ExampleSpec(toy.N, toy.C)
-    return algorithm.init(jax.random.key(0), data.inputs[:1], spec), data
+    return toy.first_state(algorithm, data.inputs[:1], spec), data
 
 
 def batch_of(data, targets, ood):

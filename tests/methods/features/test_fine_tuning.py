@@ -79,7 +79,7 @@ def test_it_is_logistic_regression_on_fixed_features():
         .algorithm
     )
     spec = rj.ExampleSpec(toy.N, toy.C)
-    state = algorithm.init(jax.random.key(0), jnp.asarray(x[:1]), spec)
+    state = toy.first_state(algorithm, jnp.asarray(x[:1]), spec)
     held = training.TrainData(jnp.asarray(x), jnp.asarray(y[0], jnp.int32))
     step = jax.jit(functools.partial(training.train_step, algorithm))
     features = np.asarray(

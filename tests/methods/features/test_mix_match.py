@@ -40,7 +40,7 @@ def start(algorithm):
     x, y = toy.arrays()
     data = training.TrainData(jnp.asarray(x), jnp.asarray(y[0], jnp.int32))
     spec = rj.ExampleSpec(toy.N, toy.C)
-    return algorithm.init(jax.random.key(0), data.inputs[:1], spec), data
+    return toy.first_state(algorithm, data.inputs[:1], spec), data
 
 
 def numpy_sharpen(p, temperature):

@@ -70,7 +70,7 @@ def test_a_step_equals_numpy():
     x, y = toy.arrays()
     data = training.TrainData(jnp.asarray(x), jnp.asarray(y[0]))
     spec = rj.ExampleSpec(toy.N, toy.C)
-    state = algorithm.init(jax.random.key(0), data.inputs[:1], spec)
+    state = toy.first_state(algorithm, data.inputs[:1], spec)
     # Epoch 1 of the authors' counting has half the rate, epoch 2 the whole of it.
     for epoch, rate in ((0, 0.25), (1, 0.5)):
         state = state._replace(epoch=jnp.int32(epoch))
@@ -95,7 +95,7 @@ def test_a_step_under_pmap_equals_the_global_step():
     x, y = toy.arrays()
     data = training.TrainData(jnp.asarray(x), jnp.asarray(y[0]))
     spec = rj.ExampleSpec(toy.N, toy.C)
-    state = algorithm.init(jax.random.key(0), data.inputs[:1], spec)
+    state = toy.first_state(algorithm, data.inputs[:1], spec)
     batch = epoch_lib.read_batch(data, jnp.arange(16), toy.N)
     step = functools.partial(training.train_step, algorithm)
     want, metrics = jax.jit(step)(state, batch)

@@ -38,7 +38,7 @@ def start(algorithm, clean=None, pad_to=1):
     data = training.TrainData(
         jnp.pad(x, [padding, (0, 0)]), jnp.pad(y[0], padding).astype(jnp.int32)
     )
-    state = algorithm.init(jax.random.key(0), data.inputs[:1], spec)
+    state = toy.first_state(algorithm, data.inputs[:1], spec)
     if clean is not None:
         rows = {**state.loss_state.rows, "clean_probability": jnp.asarray(clean)}
         state = state._replace(loss_state=state.loss_state._replace(rows=rows))

@@ -74,7 +74,7 @@ def test_a_step_equals_numpy():
     x, y = toy.arrays()
     data = training.TrainData(jnp.asarray(x), jnp.asarray(y[0]))
     spec = rj.ExampleSpec(toy.N, toy.C)
-    state = algorithm.init(jax.random.key(0), data.inputs[:1], spec)
+    state = toy.first_state(algorithm, data.inputs[:1], spec)
     x, y = x[:size].astype(np.float64), y[0, :size]
     networks = [
         jax.tree.map(lambda leaf, i=i: np.asarray(leaf[i], np.float64), state.params)

@@ -47,7 +47,7 @@ def corrected_state(junk=30.0, **options):
     assert padding == 6
     inputs = jnp.pad(x, ((0, padding), (0, 0)), constant_values=junk)
     labels = jnp.pad(y[0], (0, padding))
-    state = algorithm.init(jax.random.key(0), inputs[:1], spec)
+    state = toy.first_state(algorithm, inputs[:1], spec)
     data = training.TrainData(inputs, labels)
     ended = jax.jit(
         lambda state: epoch_lib.end_epoch(algorithm, state, data, block_size=16)
