@@ -186,9 +186,12 @@ def prepare(
     data = program.make_data(
         rows.stacked, np.zeros((1, count), np.int32), {"texts": rows.texts[None]}
     )
-    # Copies, by the way: what the program consumes is not the caller's model.
-    state = algorithm.init(key, data.inputs, program.spec)
-    state = jax.tree.map(lambda x: x[None], state)
+    leaves, form = jax.tree.flatten(algorithm.init(key, data.inputs, program.spec))
+    # Copies, by the way: what the program consumes is not the caller's model. One by
+    # one, so that a large model's moments are not there twice.
+    for place, leaf in enumerate(leaves):
+        leaves[place] = leaf[None]
+    state = jax.tree.unflatten(form, leaves)
     if mesh is not None:
         state = jax.device_put(state, state_sharding(state, mesh, repeats=True))
     return program, state, data
