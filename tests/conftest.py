@@ -16,6 +16,20 @@ if sys.dont_write_bytecode:
     sys.dont_write_bytecode = False
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
+# Libraries read all of these when they are imported: below, by `compilation_cache`.
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+# Where an operation stands in the source is written into every program otherwise.
+os.environ.setdefault("JAX_INCLUDE_FULL_TRACEBACKS_IN_LOCATIONS", "0")
+os.environ.setdefault("JAX_TRACEBACK_IN_LOCATIONS_LIMIT", "0")
+# Threads of scikit-learn, NumPy and PyTorch would wait for each other beside those of
+# another worker: half of the time of a study that draws t-SNE.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("MKL_NUM_THREADS", "1")
+# PyTorch 2.13's AVX2 kernel for the gradient of a convolution with few channels writes
+# past its memory: on an AMD EPYC nearly every run of such a test aborted.
+os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX")
+
 from tests import compilation_cache
 
 # Tests build the same programs again and again, in every run. Worker processes of
@@ -28,23 +42,10 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         _folder = pathlib.Path(tempfile.mkdtemp(prefix="robustjax-xla-"))
         atexit.register(shutil.rmtree, _folder, ignore_errors=True)
     os.environ["JAX_COMPILATION_CACHE_DIR"] = str(_folder)
-os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 # Launchers in tests decode the same splits over and over.
 os.environ.setdefault(
     "ROBUSTJAX_DECODED_CACHE", str(compilation_cache.cache_folder("tests-decoded"))
 )
-# Threads of scikit-learn, NumPy and PyTorch would wait for each other beside those of
-# another worker: half of the time of a study that draws t-SNE.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-os.environ.setdefault("MKL_NUM_THREADS", "1")
-# PyTorch 2.13's AVX2 kernel for the gradient of a convolution with few channels writes
-# past its memory: on an AMD EPYC nearly every run of such a test aborted.
-os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX")
-# Where an operation stands in the source is written into every program otherwise.
-os.environ.setdefault("JAX_INCLUDE_FULL_TRACEBACKS_IN_LOCATIONS", "0")
-os.environ.setdefault("JAX_TRACEBACK_IN_LOCATIONS_LIMIT", "0")
-
 import jax
 import numpy as np
 import pytest
@@ -65,6 +66,8 @@ if "XLA_FLAGS" not in os.environ:
     os.environ["XLA_FLAGS"] = " ".join(_flags)
 
 collect_rarely()
+# The variable is for worker processes: here JAX had been imported before it was set.
+jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

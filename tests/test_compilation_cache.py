@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import pathlib
 
+import jax
+import numpy as np
 import pytest
 
 from tests import compilation_cache
@@ -49,3 +52,30 @@ def test_it_lies_in_the_users_cache_folder(monkeypatch, tmp_path, given):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg") if given else "")
     root = tmp_path / ("xdg" if given else ".cache")
     assert compilation_cache.default_folder() == root / "robustjax" / "tests-xla"
+
+
+def test_this_process_has_the_settings_that_its_children_inherit():
+    found = {
+        name: str(getattr(jax.config, name.lower()))
+        for name in (
+            "JAX_COMPILATION_CACHE_DIR",
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS",
+            "JAX_TRACEBACK_IN_LOCATIONS_LIMIT",
+        )
+    }
+    wanted = {name: os.environ[name] for name in found}
+    assert {k: float(v) if v[0].isdigit() else v for k, v in found.items()} == {
+        k: float(v) if v[0].isdigit() else v for k, v in wanted.items()
+    }
+
+
+def test_programs_are_kept():
+    folder = pathlib.Path(os.environ["JAX_COMPILATION_CACHE_DIR"])
+    for path in folder.glob("jit_kept_by_a_test-*"):
+        path.unlink(missing_ok=True)
+
+    def kept_by_a_test(x):
+        return x + 1
+
+    jax.jit(kept_by_a_test).lower(np.ones(3)).compile()
+    assert list(folder.glob("jit_kept_by_a_test-*"))
