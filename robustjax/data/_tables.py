@@ -67,7 +67,7 @@ def load_table(
     Raises:
       ValueError: a file that cannot be read, a missing or unknown column, labels or
         inputs that are missing or not what they must be, ids that occur twice.
-      ImportError: pyarrow is not installed (extra `tables`).
+      ImportError: pyarrow is not installed (extra `tools`).
 
     Example:
       >>> from robustjax import data
