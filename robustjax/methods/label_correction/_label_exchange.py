@@ -56,7 +56,7 @@ class LabelExchange(Exchange):
 
     From the first `advance` on, `labels.csv` holds all current labels, the given
     ones, and a status: "given" (no answer yet), "corrected", "confirmed", "unknown",
-    "none" or "disputed". `answers.jsonl` is the log of who said what when. Nothing that
+    "none" or "disputed". A log in the folder says who said what when. Nothing that
     was answered is lost if a process dies or a file is faulty: the next `advance` goes
     on from there.
     """
