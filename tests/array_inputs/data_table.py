@@ -319,6 +319,7 @@ WITHOUT = {
     "read_arrays": "a file",
     "read_bias": "a file",
     "read_csv": "a file",
+    "read_numbered_csv": "a file",
     "read_labels": "a file",
     "save_located_npz": "data sets, which were checked when they were made",
     "save_npz": "data sets, which were checked when they were made",

@@ -15,6 +15,7 @@ from robustjax.methods.active_learning import (
     OpenSetRun,
 )
 from robustjax.tools import open_set_networks as networks
+from robustjax.tools.options.open_set import VARIANTS
 from robustjax.training import CheckpointFolder, StopRequest
 from tests.experiments.active_learning.open_set_runs import (
     RUN,
@@ -130,7 +131,7 @@ def test_examples_say_who_was_asked_when(finished, sets, repeat):
                 assert record["query_precision"] == pytest.approx(inside[asking].mean())
 
 
-@pytest.mark.parametrize("variant", setup.VARIANTS)
+@pytest.mark.parametrize("variant", VARIANTS)
 def test_classifier_variants_and_costs(tmp_path, sets, variant):
     folder = run(
         tmp_path,
