@@ -84,7 +84,7 @@ _MEASURED = {
     "colored_mnist_99": (
         "unbiased 45.0 ±1.6 (vanilla), 70.3 ±2.9 (lff), 56.6 ±0.1 (group_dro), "
         "51.9 ±1.6 (repair), 49.5 ±1.8 (jtt), "
-        "60.1 ±2.9 (pgd)"
+        "60.1 ±2.9 (pgd), 49.8 ±2.8 (hex)"
     ),
     "colored_mnist_995": (
         "unbiased 31.1 ±1.3 (vanilla), 55.5 ±5.3 (lff), 44.2 ±1.2 (group_dro), "
