@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -97,11 +96,7 @@ class RecipeProgram:
         """See `Program.init`."""
         return self.programs[0].init(keys, inputs)
 
-    def check(
-        self,
-        inputs: np.ndarray | jax.Array,
-        extras: Mapping[str, np.ndarray | jax.Array] | None = None,
-    ) -> None:
+    def check(self, inputs: np.ndarray | jax.Array) -> None:
         """Traces the beginning and a step of every phase; nothing is compiled or run.
 
         What does not fit together (a batch size that a later phase cannot divide, say)
@@ -109,7 +104,6 @@ class RecipeProgram:
 
         Args:
           inputs: (N, ...), of which shape and type are looked at.
-          extras: dict of (R, N, ...) arrays, likewise.
 
         Raises:
           ValueError: whatever a phase refuses.
@@ -117,18 +111,16 @@ class RecipeProgram:
         first = self.programs[0]
         rows = first.spec.padded_examples
 
-        def one(array: np.ndarray | jax.Array, axis: int) -> Any:
-            dtype = jax.dtypes.canonicalize_dtype(array.dtype)
-            return jax.ShapeDtypeStruct((rows, *array.shape[axis + 1 :]), dtype)
-
         def trace(key: jax.Array, data: TrainData) -> None:
             state = first.initial_state(key, data.inputs[:1])
             for program in self.programs:
                 program.trace_step(state, data)
 
+        own: Any = jax.ShapeDtypeStruct(
+            (rows, *inputs.shape[1:]), jax.dtypes.canonicalize_dtype(inputs.dtype)
+        )
         labels: Any = jax.ShapeDtypeStruct((rows,), jnp.int32)
-        own = {name: one(value, 1) for name, value in (extras or {}).items()}
-        data = TrainData(one(inputs, 0), labels, own)
+        data = TrainData(own, labels)
         jax.eval_shape(trace, jax.eval_shape(lambda: jax.random.key(0)), data)
 
     def predict(self, state: TrainState, inputs: jax.Array) -> jax.Array:
