@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from robustjax import data, methods, transforms
+from robustjax import data, transforms
 from robustjax.methods.label_correction import RoundTrainer
 from robustjax.selection import PRUNING_METHODS
+from robustjax.tools.classifier_settings import classifier_settings
 from robustjax.tools.options.keep import KeepConfig
 from robustjax.training import (
+    LateBar,
     StopRequest,
-    advance,
     apply_prediction,
     as_float,
-    progress_bar,
 )
 
 TRAINED = ("features", "probabilities", "losses", "el2n", "forgetting", "learned")
@@ -65,27 +64,12 @@ def warm_up(
     """
     if config.standardize:
         (dataset,) = data.standardize(dataset)
-    bar: Any = None
-
-    def on_epoch(kind: str, epoch: int, metrics: dict[str, np.ndarray]) -> None:
-        nonlocal bar
-        del kind, epoch, metrics
-        if bar is None:  # Not before: bad arguments end in one line.
-            bar = progress_bar(config.epochs, "warm-up", unit="epoch")
-        advance(bar)
-
-    try:
+    with LateBar("warm-up", unit="epoch") as bar:
         trainer = RoundTrainer(
             dataset.inputs,
             dataset.num_classes,
-            methods.ClassifierSettings(
-                hidden=config.hidden,
-                epochs=config.epochs,
-                batch_size=min(config.batch_size, len(dataset)),
-                learning_rate=config.learning_rate,
-                dtype=config.dtype,
-            ),
-            on_epoch=on_epoch,
+            classifier_settings(config, config, len(dataset)),
+            on_epoch=lambda kind, epoch, metrics: bar.advance(config.epochs),
             stop=stop,
         )
         fitted = trainer.fit(
@@ -94,9 +78,6 @@ def warm_up(
             jnp.asarray(dataset.labels)[None],
             jax.random.key(config.seed)[None],
         )
-    finally:
-        if bar is not None:
-            bar.close()
     rows = fitted.state.loss_state.rows[-1]
     record = transforms.read_learning_record(rows, len(dataset))
     variables = fitted.variables

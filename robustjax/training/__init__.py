@@ -26,6 +26,7 @@ from robustjax.training._metrics import write_csv as write_csv
 from robustjax.training._processes import from_first_process as from_first_process
 from robustjax.training._program import Program as Program
 from robustjax.training._program import check_batch_size as check_batch_size
+from robustjax.training._progress import LateBar as LateBar
 from robustjax.training._progress import advance as advance
 from robustjax.training._progress import progress_bar as progress_bar
 from robustjax.training._recipe import Phase as Phase

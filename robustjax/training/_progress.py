@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from types import TracebackType
 from typing import Any
 
 from tqdm import tqdm
@@ -43,3 +44,52 @@ def advance(bar: Any) -> None:
     if bar.n >= bar.total:
         bar.total += 1
     bar.update(1)
+
+
+class LateBar:
+    """A bar that is there from its first unit on: what fails before is one line.
+
+    Use it as a context manager.
+    """
+
+    def __init__(self, description: str, *, unit: str):
+        """Says what is counted; see `progress_bar`."""
+        self._description, self._unit = description, unit
+        self._bar: Any = None
+
+    def advance(self, total: int) -> None:
+        """One unit on; see `advance`.
+
+        Args:
+          total: units of work in all, as known when the bar begins.
+        """
+        advance(self._begun(total))
+
+    def move_to(self, done: int, total: int) -> None:
+        """To so many units.
+
+        Args:
+          done: by now.
+          total: units of work in all, as known when the bar begins.
+        """
+        bar = self._begun(total)
+        bar.update(done - bar.n)
+
+    def _begun(self, total: int) -> Any:
+        if self._bar is None:
+            self._bar = progress_bar(total, self._description, unit=self._unit)
+        return self._bar
+
+    def __enter__(self) -> LateBar:
+        """Shows nothing yet."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Leaves the bar as it stands."""
+        if self._bar is not None:
+            self._bar.close()

@@ -158,3 +158,16 @@ def _error(flag: Flag, given: Any, adjective: str, limit: str = "") -> ValueErro
         wanted = f"{'an' if noun == 'integer' and not adjective else 'a'} "
         wanted += f"{adjective}{noun}{limit}"
     return ValueError(f"{flag.name}: got {shown}, expected {wanted}")
+
+
+def need_options(config: Any, *names: str) -> None:
+    """Raises `ValueError` for an option of these that was not given.
+
+    Args:
+      config: of a verb.
+      *names: of its fields, None or empty where nothing was given.
+    """
+    for name in names:
+        if getattr(config, name) in (None, "", ()):
+            typed = name.replace("_", "-")
+            raise ValueError(f"{name}: got nothing, expected --{typed}=…")

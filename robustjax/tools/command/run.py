@@ -94,10 +94,11 @@ def _perform(verb: Verb, given: dict[str, Any], devices: Mapping[str, Any]) -> N
     try:
         # Loaded only now, and it can fail: see `ending`.
         done = verb.load()
+        from robustjax.tools.decoded_cache import VARIABLE
         from robustjax.tools.session import session
 
         if devices.get("no_cache"):
-            os.environ["ROBUSTJAX_DECODED_CACHE"] = ""
+            os.environ[VARIABLE] = ""
         with session(devices.get("jax_platforms"), computes=verb.computes) as stop:
             done(config, stop)
             # What still waits in buffers can fail, too.

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from robustjax import data, methods
 from robustjax.methods.label_correction import CorrectionMethod
 from robustjax.output_paths import check_output_folder
+from robustjax.tools.classifier_settings import classifier_settings
+from robustjax.tools.command.fields import need_options
 from robustjax.tools.command.output import say
 from robustjax.tools.given_scores import read_order
 from robustjax.tools.inputs import load_labeled
 from robustjax.tools.method_choice import choose
 from robustjax.tools.options.correct import CorrectConfig
 from robustjax.tools.pages import check_page, now, write_questions
-from robustjax.training import StopRequest, advance, progress_bar
+from robustjax.training import LateBar, StopRequest
 
 
 def _make_method(config: CorrectConfig) -> CorrectionMethod | None:
@@ -35,9 +35,7 @@ def _make_method(config: CorrectConfig) -> CorrectionMethod | None:
 
 def main(config: CorrectConfig, stop: StopRequest) -> None:
     """Takes in what was answered, and asks on."""
-    for name in ("dataset", "folder"):
-        if getattr(config, name) is None:
-            raise ValueError(f"{name}: got nothing, expected --{name}=…")
+    need_options(config, "dataset", "folder")
     assert config.folder is not None
     default = CorrectConfig()
     if config.scores is not None and config.method != default.method:
@@ -52,14 +50,11 @@ def main(config: CorrectConfig, stop: StopRequest) -> None:
         method = read_order(config.scores, dataset)
     if config.standardize:
         (dataset,) = data.standardize(dataset)
-    bar: Any = None
+    bar = LateBar("training", unit="epoch")
 
     def on_epoch(kind: str, epoch: int, metrics: dict[str, np.ndarray]) -> None:
-        nonlocal bar
         del kind, epoch, metrics
-        if bar is None:  # Not before: faulty files end in one line.
-            bar = progress_bar(config.epochs, "training", unit="epoch")
-        advance(bar)
+        bar.advance(config.epochs)
         # What was answered is saved by now; the round begins anew next time.
         stop.check()
 
@@ -68,22 +63,13 @@ def main(config: CorrectConfig, stop: StopRequest) -> None:
         dataset,
         batch=min(config.batch, len(dataset)),
         method=method,
-        settings=methods.ClassifierSettings(
-            hidden=config.hidden,
-            epochs=config.epochs,
-            batch_size=min(config.batch_size, len(dataset)),
-            learning_rate=config.learning_rate,
-            dtype=config.dtype,
-        ),
+        settings=classifier_settings(config, config, len(dataset)),
         seed=config.seed,
         on_epoch=on_epoch,
         report=say,
     )
-    try:
+    with bar:
         pending = exchange.advance(amend=config.amend, now=now())
-    finally:
-        if bar is not None:
-            bar.close()
     changed = int(np.sum(exchange.labels != dataset.labels))
     say(f"{len(dataset):,} examples, {changed:,} labels changed so far")
     write_questions(config, exchange, shown, pending, exchange.labels)

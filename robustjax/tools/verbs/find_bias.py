@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pathlib
-from typing import Any
 
 import jax
 import numpy as np
@@ -21,6 +20,7 @@ from robustjax.tools.bias_suspects import (
     summary_rows,
 )
 from robustjax.tools.biased_outputs import read_outputs, save_outputs
+from robustjax.tools.command.fields import need_options
 from robustjax.tools.command.output import say
 from robustjax.tools.inputs import load_labeled
 from robustjax.tools.networks import (
@@ -30,10 +30,9 @@ from robustjax.tools.networks import (
 )
 from robustjax.tools.options.find_bias import FindBiasConfig
 from robustjax.training import (
+    LateBar,
     StopRequest,
-    advance,
     choose_execution,
-    progress_bar,
     write_csv,
 )
 
@@ -43,8 +42,8 @@ _PICTURE, _OUTPUTS = "scores.png", "outputs.npz"
 
 def _check(config: FindBiasConfig) -> pathlib.Path:
     """The folder; raises `ValueError` for a bad option before anything is loaded."""
-    if config.out is None:
-        raise ValueError("out: got nothing, expected --out=…")
+    need_options(config, "out")
+    assert config.out is not None
     if config.dataset is None and config.probabilities is None:
         raise ValueError(
             "dataset: got nothing, expected --dataset=…, or --probabilities=… of "
@@ -89,16 +88,7 @@ def _train(
         inputs_rank=rank,
         convolution=execution.convolution,
     )
-    bar: Any = None
-
-    def report(epoch: int, metrics: dict[str, np.ndarray]) -> None:
-        nonlocal bar
-        del epoch, metrics
-        if bar is None:  # Not before: bad arguments end in one line.
-            bar = progress_bar(config.epochs, "biased network", unit="epoch")
-        advance(bar)
-
-    try:
+    with LateBar("biased network", unit="epoch") as bar:
         return bias.biased_outputs(
             dataset,
             key=jax.random.key(config.seed),
@@ -108,12 +98,9 @@ def _train(
             optimizer=optax.adam(config.learning_rate),
             augment=weak_augmentation(config.augment),
             execution=execution,
-            report=report,
+            report=lambda epoch, metrics: bar.advance(config.epochs),
             stop=stop,
         )
-    finally:
-        if bar is not None:
-            bar.close()
 
 
 def main(config: FindBiasConfig, stop: StopRequest) -> None:

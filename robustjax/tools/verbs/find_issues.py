@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 import numpy as np
 
-from robustjax import checks, data, methods, scores
+from robustjax import checks, data, scores
 from robustjax.files import atomic_file
 from robustjax.methods.label_correction import cross_validated_probabilities
 from robustjax.output_paths import check_output_file
 from robustjax.tools.array_files import probabilities_in, read_arrays
+from robustjax.tools.classifier_settings import classifier_settings
+from robustjax.tools.command.fields import need_options
 from robustjax.tools.command.output import say
 from robustjax.tools.inputs import load_labeled
 from robustjax.tools.options.find_issues import FindIssuesConfig
 from robustjax.tools.pages import check_page, page_beside, write_issues
 from robustjax.tools.row_files import check_format, write_rows
-from robustjax.training import StopRequest, advance, progress_bar
+from robustjax.training import LateBar, StopRequest
 
 
 def _check(config: FindIssuesConfig) -> None:
     """Raises `ValueError` for a bad option, before anything is loaded or trained."""
-    for name in ("dataset", "out"):
-        if getattr(config, name) is None:
-            raise ValueError(f"{name}: got nothing, expected --{name}=…")
+    need_options(config, "dataset", "out")
     inputs = {name: getattr(config, name) for name in ("dataset", "labels")}
     assert config.out is not None
     check_output_file(
@@ -100,35 +98,17 @@ def _train(
     """Cross-validated probabilities."""
     if config.standardize:
         (dataset,) = data.standardize(dataset)
-    bar: Any = None
-
-    def on_epoch(kind: str, epoch: int, metrics: dict[str, np.ndarray]) -> None:
-        nonlocal bar
-        del epoch, metrics
-        if bar is None:  # Not before: bad arguments end in one line.
-            bar = progress_bar(config.epochs, kind, unit="epoch")
-        advance(bar)
-
     # The smallest training set there is: the largest fold is held out.
     smallest = len(dataset) - -(-len(dataset) // max(config.folds, 1))
-    try:
+    with LateBar("cross-validation", unit="epoch") as bar:
         return cross_validated_probabilities(
             dataset,
             key=jax.random.key(config.seed),
             folds=config.folds,
-            settings=methods.ClassifierSettings(
-                hidden=config.hidden,
-                epochs=config.epochs,
-                batch_size=max(1, min(config.batch_size, smallest)),
-                learning_rate=config.learning_rate,
-                dtype=config.dtype,
-            ),
-            on_epoch=on_epoch,
+            settings=classifier_settings(config, config, max(1, smallest)),
+            on_epoch=lambda kind, epoch, metrics: bar.advance(config.epochs),
             stop=stop,
         )
-    finally:
-        if bar is not None:
-            bar.close()
 
 
 def main(config: FindIssuesConfig, stop: StopRequest) -> None:

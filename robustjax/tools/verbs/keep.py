@@ -14,12 +14,13 @@ from robustjax.data import check_text
 from robustjax.output_paths import check_output_file
 from robustjax.selection import Progress, budget_from_fraction
 from robustjax.tools.array_files import read_array
+from robustjax.tools.command.fields import need_options
 from robustjax.tools.command.output import say
 from robustjax.tools.inputs import load_labeled
 from robustjax.tools.options.keep import KeepConfig
 from robustjax.tools.row_files import check_format, write_rows
 from robustjax.tools.warm_up import missing_inputs, warm_up
-from robustjax.training import StopRequest, progress_bar
+from robustjax.training import LateBar, StopRequest
 
 _INPUTS = (
     "features",
@@ -47,9 +48,7 @@ _OPTIONS = (
 
 def _check(config: KeepConfig) -> tuple[str, dict[str, Any]]:
     """The balance and the method's options; raises `ValueError` for a bad option."""
-    for name in ("fraction", "out"):
-        if getattr(config, name) is None:
-            raise ValueError(f"{name}: got nothing, expected --{name}=…")
+    need_options(config, "fraction", "out")
     assert config.out is not None
     checks.in_range("fraction", config.fraction, 0, 1, low_open=True)
     given = {name: getattr(config, name) for name in _OPTIONS}
@@ -121,20 +120,13 @@ def _report_estimate(
 @contextlib.contextmanager
 def _progress(description: str, stop: StopRequest) -> Iterator[Progress]:
     """A bar from the first report on: bad arguments end in one line."""
-    bar: Any = None
+    with LateBar(description, unit="pick") as bar:
 
-    def report(made: int, budget: int) -> None:
-        nonlocal bar
-        stop.check()
-        if bar is None:
-            bar = progress_bar(budget, description, unit="pick")
-        bar.update(made - bar.n)
+        def report(made: int, budget: int) -> None:
+            stop.check()
+            bar.move_to(made, budget)
 
-    try:
         yield report
-    finally:
-        if bar is not None:
-            bar.close()
 
 
 def _rows(

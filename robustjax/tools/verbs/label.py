@@ -22,6 +22,7 @@ from robustjax.methods.active_learning import (
     exchange_purpose,
 )
 from robustjax.output_paths import check_output_folder
+from robustjax.tools.command.fields import need_options
 from robustjax.tools.command.output import say
 from robustjax.tools.open_set_networks import (
     Classifiers,
@@ -71,9 +72,7 @@ def _embeddings(
 
 def main(config: LabelConfig, stop: StopRequest) -> None:
     """Takes in what was answered, and asks on."""
-    for name in _NEEDED:
-        if not getattr(config, name):
-            raise ValueError(f"{name}: got nothing, expected --{name}=…")
+    need_options(config, *_NEEDED)
     if len(config.classes) < 2:
         raise ValueError(f"classes: got {config.classes[0]}, expected at least two")
     with checks.errors_name(class_names="classes"):

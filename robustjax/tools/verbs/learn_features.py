@@ -17,6 +17,7 @@ from robustjax import checks, data, methods
 from robustjax.files import digest_of
 from robustjax.models import SmallCNN
 from robustjax.output_paths import check_output_file, check_output_folder
+from robustjax.tools.command.fields import need_options
 from robustjax.tools.command.output import say
 from robustjax.tools.inputs import load_splits
 from robustjax.tools.networks import DTYPES
@@ -35,8 +36,8 @@ from robustjax.training import (
 
 def main(config: LearnFeaturesConfig, stop: StopRequest) -> None:
     """Trains, writes the features, and says what they are worth."""
-    if config.out is None:
-        raise ValueError("out: got nothing, expected --out=…")
+    need_options(config, "out")
+    assert config.out is not None
     checks.in_range("learning_rate", config.learning_rate, 0, low_open=True)
     check_output_file("out", config.out, inputs={"dataset": config.dataset})
     progress = pathlib.Path(f"{config.out}.training")

@@ -9,6 +9,7 @@ import numpy as np
 from robustjax import checks, data
 from robustjax.methods import instructions
 from robustjax.output_paths import check_output_file
+from robustjax.tools.command.fields import need_options
 from robustjax.tools.command.output import say
 from robustjax.tools.options.score_instructions import ScoreInstructionsConfig
 from robustjax.tools.record_scores import COLUMNS, score_rows
@@ -33,11 +34,7 @@ def _done(path: str, ids: set[str]) -> dict[str, dict[str, str]]:
 
 def main(config: ScoreInstructionsConfig, stop: StopRequest) -> None:
     """Scores what is not scored yet."""
-    for name in ("records", "model_folder", "out"):
-        if getattr(config, name) is None:
-            raise ValueError(
-                f"{name}: got nothing, expected --{name.replace('_', '-')}=…"
-            )
+    need_options(config, "records", "model_folder", "out")
     assert config.records is not None
     assert config.model_folder is not None
     assert config.out is not None
