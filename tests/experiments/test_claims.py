@@ -166,7 +166,9 @@ def test_what_presets_promise_is_in_the_files_of_their_studies():
         }
         presets = importlib.import_module(f"experiments.studies.{study}.presets")
         for name, preset in presets.PRESETS.items():
-            for cell in re.findall(r"[\d.]+ ±[\d.]+ \(\w+\)", preset.expect):
+            cells = re.findall(r"[\d.]+ ±[\d.]+ \(\w+\)", preset.expect)
+            assert len(cells) == preset.expect.count("±"), f"{study} {name}: whose?"
+            for cell in cells:
                 assert cell in known, f"{study} --preset={name}: {cell}"
                 checked += 1
     assert checked > 30

@@ -170,7 +170,7 @@ PRESETS: dict[str, Preset] = {
         about="adversarial training for a CPU; ours",
         expect=(
             "accuracy 28.2 ±2.1 (standard), 28.0 ±1.5 (taufe); "
-            "under attack 21.7 ±1.2, 20.9 ±2.4"
+            "under attack 21.7 ±1.2 (standard), 20.9 ±2.4 (taufe)"
         ),
         flags="--seed=1",
     ),
