@@ -79,6 +79,13 @@ def test_presets_are_valid():
         "temperature": 1.0,
         "ranking": "float32",
     }
+    # What was never learned is kept last, as in the comparison; a flag wins over it.
+    assert subset_methods.settings_of("forgetting", config) == {
+        "never_learned": "least"
+    }
+    given = {"options": ("forgetting.never_learned=most",)}
+    _, other = setup.resolve("digits", given)
+    assert subset_methods.settings_of("forgetting", other) == {"never_learned": "most"}
     assert (config.epochs, config.threshold, config.label_set) == (300, 0.975, "worse")
     assert setup.resolve(None, {"dataset": "cifar100_n"})[1].warmup_epochs == 30
 

@@ -70,7 +70,7 @@ PRESETS: dict[str, Preset] = {
         },
         about="bundled data and a network of vectors, seconds; ours",
         expect=(
-            "accuracy 72.9 ±4.3 (uniform), 76.2 ±2.2 (forgetting), "
+            "accuracy 72.9 ±4.3 (uniform), 76.3 ±2.2 (forgetting), "
             "79.5 ±5.3 (prune4rel)"
         ),
         flags="--methods=uniform,forgetting,prune4rel --fractions=0.2",

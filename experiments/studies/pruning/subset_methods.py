@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import types
+from collections.abc import Mapping
 from typing import Any
 
 from experiments.studies.pruning.config import DataPruningConfig
@@ -18,6 +20,11 @@ BALANCES = ("even", "authors")
 
 _SHARED = ("confidence", "threshold", "temperature")
 """Flags that are options of methods, too, where these say nothing else."""
+# In the published comparison what was never learned was never forgotten; as the most
+# forgotten it would be nearly all that is kept of noisy data.
+_COMPARED: Mapping[str, Mapping[str, Any]] = types.MappingProxyType(
+    {"forgetting": {"never_learned": "least"}}
+)
 
 
 def methods_of(config: DataPruningConfig) -> dict[str, Entry]:
@@ -33,7 +40,8 @@ def settings_of(label: str, config: DataPruningConfig) -> dict[str, Any]:
     """The options of a label's method that the study or the user sets."""
     known = methods_of(config)[label]
     shared = {n: getattr(config, n) for n in _SHARED if n in known.options}
-    return {**shared, **options_of(config.options, label, known)}
+    compared = _COMPARED.get(known.name, {})
+    return {**shared, **compared, **options_of(config.options, label, known)}
 
 
 def sees_views(method: str) -> bool:
