@@ -33,6 +33,7 @@ from robustjax.selection._prune4rel import RANKINGS as RANKINGS
 from robustjax.selection._prune4rel import prune4rel as prune4rel
 from robustjax.selection._prune4rel import prune4rel_bytes as prune4rel_bytes
 from robustjax.selection._prune4rel import prune4rel_estimate as prune4rel_estimate
+from robustjax.selection._pruning import BALANCE_LABELS as BALANCE_LABELS
 from robustjax.selection._pruning import PRUNING_METHODS as PRUNING_METHODS
 from robustjax.selection._pruning import PruningMethod as PruningMethod
 from robustjax.selection._pruning import check_pruning as check_pruning
