@@ -8,6 +8,15 @@ from robustjax.selection._entropy_propagation import MODES as MODES
 from robustjax.selection._entropy_propagation import (
     propagate_entropy as propagate_entropy,
 )
+from robustjax.selection._facility_location import (
+    facility_location_cg as facility_location_cg,
+)
+from robustjax.selection._facility_location import (
+    facility_location_cmi as facility_location_cmi,
+)
+from robustjax.selection._facility_location import (
+    facility_location_qmi as facility_location_qmi,
+)
 from robustjax.selection._greedy import Progress as Progress
 from robustjax.selection._greedy import Selection as Selection
 from robustjax.selection._greedy import budget_from_fraction as budget_from_fraction
@@ -39,10 +48,6 @@ from robustjax.selection._ranking import rank_by_class as rank_by_class
 from robustjax.selection._size_constrained_kmeans import SizedClusters as SizedClusters
 from robustjax.selection._size_constrained_kmeans import (
     size_constrained_kmeans as size_constrained_kmeans,
-)
-from robustjax.selection._submodular import facility_location_cg as facility_location_cg
-from robustjax.selection._submodular import (
-    facility_location_cmi as facility_location_cmi,
 )
 from robustjax.selection._top import fast_argmax as fast_argmax
 from robustjax.selection._top import top_available as top_available
