@@ -102,8 +102,9 @@ class AnswerFlags(PageFlags):
     group: ClassVar[str] = "Answers"
     amend: str | None = option(
         None,
-        "CSV with columns id and new_label: other answers to questions of any round, "
-        "or about any example. What follows from them is computed again.",
+        "CSV with columns id and new_label, or a JSON export of Label Studio: other "
+        "answers to questions of any round, or about any example. What follows from "
+        "them is computed again.",
     )
 
 
