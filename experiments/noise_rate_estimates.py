@@ -3,8 +3,8 @@
     python -m experiments.noise_rate_estimates --out=estimates.csv
 
 By it `robustjax correct` decides in which order to ask (docs/answering.md). Labels are
-made wrong uniformly, all of them to other classes; probabilities are cross-validated, by
-the settings of that verb.
+made wrong uniformly, all of them to other classes; probabilities are cross-validated,
+by the settings of that verb.
 """
 
 from __future__ import annotations
