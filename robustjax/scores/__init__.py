@@ -24,6 +24,9 @@ from robustjax.scores._confident_learning import calibrate_joint as calibrate_jo
 from robustjax.scores._confident_learning import class_thresholds as class_thresholds
 from robustjax.scores._confident_learning import confident_joint as confident_joint
 from robustjax.scores._confident_learning import estimate_joint as estimate_joint
+from robustjax.scores._confident_learning import (
+    estimated_noise_rate as estimated_noise_rate,
+)
 from robustjax.scores._duplicates import NearDuplicates as NearDuplicates
 from robustjax.scores._duplicates import exact_duplicates as exact_duplicates
 from robustjax.scores._duplicates import near_duplicates as near_duplicates

@@ -1,4 +1,4 @@
-"""Plain variants of `robustjax.scores` on copies, outliers and rare classes."""
+"""Plain variants of `robustjax.scores` on data sets: copies, outliers, rare classes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import numpy as np
 from robustjax import scores
 
 from .graph_table import neighbors
-from .scores_inputs import FEATURES, LABELS
+from .scores_inputs import FEATURES, LABELS, PROBABILITIES
+from .scores_references import joint
 from .variants import Row
 
 INDICES, _LENGTHS = neighbors(FEATURES)
@@ -54,6 +55,14 @@ def near_duplicates(indices, distances, ratio):
                 if length <= ratio * usual:
                     first[row] = first[other] = min(first[row], first[other])
     return indices[:, 0], distances[:, 0] / usual, first
+
+
+def noise_rate(labels, pred_probs):
+    """Rows of the joint as large as their classes, less the diagonal."""
+    counts = joint(labels, pred_probs)
+    sizes = np.bincount(labels, minlength=3)
+    kept = sizes * counts.diagonal() / counts.sum(axis=1)
+    return 1 - kept.sum() / len(labels)
 
 
 _LISTS = {"skips": ("duplicates",), "must_refuse": ("nan", "inf", "one_row", "empty")}
@@ -106,5 +115,14 @@ TABLE = {
         {},
         {"labels": LABELS},
         must_refuse=("empty",),
+    ),
+    "estimated_noise_rate": Row(
+        lambda labels, pred_probs: scores.estimated_noise_rate(labels, pred_probs),
+        noise_rate,
+        {"pred_probs": PROBABILITIES},
+        {"labels": LABELS},
+        must_refuse=("offset", "up", "down", "nan", "inf", "empty"),
+        atol=0.1,  # The joint's counts are whole numbers.
+        unit=1.0,
     ),
 }

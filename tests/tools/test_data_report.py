@@ -72,7 +72,7 @@ def test_all_that_was_planted_is_in_one_table(pool, tmp_path):
     scores = [float(row["outlier_score"]) for row in rows]
     assert rows[int(np.argmax(scores))]["id"] == "nr 11"
     lines = done.stdout.splitlines()
-    assert lines[0] == "distances: euclidean to the 10 nearest, by the inputs"
+    assert lines[1] == "distances: euclidean to the 10 nearest, by the inputs"
     (outliers,) = (line for line in lines if line.startswith("outliers "))
     assert outliers.split() == ["outliers", "1", "0.8%", "nr", "11"]
     assert [line.split("  ")[0] for line in lines if "%" in line][1:] == [
@@ -109,7 +109,7 @@ def test_distances_of_features_by_id(pool, tmp_path):
     flags = _flags(tmp_path, issues="duplicates", features=tmp_path / "f.npz")
     done = run_verb("find-issues", **flags | {"metric": None})
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("distances: cosine to the 10 nearest, by /")
+    assert "\ndistances: cosine to the 10 nearest, by /" in done.stdout
     with open(flags["out"], newline="") as file:
         rows = list(csv.DictReader(file))
     assert _marked(rows, "is_near_duplicate") == {"nr 30", "nr 77"}

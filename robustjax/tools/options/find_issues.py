@@ -78,7 +78,7 @@ class ReportFlags:
         0.2, "Nearer than this share of the usual nearest distance: a duplicate.", low=0
     )
     outlier_threshold: float = option(
-        3.5, "Robust z-score of the mean distance from which on one is an outlier."
+        2.24, "Robust z-score of the mean distance from which on one is an outlier."
     )
     rare_threshold: float = option(
         0.1, "A class is rare below this share of an even one.", low=0, high=1

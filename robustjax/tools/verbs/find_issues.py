@@ -175,7 +175,7 @@ def main(config: FindIssuesConfig, stop: StopRequest) -> None:
     _check(config)
     assert config.out is not None
     form = check_format(config.out, config.format)
-    dataset = load_labeled(config)
+    dataset = load_labeled(config, say)
     wanted = wanted_issues(config)
     found: list[Found] = []
     if wanted != ("labels",):
