@@ -38,6 +38,8 @@ from robustjax.training._state import TrainData as TrainData
 from robustjax.training._state import TrainState as TrainState
 from robustjax.training._state import fresh_state as fresh_state
 from robustjax.training._state import no_epoch as no_epoch
+from robustjax.training._stream import Rows as Rows
+from robustjax.training._stream import Stream as Stream
 from robustjax.training._supervised import Augment as Augment
 from robustjax.training._supervised import Preprocess as Preprocess
 from robustjax.training._supervised import supervised as supervised

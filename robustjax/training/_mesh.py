@@ -9,6 +9,7 @@ import jax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from robustjax.training._state import TrainData, TrainState
+from robustjax.training._stream import Stream
 from robustjax.transforms import LossState
 
 AXIS = "data"
@@ -51,8 +52,11 @@ def state_sharding(state: TrainState, mesh: Mesh, *, repeats: bool = False) -> A
 def shard_data(data: TrainData, mesh: Mesh, *, repeats: bool = False) -> TrainData:
     """Divides the example axis of inputs, labels and extras among the devices."""
     per_repeat = NamedSharding(mesh, _spec(repeats))
+    inputs = data.inputs
+    if not isinstance(inputs, Stream):
+        inputs = jax.device_put(inputs, NamedSharding(mesh, PartitionSpec(AXIS)))
     return TrainData(
-        inputs=jax.device_put(data.inputs, NamedSharding(mesh, PartitionSpec(AXIS))),
+        inputs=inputs,
         labels=jax.device_put(data.labels, per_repeat),
         extras=jax.device_put(dict(data.extras), per_repeat),
     )

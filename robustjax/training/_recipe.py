@@ -11,6 +11,7 @@ import numpy as np
 from robustjax import checks
 from robustjax.training._program import Program
 from robustjax.training._state import Algorithm, TrainData, TrainState
+from robustjax.training._stream import Stream
 from robustjax.transforms import ExampleSpec
 
 
@@ -92,7 +93,7 @@ class RecipeProgram:
         """See `Program.make_data`."""
         return self.programs[0].make_data(*arguments, **options)
 
-    def init(self, keys: jax.Array, inputs: jax.Array) -> TrainState:
+    def init(self, keys: jax.Array, inputs: jax.Array | Stream) -> TrainState:
         """See `Program.init`."""
         return self.programs[0].init(keys, inputs)
 
@@ -123,6 +124,6 @@ class RecipeProgram:
         data = TrainData(own, labels)
         jax.eval_shape(trace, jax.eval_shape(lambda: jax.random.key(0)), data)
 
-    def predict(self, state: TrainState, inputs: jax.Array) -> jax.Array:
+    def predict(self, state: TrainState, inputs: jax.Array | Stream) -> jax.Array:
         """See `Program.predict`; by the last phase."""
         return self.programs[-1].predict(state, inputs)
