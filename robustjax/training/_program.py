@@ -183,7 +183,7 @@ class Program:
         if self._mesh is None:
             return state
         sharding = mesh_lib.state_sharding(state, self._mesh, repeats=True)
-        return jax.device_put(state, sharding)
+        return mesh_lib.place(state, sharding)
 
     def epoch(self, state: TrainState, data: TrainData) -> tuple[TrainState, Metrics]:
         """Runs one epoch; the given state is consumed.
