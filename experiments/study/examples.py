@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.study.journal import Cell
-from robustjax.training import RecipeProgram, Stream, TrainState
+from robustjax.training import RecipeProgram, Stream, TrainState, on_host
 
 _CHUNK = 4000
 
@@ -31,7 +31,7 @@ def state_columns(rows: Any, labels: np.ndarray, classes: int) -> dict[str, np.n
     """
     count = labels.shape[1]
     found: dict[str, np.ndarray] = {}
-    for path, leaf in jax.tree_util.tree_leaves_with_path(rows):
+    for path, leaf in jax.tree_util.tree_leaves_with_path(on_host(rows)):
         if leaf.ndim not in (2, 3) or leaf.shape[1] < count:
             continue
         keys = [str(part.key) for part in path if hasattr(part, "key")]

@@ -24,6 +24,7 @@ from robustjax.training._mesh import state_sharding as state_sharding
 from robustjax.training._metrics import Record as Record
 from robustjax.training._metrics import write_csv as write_csv
 from robustjax.training._processes import from_first_process as from_first_process
+from robustjax.training._processes import on_host as on_host
 from robustjax.training._program import Program as Program
 from robustjax.training._program import check_batch_size as check_batch_size
 from robustjax.training._progress import LateBar as LateBar

@@ -120,7 +120,11 @@ class Program:
             _over_repeats(self._one_step, (*axes, 0)), donate_argnums=0
         )
         self._end = jax.jit(_over_repeats(self._end_epoch, axes), donate_argnums=0)
-        self._predict = jax.jit(_over_repeats(self._predict_one, (0, None)))
+        # Of several processes, each gets all of it.
+        whole = None if mesh is None else NamedSharding(mesh, PartitionSpec())
+        self._predict = jax.jit(
+            _over_repeats(self._predict_one, (0, None)), out_shardings=whole
+        )
         self._init = jax.jit(_over_repeats(self.initial_state, (0, None)))
         self._streamed = StreamedEpochs(
             algorithm,

@@ -80,6 +80,11 @@ class RecipeProgram:
             Program(phase.algorithm, spec, **options) for phase in recipe.phases
         )
 
+    @property
+    def spec(self) -> ExampleSpec:
+        """For how many examples and classes; of all phases."""
+        return self.programs[0].spec
+
     def at(self, epoch: int) -> Program:
         """The program of an epoch, counted from 0; the last phase has no end."""
         end = 0
