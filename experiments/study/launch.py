@@ -13,6 +13,7 @@ from absl import app, flags, logging
 
 from experiments.study.decoded_cache import heed_no_cache
 from experiments.study.help import asks_for_help, help_text
+from experiments.study.lost_process import end_as_lost, is_lost
 from experiments.study.presets import Preset
 from experiments.study.processes import start_processes
 from robustjax.methods import Entry
@@ -90,6 +91,8 @@ def launch(
                 if sys.stdout is not None:
                     sys.stdout.flush()
         except (Exception, KeyboardInterrupt) as error:
+            if is_lost(error):
+                end_as_lost(error)
             found = ending(error, tuple(flags.FLAGS))
             if found is None:
                 raise

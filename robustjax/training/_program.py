@@ -16,6 +16,8 @@ from robustjax.training import _epoch as epoch_lib
 from robustjax.training import _mesh as mesh_lib
 from robustjax.training._execution import Execution
 from robustjax.training._state import Algorithm, TrainData, TrainState
+from robustjax.training._stream import Stream
+from robustjax.training._streamed import Layout, StreamedEpochs
 from robustjax.transforms import Batch, ExampleSpec
 
 Metrics = dict[str, jax.Array]
@@ -118,8 +120,18 @@ class Program:
             _over_repeats(self._one_step, (*axes, 0)), donate_argnums=0
         )
         self._end = jax.jit(_over_repeats(self._end_epoch, axes), donate_argnums=0)
-        self._predict = jax.jit(_over_repeats(self._predict_one, (0, None)))
+        # Of several processes, each gets all of it.
+        whole = None if mesh is None else NamedSharding(mesh, PartitionSpec())
+        self._predict = jax.jit(
+            _over_repeats(self._predict_one, (0, None)), out_shardings=whole
+        )
         self._init = jax.jit(_over_repeats(self.initial_state, (0, None)))
+        self._streamed = StreamedEpochs(
+            algorithm,
+            Layout(spec, mesh, block_size, execution.loop == "scan"),
+            self._one_step,
+            _over_repeats,
+        )
 
     def at(self, epoch: int) -> Program:
         """The program of an epoch: this one, always. See `RecipeProgram`."""
@@ -128,17 +140,25 @@ class Program:
 
     def make_data(
         self,
-        inputs: np.ndarray | jax.Array,
+        inputs: np.ndarray | jax.Array | Stream,
         labels: np.ndarray | jax.Array,
         extras: Mapping[str, Any] | None = None,
     ) -> TrainData:
         """Puts data on the device(s), padded as the state is.
 
         Args:
-          inputs: (N, ...).
+          inputs: (N, ...); a `Stream` stays with the host.
           labels: (R, N) integers.
           extras: dict of (R, N, ...) arrays.
+
+        Raises:
+          ValueError: a stream of another number of examples.
         """
+        if isinstance(inputs, Stream) and len(inputs) != self.spec.num_examples:
+            raise ValueError(
+                f"inputs: got a stream of {len(inputs)} examples, expected "
+                f"{self.spec.num_examples}"
+            )
         padding = self.spec.padded_examples - self.spec.num_examples
 
         def pad(array: Any, axis: int) -> jax.Array:
@@ -148,7 +168,7 @@ class Program:
             return jnp.pad(array, widths) if padding else array
 
         data = TrainData(
-            inputs=pad(inputs, 0),
+            inputs=inputs if isinstance(inputs, Stream) else pad(inputs, 0),
             labels=pad(labels, 1).astype(jnp.int32),
             extras={name: pad(value, 1) for name, value in (extras or {}).items()},
         )
@@ -156,7 +176,7 @@ class Program:
             return data
         return mesh_lib.shard_data(data, self._mesh, repeats=True)
 
-    def init(self, keys: jax.Array, inputs: jax.Array) -> TrainState:
+    def init(self, keys: jax.Array, inputs: jax.Array | Stream) -> TrainState:
         """Initial states, one per key.
 
         Args:
@@ -167,7 +187,7 @@ class Program:
         if self._mesh is None:
             return state
         sharding = mesh_lib.state_sharding(state, self._mesh, repeats=True)
-        return jax.device_put(state, sharding)
+        return mesh_lib.place(state, sharding)
 
     def epoch(self, state: TrainState, data: TrainData) -> tuple[TrainState, Metrics]:
         """Runs one epoch; the given state is consumed.
@@ -179,6 +199,8 @@ class Program:
         Returns:
           The state, and the metrics of every step, (R, steps_per_epoch) each.
         """
+        if isinstance(data.inputs, Stream):
+            return self._streamed.epoch(state, data, self._order(state))
         if self._execution.loop == "scan":
             return self._scan(state, data)
         order = self._order(state)
@@ -189,13 +211,15 @@ class Program:
         stacked = jax.tree.map(lambda *values: jnp.stack(values, axis=1), *steps)
         return self._end(state, data), stacked
 
-    def predict(self, state: TrainState, inputs: jax.Array) -> jax.Array:
+    def predict(self, state: TrainState, inputs: jax.Array | Stream) -> jax.Array:
         """Logits of all inputs, (R, M, C), in blocks.
 
         Args:
           state: leaves (R, ...).
           inputs: (M, ...), shared by all repeats.
         """
+        if isinstance(inputs, Stream):
+            return self._streamed.predict(state, inputs)
         return self._predict(state, inputs)
 
     def initial_state(self, key: jax.Array, inputs: jax.Array) -> TrainState:
@@ -216,9 +240,13 @@ class Program:
         return self.algorithm.order(key, state, examples, self.batch_size, padding)
 
     def _one_step(
-        self, state: TrainState, data: TrainData, index: jax.Array
+        self,
+        state: TrainState,
+        data: TrainData,
+        index: jax.Array,
+        inputs: jax.Array | None = None,
     ) -> tuple[TrainState, Metrics]:
-        batch: Batch = epoch_lib.read_batch(data, index, self.spec.num_examples)
+        batch: Batch = epoch_lib.read_batch(data, index, self.spec.num_examples, inputs)
         if self._mesh is not None:
             divided = NamedSharding(self._mesh, PartitionSpec(mesh_lib.AXIS))
             batch = jax.tree.map(
