@@ -15,13 +15,14 @@ from robustjax import checks
 from robustjax.training import _epoch as epoch_lib
 from robustjax.training import _mesh as mesh_lib
 from robustjax.training._execution import Execution
+from robustjax.training._quick_compilation import jit_run_once
 from robustjax.training._state import Algorithm, TrainData, TrainState
 from robustjax.transforms import Batch, ExampleSpec
 
 Metrics = dict[str, jax.Array]
 
 
-def _over_repeats(
+def over_repeats(
     function: Callable[..., Any], in_axes: tuple[Any, ...]
 ) -> Callable[..., Any]:
     """`jax.vmap` over the repeat axis, by which the first argument is led.
@@ -112,14 +113,12 @@ class Program:
         self._shards = shards
         self._block_size = block_size
         axes = (0, TrainData(inputs=None, labels=0, extras=0))  # type: ignore[arg-type]
-        self._scan = jax.jit(_over_repeats(self._scan_epoch, axes), donate_argnums=0)
-        self._order = jax.jit(_over_repeats(self._epoch_order, (0,)))
-        self._step = jax.jit(
-            _over_repeats(self._one_step, (*axes, 0)), donate_argnums=0
-        )
-        self._end = jax.jit(_over_repeats(self._end_epoch, axes), donate_argnums=0)
-        self._predict = jax.jit(_over_repeats(self._predict_one, (0, None)))
-        self._init = jax.jit(_over_repeats(self.initial_state, (0, None)))
+        self._scan = jax.jit(over_repeats(self._scan_epoch, axes), donate_argnums=0)
+        self._order = jax.jit(over_repeats(self._epoch_order, (0,)))
+        self._step = jax.jit(over_repeats(self._one_step, (*axes, 0)), donate_argnums=0)
+        self._end = jax.jit(over_repeats(self._end_epoch, axes), donate_argnums=0)
+        self._predict = jax.jit(over_repeats(self._predict_one, (0, None)))
+        self._init = jit_run_once(over_repeats(self._first_state, (0, None)))
 
     def at(self, epoch: int) -> Program:
         """The program of an epoch: this one, always. See `RecipeProgram`."""
@@ -163,7 +162,14 @@ class Program:
           keys: (R,) PRNG keys.
           inputs: (N, ...), of which the first row gives the shape.
         """
-        state = self._init(keys, inputs[:1])
+        return self.placed(self._init(keys, inputs))
+
+    def placed(self, state: TrainState) -> TrainState:
+        """An initial state on the devices that it will be trained on.
+
+        Args:
+          state: leaves (R, ...).
+        """
         if self._mesh is None:
             return state
         sharding = mesh_lib.state_sharding(state, self._mesh, repeats=True)
@@ -206,6 +212,9 @@ class Program:
           inputs: (1, ...).
         """
         return self.algorithm.init(key, inputs, self.spec)
+
+    def _first_state(self, key: jax.Array, inputs: jax.Array) -> TrainState:
+        return self.initial_state(key, inputs[:1])
 
     def _epoch_order(self, state: TrainState) -> jax.Array:
         # Steps fold their number into the key; epochs count down from -1.
