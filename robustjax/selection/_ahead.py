@@ -18,8 +18,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from robustjax import checks
 from robustjax.selection._class_layout import ClassLayout, best_of_classes
 from robustjax.selection._greedy import Progress
 
@@ -124,11 +125,7 @@ def over_devices(mesh: Mesh, rows: Rows, state: State) -> tuple[Rows, State]:
     Raises:
       ValueError: a mesh of several axes, or of axes that are not of the Auto kind.
     """
-    if len(mesh.axis_names) != 1 or mesh.axis_types != (AxisType.Auto,):
-        raise ValueError(
-            f"mesh: got axes {mesh.axis_names} of kinds {mesh.axis_types}, expected "
-            "one of kind Auto, such as training.data_mesh() makes"
-        )
+    checks.one_auto_axis("mesh", mesh)
     divided = NamedSharding(mesh, PartitionSpec(mesh.axis_names[0]))
     extra = -state.level.shape[0] % mesh.size
 

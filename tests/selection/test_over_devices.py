@@ -1,4 +1,4 @@
-"""Selections whose examples are divided among devices pick what one device picks."""
+"""Selections and neighbours on many devices are those of one."""
 
 import jax
 import numpy as np
@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax.sharding import AxisType
 
-from robustjax import selection
+from robustjax import graph, selection
 
 SIZE = 101  # No multiple of the devices.
 
@@ -54,6 +54,16 @@ def test_prune4rel(seed, by_class):
     np.testing.assert_allclose(many.objective, one.objective, rtol=1e-6)
 
 
+@settings(max_examples=12, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from(["euclidean", "cosine"]))
+def test_nearest_neighbors(seed, metric):
+    x = points(seed, SIZE)
+    one = graph.nearest_neighbors(x, 7, metric=metric, block_rows=9)
+    many = graph.nearest_neighbors(x, 7, metric=metric, block_rows=9, mesh=devices(8))
+    np.testing.assert_array_equal(many.indices, one.indices)
+    np.testing.assert_array_equal(many.distances, one.distances)
+
+
 def test_everything_can_be_picked_although_copies_fill_up():
     got = selection.k_center(points(0, 13), 13, mesh=devices(8))
     assert sorted(got.indices) == list(range(13))
@@ -64,7 +74,7 @@ def test_bad_meshes():
         selection.k_center(points(0, 16), 2, mesh=devices(8, AxisType.Explicit))
     two = jax.make_mesh((4, 2), ("a", "b"), axis_types=(AxisType.Auto,) * 2)
     with pytest.raises(ValueError, match=r"mesh: got axes \('a', 'b'\)"):
-        selection.k_center(points(0, 16), 2, mesh=two)
+        graph.nearest_neighbors(points(0, 16), 2, mesh=two)
     with pytest.raises(ValueError, match="mesh: got one with objective 'coverage'"):
         selection.prune4rel(
             points(0, 16), np.ones(16), 2, objective="coverage", mesh=devices(8)
