@@ -135,7 +135,7 @@ def _label_noise(wanted: Wanted) -> Part:
         "--noise=file",
         f"--noisy_labels={wanted.worse}",
         "--methods=sop_plus",
-        "--options=sop_plus.lr_u=10,sop_plus.lr_v=10",
+        "--options=sop_plus.lr_u=10,sop_plus.lr_v=100",
         *network,
         f"--epochs={2 if wanted.tiny else wanted.epochs}",
         "--learning_rate=0.02",
