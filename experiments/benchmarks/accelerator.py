@@ -5,14 +5,14 @@
         --cifar10=carried/cifar10_0.npz,carried/cifar10_1.npz     # or the first alone
     python -m experiments.benchmarks.accelerator --minutes=3 --tiny      # does it run?
 
-Parts run in order of worth, each in a process and within a limit of its own: step times
-against PyTorch; CIFAR-10N (worse) by SOP+ in bfloat16, accuracy against seconds;
-k-center, Prune4ReL and diffusion at N = 50,000; TAUFE at N = 500 with ResNet-18; LfF
-on Corrupted CIFAR-10 at 99 %; the selections once more on the CPU. What a part has
-found is a line of `<out_dir>/rows.jsonl` the moment it ends, with device and versions;
-a part that is ended early leaves what it had until then. Without a file of images, the
-parts that train on them are skipped, and say so. Nothing but --pack needs tfds. With
-JAX_COMPILATION_CACHE_DIR set, a second try does not compile again.
+Parts run in order of worth, each in a process and within a limit of its own: the time
+of a step; CIFAR-10N (worse) by SOP+ in bfloat16, accuracy against seconds; the step
+against PyTorch; k-center, Prune4ReL and diffusion at N = 50,000; TAUFE at N = 500 with
+ResNet-18; LfF on Corrupted CIFAR-10 at 99 %; the selections once more on the CPU. What
+a part has found is a line of `<out_dir>/rows.jsonl` the moment it ends, with device and
+versions; a part that is ended early leaves what it had until then. Without a file of
+images, the parts that train on them are skipped, and say so. Nothing but --pack needs
+tfds. With JAX_COMPILATION_CACHE_DIR set, a second try does not compile again.
 """
 
 from __future__ import annotations

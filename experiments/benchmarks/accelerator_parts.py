@@ -45,8 +45,10 @@ class Wanted(NamedTuple):
 def parts_of(wanted: Wanted) -> list[Part]:
     """All parts, those that cannot run with the reason."""
     parts = [
-        _step(wanted),
+        # By itself first: what PyTorch compiles can take longer than there is time.
+        _step(wanted, "resnet_step", 0.5, peers=False),
         _label_noise(wanted),
+        _step(wanted, "resnet_step_torch", 1.5, peers=True),
         _selection(wanted, "selection", {}),
         _features(wanted),
         _dataset_bias(wanted),
@@ -66,17 +68,20 @@ def _module(name: str, *arguments: str) -> tuple[str, ...]:
     return (sys.executable, "-m", f"experiments.{name}", *arguments)
 
 
-def _step(wanted: Wanted) -> Part:
+def _step(wanted: Wanted, name: str, share: float, *, peers: bool) -> Part:
     sizes: tuple[str, ...] = ("--rounds=5",)
     if wanted.tiny:
         sizes = ("--rounds=1", "--steps=1", "--batch_size=4")
-    out = wanted.out / "benchmarks"
+    out = wanted.out / name
+    missing = "PyTorch is not installed" if peers and not wanted.has_torch else ""
+    flag = "--peers" if peers else "--nopeers"
     return Part(
-        "resnet_step" if wanted.has_torch else "resnet_step_without_torch",
-        _module("benchmarks.resnet_step", f"--out_dir={out}", *sizes),
-        share=1.0,
+        name,
+        _module("benchmarks.resnet_step", f"--out_dir={out}", flag, *sizes),
+        share=share,
         least=20,
-        collect=lambda: _benchmarks(out, "resnet_step*"),
+        why_not=missing,
+        collect=lambda: _benchmarks(out, "*"),
     )
 
 
@@ -130,7 +135,7 @@ def _label_noise(wanted: Wanted) -> Part:
         "--noise=file",
         f"--noisy_labels={wanted.worse}",
         "--methods=sop_plus",
-        "--options=sop_plus.lr_u=10,sop_plus.lr_v=10",
+        "--options=sop_plus.lr_u=10,sop_plus.lr_v=100",
         *network,
         f"--epochs={2 if wanted.tiny else wanted.epochs}",
         "--learning_rate=0.02",

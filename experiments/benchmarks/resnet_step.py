@@ -35,6 +35,7 @@ _STEPS = flags.DEFINE_integer(
 )
 _ROUNDS = flags.DEFINE_integer("rounds", 7, "Timed rounds.")
 _THREADS = flags.DEFINE_integer("threads", 2, "Threads of PyTorch on CPU.")
+_PEERS = flags.DEFINE_bool("peers", True, "Compare with PyTorch, if it is there.")
 _NATIVE = flags.DEFINE_bool(
     "native", False, "On CPU, time XLA's own convolution as well."
 )
@@ -185,7 +186,7 @@ def main(argv: list[str]) -> None:
         cases["JAX, native in steps"] = jax_case(
             images, labels, batch_size, native=True
         )
-    peers = _torch_cases(images, labels, batch_size)
+    peers = _torch_cases(images, labels, batch_size) if _PEERS.value else {}
     times = interleaved({**cases, **peers}, _ROUNDS.value, warmup=2)
     baseline = min(peers, key=lambda case: np.median(times[case]), default=None)
     report("resnet_step", times, baseline, OUT_DIR.value, units=steps)
