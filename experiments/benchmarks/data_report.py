@@ -4,7 +4,7 @@
 
 Three data sets: the digits and the breast-cancer table of scikit-learn as CSV, and
 2,000 images of MNIST as a folder. What is planted says `planted_issues`. Either side is
-a process of its own, whose time holds everything: starting, compiling, reading, training
+a process of its own, whose time holds all: starting, compiling, reading, training
 by cross-validation, looking. Both get their defaults: a user without probabilities or
 features.
 """
