@@ -236,6 +236,17 @@ def check_answering():
     assert names["table"].rows.tolist() == [3]
 
 
+def check_data_report():
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(60, 20))
+    features[7], features[9] = features[3], 40
+    names = run("data_report.md", {"features": features, "labels": np.arange(60) % 3})
+    assert names["look_at"].tolist() == [7, 9]
+    assert names["copies"][7] == 3
+    assert names["factor"].argmax() == 9
+    assert not names["balance"].is_rare.any()
+
+
 def check_walkthrough():
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         names, printed = run_page(PAGES["walkthrough.md"].read_text())
@@ -287,6 +298,7 @@ CHECKS = {
     "bias_conflicts.md": check_bias_conflicts,
     "label_correction.md": check_label_correction,
     "features.md": check_unlearning,
+    "data_report.md": check_data_report,
     "walkthrough.md": check_walkthrough,
     "pruning.md": check_pruning,
     "instructions.md": check_instructions,
