@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.study.journal import Cell
-from robustjax.training import RecipeProgram, TrainState
+from robustjax.training import RecipeProgram, Stream, TrainState, on_host
 
 _CHUNK = 4000
 
@@ -31,7 +31,7 @@ def state_columns(rows: Any, labels: np.ndarray, classes: int) -> dict[str, np.n
     """
     count = labels.shape[1]
     found: dict[str, np.ndarray] = {}
-    for path, leaf in jax.tree_util.tree_leaves_with_path(rows):
+    for path, leaf in jax.tree_util.tree_leaves_with_path(on_host(rows)):
         if leaf.ndim not in (2, 3) or leaf.shape[1] < count:
             continue
         keys = [str(part.key) for part in path if hasattr(part, "key")]
@@ -50,14 +50,17 @@ def state_columns(rows: Any, labels: np.ndarray, classes: int) -> dict[str, np.n
 
 
 def given_probability(
-    program: RecipeProgram, state: TrainState, inputs: jax.Array, labels: np.ndarray
+    program: RecipeProgram,
+    state: TrainState,
+    inputs: jax.Array | Stream,
+    labels: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
     """What the trained networks say of their training examples.
 
     Args:
       program: that predicts.
       state: of R repeats.
-      inputs: (N, ...) on the device.
+      inputs: (N, ...) on the device, or streamed.
       labels: (R, N) given labels.
 
     Returns:
@@ -70,7 +73,7 @@ def given_probability(
     for first in range(0, count, size):
         # All chunks have one shape, and need one compilation: the last overlaps.
         begin = min(first, count - size)
-        logits = program.predict(state, inputs[begin : begin + size])
+        logits = program.predict(state, jnp.asarray(inputs[begin : begin + size]))
         shares = np.asarray(jax.nn.softmax(logits.astype(jnp.float32), axis=-1))
         own = np.take_along_axis(shares, labels[:, begin : begin + size, None], axis=2)[
             ..., 0

@@ -13,6 +13,18 @@ GROUPS = ("Data", "Noise", "Network", "Contrastive networks", "Optimizer", "Run"
 
 
 @dataclasses.dataclass(frozen=True)
+class StreamFlags:
+    """Of studies that train on more than a device or a memory holds."""
+
+    group: ClassVar[str] = "Data"
+    stream: bool = option(
+        False,
+        "Read training inputs as they are needed: shards (or arrays in memory) that "
+        "do not fit the device. The results are the same.",
+    )
+
+
+@dataclasses.dataclass(frozen=True)
 class NoiseFlags:
     """How labels are corrupted."""
 

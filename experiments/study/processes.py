@@ -7,6 +7,7 @@ import re
 import jax
 from absl import flags
 
+from experiments.study.lost_process import ending_as_lost
 from robustjax.tools.platform import check_platform, name_platform
 
 _PLATFORMS = flags.DEFINE_string(
@@ -20,6 +21,12 @@ _ADDRESS = flags.DEFINE_string(
 )
 _COUNT = flags.DEFINE_string("num_processes", None, "How many there are.")
 _INDEX = flags.DEFINE_string("process_id", None, "Which this is, from 0.")
+
+_HEARTBEAT = flags.DEFINE_string(
+    "heartbeat_seconds",
+    "60",
+    "Of several processes: all end when one has not been heard for so long.",
+)
 
 
 def start_processes() -> None:
@@ -65,7 +72,17 @@ def _integer(name: str, text: str | None, low: int, high: int) -> int:
 
 def _initialize(address: str | None, count: int | None, index: int | None) -> None:
     try:
-        jax.distributed.initialize(address, count, index)
+        # Its handler would take the place of ours, and nothing be saved.
+        jax.config.update("jax_enable_preemption_service", False)
+        with ending_as_lost():
+            jax.distributed.initialize(
+                address,
+                count,
+                index,
+                heartbeat_timeout_seconds=_integer(
+                    "heartbeat_seconds", _HEARTBEAT.value, 1, 10**6
+                ),
+            )
     except (RuntimeError, ValueError) as error:
         flag = "distributed" if address is None else "coordinator"
         reason = str(error).splitlines()[0]

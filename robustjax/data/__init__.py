@@ -37,6 +37,8 @@ from robustjax.data._dataset import rows_of as rows_of
 from robustjax.data._dataset import take as take
 from robustjax.data._digits import load_digits as load_digits
 from robustjax.data._feature_extraction import extract_features as extract_features
+from robustjax.data._file_rows import FileRows as FileRows
+from robustjax.data._file_rows import open_rows as open_rows
 from robustjax.data._halueval import HaluEval as HaluEval
 from robustjax.data._halueval import HaluEvalJoin as HaluEvalJoin
 from robustjax.data._halueval import join_halueval as join_halueval
@@ -71,6 +73,8 @@ from robustjax.data._normalize import normalize as normalize
 from robustjax.data._ood import held_out_classes as held_out_classes
 from robustjax.data._ood import mix_ood as mix_ood
 from robustjax.data._ood import textured_crops as textured_crops
+from robustjax.data._shards import load_shards as load_shards
+from robustjax.data._shards import write_shards as write_shards
 from robustjax.data._standardize import standardize as standardize
 from robustjax.data._tables import load_table as load_table
 from robustjax.data._tables import read_texts as read_texts

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from robustjax import arrays, checks
+from robustjax.data._file_rows import FileRows
 from robustjax.data._names import check_class_names, check_text
 
 
@@ -20,7 +21,7 @@ class Dataset:
     Labels or scores that come separately are joined by `ids`, never by position.
 
     Attributes:
-      inputs: (N, ...) uint8 images or floats.
+      inputs: (N, ...) uint8 images or floats; of `load_shards`, `FileRows`.
       labels: (N,) int32 class indices.
       ids: (N,) unique integers or strings.
       class_names: C names.
@@ -127,9 +128,10 @@ def take(dataset: Dataset, rows: np.ndarray) -> Dataset:
       [5, 2]
     """
     rows = row_numbers("rows", rows, len(dataset))
+    inputs = dataset.inputs
     return dataclasses.replace(
         dataset,
-        inputs=dataset.inputs[rows],
+        inputs=inputs.select(rows) if isinstance(inputs, FileRows) else inputs[rows],
         labels=dataset.labels[rows],
         ids=dataset.ids[rows],
     )

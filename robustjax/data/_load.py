@@ -10,6 +10,7 @@ from robustjax.data._array_files import load_npz
 from robustjax.data._dataset import Dataset
 from robustjax.data._digits import load_digits
 from robustjax.data._image_folder import load_image_folder
+from robustjax.data._shards import MANIFEST, load_shards
 from robustjax.data._table_files import TABLE_SUFFIXES
 from robustjax.data._tables import load_table
 from robustjax.data._tfds_source import load_tfds
@@ -31,8 +32,8 @@ def load(
     Args:
       name: "digits" (bundled with scikit-learn); a path to an `.npz` file or to a table
         (`.csv`, `.tsv`, `.parquet`, `.feather`, see `load_table`); a path to a folder
-        of images, with a sub-folder per split that holds one per class; or the name of
-        a tfds data set.
+        with a sub-folder per split, which holds shards (`write_shards`) or a sub-folder
+        of images per class; or the name of a tfds data set.
       split: "train", "test", or (tfds only) a slice such as "train[:20000]".
       data_dir: the tfds folder.
       label_key: which tfds feature, or column of a table, is the label.
@@ -64,6 +65,8 @@ def load(
                 id_column=id_column,
                 text_column=text_column,
             )
+    if (path / split / MANIFEST).exists():
+        return load_shards(path / split)
     if path.is_dir():
         return load_image_folder(
             path / split, image_size=image_size, cache_dir=cache_dir

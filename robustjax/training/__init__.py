@@ -24,6 +24,7 @@ from robustjax.training._mesh import state_sharding as state_sharding
 from robustjax.training._metrics import Record as Record
 from robustjax.training._metrics import write_csv as write_csv
 from robustjax.training._processes import from_first_process as from_first_process
+from robustjax.training._processes import on_host as on_host
 from robustjax.training._program import Program as Program
 from robustjax.training._program import check_batch_size as check_batch_size
 from robustjax.training._progress import LateBar as LateBar
@@ -38,6 +39,8 @@ from robustjax.training._state import TrainData as TrainData
 from robustjax.training._state import TrainState as TrainState
 from robustjax.training._state import fresh_state as fresh_state
 from robustjax.training._state import no_epoch as no_epoch
+from robustjax.training._stream import Rows as Rows
+from robustjax.training._stream import Stream as Stream
 from robustjax.training._supervised import Augment as Augment
 from robustjax.training._supervised import Preprocess as Preprocess
 from robustjax.training._supervised import supervised as supervised

@@ -32,13 +32,19 @@ def epoch_order(
     return order.reshape(-1, batch_size).astype(jnp.int32)
 
 
-def read_batch(data: TrainData, index: jax.Array, num_examples: int) -> Batch:
+def read_batch(
+    data: TrainData,
+    index: jax.Array,
+    num_examples: int,
+    inputs: jax.Array | None = None,
+) -> Batch:
     """Gathers the rows of a batch; padding repeats the last row, masked out.
 
     Args:
       data: of one repeat.
       index: (B, ...) int32; anything from `num_examples` on is padding.
       num_examples: N.
+      inputs: (B, ...) of these rows where `data` has none.
     """
 
     def read(array: jax.Array) -> jax.Array:
@@ -49,7 +55,7 @@ def read_batch(data: TrainData, index: jax.Array, num_examples: int) -> Batch:
         "index": index,
         "mask": index < num_examples,
         "label": read(data.labels),
-        "inputs": read(data.inputs),
+        "inputs": read(data.inputs) if inputs is None else inputs,
     }
 
 
@@ -159,5 +165,12 @@ def end_epoch(
             block_size,
             shards,
         )
+    return close_epoch(algorithm, state, data, outputs)
+
+
+def close_epoch(
+    algorithm: Algorithm, state: TrainState, data: TrainData, outputs: Any
+) -> TrainState:
+    """Closes an epoch of which the method's outputs are known, or not needed."""
     state = algorithm.epoch(state, data, outputs)
     return state._replace(epoch=state.epoch + 1)

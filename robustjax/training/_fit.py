@@ -9,6 +9,11 @@ import jax
 import numpy as np
 
 from robustjax.training._checkpoints import CheckpointFolder
+from robustjax.training._elastic import (
+    shape_without_padding,
+    with_padding,
+    without_padding,
+)
 from robustjax.training._health import check_losses
 from robustjax.training._interruption import StopRequest
 from robustjax.training._program import Program
@@ -44,7 +49,8 @@ def fit(
       evaluate: called after every epoch with its number and the state; what it
         returns, (R,) each, joins the epoch's metrics. It must not keep the state.
       stop: checked after every epoch.
-      checkpoints: where to keep the state; by default nowhere.
+      checkpoints: where to keep the state, without padding: it goes on on any number
+        of devices and processes; by default nowhere.
       checkpoint_every_epochs: how often.
 
     Returns:
@@ -57,9 +63,11 @@ def fit(
     """
     first = 0
     if checkpoints is not None:
-        found = checkpoints.restore_latest(state)
+        like = shape_without_padding(state, program.spec.num_examples)
+        found = checkpoints.restore_latest(like)
         if found is not None:
-            first, state, _ = found
+            first, restored, _ = found
+            state = with_padding(restored, state)
         if first < epochs:
             checkpoints.check_writable()
     for epoch in range(first, epochs):
@@ -72,10 +80,10 @@ def fit(
         if report is not None:
             report(epoch, means)
         done = epoch + 1
-        stopping = stop is not None and stop.signal_name is not None
+        stopping = stop is not None and stop.agree()
         due = done % checkpoint_every_epochs == 0 or done == epochs or stopping
         if checkpoints is not None and due:
-            checkpoints.save(done, state)
+            checkpoints.save(done, without_padding(state, program.spec.num_examples))
         if stop is not None:
             stop.check()
     return state

@@ -8,6 +8,10 @@ import threading
 import types
 from collections.abc import Iterator
 
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
 
 class InterruptedRunError(Exception):
     """The run was asked to stop; what was finished is saved."""
@@ -26,6 +30,18 @@ class StopRequest:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(signal.Signals(number))
         self.signal_name = signal.Signals(number).name
+
+    def agree(self) -> bool:
+        """Whether this process, or any other, was asked to stop; then all are.
+
+        All processes must come here: one that stopped alone would leave the others
+        waiting for it.
+        """
+        if jax.process_count() > 1:
+            own = signal.Signals[self.signal_name] if self.signal_name else 0
+            number = int(multihost_utils.process_allgather(np.int32(own)).max())
+            self.signal_name = signal.Signals(number).name if number else None
+        return self.signal_name is not None
 
     def check(self) -> None:
         """Raises `InterruptedRunError` if a signal came."""

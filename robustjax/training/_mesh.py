@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
+import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from robustjax.training._state import TrainData, TrainState
+from robustjax.training._stream import Stream
 from robustjax.transforms import LossState
 
 AXIS = "data"
@@ -48,11 +50,37 @@ def state_sharding(state: TrainState, mesh: Mesh, *, repeats: bool = False) -> A
     return everything._replace(loss_state=LossState(rows, everything.loss_state.shared))
 
 
+def place(tree: Any, shardings: Any) -> Any:
+    """Arrays that this process holds whole, on the devices of shardings.
+
+    Where other processes have some of the devices, all must come here with the same
+    arrays; each takes its part, and nothing is sent.
+
+    Args:
+      tree: a pytree of arrays.
+      shardings: the same pytree of `NamedSharding`.
+    """
+    return jax.tree.map(_placed, tree, shardings)
+
+
+def _placed(leaf: Any, sharding: NamedSharding) -> jax.Array:
+    if sharding.is_fully_addressable:
+        return jax.device_put(leaf, sharding)
+    if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        data = _placed(jax.random.key_data(leaf), sharding)
+        return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
+    whole = np.asarray(leaf)
+    return jax.make_array_from_callback(whole.shape, sharding, lambda at: whole[at])
+
+
 def shard_data(data: TrainData, mesh: Mesh, *, repeats: bool = False) -> TrainData:
     """Divides the example axis of inputs, labels and extras among the devices."""
     per_repeat = NamedSharding(mesh, _spec(repeats))
+    inputs = data.inputs
+    if not isinstance(inputs, Stream):
+        inputs = _placed(inputs, NamedSharding(mesh, PartitionSpec(AXIS)))
     return TrainData(
-        inputs=jax.device_put(data.inputs, NamedSharding(mesh, PartitionSpec(AXIS))),
-        labels=jax.device_put(data.labels, per_repeat),
-        extras=jax.device_put(dict(data.extras), per_repeat),
+        inputs=inputs,
+        labels=_placed(data.labels, per_repeat),
+        extras={name: _placed(one, per_repeat) for name, one in data.extras.items()},
     )

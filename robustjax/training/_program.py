@@ -15,13 +15,16 @@ from robustjax import checks
 from robustjax.training import _epoch as epoch_lib
 from robustjax.training import _mesh as mesh_lib
 from robustjax.training._execution import Execution
+from robustjax.training._quick_compilation import jit_run_once
 from robustjax.training._state import Algorithm, TrainData, TrainState
+from robustjax.training._stream import Stream
+from robustjax.training._streamed import Layout, StreamedEpochs
 from robustjax.transforms import Batch, ExampleSpec
 
 Metrics = dict[str, jax.Array]
 
 
-def _over_repeats(
+def over_repeats(
     function: Callable[..., Any], in_axes: tuple[Any, ...]
 ) -> Callable[..., Any]:
     """`jax.vmap` over the repeat axis, by which the first argument is led.
@@ -112,14 +115,22 @@ class Program:
         self._shards = shards
         self._block_size = block_size
         axes = (0, TrainData(inputs=None, labels=0, extras=0))  # type: ignore[arg-type]
-        self._scan = jax.jit(_over_repeats(self._scan_epoch, axes), donate_argnums=0)
-        self._order = jax.jit(_over_repeats(self._epoch_order, (0,)))
-        self._step = jax.jit(
-            _over_repeats(self._one_step, (*axes, 0)), donate_argnums=0
+        self._scan = jax.jit(over_repeats(self._scan_epoch, axes), donate_argnums=0)
+        self._order = jax.jit(over_repeats(self._epoch_order, (0,)))
+        self._step = jax.jit(over_repeats(self._one_step, (*axes, 0)), donate_argnums=0)
+        self._end = jax.jit(over_repeats(self._end_epoch, axes), donate_argnums=0)
+        # Of several processes, each gets all of it.
+        whole = None if mesh is None else NamedSharding(mesh, PartitionSpec())
+        self._predict = jax.jit(
+            over_repeats(self._predict_one, (0, None)), out_shardings=whole
         )
-        self._end = jax.jit(_over_repeats(self._end_epoch, axes), donate_argnums=0)
-        self._predict = jax.jit(_over_repeats(self._predict_one, (0, None)))
-        self._init = jax.jit(_over_repeats(self.initial_state, (0, None)))
+        self._init = jit_run_once(over_repeats(self._first_state, (0, None)))
+        self._streamed = StreamedEpochs(
+            algorithm,
+            Layout(spec, mesh, block_size, execution.loop == "scan"),
+            self._one_step,
+            over_repeats,
+        )
 
     def at(self, epoch: int) -> Program:
         """The program of an epoch: this one, always. See `RecipeProgram`."""
@@ -128,17 +139,25 @@ class Program:
 
     def make_data(
         self,
-        inputs: np.ndarray | jax.Array,
+        inputs: np.ndarray | jax.Array | Stream,
         labels: np.ndarray | jax.Array,
         extras: Mapping[str, Any] | None = None,
     ) -> TrainData:
         """Puts data on the device(s), padded as the state is.
 
         Args:
-          inputs: (N, ...).
+          inputs: (N, ...); a `Stream` stays with the host.
           labels: (R, N) integers.
           extras: dict of (R, N, ...) arrays.
+
+        Raises:
+          ValueError: a stream of another number of examples.
         """
+        if isinstance(inputs, Stream) and len(inputs) != self.spec.num_examples:
+            raise ValueError(
+                f"inputs: got a stream of {len(inputs)} examples, expected "
+                f"{self.spec.num_examples}"
+            )
         padding = self.spec.padded_examples - self.spec.num_examples
 
         def pad(array: Any, axis: int) -> jax.Array:
@@ -148,7 +167,7 @@ class Program:
             return jnp.pad(array, widths) if padding else array
 
         data = TrainData(
-            inputs=pad(inputs, 0),
+            inputs=inputs if isinstance(inputs, Stream) else pad(inputs, 0),
             labels=pad(labels, 1).astype(jnp.int32),
             extras={name: pad(value, 1) for name, value in (extras or {}).items()},
         )
@@ -156,18 +175,27 @@ class Program:
             return data
         return mesh_lib.shard_data(data, self._mesh, repeats=True)
 
-    def init(self, keys: jax.Array, inputs: jax.Array) -> TrainState:
+    def init(self, keys: jax.Array, inputs: jax.Array | Stream) -> TrainState:
         """Initial states, one per key.
 
         Args:
           keys: (R,) PRNG keys.
           inputs: (N, ...), of which the first row gives the shape.
         """
-        state = self._init(keys, inputs[:1])
+        # Of a stream, whose rows are read by the host, a copy of the first.
+        some = inputs[:1] if isinstance(inputs, Stream) else inputs
+        return self.placed(self._init(keys, some))
+
+    def placed(self, state: TrainState) -> TrainState:
+        """An initial state on the devices that it will be trained on.
+
+        Args:
+          state: leaves (R, ...).
+        """
         if self._mesh is None:
             return state
         sharding = mesh_lib.state_sharding(state, self._mesh, repeats=True)
-        return jax.device_put(state, sharding)
+        return mesh_lib.place(state, sharding)
 
     def epoch(self, state: TrainState, data: TrainData) -> tuple[TrainState, Metrics]:
         """Runs one epoch; the given state is consumed.
@@ -179,6 +207,8 @@ class Program:
         Returns:
           The state, and the metrics of every step, (R, steps_per_epoch) each.
         """
+        if isinstance(data.inputs, Stream):
+            return self._streamed.epoch(state, data, self._order(state))
         if self._execution.loop == "scan":
             return self._scan(state, data)
         order = self._order(state)
@@ -189,13 +219,15 @@ class Program:
         stacked = jax.tree.map(lambda *values: jnp.stack(values, axis=1), *steps)
         return self._end(state, data), stacked
 
-    def predict(self, state: TrainState, inputs: jax.Array) -> jax.Array:
+    def predict(self, state: TrainState, inputs: jax.Array | Stream) -> jax.Array:
         """Logits of all inputs, (R, M, C), in blocks.
 
         Args:
           state: leaves (R, ...).
           inputs: (M, ...), shared by all repeats.
         """
+        if isinstance(inputs, Stream):
+            return self._streamed.predict(state, inputs)
         return self._predict(state, inputs)
 
     def initial_state(self, key: jax.Array, inputs: jax.Array) -> TrainState:
@@ -207,6 +239,9 @@ class Program:
         """
         return self.algorithm.init(key, inputs, self.spec)
 
+    def _first_state(self, key: jax.Array, inputs: jax.Array) -> TrainState:
+        return self.initial_state(key, inputs[:1])
+
     def _epoch_order(self, state: TrainState) -> jax.Array:
         # Steps fold their number into the key; epochs count down from -1.
         key = jax.random.fold_in(state.key, -1 - state.epoch)
@@ -216,9 +251,13 @@ class Program:
         return self.algorithm.order(key, state, examples, self.batch_size, padding)
 
     def _one_step(
-        self, state: TrainState, data: TrainData, index: jax.Array
+        self,
+        state: TrainState,
+        data: TrainData,
+        index: jax.Array,
+        inputs: jax.Array | None = None,
     ) -> tuple[TrainState, Metrics]:
-        batch: Batch = epoch_lib.read_batch(data, index, self.spec.num_examples)
+        batch: Batch = epoch_lib.read_batch(data, index, self.spec.num_examples, inputs)
         if self._mesh is not None:
             divided = NamedSharding(self._mesh, PartitionSpec(mesh_lib.AXIS))
             batch = jax.tree.map(

@@ -6,6 +6,7 @@ import sys
 from types import TracebackType
 from typing import Any
 
+import jax
 from tqdm import tqdm
 
 
@@ -13,7 +14,7 @@ def progress_bar(total: int, description: str, *, unit: str, done: int = 0) -> A
     """A bar on standard error, with rate and estimated time left.
 
     Where standard error is not a terminal, a line every ten seconds instead of a
-    moving bar.
+    moving bar. Of several processes, the first alone shows it.
 
     Args:
       total: units of work in all.
@@ -33,6 +34,8 @@ def progress_bar(total: int, description: str, *, unit: str, done: int = 0) -> A
         mininterval=0.2 if terminal else 10.0,
         dynamic_ncols=terminal,
         file=sys.stderr,
+        # Asked first: to know its number, a process needs its devices.
+        disable=jax.distributed.is_initialized() and jax.process_index() > 0,
     )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from robustjax import checks
 from robustjax.training._program import Program
 from robustjax.training._state import Algorithm, TrainData, TrainState
+from robustjax.training._stream import Stream
 from robustjax.transforms import ExampleSpec
 
 
@@ -79,6 +80,11 @@ class RecipeProgram:
             Program(phase.algorithm, spec, **options) for phase in recipe.phases
         )
 
+    @property
+    def spec(self) -> ExampleSpec:
+        """For how many examples and classes; of all phases."""
+        return self.programs[0].spec
+
     def at(self, epoch: int) -> Program:
         """The program of an epoch, counted from 0; the last phase has no end."""
         end = 0
@@ -92,7 +98,7 @@ class RecipeProgram:
         """See `Program.make_data`."""
         return self.programs[0].make_data(*arguments, **options)
 
-    def init(self, keys: jax.Array, inputs: jax.Array) -> TrainState:
+    def init(self, keys: jax.Array, inputs: jax.Array | Stream) -> TrainState:
         """See `Program.init`."""
         return self.programs[0].init(keys, inputs)
 
@@ -123,6 +129,6 @@ class RecipeProgram:
         data = TrainData(own, labels)
         jax.eval_shape(trace, jax.eval_shape(lambda: jax.random.key(0)), data)
 
-    def predict(self, state: TrainState, inputs: jax.Array) -> jax.Array:
+    def predict(self, state: TrainState, inputs: jax.Array | Stream) -> jax.Array:
         """See `Program.predict`; by the last phase."""
         return self.programs[-1].predict(state, inputs)

@@ -54,16 +54,17 @@ def fresh_state(
 
 
 class TrainData(NamedTuple):
-    """Device-resident training data; row i is example i.
+    """Training data; row i is example i.
 
     Attributes:
-      inputs: (N_padded, ...) of any dtype; shared by all repeats.
+      inputs: (N_padded, ...) of any dtype on the device, or a `Stream`; shared by all
+        repeats.
       labels: (N_padded,) int32, or (R, N_padded) with repeats.
       extras: dict of further (N_padded, ...) arrays, or (R, N_padded, ...), that
         appear in every batch under their names.
     """
 
-    inputs: jax.Array
+    inputs: Any
     labels: jax.Array
     extras: Mapping[str, jax.Array] = {}
 

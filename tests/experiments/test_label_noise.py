@@ -270,3 +270,25 @@ def test_every_method_preset_of_ours_is_reached_by_its_name():
         chosen = choose_methods((method,), entries("label_noise"))
         found = configs.resolve(chosen, scope, fields)[method]
         assert found.method_preset == name
+
+
+def test_streamed_shards_give_what_arrays_in_memory_give(tmp_path):
+    for split in ("train", "test"):
+        digits = data.load("digits", split)
+        folder = tmp_path / "set" / split
+        folder.parent.mkdir(exist_ok=True)
+        data.write_shards(folder, [digits.inputs], digits.labels, shard_bytes=2**15)
+    given = {"dataset": str(tmp_path / "set"), "epochs": 2, "watch_examples": 50}
+    found = [
+        run(tmp_path / str(stream), ("sop",), stream=stream, **given)
+        for stream in (True, False)
+    ]
+    for name in ("summary.csv", "examples.csv"):
+        streamed, resident = (rows_of(folder, name) for folder in found)
+        assert streamed == resident
+    with pytest.raises(ValueError, match="standardize: got True for the shards of"):
+        run(tmp_path / "never", standardize=True, **given)
+    next((tmp_path / "set" / "train").glob("inputs-00001.npy")).unlink()
+    with pytest.raises(ValueError, match="dataset: cannot read .*inputs-00001"):
+        run(tmp_path / "never", stream=True, **given)
+    assert not (tmp_path / "never").exists()

@@ -23,6 +23,7 @@ from tests.printed_tables import (
     instruction_selection,
     label_noise,
     pruning,
+    results,
     speed,
     sweeps,
 )
@@ -40,6 +41,7 @@ __all__ = [
     "instruction_selection",
     "label_noise",
     "pruning",
+    "results",
     "speed",
     "sweeps",
 ]

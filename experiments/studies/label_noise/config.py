@@ -13,6 +13,7 @@ from experiments.study.flag_groups import (
     EpochRunFlags,
     NoiseFlags,
     ParallelFlags,
+    StreamFlags,
 )
 from robustjax.tools.command.fields import option
 from robustjax.tools.options.groups import (
@@ -31,6 +32,7 @@ class NoisyLabelsConfig(
     NetworkFlags,
     NoiseFlags,
     StandardizeFlags,
+    StreamFlags,
     DataFlags,
 ):
     """All settings of one method on one data set; the flags of the launcher."""
@@ -58,6 +60,7 @@ SHARED_FIELDS = (
         for group in (
             DataFlags,
             StandardizeFlags,
+            StreamFlags,
             NoiseFlags,
             EpochRunFlags,
             ParallelFlags,

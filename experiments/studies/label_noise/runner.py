@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -9,7 +10,7 @@ from experiments.studies.label_noise.setup import Data
 from experiments.study.examples import given_probability, state_columns
 from experiments.study.journal import Cell, Journal
 from experiments.study.repeats import Prepared, Watched, run_repeats
-from robustjax.training import RecipeProgram, StopRequest, TrainState
+from robustjax.training import RecipeProgram, StopRequest, Stream, TrainState
 
 
 class Watch:
@@ -113,7 +114,11 @@ def run_method(
       stop: checked after every epoch.
     """
     config, train = study.config, study.train
-    inputs = jnp.asarray(train.inputs)
+    inputs: jax.Array | Stream
+    if config.stream:
+        inputs = Stream(train.inputs)
+    else:
+        inputs = jnp.asarray(np.asarray(train.inputs))
     fields = {"method": name}
 
     def prepare(group: range) -> Prepared:

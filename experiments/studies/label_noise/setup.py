@@ -91,6 +91,11 @@ def prepare(config: NoisyLabelsConfig) -> Data:
         config, config, train, jax.random.split(noise_key, config.repeats)
     )
     if config.standardize:
+        if isinstance(train.inputs, data.FileRows):
+            raise ValueError(
+                f"standardize: got True for the shards of {train.name}, expected "
+                "False; standardise inputs before they are written"
+            )
         train, test = data.standardize(train, test)
     held_out = round(config.validation_fraction * len(train))
     order = np.asarray(jax.random.permutation(split_key, len(train)))

@@ -1,0 +1,180 @@
+"""Inputs that stay with the host, and reach the device as a training needs them."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Protocol, TypeVar
+
+import jax
+import numpy as np
+
+from robustjax import checks
+
+Item = TypeVar("Item")
+
+
+class Rows(Protocol):
+    """What a stream reads: NumPy's arrays and memory maps, `data.FileRows`."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(N, ...)."""
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Of every number."""
+
+    def __getitem__(self, rows: Any) -> np.ndarray:
+        """Some rows, by numbers or a slice."""
+
+
+class Stream:
+    """Training inputs larger than the device, or than memory.
+
+    `Program.make_data` takes one in the place of an array. Labels, further arrays and
+    per-example state stay on the device; inputs are read in the order in which the
+    epoch wants them, a chunk of steps at a time, by threads that are some chunks
+    ahead. What comes out is what resident inputs give, to the bit.
+    """
+
+    def __init__(
+        self,
+        rows: Rows,
+        *,
+        chunk_bytes: int = 2**26,
+        prefetch: int = 2,
+        workers: int = 2,
+    ):
+        """Reads nothing yet.
+
+        Args:
+          rows: (N, ...) numbers, read by several threads at once.
+          chunk_bytes: of the steps that reach the device together, at least one step;
+            about `prefetch + 3` chunks are in memory at a time.
+          prefetch: how many chunks are read ahead, at least 1.
+          workers: threads that read.
+
+        Raises:
+          ValueError: a number below 1, or inputs without a feature axis.
+        """
+        checks.at_least("chunk_bytes", chunk_bytes, 1)
+        checks.at_least("prefetch", prefetch, 1)
+        checks.at_least("workers", workers, 1)
+        if len(rows.shape) < 2:
+            raise ValueError(
+                f"rows: got shape {rows.shape}, expected (N, ...) with at least one "
+                "feature axis"
+            )
+        self.chunk_bytes, self.prefetch, self.workers = chunk_bytes, prefetch, workers
+        self._rows = rows
+        self.shape = tuple(rows.shape)
+        self.dtype = np.dtype(jax.dtypes.canonicalize_dtype(rows.dtype))
+
+    @property
+    def ndim(self) -> int:
+        """The rank of the inputs."""
+        return len(self.shape)
+
+    def __len__(self) -> int:
+        """The number of examples, N."""
+        return self.shape[0]
+
+    def __getitem__(self, rows: Any) -> np.ndarray:
+        """Some rows as the device would hold them."""
+        return np.asarray(self._rows[rows]).astype(self.dtype, copy=False)
+
+    def take(self, index: np.ndarray, padded_examples: int) -> np.ndarray:
+        """The rows of some steps; padding is what resident inputs have there.
+
+        Args:
+          index: (...) integers; from N on they are padding.
+          padded_examples: rows that resident inputs would have.
+
+        Returns:
+          (..., *features).
+        """
+        flat, count = index.reshape(-1), len(self)
+        real = flat < count
+        if real.all():
+            found = self[flat]
+        else:
+            found = np.zeros((flat.size, *self.shape[1:]), self.dtype)
+            found[real] = self[flat[real]]
+            if padded_examples == count:
+                found[~real] = self[count - 1 : count]
+        return found.reshape(*index.shape, *self.shape[1:])
+
+
+@jax.tree_util.register_pytree_node_class
+class FirstRow:
+    """All that rules between epochs see of inputs that are streamed.
+
+    Attributes:
+      row: (1, ...).
+      shape: of all inputs, padded.
+    """
+
+    def __init__(self, row: Any, shape: tuple[int, ...]):
+        """Stands for inputs of a shape by their first row."""
+        self.row, self.shape = row, shape
+
+    @property
+    def dtype(self) -> Any:
+        """Of the inputs."""
+        return self.row.dtype
+
+    @property
+    def ndim(self) -> int:
+        """The rank of the inputs."""
+        return len(self.shape)
+
+    def __getitem__(self, rows: Any) -> Any:
+        """The first row, `[:1]`.
+
+        Raises:
+          ValueError: anything else was asked for.
+        """
+        if isinstance(rows, slice) and rows in (slice(None, 1), slice(0, 1)):
+            return self.row
+        raise ValueError(
+            "stream: this method looks at its training inputs between epochs, "
+            "expected one that does not; train on resident inputs"
+        )
+
+    def tree_flatten(self) -> tuple[tuple[Any], tuple[int, ...]]:
+        """For JAX."""
+        return (self.row,), self.shape
+
+    @classmethod
+    def tree_unflatten(cls, shape: tuple[int, ...], rows: Sequence[Any]) -> FirstRow:
+        """For JAX."""
+        return cls(rows[0], shape)
+
+
+def read_ahead(
+    load: Callable[[int], Item], count: int, *, prefetch: int, workers: int
+) -> Iterator[Item]:
+    """`load(0)`, `load(1)`, … in order, by threads that are some items ahead.
+
+    Args:
+      load: called in threads, several at once.
+      count: of items.
+      prefetch: how many are begun before they are asked for.
+      workers: threads.
+
+    Raises:
+      Exception: what `load` raises, when its item is due.
+    """
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="stream")
+    waiting: deque[Future[Item]] = deque()
+    try:
+        for number in range(count):
+            waiting.append(pool.submit(load, number))
+            if len(waiting) > prefetch:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
