@@ -77,6 +77,8 @@ def data_report(files: Files) -> Table:
     table = [[*header, "seconds of work", "lines"]]
     for name, words in _DATA.items():
         path = f"benchmarks/data_report/{name}.json"
+        if not (RESULTS / path).exists():
+            continue
         files.read.add(path)
         record = json.loads((RESULTS / path).read_text())
         for side in ("robustjax", "Datalab"):
