@@ -44,7 +44,7 @@ def noise_rate_estimates(files: Files) -> Table:
     rows = files.rows("label_correction/orders/estimates.csv")
     rates = sorted({row["rate"] for row in rows}, key=float)
     table = [["data", *(f"{float(rate):.0%} wrong" for rate in rates)]]
-    for name, words in _NAMES.items():
+    for name in dict.fromkeys(row["dataset"] for row in rows):
         cells = []
         for rate in rates:
             found = [
@@ -52,8 +52,8 @@ def noise_rate_estimates(files: Files) -> Table:
                 for row in rows
                 if (row["dataset"], row["rate"]) == (name, rate)
             ]
-            cells.append(f"{np.mean(found):.0f} ({min(found):.0f} to {max(found):.0f})")
-        table.append([words, *cells])
+            cells.append(f"{np.mean(found):.1f}")
+        table.append([_NAMES[name], *cells])
     return table
 
 
