@@ -10,6 +10,7 @@ by the settings of that verb.
 from __future__ import annotations
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from absl import flags
 
@@ -44,7 +45,11 @@ def main(stop: StopRequest) -> None:
                 noise_key, key = jax.random.split(jax.random.key(repeat))
                 noisy = np.asarray(
                     corruption.symmetric(
-                        noise_key, true, rate, dataset.num_classes, include_true=False
+                        noise_key,
+                        jnp.asarray(true),
+                        rate,
+                        dataset.num_classes,
+                        include_true=False,
                     ).labels
                 )
                 config = CorrectConfig()

@@ -16,6 +16,7 @@ import pytest
 from robustjax import data
 from robustjax.tools.command.fields import flags_of
 from robustjax.tools.command.verbs import VERBS
+from tests.harness.page_commands import run_page
 from tests.printed_tables.pages import printed_tables
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -235,6 +236,36 @@ def check_answering():
     assert names["table"].rows.tolist() == [3]
 
 
+def check_data_report():
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(60, 20))
+    features[7], features[9] = features[3], 40
+    names = run("data_report.md", {"features": features, "labels": np.arange(60) % 3})
+    assert names["look_at"].tolist() == [7, 9]
+    assert names["copies"][7] == 3
+    assert names["factor"].argmax() == 9
+    assert not names["balance"].is_rare.any()
+
+
+def check_walkthrough():
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        names, printed = run_page(PAGES["walkthrough.md"].read_text())
+        assert pathlib.Path("report.html").exists()
+        kept = pathlib.Path("kept.csv").read_text().splitlines()
+    found, begun, answered, amended, _ = printed
+    copies = {"copy of 11", "scan 011", "copy of 22", "scan 022", "copy of 33"}
+    assert names["copied"] == copies | {"scan 033"}
+    assert "exact duplicates         6" in found
+    # Networks of the page are larger and find more.
+    assert names["among_the_first"] >= 20
+    assert "asks in the order of label_issues" in begun
+    assert "labeled.csv: took in 20: " in answered
+    assert re.search("second_thoughts.csv: took in [12]: .*1 not known", amended)
+    assert names["labels"]["scan 005"]["status"] == "confirmed"
+    assert names["labels"][names["questions"][0]["id"]]["status"] == "unknown"
+    assert len(kept) > 200
+
+
 def check_contributing():
     from experiments.studies.label_noise import method_presets
     from robustjax.methods.label_noise import _entries
@@ -267,6 +298,8 @@ CHECKS = {
     "bias_conflicts.md": check_bias_conflicts,
     "label_correction.md": check_label_correction,
     "features.md": check_unlearning,
+    "data_report.md": check_data_report,
+    "walkthrough.md": check_walkthrough,
     "pruning.md": check_pruning,
     "instructions.md": check_instructions,
     "active_learning.md": check_open_set,

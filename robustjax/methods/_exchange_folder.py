@@ -72,6 +72,11 @@ def check_repr(name: str, value: Any) -> str:
     return text
 
 
+def is_claimed(folder: pathlib.Path) -> bool:
+    """Whether an exchange was begun in a folder."""
+    return (folder / _RECORD).exists()
+
+
 def check_folder(folder: pathlib.Path, purpose: Mapping[str, Any]) -> bool:
     """Checks, before any training, that `claim_folder` will not fail.
 

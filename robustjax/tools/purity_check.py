@@ -70,8 +70,8 @@ def purity_warning(
     for event in history:
         if isinstance(event, answers.Asked):
             # Questions that suggest something were asked by a classifier.
-            chosen = any(question.suggested for question in event.questions)
-            rows[chosen] += [row_of[question.id] for question in event.questions]
+            suggests = any(question.suggested for question in event.questions)
+            rows[suggests] += [row_of[question.id] for question in event.questions]
     chosen, drawn = (
         _count(labels, rows[k], dataset.num_classes) for k in (True, False)
     )

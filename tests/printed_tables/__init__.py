@@ -15,6 +15,7 @@ prints the tables anew into the pages; `tests/test_printed_tables.py` compares t
 from tests.printed_tables import (
     active_learning,
     bias_conflicts,
+    curating,
     dataset_bias,
     features,
     headline,
@@ -32,6 +33,7 @@ __all__ = [
     "BUILDERS",
     "active_learning",
     "bias_conflicts",
+    "curating",
     "dataset_bias",
     "features",
     "headline",

@@ -86,9 +86,10 @@ def test_bad_flags_are_one_line_and_status_2(small):
             "error: --options (o2u_net.noise_rate): got 1.5, expected a number in",
         ),
         (
-            {"options": "weight_stepp=1"},
+            {"method": "alc", "options": "weight_stepp=1"},
             "error: --options: alc has no 'weight_stepp' (did you mean 'weight_step'?)",
         ),
+        ({"options": "weight_step=1"}, "error: --options: got some without --method"),
     ):
         merged = {**flags, **changes}
         done = run_verb("correct", **merged)

@@ -45,7 +45,12 @@ class CorrectConfig(SeedFlags, TrainingFlags, MlpFlags, AnswerFlags, OwnLabelFla
     learning_rate: float = 0.01
     folder: str | None = option(None, "Where questions, answers and labels live.")
     batch: int = option(100, "Questions at a time; may change between rounds.", low=1)
-    method: str = option("alc", "Which examples to ask about.", choices=METHODS)
+    method: str | None = option(
+        None,
+        "Which examples to ask about; by default label_issues, or alc where half of "
+        "the labels seem wrong, which is estimated when the folder is begun.",
+        choices=METHODS,
+    )
     scores: str | None = option(
         None,
         "CSV with columns id and score, as find-issues writes: the lowest are asked "

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import pathlib
+
 import numpy as np
 
 from robustjax import data, methods
-from robustjax.methods.label_correction import CorrectionMethod
+from robustjax.methods.label_correction import CorrectionMethod, LabelIssues
 from robustjax.output_paths import check_output_folder
 from robustjax.tools.classifier_settings import classifier_settings
 from robustjax.tools.command.fields import need_options
 from robustjax.tools.command.output import say
+from robustjax.tools.correction_order import choose_order
 from robustjax.tools.given_scores import read_order
 from robustjax.tools.inputs import load_labeled
 from robustjax.tools.method_choice import choose
@@ -19,11 +22,12 @@ from robustjax.training import LateBar, StopRequest
 
 
 def _make_method(config: CorrectConfig) -> CorrectionMethod | None:
-    """The method, or None for the default one.
+    """The method that was asked for, or None for ALC by its defaults.
 
     Raises:
       ValueError: an unknown method or option, or one that is missing or out of range.
     """
+    assert config.method is not None
     known = methods.entries("label_correction")
     choice = choose([config.method], known, (), config.options)
     values = choice.values[config.method]
@@ -37,12 +41,13 @@ def main(config: CorrectConfig, stop: StopRequest) -> None:
     """Takes in what was answered, and asks on."""
     need_options(config, "dataset", "folder")
     assert config.folder is not None
-    default = CorrectConfig()
-    if config.scores is not None and config.method != default.method:
+    if config.scores is not None and config.method is not None:
         raise ValueError(f"method: got {config.method} beside --scores, expected one")
     if config.scores is not None and config.options:
         raise ValueError("options: --scores has none")
-    method = _make_method(config)
+    if config.method is None and config.options:
+        raise ValueError("options: got some without --method, whose they are")
+    method = None if config.method is None else _make_method(config)
     check_output_folder("folder", config.folder)
     check_page(config)
     shown = dataset = load_labeled(config, say)
@@ -54,16 +59,30 @@ def main(config: CorrectConfig, stop: StopRequest) -> None:
 
     def on_epoch(kind: str, epoch: int, metrics: dict[str, np.ndarray]) -> None:
         del kind, epoch, metrics
-        bar.advance(config.epochs)
+        # Beside the network that suggests, those that have not seen the labels.
+        kinds = 2 if isinstance(method, LabelIssues) else 1
+        bar.advance(kinds * config.epochs)
         # What was answered is saved by now; the round begins anew next time.
         stop.check()
 
+    settings = classifier_settings(config, config, len(dataset))
+    if config.method is None and config.scores is None:
+        with LateBar("estimating", unit="epoch") as estimating:
+            method = choose_order(
+                pathlib.Path(config.folder),
+                dataset,
+                settings,
+                config.seed,
+                on_epoch=lambda *_: estimating.advance(config.epochs),
+                report=say,
+                stop=stop,
+            )
     exchange = methods.LabelExchange(
         config.folder,
         dataset,
         batch=min(config.batch, len(dataset)),
         method=method,
-        settings=classifier_settings(config, config, len(dataset)),
+        settings=settings,
         seed=config.seed,
         on_epoch=on_epoch,
         report=say,
