@@ -107,7 +107,7 @@ def main(argv: list[str]) -> None:
     """Times, or trains beyond memory."""
     del argv
     if _CHILD.value:
-        _train_within(pathlib.Path(_FOLDER.value))
+        _train_within(pathlib.Path(_FOLDER.value or "."))
         return
     with tempfile.TemporaryDirectory(dir=_FOLDER.value) as folder:
         (_beyond_memory if _GIGABYTES.value else _time)(pathlib.Path(folder))
