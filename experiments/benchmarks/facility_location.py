@@ -2,15 +2,16 @@
 
     python -m experiments.benchmarks.facility_location
     python -m experiments.benchmarks.facility_location --query=500
+    python -m experiments.benchmarks.facility_location --query=500 --function=qmi
     python -m experiments.benchmarks.facility_location --examples=50000 --alone
     python -m experiments.benchmarks.facility_location --examples=50000 --query=500 \
         --memory
 
 With `--query`, the function is FLCMI with a labelled set of that size, and one of half
-the size to keep away from; apricot has no such function. Everybody starts from features
-and is timed with the similarities. Needs `pip install apricot-select submodlib-py`. At
-N = 50,000 their similarities alone would take 10 GB in float32: `--alone` times
-robustjax, and `--memory` prints the peak of the process's memory, too.
+the size to keep away from, or FLQMI; apricot has no such functions. Everybody starts
+from features and is timed with the similarities. Needs `pip install apricot-select
+submodlib-py`. At N = 50,000 their similarities alone would take 10 GB in float32:
+`--alone` times robustjax, and `--memory` prints the peak of the process's memory, too.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ _DIMENSIONS = flags.DEFINE_integer("dimensions", 512, "d.")
 _PICKS = flags.DEFINE_integer("picks", 500, "How many to select.")
 _CLUSTERS = flags.DEFINE_integer("clusters", 100, "Gaussian clusters.")
 _QUERY = flags.DEFINE_integer("query", 0, "Labelled IN examples; 0: no FLCMI.")
+_FUNCTION = flags.DEFINE_enum("function", "cmi", ["cmi", "qmi"], "With --query.")
 _ROUNDS = flags.DEFINE_integer("rounds", 3, "Timed rounds.")
 _ALONE = flags.DEFINE_bool("alone", False, "Time robustjax only.")
 _MEMORY = flags.DEFINE_bool("memory", False, "Once, with a bar and the peak memory.")
@@ -63,10 +65,16 @@ def _submodlib(
 ) -> np.ndarray:
     import submodlib
 
-    size, similar = len(pool), _kernel(pool, pool)
+    size = len(pool)
+    # FLQMI alone has no use for the similarities within the pool.
+    similar = None if _FUNCTION.value == "qmi" else _kernel(pool, pool)
     if query is None:
         function = submodlib.FacilityLocationFunction(
             n=size, mode="dense", separate_rep=False, sijs=similar, pybind_mode="array"
+        )
+    elif _FUNCTION.value == "qmi":
+        function = submodlib.FacilityLocationVariantMutualInformationFunction(
+            n=size, num_queries=len(query), query_sijs=_kernel(pool, query)
         )
     else:
         function = submodlib.FacilityLocationConditionalMutualInformationFunction(
@@ -94,6 +102,8 @@ def main(argv: list[str]) -> None:
     centres = rng.standard_normal((_CLUSTERS.value, _DIMENSIONS.value), np.float32)
     pool = _features(rng, _EXAMPLES.value, centres)
     picks, asked = _PICKS.value, _QUERY.value
+    if _FUNCTION.value == "qmi" and not asked:
+        raise app.UsageError("--function=qmi needs a set to ask for: --query=500")
     query = _features(rng, asked, centres[: len(centres) // 2]) if asked else None
     private = _features(rng, max(asked // 2, 1), centres[len(centres) // 2 :])
 
@@ -101,6 +111,10 @@ def main(argv: list[str]) -> None:
         if query is None:
             found = selection.facility_location_cg(
                 pool, None, picks, on_progress=on_progress
+            )
+        elif _FUNCTION.value == "qmi":
+            found = selection.facility_location_qmi(
+                pool, query, picks, on_progress=on_progress
             )
         else:
             found = selection.facility_location_cmi(
@@ -112,7 +126,7 @@ def main(argv: list[str]) -> None:
         with progress_bar(picks, "facility location", unit="pick") as bar:
             ours(lambda made, _: bar.update(made - bar.n))
 
-    name = "facility_location_cmi" if asked else "facility_location"
+    name = f"facility_location_{_FUNCTION.value}" if asked else "facility_location"
     what = f"N = {len(pool):,}, d = {pool.shape[1]}, {picks:,} picks"
     if _MEMORY.value:
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -63,35 +63,35 @@ def _corruption(
     include_true: bool,
     scope: str,
     count: str,
-) -> Callable[[jax.Array], jax.Array]:
-    """A function from a key to the labels of one repeat.
+) -> Callable[[jax.Array, jax.Array], jax.Array]:
+    """A function from a key and the true labels to the labels of one repeat.
 
     Raises:
       ValueError: asymmetric noise on a data set without a published map.
     """
-    true, classes = jnp.asarray(dataset.labels), dataset.num_classes
+    classes = dataset.num_classes
     checks.one_of("noise_count", count, corruption.COUNTS)
     if model == "class_flip":
-        return lambda key: (
+        return lambda key, true: (
             corruption.class_flip(
                 key, true, rate, classes, scope=scope, count=count
             ).labels
         )
     if model == "pairflip":
-        return lambda key: (
+        return lambda key, true: (
             corruption.pairflip(key, true, rate, classes, count=count).labels
         )
     if model == "asymmetric":
         targets = _asymmetric_targets(dataset)
-        return lambda key: (
+        return lambda key, true: (
             corruption.asymmetric(key, true, rate, targets, count=count).labels
         )
     if model == "instance":
         inputs = jnp.asarray(data.standardize(dataset, dataset)[0].inputs)
-        return lambda key: (
+        return lambda key, true: (
             corruption.instance_dependent(key, inputs, true, rate, classes).labels
         )
-    return lambda key: (
+    return lambda key, true: (
         corruption.symmetric(
             key, true, rate, classes, include_true=include_true, count=count
         ).labels
@@ -198,7 +198,11 @@ def make_noise(
         nominal = f"labels of {noisy.name}"
     else:
         corrupt = _corruption(model, dataset, rate, include_true, scope, count)
-        labels = np.asarray(jax.vmap(corrupt)(keys))
+        every = jax.vmap(corrupt, (0, None))
+        # Step by step it would be dozens of programs. Instances' images are no
+        # argument, and would be written into theirs.
+        every = every if model == "instance" else jax.jit(every)
+        labels = np.asarray(every(keys, np.asarray(true, np.int32)))
         nominal = f"{model} noise, {100 * rate:g}% of the labels redrawn"
         if model in ("uniform", "symmetric"):
             nominal += " (true class allowed)" if include_true else " (never true)"

@@ -18,13 +18,6 @@ from robustjax.tools.command.fields import OWN_GROUP, flags_of
 from robustjax.tools.method_options import as_texts
 
 _PROCESSES = "Devices and processes"
-_ASKS = ("--help", "-help", "-h", "-?", "--helpshort", "--helpfull")
-
-
-def asks_for_help(arguments: list[str]) -> bool:
-    """Whether a command line, without the program, asks for help."""
-    own = arguments[: arguments.index("--")] if "--" in arguments else arguments
-    return any(argument in _ASKS for argument in own)
 
 
 def help_text(

@@ -12,7 +12,8 @@ import jax
 from absl import app, flags, logging
 
 from experiments.study.decoded_cache import heed_no_cache
-from experiments.study.help import asks_for_help, help_text
+from experiments.study.help import help_text
+from experiments.study.kept_help import asks_for_help, keep_help
 from experiments.study.lost_process import end_as_lost, is_lost
 from experiments.study.presets import Preset
 from experiments.study.processes import start_processes
@@ -60,7 +61,10 @@ def launch(
             spec = getattr(own, "__spec__", None)
             name = spec.name if spec is not None else arguments[0]
             text = own.__doc__ or ""
-            print(help_text(text, name, config_class, presets or {}, methods))
+            text = help_text(text, name, config_class, presets or {}, methods)
+            if spec is not None:
+                keep_help(name, arguments[1:], text)
+            print(text)
             sys.exit(0)
         try:
             rest = flags.FLAGS(arguments)

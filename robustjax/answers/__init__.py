@@ -1,5 +1,6 @@
 """What people answered about examples: read, kept, weighed against each other."""
 
+from robustjax.answers._label_studio import LABEL_STUDIO_SUFFIX as LABEL_STUDIO_SUFFIX
 from robustjax.answers._log import Answer as Answer
 from robustjax.answers._log import Asked as Asked
 from robustjax.answers._log import History as History

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from robustjax import data
+from robustjax.answers._label_studio import LABEL_STUDIO_SUFFIX, read_label_studio
 from robustjax.answers._said import OPEN, parse_said, said_text
 from robustjax.data._label_files import need_columns
 from robustjax.data._names import plain_name
@@ -26,7 +27,7 @@ class AnswerTable(NamedTuple):
       rows: (M,) int64 rows of the data set.
       said: (M,) int32 classes, `OPEN`, `UNKNOWN` or `NONE`.
       annotators: M names, "" where the table has none.
-      lines: (M,) int64 lines of the file, from 1.
+      lines: (M,) int64 lines of the file, or its tasks, from 1.
     """
 
     rows: np.ndarray
@@ -48,7 +49,7 @@ def read_answers(
     who answers twice about an example is refused; different people may.
 
     Args:
-      path: of a CSV file.
+      path: of a CSV file, or of a JSON export of Label Studio.
       dataset: whose ids and class names are meant.
       column: with the answers.
       name: what to call the file in an error; by default its name.
@@ -71,14 +72,19 @@ def read_answers(
     """
     path = pathlib.Path(path)
     name = name or path.name
-    numbered = data.read_numbered_csv(path, name=name)
+    place = "line"
+    if path.suffix.lower() == LABEL_STUDIO_SUFFIX:
+        place = "task"
+        numbered = read_label_studio(path, dataset, column=column, name=name)
+    else:
+        numbered = data.read_numbered_csv(path, name=name)
     cells = [row for _, row in numbered]
     need_columns(cells, ("id", column), path=path, name=name)
     lines = np.array([line for line, _ in numbered], np.int64)
-    said = _said(cells, column, lines, dataset.class_names, name)
-    rows = _rows([row["id"] for row in cells], said, lines, dataset, name)
+    said = _said(cells, column, lines, dataset.class_names, name, place)
+    rows = _rows([row["id"] for row in cells], said, lines, dataset, name, place)
     people = tuple(plain_name(row.get(ANNOTATOR, "")) for row in cells)
-    _check_once(rows, said, people, lines, dataset, name)
+    _check_once(rows, said, people, lines, dataset, name, place)
     kept = rows >= 0
     people = tuple(itertools.compress(people, kept))
     return AnswerTable(rows[kept], said[kept], people, lines[kept])
@@ -90,6 +96,7 @@ def _said(
     lines: np.ndarray,
     class_names: Sequence[str],
     name: str,
+    place: str,
 ) -> np.ndarray:
     values = [row[column] for row in cells]
     try:
@@ -100,7 +107,7 @@ def _said(
         try:
             parse_said([value], class_names, name=name)
         except ValueError:
-            raise ValueError(f"{reason} (line {line})") from None
+            raise ValueError(f"{reason} ({place} {line})") from None
     raise reason
 
 
@@ -110,6 +117,7 @@ def _rows(
     lines: np.ndarray,
     dataset: data.Dataset,
     name: str,
+    kind: str,
 ) -> np.ndarray:
     known = {str(value): row for row, value in enumerate(dataset.ids.tolist())}
     integers = np.issubdtype(dataset.ids.dtype, np.integer)
@@ -130,7 +138,7 @@ def _rows(
     ]
     if unknown:
         raise ValueError(
-            f"{name}: {len(unknown)} id(s) do not occur in {dataset.name} (line "
+            f"{name}: {len(unknown)} id(s) do not occur in {dataset.name} ({kind} "
             f"{lines[unknown[0]]}: {texts[unknown[0]]!r})"
         )
     return rows
@@ -143,6 +151,7 @@ def _check_once(
     lines: np.ndarray,
     dataset: data.Dataset,
     name: str,
+    kind: str,
 ) -> None:
     """Raises where one person answers about an example twice; blanks do no harm."""
     seen: dict[tuple[int, str], int] = {}
@@ -156,7 +165,7 @@ def _check_once(
         by = f" by {people[place]!r}" if people[place] else ""
         what = f"{texts[0]!r} and {texts[1]!r}" if different else f"twice {texts[0]!r}"
         raise ValueError(
-            f"{name}: lines {lines[first]} and {lines[place]} both answer id "
+            f"{name}: {kind}s {lines[first]} and {lines[place]} both answer id "
             f"{dataset.ids[row].item()!r}{by} ({what}); keep one, or name who said "
             f"what in a column {ANNOTATOR!r}"
         )

@@ -23,6 +23,7 @@ def load(
     data_dir: str | None = None,
     label_key: str | None = None,
     id_column: str | None = None,
+    text_column: str | None = None,
     image_size: int | None = None,
     cache_dir: str | os.PathLike[str] | None = None,
 ) -> Dataset:
@@ -37,6 +38,7 @@ def load(
       data_dir: the tfds folder.
       label_key: which tfds feature, or column of a table, is the label.
       id_column: which column of a table names the examples.
+      text_column: which column of a table is for people to read, and no input.
       image_size: resize images of a folder to this many pixels squared.
       cache_dir: where decoded images (of tfds and of folders) are kept for the next
         time, and found while no file changes; by default nowhere.
@@ -49,13 +51,20 @@ def load(
     is_own = name == "digits" or path.suffix == ".npz" or path.is_dir()
     _only("label_key", label_key, name, there=is_table or not is_own, kind="tfds sets")
     _only("id_column", id_column, name, there=is_table)
+    _only("text_column", text_column, name, there=is_table)
     if name == "digits":
         return load_digits(split)
     if path.suffix == ".npz":
         return load_npz(path, split)
     if is_table:
         with checks.errors_name(source="dataset", label_column="label_key"):
-            return load_table(path, split, label_column=label_key, id_column=id_column)
+            return load_table(
+                path,
+                split,
+                label_column=label_key,
+                id_column=id_column,
+                text_column=text_column,
+            )
     if (path / split / MANIFEST).exists():
         return load_shards(path / split)
     if path.is_dir():

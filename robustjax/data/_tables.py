@@ -6,7 +6,7 @@ import logging
 import os
 import pathlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -42,6 +42,7 @@ def load_table(
     label_column: str | None = None,
     id_column: str | None = None,
     feature_columns: Sequence[str] | None = None,
+    text_column: str | None = None,
     report: Callable[[str], None] | None = None,
 ) -> Dataset:
     """Loads a table whose rows are examples, with labels of any kind.
@@ -55,6 +56,7 @@ def load_table(
       id_column: by default "id", a data frame's index, or else the row's number.
       feature_columns: the inputs, in this order: numbers, truths, or lists of numbers
         (embeddings), which become a number each. By default all other columns.
+      text_column: is for people, and no input; see `read_texts`.
       report: called with a sentence about columns that are left out by themselves; by
         default a warning in the log. These are columns without a name, and integers
         that just count the rows.
@@ -77,20 +79,10 @@ def load_table(
       >>> owls.class_names, owls.labels.tolist(), owls.inputs.tolist()
       (('cat', 'owl'), [1, 0], [[3.5], [1.0]])
     """
-    texts = (label_column or LABEL, id_column or ID, SPLIT)
-    if isinstance(source, str | os.PathLike):
-        path = pathlib.Path(source)
-        if path.suffix.lower() not in TABLE_SUFFIXES:
-            raise ValueError(
-                f"source: got {str(path)!r}, expected a file of the suffix "
-                f"{', '.join(TABLE_SUFFIXES)}"
-            )
-        table = read_table(path, texts=texts, name="source")
-        name, neutralised = printable(path), path.suffix.lower() in CSV_SUFFIXES
-    else:
-        table = as_table(source, name="source")
-        name, neutralised = type(source).__name__, False
+    texts = (label_column or LABEL, id_column or ID, SPLIT, text_column)
+    table, name, neutralised = _open(source, texts)
     columns = _columns(table, name)
+    _named("text_column", text_column, "", columns)
     label = _named("label_column", label_column, LABEL, columns)
     if label is None:
         raise ValueError(
@@ -100,7 +92,7 @@ def load_table(
     identity = _named("id_column", id_column, ID, columns)
     if identity is None and _INDEX in columns:
         identity = _INDEX
-    taken = {label, identity, SPLIT if SPLIT in columns else None}
+    taken = {label, identity, text_column, SPLIT if SPLIT in columns else None}
     features = _features(columns, feature_columns, taken, name, report)
     texts_of_labels = _label_texts(columns[label], label, neutralised)
     names = _class_names(texts_of_labels)
@@ -116,6 +108,41 @@ def load_table(
         class_names=names,
         name=name if split is None else f"{name}[{split}]",
     )
+
+
+def read_texts(source: Any, column: str, split: str | None = None) -> list[str]:
+    """Reads what a table has for people to read, in the order of `load_table`.
+
+    Args:
+      source: see `load_table`.
+      column: of the texts; numbers are written out, and nothing is "".
+      split: see `load_table`.
+
+    Raises:
+      ValueError: a file that cannot be read, or an unknown column.
+      ImportError: pyarrow is not installed (extra `tools`).
+    """
+    table, name, neutralised = _open(source, (column, SPLIT))
+    columns = _columns(table, name)
+    _named("column", column, "", columns)
+    rows = _rows(columns.get(SPLIT), split, table.num_rows, name)
+    cells = columns[column].to_pylist()
+    found = ["" if cells[row] is None else str(cells[row]) for row in rows.tolist()]
+    return [original_cell(text) for text in found] if neutralised else found
+
+
+def _open(source: Any, texts: Collection[str | None]) -> tuple[Any, str, bool]:
+    """An Arrow table, its name, and whether cells were made safe for spreadsheets."""
+    if not isinstance(source, str | os.PathLike):
+        return as_table(source, name="source"), type(source).__name__, False
+    path = pathlib.Path(source)
+    if path.suffix.lower() not in TABLE_SUFFIXES:
+        raise ValueError(
+            f"source: got {str(path)!r}, expected a file of the suffix "
+            f"{', '.join(TABLE_SUFFIXES)}"
+        )
+    table = read_table(path, texts=texts, name="source")
+    return table, printable(path), path.suffix.lower() in CSV_SUFFIXES
 
 
 def _columns(table: Any, name: str) -> dict[str, Any]:

@@ -161,18 +161,16 @@ def clamped_diffusion(
     checks.at_least("steps", steps, 0)
     checks.one_of("solver", solver, SOLVERS)
     layout = split_rows(laplacian, pieces_multiple=_PIECES_MULTIPLE)
-    twice = dataclasses.replace(
-        layout,
-        diagonal=2 - 2 * layout.diagonal,
-        values=-2 * layout.values,
-        more_values=-2 * layout.more_values,
-    )
-    euler = dataclasses.replace(
-        layout,
-        diagonal=1 - step_size * layout.diagonal,
-        values=-step_size * layout.values,
-        more_values=-step_size * layout.more_values,
-    )
+    on_host = jax.device_get((layout.diagonal, layout.values, layout.more_values))
+
+    def changed(start: int, factor: float) -> SplitRows:
+        """`start I - factor L`."""
+        diagonal, values, more_values = (-factor * part for part in on_host)
+        parts = (start + diagonal, values, more_values)
+        names = ("diagonal", "values", "more_values")
+        return dataclasses.replace(layout, **dict(zip(names, jax.device_put(parts))))
+
+    twice, euler = changed(2, 2), changed(1, step_size)
     series: tuple[float, ...] = ()
     if solver == "chebyshev" and steps > 0:
         power = np.polynomial.Polynomial([1 - step_size, step_size]) ** (steps - 1)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import scipy.sparse as sp
 from jax.experimental import sparse as jsparse
@@ -92,7 +91,7 @@ def _to_bcoo(matrix: sp.csr_array) -> jsparse.BCOO:
     rows = np.repeat(np.arange(size, dtype=np.int32), np.diff(matrix.indptr))
     indices = np.stack([rows, matrix.indices.astype(np.int32)], axis=1)
     return jsparse.BCOO(
-        (jnp.asarray(matrix.data, jnp.float32), jnp.asarray(indices)),
+        jax.device_put((matrix.data.astype(np.float32), indices)),
         shape=matrix.shape,
         indices_sorted=True,
         unique_indices=True,

@@ -96,14 +96,16 @@ def split_rows(
     all_values = np.zeros((width, total), data.dtype)
     all_columns[place % width, position] = off.indices
     all_values[place % width, position] = off.data
-    return SplitRows(
-        diagonal=jnp.asarray(diagonal),
-        columns=jnp.asarray(all_columns[:, :size], jnp.int32),
-        values=jnp.asarray(all_values[:, :size]),
-        more_columns=jnp.asarray(all_columns[:, size:], jnp.int32),
-        more_values=jnp.asarray(all_values[:, size:]),
-        owners=jnp.asarray(owners, jnp.int32),
+    split = SplitRows(
+        diagonal=diagonal,
+        columns=all_columns[:, :size].astype(np.int32),
+        values=all_values[:, :size],
+        more_columns=all_columns[:, size:].astype(np.int32),
+        more_values=all_values[:, size:],
+        owners=owners.astype(np.int32),
     )
+    # `jnp.asarray` would compile a program per shape.
+    return jax.device_put(split)
 
 
 def _pieces(columns: jax.Array, values: jax.Array, vector: jax.Array) -> jax.Array:

@@ -267,7 +267,7 @@ def nearest_neighbors(
     if doubtful.size:
         indices[doubtful], squares[doubtful] = _in_double(read, doubtful, k)
     distances = squares / 2 if metric == "cosine" else np.sqrt(squares)
-    return Neighbors(jnp.asarray(indices), jnp.asarray(distances, jnp.float32))
+    return Neighbors(*jax.device_put((indices, distances.astype(np.float32))))
 
 
 def _search(
@@ -280,7 +280,7 @@ def _search(
       (N,) lower bounds of those to points that were not looked at.
     """
     centred = conditioning.centred_of("points", read)
-    points, scale = jnp.asarray(centred.points), centred.scale
+    points, scale = jax.device_put(centred.points), centred.scale
     del centred  # Memory: on most devices the points have been copied.
     wide = arrays.is_wide(given)
     unit, by = 1.0, metric
@@ -290,13 +290,13 @@ def _search(
     elif metric == "cosine":
         rows = conditioning.scaled_rows("points", given)
     else:
-        rows = jnp.asarray(given, jnp.float32)
+        rows = jax.device_put(np.asarray(given, np.float32))
         if not 2.0**-40 < scale < 2.0**40:
             unit = scale
             rows = rows * jnp.float32(1 / unit)
     found = _candidates(points, rows, k=k, block_rows=block_rows, metric=by)
-    indices = np.array(found.indices[:, :k])
-    squares = np.array(found.squares[:, :k], np.float64)
+    indices = np.array(np.asarray(found.indices)[:, :k])
+    squares = np.array(np.asarray(found.squares)[:, :k], np.float64)
     squares *= unit**2
     left_out = np.asarray(found.left_out, np.float64) * scale**2
     # Beside what float32 cannot hold, what it would take for equal.
@@ -336,7 +336,7 @@ def mean_pairwise_distance(
         rows = np.random.default_rng(seed).choice(size, max_points, replace=False)
         given = given[np.sort(rows)]
     centred = conditioning.centred("points", given)
-    return float(_mean_distance(jnp.asarray(centred.points))) * centred.scale
+    return float(_mean_distance(jax.device_put(centred.points))) * centred.scale
 
 
 @jax.jit

@@ -59,6 +59,7 @@ from robustjax.methods.label_correction import CorrectionState as CorrectionStat
 from robustjax.methods.label_correction import Dalc as Dalc
 from robustjax.methods.label_correction import HardDetection as HardDetection
 from robustjax.methods.label_correction import LabelExchange as LabelExchange
+from robustjax.methods.label_correction import LabelIssues as LabelIssues
 from robustjax.methods.label_correction import O2UNet as O2UNet
 from robustjax.methods.label_correction import Propagation as Propagation
 from robustjax.methods.label_correction import RankedLabels as RankedLabels

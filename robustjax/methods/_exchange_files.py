@@ -170,8 +170,10 @@ class _Reader:
     def amended(self, path: pathlib.Path, labels: Sequence[str]) -> Handed:
         """A file of one's own with other answers, or an edited table of all labels."""
         name = f"amend {path.name}"
-        cells = data.read_csv(path, name=name)
-        columns = list(cells[0]) if cells else []
+        columns: list[str] = []
+        if path.suffix.lower() != answers.LABEL_STUDIO_SUFFIX:
+            cells = data.read_csv(path, name=name)
+            columns = list(cells[0]) if cells else []
         column = "new_label"
         if column not in columns and {"label", "status"} <= set(columns):
             column = "label"

@@ -21,6 +21,8 @@ DISAGREEMENTS = "disagreements.csv"
 LOG = "answers.jsonl"
 _RECORD = "exchange.json"
 _ANSWERS = "answers"
+# Characters of a value in an error.
+_LONGEST = 60
 
 
 class Pending(NamedTuple):
@@ -104,13 +106,33 @@ def check_folder(folder: pathlib.Path, purpose: Mapping[str, Any]) -> bool:
     if found is None:
         return False
     mine = json.loads(json.dumps(purpose))
+    # As they were written: tuples are lists there.
     differ = [key for key in mine if found.get(key) != mine[key]]
     if differ:
+        change = _change(differ[0], found.get(differ[0]), mine[differ[0]])
         raise ValueError(
-            f"folder: {str(folder)!r} was begun with other {differ[0]}; use "
+            f"folder: {str(folder)!r} was begun with other {change}; use "
             "the same, or choose another folder"
         )
     return True
+
+
+def _change(name: str, before: Any, now: Any) -> str:
+    """What differs, with the one value that does where it can be read."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        inside = next((k for k in now if before.get(k) != now[k]), None)
+        if inside is not None:
+            was, new = (_written(values.get(inside)) for values in (before, now))
+            return f"{name}: {inside} was {was}, is {new}"
+    # Digests say nothing to anybody.
+    if name == "data" or before is None:
+        return name
+    return f"{name}: it was {_written(before)}, is {_written(now)}"
+
+
+def _written(value: Any) -> str:
+    text = ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 2]} …"
 
 
 def claim_folder(folder: pathlib.Path, purpose: Mapping[str, Any]) -> None:

@@ -16,12 +16,20 @@ from robustjax.scores._bias_conflict import bias_conflict_scores as bias_conflic
 from robustjax.scores._bias_conflict import bias_swap_score as bias_swap_score
 from robustjax.scores._bias_conflict import conflict_threshold as conflict_threshold
 from robustjax.scores._bias_conflict import split_quality as split_quality
+from robustjax.scores._class_balance import ClassBalance as ClassBalance
+from robustjax.scores._class_balance import class_balance as class_balance
 from robustjax.scores._class_medians import class_medians as class_medians
 from robustjax.scores._class_medians import median_distances as median_distances
 from robustjax.scores._confident_learning import calibrate_joint as calibrate_joint
 from robustjax.scores._confident_learning import class_thresholds as class_thresholds
 from robustjax.scores._confident_learning import confident_joint as confident_joint
 from robustjax.scores._confident_learning import estimate_joint as estimate_joint
+from robustjax.scores._confident_learning import (
+    estimated_noise_rate as estimated_noise_rate,
+)
+from robustjax.scores._duplicates import NearDuplicates as NearDuplicates
+from robustjax.scores._duplicates import exact_duplicates as exact_duplicates
+from robustjax.scores._duplicates import near_duplicates as near_duplicates
 from robustjax.scores._forgetting import NEVER_LEARNED as NEVER_LEARNED
 from robustjax.scores._forgetting import Forgetting as Forgetting
 from robustjax.scores._forgetting import forgettability as forgettability
@@ -61,6 +69,10 @@ from robustjax.scores._ood_detection import (
 from robustjax.scores._ood_detection import (
     ood_detection_metrics as ood_detection_metrics,
 )
+from robustjax.scores._outliers import Outliers as Outliers
+from robustjax.scores._outliers import find_outliers as find_outliers
+from robustjax.scores._outliers import local_outlier_factor as local_outlier_factor
+from robustjax.scores._outliers import mean_neighbor_distance as mean_neighbor_distance
 from robustjax.scores._purity import energy_purity as energy_purity
 from robustjax.scores._purity import max_softmax_purity as max_softmax_purity
 from robustjax.scores._purity import nearest_in_cosine as nearest_in_cosine

@@ -227,3 +227,19 @@ def estimate_joint(
             f"{(classes, classes)}"
         )
     return calibrate_joint(confident_joint, given) / len(given)
+
+
+def estimated_noise_rate(labels: Any, pred_probs: Any) -> float:
+    """The share of labels that are likely wrong: the joint off its diagonal (eq. 3).
+
+    Args:
+      labels: (N,) integers in 0 … C-1.
+      pred_probs: (N, C) floats, out of sample; rows sum to 1.
+
+    Returns:
+      A number in [0, 1].
+
+    Raises:
+      ValueError: labels or probabilities that are none, or do not fit.
+    """
+    return float(1 - np.trace(estimate_joint(labels, pred_probs)))

@@ -8,6 +8,15 @@ from robustjax.selection._entropy_propagation import MODES as MODES
 from robustjax.selection._entropy_propagation import (
     propagate_entropy as propagate_entropy,
 )
+from robustjax.selection._facility_location import (
+    facility_location_cg as facility_location_cg,
+)
+from robustjax.selection._facility_location import (
+    facility_location_cmi as facility_location_cmi,
+)
+from robustjax.selection._facility_location import (
+    facility_location_qmi as facility_location_qmi,
+)
 from robustjax.selection._greedy import Progress as Progress
 from robustjax.selection._greedy import Selection as Selection
 from robustjax.selection._greedy import budget_from_fraction as budget_from_fraction
@@ -24,6 +33,7 @@ from robustjax.selection._prune4rel import RANKINGS as RANKINGS
 from robustjax.selection._prune4rel import prune4rel as prune4rel
 from robustjax.selection._prune4rel import prune4rel_bytes as prune4rel_bytes
 from robustjax.selection._prune4rel import prune4rel_estimate as prune4rel_estimate
+from robustjax.selection._pruning import BALANCE_LABELS as BALANCE_LABELS
 from robustjax.selection._pruning import PRUNING_METHODS as PRUNING_METHODS
 from robustjax.selection._pruning import PruningMethod as PruningMethod
 from robustjax.selection._pruning import check_pruning as check_pruning
@@ -38,10 +48,6 @@ from robustjax.selection._ranking import rank_by_class as rank_by_class
 from robustjax.selection._size_constrained_kmeans import SizedClusters as SizedClusters
 from robustjax.selection._size_constrained_kmeans import (
     size_constrained_kmeans as size_constrained_kmeans,
-)
-from robustjax.selection._submodular import facility_location_cg as facility_location_cg
-from robustjax.selection._submodular import (
-    facility_location_cmi as facility_location_cmi,
 )
 from robustjax.selection._top import fast_argmax as fast_argmax
 from robustjax.selection._top import top_available as top_available

@@ -56,6 +56,20 @@ class Rule(abc.ABC):
         del level, rows, shared
         return 0.0
 
+    def spread(
+        self,
+        level: jax.Array,
+        rows: Rows,
+        shared: Rows,
+        picks: jax.Array,
+        count: jax.Array,
+    ) -> jax.Array:
+        """The levels of all examples after the first `count` of some picks (p,)."""
+        picked = take_rows(rows, picks)
+        return absorb_in_order(
+            self, level, self.relate(picked, rows, shared), picked, count
+        )
+
 
 class State(NamedTuple):
     """A selection under way.
@@ -75,6 +89,21 @@ class State(NamedTuple):
     made: jax.Array
 
 
+def absorb_in_order(
+    rule: Rule, level: jax.Array, relation: jax.Array, picked: Rows, count: jax.Array
+) -> jax.Array:
+    """Levels (n,) after the first `count` of some picks (p), with relations (p, n).
+
+    In order of picks, so that levels round as in a loop over single picks.
+    """
+
+    def one(number: jax.Array, level: jax.Array) -> jax.Array:
+        here = {name: array[number] for name, array in picked.items()}
+        return rule.absorb(level, relation[number], here)
+
+    return jax.lax.fori_loop(0, count, one, level)
+
+
 def start(level: jax.Array, taken: jax.Array, budget: int) -> State:
     """The state before the first pick."""
     empty = jnp.zeros(budget, jnp.int32)
@@ -82,28 +111,8 @@ def start(level: jax.Array, taken: jax.Array, budget: int) -> State:
     return State(level, taken, empty, scores, jnp.int32(0))
 
 
-def _take(rows: Rows, indices: jax.Array) -> Rows:
+def take_rows(rows: Rows, indices: jax.Array) -> Rows:
     return {name: array[indices] for name, array in rows.items()}
-
-
-def _spread(
-    rule: Rule,
-    level: jax.Array,
-    rows: Rows,
-    shared: Rows,
-    picks: jax.Array,
-    count: jax.Array,
-) -> jax.Array:
-    """The levels of all examples after the first `count` of some picks (p,)."""
-    picked = _take(rows, picks)
-    relation = rule.relate(picked, rows, shared)
-
-    def one(number: jax.Array, level: jax.Array) -> jax.Array:
-        here = {name: array[number] for name, array in picked.items()}
-        return rule.absorb(level, relation[number], here)
-
-    # In order of picks, so that levels round as in a loop over single picks.
-    return jax.lax.fori_loop(0, count, one, level)
 
 
 @functools.partial(jax.jit, static_argnames=("rule", "width"))
@@ -121,7 +130,7 @@ def absorb_given(
 
     def block(number: jax.Array, level: jax.Array) -> jax.Array:
         count = jnp.minimum(width, picks.shape[0] - number * width)
-        return _spread(rule, level, rows, shared, padded[number], count)
+        return rule.spread(level, rows, shared, padded[number], count)
 
     return jax.lax.fori_loop(0, blocks, block, level)
 
@@ -174,7 +183,7 @@ def _advance(
         indices = example[positions].reshape(-1)
         there = indices < size
         indices = jnp.minimum(indices, size - 1)
-        few = _take(rows, indices)
+        few = take_rows(rows, indices)
         relation = rule.relate(few, few, shared)
         margin = rule.margin(state.level, rows, shared)
         limit = jnp.minimum(width, end - state.made)
@@ -220,10 +229,10 @@ def _advance(
         narrow = min(_NARROW, width)
         level = jax.lax.cond(
             served.made <= narrow,
-            lambda level: _spread(
-                rule, level, rows, shared, picked[:narrow], served.made
+            lambda level: rule.spread(
+                level, rows, shared, picked[:narrow], served.made
             ),
-            lambda level: _spread(rule, level, rows, shared, picked, served.made),
+            lambda level: rule.spread(level, rows, shared, picked, served.made),
             state.level,
         )
         budget = state.picks.shape[0]

@@ -11,7 +11,6 @@ and the objective (Eq. 5.8 of the thesis) is `sum_i tanh(NN_i / eta)` over all N
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from typing import Any, NamedTuple
 
@@ -19,19 +18,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from robustjax import arrays, checks, conditioning
+from robustjax import arrays, checks
 from robustjax.selection import _ahead as ahead
 from robustjax.selection import _coverage as coverage
 from robustjax.selection._class_layout import ClassLayout, class_layout
 from robustjax.selection._class_turns import BALANCES, class_turns
-from robustjax.selection._cosine_kernel import (
-    SIMILARITIES,
-    cosines,
-    inverse_norms,
-    one_where_equal,
-    thresholded,
-)
-from robustjax.selection._equal_rows import first_equal_rows
+from robustjax.selection._cosine_kernel import SIMILARITIES
 from robustjax.selection._greedy import (
     Progress,
     Selection,
@@ -39,15 +31,12 @@ from robustjax.selection._greedy import (
     check_features,
     selection,
 )
+from robustjax.selection._own_gain import OwnGain, own_rows, own_shared
+from robustjax.selection._projection_bound import WIDTH
 
 OBJECTIVES = ("own", "coverage")
 RANKINGS = ("stable", "float32")
 """Values of `ranking` in `prune4rel`."""
-
-# Float32 values of tanh are right to a few units in the last place.
-_TANH_ROUNDING = 5e-7
-# Stands for the logarithm of a gain of zero; a pick of such examples is possible.
-_LOG_ZERO = -1e30
 
 
 class Estimate(NamedTuple):
@@ -61,68 +50,6 @@ class Estimate(NamedTuple):
 
     seconds: float
     bytes: int
-
-
-def _log_cosh(x: jax.Array) -> jax.Array:
-    """Log cosh of x >= 0, accurate near zero and for large x."""
-    return x + jnp.log1p(jnp.expm1(-2 * x) / 2)
-
-
-@dataclasses.dataclass(frozen=True)
-class _OwnGain(ahead.Rule):
-    """Levels are NN; scores the gain of a candidate's own term of the objective."""
-
-    similarity: str
-    ranking: str
-
-    def relate(
-        self, picked: ahead.Rows, rows: ahead.Rows, shared: ahead.Rows
-    ) -> jax.Array:
-        cosine = cosines(
-            picked["points"],
-            rows["points"],
-            picked["inverse_norm"],
-            rows["inverse_norm"],
-        )
-        cosine = one_where_equal(cosine, picked["first"], rows["first"])
-        return thresholded(cosine, shared["threshold"], self.similarity)
-
-    def absorb(
-        self, level: jax.Array, relation: jax.Array, picked: ahead.Rows
-    ) -> jax.Array:
-        return level + relation * picked["confidence"]
-
-    def score(
-        self, level: jax.Array, rows: ahead.Rows, shared: ahead.Rows
-    ) -> jax.Array:
-        after = (level + rows["confidence"]) / shared["temperature"]
-        before = level / shared["temperature"]
-        if self.ranking == "float32":
-            return jnp.tanh(after) - jnp.tanh(before)
-        # tanh(a + c) - tanh(a) = sinh(c) / (cosh(a + c) cosh(a)).
-        return rows["log_sinh"] - (_log_cosh(after) + _log_cosh(before))
-
-    def margin(
-        self, level: jax.Array, rows: ahead.Rows, shared: ahead.Rows
-    ) -> jax.Array | float:
-        if self.ranking == "stable":
-            return 0.0
-        # Differences of rounded values may rise where exact ones fall.
-        largest = jnp.max(level) + jnp.max(rows["confidence"])
-        return _TANH_ROUNDING * jnp.tanh(largest / shared["temperature"])
-
-
-def _own_rows(features: Any, confidence: jax.Array, temperature: float) -> ahead.Rows:
-    points = conditioning.scaled_rows("features", features)
-    c = confidence / temperature
-    log_sinh = c + jnp.log(-jnp.expm1(-2 * c) / 2)
-    return {
-        "points": points,
-        "inverse_norm": jax.jit(inverse_norms)(points),
-        "first": jnp.asarray(first_equal_rows(points)),
-        "confidence": confidence,
-        "log_sinh": jnp.maximum(log_sinh, _LOG_ZERO),
-    }
 
 
 def _check(
@@ -279,9 +206,9 @@ def prune4rel(
             kernel, confidence, budget, temperature, phases, on_progress
         )
 
-    rule = _OwnGain(similarity, ranking)
-    rows = _own_rows(features, confidence, temperature)
-    shared = _own_shared(threshold, temperature)
+    rule = OwnGain(similarity, ranking)
+    shared = own_shared(threshold, temperature, similarity)
+    rows = own_rows(features, confidence, temperature, float(shared["cosine"]))
     state = ahead.start(
         jnp.zeros(len(classes), jnp.float32), jnp.zeros(len(classes), bool), budget
     )
@@ -305,13 +232,6 @@ def prune4rel(
     return selection(state.picks, gains, value, len(classes))
 
 
-def _own_shared(threshold: float, temperature: float) -> ahead.Rows:
-    return {
-        "threshold": jnp.float32(threshold),
-        "temperature": jnp.float32(temperature),
-    }
-
-
 def prune4rel_bytes(
     examples: int, dimensions: int, *, candidates: int = ahead.CANDIDATES
 ) -> int:
@@ -326,7 +246,7 @@ def prune4rel_bytes(
       candidates: as for `prune4rel`.
     """
     picks = max(1, candidates // ahead.PICKS_SHARE)
-    numbers = examples * (dimensions + 2 * picks + 16)
+    numbers = examples * (dimensions + WIDTH + 2 * picks + 16)
     numbers += candidates * (candidates + 2 * dimensions)
     return 4 * numbers
 
@@ -372,14 +292,20 @@ def prune4rel_estimate(
     )
     size, dimensions = np.shape(features)
     layout: ClassLayout = class_layout(classes)
-    rows = _own_rows(features, arrays.float32("confidence", confidence), temperature)
+    shared = own_shared(threshold, temperature, similarity)
+    rows = own_rows(
+        features,
+        arrays.float32("confidence", confidence),
+        temperature,
+        float(shared["cosine"]),
+    )
     state = ahead.start(jnp.zeros(size, jnp.float32), jnp.zeros(size, bool), budget)
 
     def go(state: ahead.State, stop: int) -> ahead.State:
         return ahead.advance(
-            _OwnGain(similarity, "stable"),
+            OwnGain(similarity, "stable"),
             rows,
-            _own_shared(threshold, temperature),
+            shared,
             layout,
             np.zeros(budget, np.int32),
             state,

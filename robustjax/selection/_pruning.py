@@ -31,6 +31,8 @@ _SUM_TOLERANCE = 1e-3
 
 _ANY = (("labels",), ("features",), ("probabilities",))
 _RANKED = ("none", "even", "proportional")
+BALANCE_LABELS = ("given", "predicted", "none")
+"""By which labels a budget is shared among classes."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +43,7 @@ class PruningMethod:
       rule: `(inputs, task, **options) -> Selection`.
       needs: alternatives, each the names of inputs that suffice; the first that is
         there is used.
-      balances: how it can share the budget among given classes, the default first.
+      balances: how it can share the budget among classes, the default first.
       draws: whether it needs a PRNG key.
     """
 
@@ -64,6 +66,7 @@ PRUNING_METHODS: Mapping[str, PruningMethod] = types.MappingProxyType(
     {
         "uniform": PruningMethod(rules.uniform, _ANY, draws=True),
         "small_loss": PruningMethod(rules.small_loss, (("losses",), _PREDICTED)),
+        "most_confident": PruningMethod(rules.most_confident, (("probabilities",),)),
         "margin": PruningMethod(rules.margin, (("probabilities",),)),
         "k_center": PruningMethod(rules.farthest_first, (("features",),), ("none",)),
         "forgetting": PruningMethod(
@@ -143,17 +146,24 @@ def _check_needs(method: str, given: Mapping[str, Any]) -> None:
 
 
 def check_pruning(
-    method: str, *, balance: str | None = None, options: Mapping[str, Any] | None = None
+    method: str,
+    *,
+    balance: str | None = None,
+    balance_labels: str | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> str:
     """Checks names and options before any data is there.
 
     Args:
       method: one of `PRUNING_METHODS`.
       balance: one of the method's, or None for its default.
+      balance_labels: one of `BALANCE_LABELS`, or None for given labels wherever the
+        balance needs some.
       options: its own options.
 
     Returns:
-      The balance.
+      The balance: with labels to balance by, the method's default, or "even" where
+      that is "none".
 
     Raises:
       ValueError: an unknown method or balance, an option that it does not have, or one
@@ -161,7 +171,19 @@ def check_pruning(
     """
     checks.one_of("method", method, PRUNING_METHODS)
     chosen = PRUNING_METHODS[method]
-    balance = chosen.balances[0] if balance is None else balance
+    if balance_labels is not None:
+        checks.one_of("balance_labels", balance_labels, BALANCE_LABELS)
+        if balance is not None and (balance == "none") != (balance_labels == "none"):
+            raise ValueError(
+                f"balance_labels: got {balance_labels!r} with balance={balance!r}, "
+                "expected none with none alone"
+            )
+    if balance is None:
+        balance = chosen.balances[0]
+        if balance_labels == "none":
+            balance = "none"
+        elif balance_labels is not None and balance == "none":
+            balance = "even"
     if balance not in chosen.balances:
         raise ValueError(
             f"balance: got {balance!r}, expected {' or '.join(chosen.balances)} with "
@@ -185,6 +207,7 @@ def select(
     method: str = "prune4rel",
     *,
     balance: str | None = None,
+    balance_labels: str | None = None,
     key: jax.Array | None = None,
     losses: Any = None,
     el2n: Any = None,
@@ -201,6 +224,8 @@ def select(
       * `uniform`: random examples. Any input, and a key; 0.
       * `small_loss`: the smallest cross-entropies of given labels. `losses`, or
         probabilities and labels; the losses.
+      * `most_confident`: the largest confidences, whatever the given label.
+        Probabilities; the confidences.
       * `margin`: the smallest differences of the two largest probabilities.
         Probabilities; the differences.
       * `k_center`: the farthest first. Features; distances, see `k_center`.
@@ -228,6 +253,7 @@ def select(
         agrees with the published shares of wrong labels) or "easy" (what the text of
         the comparison says); `metric`, "cosine" or "euclidean".
       * `ccs`: `strata` and `hard_cutoff`, see `coverage_centric`.
+      * `most_confident`: `confidence`, see `confidence_of`.
       * `prune4rel`, `prune4rel_balanced`: `confidence` ("max_prob" or "diff_prob"),
         `threshold`, `temperature`, `objective`, `similarity`, `ranking`, see
         `prune4rel`.
@@ -238,11 +264,13 @@ def select(
     batch gets larger ones, and its repeats go on with one network; its Forgetting
     rounds every class by itself, which need not meet the budget.
 
-    `balance` shares the budget among given classes, with `labels`: "none", "even",
-    "proportional" (see `ranking.rank_by_class`), or for Prune4ReL "authors". Where a
-    class holds fewer examples than its even share, the other classes give equally
-    more. By default Forgetting is proportional, Prune4ReL balanced is even, and the
-    others look at no class.
+    `balance` shares the budget among classes: "none", "even", "proportional" (see
+    `ranking.rank_by_class`), or for Prune4ReL "authors". Where a class holds fewer
+    examples than its even share it gives all of them, and the other classes give
+    equally more. By default Forgetting is proportional, Prune4ReL balanced is even,
+    and the others look at no class. `balance_labels` says by which labels: "given",
+    which may be wrong, or "predicted", the class of the largest probability; a class
+    that is given or predicted to no example gives nothing.
 
     Args:
       features: (N, d) finite floats, or None; no row zero for Prune4ReL and SSP.
@@ -251,6 +279,9 @@ def select(
       fraction: of the examples to keep, in (0, 1].
       method: its name.
       balance: one of the method's; by default its own.
+      balance_labels: "given" or "predicted" balances by these labels, evenly if the
+        method's own balance is "none"; "none" does not balance. By default by given
+        labels if the balance needs some.
       key: of random draws; if given, exact ties are broken at random, too, and
         otherwise go to the lowest index (k-center then starts with example 0).
       losses: (N,) cross-entropies of the given labels.
@@ -285,7 +316,9 @@ def select(
       >>> len(kept.indices)
       10
     """
-    balance = check_pruning(method, balance=balance, options=options)
+    balance = check_pruning(
+        method, balance=balance, balance_labels=balance_labels, options=options
+    )
     checks.in_range("fraction", fraction, 0, 1, low_open=True)
     given = {
         "features": features,
@@ -299,9 +332,12 @@ def select(
         "hardness": hardness,
     }
     _check_needs(method, given)
-    if balance != "none" and labels is None:
+    by_prediction = balance_labels == "predicted"
+    if balance != "none" and (probabilities if by_prediction else labels) is None:
+        name = "probabilities" if by_prediction else "labels"
+        what = "those that predict classes" if by_prediction else "given labels"
         raise ValueError(
-            f"labels: got None, expected given labels with method={method!r} and "
+            f"{name}: got None, expected {what} with method={method!r} and "
             f"balance={balance!r}"
         )
     chosen = PRUNING_METHODS[method]
@@ -310,6 +346,10 @@ def select(
             f"key: got None, expected a PRNG key, by which method={method!r} draws"
         )
     inputs = _check_inputs(given)
+    classes = inputs.labels
+    if by_prediction:
+        classes = inputs.probabilities.argmax(axis=1).astype(np.int32)
+    inputs = dataclasses.replace(inputs, classes=classes)
     budget = budget_from_fraction(fraction, inputs.size)
     found = chosen.rule(inputs, Task(budget, balance, key, on_progress), **options)
     check_picks(found.indices, inputs.size)

@@ -33,6 +33,7 @@ class Inputs:
       forgetting: (N,).
       learned: (N,) bool.
       hardness: (N,).
+      classes: (N,) int32, among which the budget is shared if it is.
     """
 
     size: int
@@ -45,6 +46,7 @@ class Inputs:
     forgetting: Any = None
     learned: Any = None
     hardness: Any = None
+    classes: Any = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,7 +109,7 @@ def _keep(
     picks = rank_by_class(
         order if largest else -np.asarray(order, np.float64),
         task.budget,
-        labels=inputs.labels,
+        labels=inputs.classes,
         balance=task.balance,
         ties=task.ties(inputs.size),
     )
@@ -130,6 +132,14 @@ def small_loss(inputs: Inputs, task: Task) -> Selection:
         floor = np.finfo(own.dtype).tiny
         values = -np.log(np.maximum(own[:, 0], floor))
     return _keep(values, inputs, task, largest=False)
+
+
+def most_confident(
+    inputs: Inputs, task: Task, *, confidence: str = "max_prob"
+) -> Selection:
+    """The most confident predictions."""
+    values = confidence_of(inputs.probabilities, confidence)
+    return _keep(values, inputs, task, largest=True)
 
 
 def margin(inputs: Inputs, task: Task) -> Selection:
@@ -212,7 +222,7 @@ def moderate(inputs: Inputs, task: Task) -> Selection:
     values = scores.median_distances(inputs.features, inputs.labels)
     ranks = middle_scores(
         values,
-        labels=None if task.balance == "none" else inputs.labels,
+        labels=None if task.balance == "none" else inputs.classes,
         ties=task.ties(inputs.size),
     )
     return _keep(values, inputs, task, largest=True, ranks=ranks)
@@ -252,7 +262,7 @@ def confident_neighbors(
         threshold=threshold,
         temperature=temperature,
         objective=objective,
-        labels=inputs.labels if shared else None,
+        labels=inputs.classes if shared else None,
         balance=task.balance if shared else "even",
         similarity=similarity,
         ranking=ranking,

@@ -29,6 +29,9 @@ def enable_compilation_cache() -> str | None:
             jax.config.update("jax_enable_compilation_cache", False)
             return f"no compilation cache: {str(folder)!r} {problem}"
         jax.config.update("jax_compilation_cache_dir", str(folder))
+    # Studies compile hundreds of small programs: together they take longest.
     if not os.environ.get("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"):
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    if not os.environ.get("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"):
+        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
     return None

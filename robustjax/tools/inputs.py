@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import pathlib
+from collections.abc import Callable
+
+import numpy as np
 
 from robustjax import checks, data
+from robustjax.data._table_files import TABLE_SUFFIXES
 from robustjax.tools.decoded_cache import decoded_folder
 from robustjax.tools.options.groups import OwnDataFlags, OwnLabelFlags
+
+# Classes that are named.
+_SHOWN = 12
 
 
 def data_folder(flag: str | None) -> str | None:
@@ -24,6 +32,7 @@ def load(
     image_size: int = 0,
     label_key: str | None = None,
     id_column: str | None = None,
+    text_column: str | None = None,
 ) -> data.Dataset:
     """A split of a data set, as `data.load` reads it; images are decoded once.
 
@@ -34,6 +43,7 @@ def load(
       image_size: that images of a folder are resized to; 0 keeps theirs.
       label_key: which tfds feature, or column of a table, is the label.
       id_column: which column of a table names the examples.
+      text_column: which column of a table is for people to read.
 
     Raises:
       ValueError: a source that cannot be read.
@@ -44,6 +54,7 @@ def load(
         data_dir=data_folder(data_dir),
         label_key=label_key,
         id_column=id_column,
+        text_column=text_column,
         image_size=image_size or None,
         cache_dir=decoded_folder(),
     )
@@ -90,7 +101,7 @@ def load_own(config: OwnDataFlags) -> data.Dataset:
       ValueError: a source that cannot be read.
     """
     assert config.dataset is not None
-    with checks.errors_name(label_key="label_column"):
+    with checks.errors_name(label_key="label_column", text_column="texts"):
         return load(
             config.dataset,
             config.split,
@@ -98,19 +109,49 @@ def load_own(config: OwnDataFlags) -> data.Dataset:
             image_size=config.image_size,
             label_key=config.label_column,
             id_column=config.id_column,
+            text_column=text_column_of(config),
         )
 
 
-def load_labeled(config: OwnLabelFlags) -> data.Dataset:
+def text_column_of(config: OwnDataFlags) -> str | None:
+    """The column that `--texts` names, if it names no file."""
+    texts = getattr(config, "texts", None)
+    if texts is None or not is_table(config.dataset) or pathlib.Path(texts).is_file():
+        return None
+    return str(texts)
+
+
+def is_table(dataset: str | None) -> bool:
+    """Whether a data set is a table by its name."""
+    return pathlib.Path(dataset or "").suffix.lower() in TABLE_SUFFIXES
+
+
+def classes_found(dataset: data.Dataset) -> str:
+    """A sentence on the examples and classes of a data set."""
+    names = dataset.class_names
+    numbers = [int(name) for name in names if name.isdecimal()]
+    shown = ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
+    if len(numbers) == len(names) and np.all(np.diff(numbers) == 1):
+        shown = f"{numbers[0]} … {numbers[-1]}"
+        if numbers[0] == 1:
+            shown += ", which count from 1"
+    return f"{dataset.name}: {len(dataset):,} examples, {len(names)} classes: {shown}"
+
+
+def load_labeled(
+    config: OwnLabelFlags, report: Callable[[str], None] = lambda line: None
+) -> data.Dataset:
     """A data set of one's own, its labels from a file if they are elsewhere.
 
     Args:
       config: whose `dataset` is given.
+      report: called with what was found.
 
     Raises:
       ValueError: a source that cannot be read, or labels that do not join.
     """
     dataset = load_own(config)
+    report(classes_found(dataset))
     if config.labels is None:
         return dataset
     rows, labels = data.read_labels(config.labels, dataset, "label", name="labels")

@@ -70,16 +70,21 @@ def choose_methods(
 def preset_options(
     chosen: Mapping[str, Entry], preset: Sequence[str]
 ) -> tuple[str, ...]:
-    """A preset's options, which are for methods, as options of labels.
+    """A preset's options, which are for methods or for its own labels, of labels.
 
     Args:
       chosen: label -> entry.
-      preset: "method.name=value"; those of methods that do not run are left out.
+      preset: "method.name=value" for all labels of a method, or "label.name=value";
+        those of what does not run are left out.
     """
     found = []
     for text in preset:
         name, _, rest = text.partition(".")
-        found += [f"{label}.{rest}" for label, e in chosen.items() if e.name == name]
+        found += [
+            f"{label}.{rest}"
+            for label, each in chosen.items()
+            if name in (each.name, label)
+        ]
     return tuple(found)
 
 

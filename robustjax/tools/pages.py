@@ -13,10 +13,12 @@ from robustjax.methods._exchange import Exchange
 from robustjax.methods._exchange_folder import ASKED, Pending
 from robustjax.output_paths import check_output_file, check_output_folder
 from robustjax.tools.command.output import say
+from robustjax.tools.inputs import text_column_of
 from robustjax.tools.options.correct import CorrectConfig
 from robustjax.tools.options.find_issues import FindIssuesConfig
-from robustjax.tools.options.groups import PageFlags
 from robustjax.tools.options.label import LabelConfig
+
+_Shown = CorrectConfig | FindIssuesConfig | LabelConfig
 
 # More than that nobody looks at, and browsers grow slow.
 _MOST_CARDS = 5_000
@@ -39,23 +41,25 @@ def page_beside(table: str) -> str:
     return str(path)
 
 
-def check_page(config: PageFlags) -> None:
+def check_page(config: _Shown) -> None:
     """Raises `ValueError` for what a page cannot be made of, before anything loads."""
     if config.pictures is not None and not pathlib.Path(config.pictures).is_dir():
         raise ValueError(f"pictures: {config.pictures!r} is not a folder")
-    if config.texts is not None:
+    if config.texts is not None and text_column_of(config) is None:
         rows = data.read_csv(config.texts, name="texts")
         need_columns(rows, ("id", "text"), path=config.texts, name="texts")
 
 
-def media_of(config: PageFlags, dataset: data.Dataset) -> pages.Media:
+def media_of(config: _Shown, dataset: data.Dataset) -> pages.Media:
     """What there is to see of the rows of a data set.
 
     Raises:
       ValueError: texts of unknown or repeated ids.
     """
     texts = None
-    if config.texts is not None:
+    if (column := text_column_of(config)) is not None:
+        texts = data.read_texts(config.dataset, column, config.split)
+    elif config.texts is not None:
         cells = data.read_csv(config.texts, name="texts")
         texts = [""] * len(dataset)
         ids = np.array([row["id"] for row in cells], dtype=str)

@@ -15,6 +15,7 @@ from robustjax import checks
 from robustjax.training import _epoch as epoch_lib
 from robustjax.training import _mesh as mesh_lib
 from robustjax.training._execution import Execution
+from robustjax.training._quick_compilation import jit_run_once
 from robustjax.training._state import Algorithm, TrainData, TrainState
 from robustjax.training._stream import Stream
 from robustjax.training._streamed import Layout, StreamedEpochs
@@ -23,7 +24,7 @@ from robustjax.transforms import Batch, ExampleSpec
 Metrics = dict[str, jax.Array]
 
 
-def _over_repeats(
+def over_repeats(
     function: Callable[..., Any], in_axes: tuple[Any, ...]
 ) -> Callable[..., Any]:
     """`jax.vmap` over the repeat axis, by which the first argument is led.
@@ -114,23 +115,21 @@ class Program:
         self._shards = shards
         self._block_size = block_size
         axes = (0, TrainData(inputs=None, labels=0, extras=0))  # type: ignore[arg-type]
-        self._scan = jax.jit(_over_repeats(self._scan_epoch, axes), donate_argnums=0)
-        self._order = jax.jit(_over_repeats(self._epoch_order, (0,)))
-        self._step = jax.jit(
-            _over_repeats(self._one_step, (*axes, 0)), donate_argnums=0
-        )
-        self._end = jax.jit(_over_repeats(self._end_epoch, axes), donate_argnums=0)
+        self._scan = jax.jit(over_repeats(self._scan_epoch, axes), donate_argnums=0)
+        self._order = jax.jit(over_repeats(self._epoch_order, (0,)))
+        self._step = jax.jit(over_repeats(self._one_step, (*axes, 0)), donate_argnums=0)
+        self._end = jax.jit(over_repeats(self._end_epoch, axes), donate_argnums=0)
         # Of several processes, each gets all of it.
         whole = None if mesh is None else NamedSharding(mesh, PartitionSpec())
         self._predict = jax.jit(
-            _over_repeats(self._predict_one, (0, None)), out_shardings=whole
+            over_repeats(self._predict_one, (0, None)), out_shardings=whole
         )
-        self._init = jax.jit(_over_repeats(self.initial_state, (0, None)))
+        self._init = jit_run_once(over_repeats(self._first_state, (0, None)))
         self._streamed = StreamedEpochs(
             algorithm,
             Layout(spec, mesh, block_size, execution.loop == "scan"),
             self._one_step,
-            _over_repeats,
+            over_repeats,
         )
 
     def at(self, epoch: int) -> Program:
@@ -183,7 +182,16 @@ class Program:
           keys: (R,) PRNG keys.
           inputs: (N, ...), of which the first row gives the shape.
         """
-        state = self._init(keys, inputs[:1])
+        # Of a stream, whose rows are read by the host, a copy of the first.
+        some = inputs[:1] if isinstance(inputs, Stream) else inputs
+        return self.placed(self._init(keys, some))
+
+    def placed(self, state: TrainState) -> TrainState:
+        """An initial state on the devices that it will be trained on.
+
+        Args:
+          state: leaves (R, ...).
+        """
         if self._mesh is None:
             return state
         sharding = mesh_lib.state_sharding(state, self._mesh, repeats=True)
@@ -230,6 +238,9 @@ class Program:
           inputs: (1, ...).
         """
         return self.algorithm.init(key, inputs, self.spec)
+
+    def _first_state(self, key: jax.Array, inputs: jax.Array) -> TrainState:
+        return self.initial_state(key, inputs[:1])
 
     def _epoch_order(self, state: TrainState) -> jax.Array:
         # Steps fold their number into the key; epochs count down from -1.

@@ -313,6 +313,7 @@ WITHOUT = {
     "load_located_npz": "a file, whose arrays go through make_located",
     "load_npz": "a file, whose arrays go through make_dataset",
     "load_table": "a file or a data frame",
+    "read_texts": "a file or a data frame",
     "load_tfds": "a name",
     "nested_hallucinations": "records",
     "parse_labels": "strings",

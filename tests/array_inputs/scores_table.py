@@ -6,6 +6,7 @@ import numpy as np
 
 from robustjax import scores
 
+from . import neighbor_scores
 from . import scores_references as plain
 from .scores_inputs import (
     BIAS,
@@ -51,6 +52,7 @@ def _cell_mean(mean, of, **options):
 
 
 TABLE = {
+    **neighbor_scores.TABLE,
     "cell_accuracies": Row(
         lambda predictions, labels, bias: scores.cell_accuracies(
             predictions, labels, bias, 3

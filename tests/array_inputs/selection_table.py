@@ -12,7 +12,8 @@ from jax.experimental import sparse
 from robustjax import graph, selection
 
 from .scores_inputs import PROBABILITIES
-from .scores_references import softmax, unit
+from .scores_references import softmax
+from .set_functions import kernel_of, location, log_det, query_location
 from .variants import Row
 
 _RNG = np.random.default_rng(3)
@@ -170,57 +171,8 @@ def _entropies(entropies, candidates, usable):
     return np.array(picks), e
 
 
-def _kernel(a, b):
-    return (1 + unit(a) @ unit(b).T) / 2
-
-
-def _greedy(value, size):
-    """Gains of the greedy selection for a function of sets, ties to the first."""
-    picks, gains = [], []
-    for _ in range(_BUDGET):
-        left = [i for i in range(size) if i not in picks]
-        each = np.array([value([*picks, i]) for i in left]) - value(picks)
-        picks.append(left[int(each.argmax())])
-        gains.append(each.max())
-    return np.array(gains)
-
-
-def _location(pool, query=None):
-    kernel = _kernel(pool, pool)
-    low = _kernel(pool, _PRIVATE).max(axis=1)
-    high = np.full(len(pool), np.inf)
-    if query is not None:
-        high = np.maximum(_kernel(pool, query).max(axis=1), low)
-
-    def value(chosen):
-        best = kernel[:, chosen].max(axis=1, initial=0)
-        return (np.clip(best, low, high) - low).sum()
-
-    return _greedy(value, len(pool))
-
-
-def _log_det(pool):
-    everything = np.concatenate([pool / np.abs(pool).max(), _QUERY, _PRIVATE])
-    kernel = _kernel(everything, everything) + np.eye(len(everything))
-    asked = [len(pool) + i for i in range(3)]
-    hidden = [len(pool) + 3 + i for i in range(2)]
-
-    def f(rows):
-        return np.linalg.slogdet(kernel[np.ix_(rows, rows)])[1] if rows else 0.0
-
-    def value(chosen):
-        return (
-            f(chosen + hidden)
-            + f(asked + hidden)
-            - f(chosen + asked + hidden)
-            - f(hidden)
-        )
-
-    return _greedy(value, len(pool))
-
-
 def _near(features):
-    kernel = _kernel(features, features)
+    kernel = kernel_of(features, features)
     return np.where(kernel > 0.8, kernel, 0)
 
 
@@ -325,7 +277,7 @@ TABLE = {
     ),
     "log_det_cmi": Row(
         lambda pool: _gains(selection.log_det_cmi(pool, _QUERY, _PRIVATE, _BUDGET)),
-        _log_det,
+        lambda pool: log_det(pool, _QUERY, _PRIVATE, _BUDGET),
         {"pool": FEATURES},
         must_refuse=_FEW,
         rtol=1e-3,
@@ -335,7 +287,7 @@ TABLE = {
         lambda pool, query: _gains(
             selection.facility_location_cmi(pool, query, _PRIVATE, _BUDGET)
         ),
-        _location,
+        lambda pool, query=None: location(pool, _PRIVATE, _BUDGET, query),
         {"pool": FEATURES},
         {"query": _QUERY},
         aligned=("pool",),
@@ -343,9 +295,19 @@ TABLE = {
         rtol=1e-3,
         atol=1e-5,
     ),
+    "facility_location_qmi": Row(
+        lambda pool, query: _gains(
+            selection.facility_location_qmi(pool, query, _BUDGET)
+        ),
+        lambda pool, query: query_location(pool, query, _BUDGET),
+        {"pool": FEATURES, "query": _QUERY},
+        must_refuse=_FEW,
+        rtol=1e-3,
+        atol=1e-5,
+    ),
     "facility_location_cg": Row(
         lambda pool: _gains(selection.facility_location_cg(pool, _PRIVATE, _BUDGET)),
-        _location,
+        lambda pool, query=None: location(pool, _PRIVATE, _BUDGET, query),
         {"pool": FEATURES},
         must_refuse=_FEW,
         rtol=1e-3,

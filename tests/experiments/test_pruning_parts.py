@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import jax
 import numpy as np
 
@@ -36,7 +38,7 @@ def test_the_warm_up_is_the_beginning_of_the_final_schedule():
 
 
 def test_every_method_gets_what_it_needs_and_nested_ones_are(rng):
-    config = DataPruningConfig(**SMALL)
+    config = DataPruningConfig(**{**SMALL, "methods": ("all",)})
     task = setup.prepare(config)
     size = len(task.train)
     features = rng.normal(size=(size, 4)).astype(np.float32)
@@ -77,5 +79,55 @@ def test_presets_are_valid():
         "temperature": 1.0,
         "ranking": "float32",
     }
+    # What was never learned is kept last, as in the comparison; a flag wins over it.
+    assert subset_methods.settings_of("forgetting", config) == {
+        "never_learned": "least"
+    }
+    given = {"options": ("forgetting.never_learned=most",)}
+    _, other = setup.resolve("digits", given)
+    assert subset_methods.settings_of("forgetting", other) == {"never_learned": "most"}
     assert (config.epochs, config.threshold, config.label_set) == (300, 0.975, "worse")
     assert setup.resolve(None, {"dataset": "cifar100_n"})[1].warmup_epochs == 30
+
+
+def test_arms_of_the_balance_preset_share_classes_as_they_are_called(rng):
+    _, config = setup.resolve("mnist_balance", {"dataset": "digits"})
+    known = subset_methods.methods_of(config)
+    settings = {label: subset_methods.settings_of(label, config) for label in known}
+    balances = {k: v.get("balance_labels") for k, v in settings.items()}
+    assert balances == {
+        "uniform": None,
+        "uniform_predicted": "predicted",
+        "confident_predicted": "predicted",
+        "own": None,
+        "own_given": "given",
+        "own_predicted": "predicted",
+        "coverage_predicted": "predicted",
+        "forgetting": None,
+        "ccs": None,
+    }
+    assert known["coverage_predicted"].name == "prune4rel_coverage"
+    changed = {"train_split": "train", "repeats": 1, "hidden": (8,)}
+    config = dataclasses.replace(config, **changed)
+    task = setup.prepare(config)
+    size = len(task.train)
+    features = rng.normal(size=(size, 4)).astype(np.float32)
+    p = rng.dirichlet(np.ones(10), size).astype(np.float32)
+    evaluation = Evaluation(
+        features,
+        p,
+        -np.log(p[np.arange(size), task.given[0]]),
+        rng.integers(0, 4, size),
+        rng.random(size) < 0.8,
+        rng.normal(size=size),
+        features,
+        p,
+    )
+    by_label = {"given": task.given[0], "predicted": p.argmax(1)}
+    for label, kind in balances.items():
+        found = select(task, 0, evaluation, label, 0.2, StopRequest()).indices
+        if kind is not None:
+            sizes = np.bincount(by_label[kind], minlength=10)
+            counts = np.bincount(by_label[kind][found], minlength=10)
+            rest = counts[counts < sizes]
+            assert rest.max() - rest.min() <= 1, label

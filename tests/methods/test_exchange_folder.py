@@ -21,8 +21,23 @@ def test_checking_makes_nothing_and_claiming_does(tmp_path):
     assert check_folder(folder, PURPOSE)
     assert (folder / "answers").is_dir()
     claim_folder(folder, PURPOSE)
-    with pytest.raises(ValueError, match="folder: .* was begun with other batch; use"):
+    said = "folder: .* was begun with other batch: it was 3, is 4; use the same"
+    with pytest.raises(ValueError, match=said):
         check_folder(folder, {**PURPOSE, "batch": 4})
+    with pytest.raises(ValueError, match="begun with other data; use the same"):
+        check_folder(folder, {**PURPOSE, "data": "abd"})
+
+
+def test_the_setting_that_differs_is_named_alone(tmp_path):
+    begun = {"settings": {"epochs": 20, "hidden": [8, 8], "rate": 0.1}}
+    claim_folder(tmp_path, begun)
+    for changes, said in (
+        ({"rate": 0.01}, "other settings: rate was 0.1, is 0.01; use the same"),
+        ({"hidden": (8, 4)}, "other settings: hidden was 8,8, is 8,4; use the same"),
+        ({"dtype": "x" * 99}, f"settings: dtype was None, is {'x' * 58} …; use"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            check_folder(tmp_path, {"settings": begun["settings"] | changes})
 
 
 def test_foreign_files_do_no_harm(tmp_path):

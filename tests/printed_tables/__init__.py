@@ -22,6 +22,7 @@ from tests.printed_tables import (
     instruction_selection,
     label_noise,
     pruning,
+    results,
     speed,
     sweeps,
 )
@@ -38,6 +39,7 @@ __all__ = [
     "instruction_selection",
     "label_noise",
     "pruning",
+    "results",
     "speed",
     "sweeps",
 ]

@@ -95,7 +95,9 @@ def test_with_probabilities_of_a_model_of_ones_own(small, tmp_path):
     assert done.returncode == 0, done.stderr
     issues = scores.find_label_issues(dataset.labels, p, filter_by="confident_learning")
     share = f"{issues.sum()} ({issues.mean():.1%}) of 60 labels are likely wrong"
-    assert done.stdout.startswith(share)
+    classes, counted = done.stdout.splitlines()[:2]
+    assert classes.endswith("60 examples, 3 classes: cat, dog, cow")
+    assert counted.startswith(share)
     quality = scores.label_quality_scores(dataset.labels, p, method="normalized_margin")
     rows = _read(flags["out"])
     assert len(rows) == 60

@@ -96,6 +96,11 @@ def test_few_labels_and_the_options_make_the_strategy():
     config = LabelConfig(options=("mqnet.steps=5",))
     strategy = own_pool.strategy_of(config)
     assert (strategy.informativeness, strategy.steps) == ("conf", 5)
+    assert (strategy.purity, strategy.first_round) == ("features", "raw")
+    config = LabelConfig(options=("mqnet.informativeness=ll", "mqnet.purity=csi"))
+    strategy = own_pool.strategy_of(config)
+    assert (strategy.informativeness, strategy.purity) == ("ll", "csi")
+    assert strategy.first_round == "converted"
     with pytest.raises(ValueError, match="method: got all, expected a single one"):
         own_pool.strategy_of(dataclasses.replace(config, method="all"))
 

@@ -65,6 +65,12 @@ class OpenSetConfig(RunFlags, OpenSetFlags, DataFlags):
     cost_in: float = option(1.0, "What the label of an IN example costs.")
     cost_ood: float = option(1.0, "What it costs to learn that one is OOD.")
 
+    screen: bool = option(
+        False,
+        "Measure in every round of an mqnet, with the answers of the whole pool, what "
+        "the best function of its two scores would find; with --rounds=1 alone.",
+    )
+
     options: tuple[str, ...] = option(
         (), "Of methods, such as mqnet.margin=0.1; see --methods."
     )

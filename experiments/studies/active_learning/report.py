@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from experiments.studies.active_learning.headroom import headroom
+from experiments.studies.active_learning.screen import PREFIX
 from experiments.studies.active_learning.surfaces import plot_surfaces
 from experiments.study.numbers import Measure, in_words, mean
 from experiments.study.plot import Line, Panel, draw
@@ -17,6 +19,7 @@ MEASURES = (
     Measure("strict_accuracy", "strict accuracy %"),
     Measure("query_precision", "IN % of queries"),
     Measure("auroc", "AUROC % of purity"),
+    Measure(f"{PREFIX}*", "masked loss of the next query", is_share=False),
 )
 
 
@@ -47,7 +50,8 @@ def report(table: Table) -> str:
         for ratio in _ratios(table)
         if any(np.isfinite(s.values[key]).any() for s in table.where(noise_ratio=ratio))
     ]
-    return "\n\n".join(part for part in (*parts, meaning(table)) if part)
+    parts += [headroom(table), meaning(table)]
+    return "\n\n".join(part for part in parts if part)
 
 
 def _ratios(table: Table) -> list[float]:

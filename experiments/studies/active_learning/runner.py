@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from experiments.studies.active_learning.report import MEASURES
+from experiments.studies.active_learning.screen import PREFIX, screen_round
 from experiments.studies.active_learning.setup import Data, Pool, pool_name
 from experiments.studies.active_learning.surfaces import SURFACE, surface_of
 from experiments.study.journal import Cell
@@ -78,6 +79,10 @@ def run_strategy(
         if number < study.config.rounds:
             state, proposal = run.propose(state)
             measures["auroc"] = _purity_auroc(proposal, pool, study.num_classes)
+            if study.config.screen:
+                measures |= screen_round(
+                    proposal, pool.labels, study.num_classes, seed=pool.repeat
+                )
             memory = state.memory
             state = run.receive(state, proposal, pool.labels[proposal.rows])
             if pool.repeat == 0:
@@ -123,7 +128,13 @@ def _conclude(label: str, cell: Cell, state: OpenSetState, pool: Pool) -> None:
                 "round": record["round"],
             },
             # NaN is null in a record, and the last training has no queries.
-            {m.key: [_number(record.get(m.key))] for m in MEASURES},
+            {
+                key: [_number(record.get(key))]
+                for key in (
+                    *(m.key for m in MEASURES if not m.key.endswith("*")),
+                    *(key for key in record if key.startswith(PREFIX)),
+                )
+            },
             repeats=[pool.repeat],
         )
     asked = np.full(len(pool.ids), np.nan)

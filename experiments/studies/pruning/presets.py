@@ -23,6 +23,37 @@ _CIFAR10_N: dict[str, Any] = {
     "options": ("sop_plus.lr_u=10", "sop_plus.lr_v=100"),
 }
 
+# With few visits SOP's variables must grow faster.
+_MNIST: dict[str, Any] = {
+    "dataset": "mnist",
+    "train_split": "train[:12000]",
+    "hidden": (128,),
+    "warmup_epochs": 4,
+    "batch_size": 64,
+    "learning_rate": 0.05,
+    "threshold": 0.95,
+}
+_MNIST_RATES = ("sop_plus.lr_u=10", "sop_plus.lr_v=100")
+# Rules beside themselves with classes shared evenly, by given or predicted label; fixed
+# before any of it was run.
+_BALANCE_ARMS = (
+    "uniform",
+    "uniform_predicted=uniform",
+    "confident_predicted=most_confident",
+    "own=prune4rel",
+    "own_given=prune4rel",
+    "own_predicted=prune4rel",
+    "coverage_predicted=prune4rel_coverage",
+    "forgetting",
+    "ccs",
+)
+_BALANCE_OPTIONS = tuple(
+    f"{label}.balance_labels={kind}"
+    for label in (arm.partition("=")[0] for arm in _BALANCE_ARMS)
+    for kind in ("given", "predicted")
+    if label.endswith(f"_{kind}")
+)
+
 PRESETS: dict[str, Preset] = {
     "digits": Preset(
         {
@@ -44,19 +75,12 @@ PRESETS: dict[str, Preset] = {
         ),
         flags="--methods=uniform,forgetting,prune4rel --fractions=0.2",
     ),
-    # With few visits SOP's variables must grow faster.
     "mnist_small": Preset(
         {
-            "dataset": "mnist",
-            "train_split": "train[:12000]",
+            **_MNIST,
             "fractions": (0.1, 0.2, 0.4, 0.6, 0.8),
-            "hidden": (128,),
             "epochs": 20,
-            "warmup_epochs": 4,
-            "batch_size": 64,
-            "learning_rate": 0.05,
-            "threshold": 0.95,
-            "options": ("sop_plus.lr_u=10", "sop_plus.lr_v=100"),
+            "options": _MNIST_RATES,
             "watch_every_epochs": 5,
         },
         about="12,000 images for one CPU core; ours",
@@ -64,6 +88,20 @@ PRESETS: dict[str, Preset] = {
             "accuracy at 0.2: 86.8 ±0.5 (uniform), 91.2 ±0.4 (forgetting), "
             "87.0 ±0.8 (prune4rel_coverage)"
         ),
+    ),
+    "mnist_balance": Preset(
+        {
+            **_MNIST,
+            "methods": _BALANCE_ARMS,
+            "fractions": (0.1, 0.2),
+            "epochs": 100,
+            "repeats": 10,
+            "seed": 1,
+            "options": (*_MNIST_RATES, *_BALANCE_OPTIONS),
+            "watch_every_epochs": 25,
+        },
+        about="rules with classes shared evenly by given or predicted label; ours",
+        expect="not measured",
     ),
     "cifar10_n_small": Preset(
         {

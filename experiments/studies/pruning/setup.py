@@ -18,13 +18,13 @@ from experiments.studies.pruning.config import DataPruningConfig
 from experiments.studies.pruning.presets import PRESETS
 from experiments.study.presets import preset_of
 from robustjax import checks, data, selection
-from robustjax.methods import Entry, entries, entry
+from robustjax.methods import Entry, entry
 from robustjax.selection import check_features
 from robustjax.tools.array_files import read_array
 from robustjax.tools.method_options import (
     Values,
     as_labeled_texts,
-    choose_methods,
+    as_methods,
     options_of,
     preset_options,
     read_options,
@@ -87,10 +87,11 @@ class Data(NamedTuple):
         }
 
     def subsets(self) -> list[tuple[str, float]]:
-        """All (method, fraction)."""
-        pruning = [name for name in self.config.methods if name != subset_methods.FULL]
-        found = [(name, f) for f in self.config.fractions for name in pruning]
-        if subset_methods.FULL in self.config.methods:
+        """All (label of a method, fraction)."""
+        labels = subset_methods.methods_of(self.config)
+        pruning = [label for label in labels if label != subset_methods.FULL]
+        found = [(label, f) for f in self.config.fractions for label in pruning]
+        if subset_methods.FULL in labels:
             found.append((subset_methods.FULL, 1.0))
         return found
 
@@ -111,11 +112,13 @@ def resolve(
     preset, base = preset_of(PRESETS, preset, dataset)
     config = DataPruningConfig(**{**base, **given})
     checks.one_of("relabeler", config.relabeler, RELABELERS)
-    methods = choose_methods(config.methods, entries("pruning"), relabel=False)
+    methods = subset_methods.methods_of(config)
     parts = {**methods, **_relabeler(config)}
     own = preset_options(parts, base.get("options", ()))
     options = as_labeled_texts(read_options((*own, *given.get("options", ())), parts))
-    return preset, dataclasses.replace(config, options=options, methods=tuple(methods))
+    return preset, dataclasses.replace(
+        config, options=options, methods=as_methods(methods)
+    )
 
 
 def _relabeler(config: DataPruningConfig) -> dict[str, Entry]:
@@ -164,7 +167,7 @@ def prepare(config: DataPruningConfig) -> Data:
     study = robust_setup.prepare(shared)
     execution = robust_setup.execution_of(shared, study)
     fractions = [*config.fractions]
-    if subset_methods.FULL in config.methods:
+    if subset_methods.FULL in subset_methods.methods_of(config):
         fractions.append(1.0)
     size = len(study.train)
     task = Data(
@@ -196,7 +199,7 @@ def prepare(config: DataPruningConfig) -> Data:
 def _ssp_features(config: DataPruningConfig, size: int) -> np.ndarray | None:
     if config.ssp_features is None:
         return None
-    if "ssp" not in config.methods:
+    if "ssp" not in {e.name for e in subset_methods.methods_of(config).values()}:
         raise ValueError("ssp_features: got a file, expected ssp among the methods")
     features = read_array(config.ssp_features, "ssp_features")
     check_features("ssp_features", features, nonzero=True)

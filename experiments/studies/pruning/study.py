@@ -10,12 +10,12 @@ from experiments.studies.pruning import programs as program_lib
 from experiments.studies.pruning import report, setup
 from experiments.studies.pruning.config import DataPruningConfig
 from experiments.studies.pruning.retrain import Trainer, Training
+from experiments.studies.pruning.subset_methods import methods_of
 from experiments.studies.pruning.subsets import SubsetStore, choose_subsets
 from experiments.studies.pruning.warmup import warm_up
 from experiments.study.examples import known_labels
 from experiments.study.journal import Journal
 from experiments.study.run import Plan, Ready, Request, Study
-from robustjax.methods import entry
 from robustjax.tools.method_options import as_texts
 from robustjax.training import StopRequest
 
@@ -87,8 +87,8 @@ def _prepare(plan: Plan[Settings], stop: StopRequest) -> Ready[Parts]:
             f"re-labelling by {config.relabeler} ({shown})",
             f"epochs as a {data.execution.loop}: {data.execution.reason}",
             *(
-                f"  {name}: {entry(name, 'pruning').description}"
-                for name in config.methods
+                f"  {label}: {each.description}"
+                for label, each in methods_of(config).items()
             ),
         ),
         Parts(data, programs),

@@ -11,13 +11,13 @@ import numpy as np
 from experiments.studies.pruning.setup import Data
 from experiments.studies.pruning.subset_methods import (
     is_nested,
+    methods_of,
     sees_views,
     settings_of,
 )
 from experiments.studies.pruning.warmup import Evaluation
 from experiments.study.journal import Cell
 from robustjax import selection
-from robustjax.methods import entry
 from robustjax.training import StopRequest, progress_bar
 
 SUBSET = "subset"
@@ -142,7 +142,7 @@ def _choose(
     chosen = {}
     # As in any run with these flags, whichever fractions are missing.
     largest = max((f for m, f in task.subsets() if m == method), default=1.0)
-    if is_nested(method):
+    if is_nested(methods_of(task.config)[method].name):
         whole = select(task, repeat, evaluation, method, largest, stop)
         for fraction in fractions:
             count = task.budgets[fraction]
@@ -169,7 +169,7 @@ def select(
     task: Data,
     repeat: int,
     evaluation: Evaluation,
-    method: str,
+    label: str,
     fraction: float,
     stop: StopRequest,
 ) -> selection.Selection:
@@ -179,17 +179,18 @@ def select(
       task: data and labels.
       repeat: its number.
       evaluation: of the warmed-up classifier.
-      method: its name.
+      label: of the method.
       fraction: of the examples to keep.
       stop: checked now and then.
     """
     features, probabilities = evaluation.features, evaluation.probabilities
-    if sees_views(method):
+    known = methods_of(task.config)[label]
+    if sees_views(known.name):
         features = evaluation.view_features
         probabilities = evaluation.view_probabilities
-    elif method == "ssp" and task.ssp_features is not None:
+    elif known.name == "ssp" and task.ssp_features is not None:
         features = task.ssp_features
-    found: selection.Selection = entry(method, "pruning").make(
+    found: selection.Selection = known.make(
         features,
         probabilities,
         task.given[repeat],
@@ -201,6 +202,6 @@ def select(
         # A small area under the margin is hard.
         hardness=-evaluation.margin,
         on_progress=lambda made, budget: stop.check(),
-        **settings_of(method, task.config),
+        **settings_of(label, task.config),
     )
     return found

@@ -23,11 +23,11 @@ from robustjax.methods.active_learning._query_common import (
     shuffled,
 )
 from robustjax.selection._cosine_kernel import SIMILARITIES
-from robustjax.selection._log_det import log_det_cmi
-from robustjax.selection._submodular import (
+from robustjax.selection._facility_location import (
     facility_location_cg,
     facility_location_cmi,
 )
+from robustjax.selection._log_det import log_det_cmi
 
 FUNCTIONS = ("flcmi", "flcg")
 """Names for `SimilarCoverage.function`."""
@@ -119,12 +119,12 @@ def _check_limit(pool_limit: int | None) -> None:
 class SimilarCoverage(Memoryless):
     """Asks for what covers the pool, is like labelled IN and unlike OOD examples.
 
-    Greedy maximisation of FLCMI or FLCG (see `selection.submodular`) over cosines of
-    last-layer gradients, whose outer products are never formed. With no OOD example
-    labelled, nothing is to be avoided (p = 0). With no IN example labelled, FLCMI is 0
-    whatever is asked for, and FLCG takes its place. Of equal gains a random one is
-    taken. FLCMI saturates: once the pool is covered as well as Q covers it, all further
-    gains are 0 and the rest of the query is random.
+    Greedy maximisation of FLCMI or FLCG (see `selection.facility_location_cmi`) over
+    cosines of last-layer gradients, whose outer products are never formed. With no OOD
+    example labelled, nothing is to be avoided (p = 0). With no IN example labelled,
+    FLCMI is 0 whatever is asked for, and FLCG takes its place. Of equal gains a random
+    one is taken. FLCMI saturates: once the pool is covered as well as Q covers it, all
+    further gains are 0 and the rest of the query is random.
 
     Published settings: eta = nu = 1; similarity (1 + cos) / 2 in the authors' later
     code and the cosine in their earlier one.

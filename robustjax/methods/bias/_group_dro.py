@@ -15,6 +15,7 @@ import numpy as np
 import optax
 
 from robustjax import checks, transforms
+from robustjax.methods._remembered_array import remembered_array
 from robustjax.methods.bias._draws import weighted_order
 from robustjax.training import (
     Recipe,
@@ -24,7 +25,7 @@ from robustjax.training import (
     supervised,
 )
 from robustjax.training._supervised import Augment, Preprocess
-from robustjax.transforms import Batch, ExampleSpec, LossState, LossTransform, Terms
+from robustjax.transforms import Batch
 from robustjax.transforms._rows import gather_rows
 
 
@@ -47,32 +48,6 @@ def bias_groups(labels: Any, bias: Any, num_biases: int | None = None) -> np.nda
     checks.same_length(labels=given, bias=attribute)
     count = int(attribute.max()) + 1 if num_biases is None else num_biases
     return given * np.int32(count) + attribute
-
-
-def remembered_array(name: str, values: np.ndarray) -> LossTransform:
-    """Changes nothing; keeps one number per example in the rows, for orders.
-
-    Args:
-      name: of the rows, and of the argument in the error.
-      values: (N,).
-    """
-
-    def init(spec: ExampleSpec, /) -> LossState:
-        if len(values) != spec.num_examples:
-            raise ValueError(
-                f"{name}: got {len(values)} for {spec.num_examples} examples, expected "
-                "one per example"
-            )
-        padding = spec.padded_examples - spec.num_examples
-        return LossState({name: jnp.pad(jnp.asarray(values), (0, padding))}, ())
-
-    def update(
-        terms: Terms, state: LossState, batch: Batch, /, **extra: Any
-    ) -> tuple[Terms, LossState]:
-        del batch, extra
-        return terms, state
-
-    return LossTransform(init, update, name=f"remembered({name})")
 
 
 def group_dro(

@@ -16,8 +16,8 @@ import optax
 
 from robustjax import checks, transforms
 from robustjax.methods._example_count import NAME, example_count
+from robustjax.methods._remembered_array import remembered_array
 from robustjax.methods.bias._draws import kept_order
-from robustjax.methods.bias._group_dro import remembered_array
 from robustjax.methods.bias._part_optimizer import part_optimizer
 from robustjax.methods.bias._resampling import Rule, check_rule, resample
 from robustjax.models._initializers import torch_uniform

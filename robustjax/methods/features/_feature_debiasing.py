@@ -19,6 +19,7 @@ import numpy as np
 import optax
 
 from robustjax import checks, losses, transforms
+from robustjax.methods._remembered_array import remembered_array
 from robustjax.methods.features._adversarial import Attack
 from robustjax.training import (
     Algorithm,
@@ -39,7 +40,7 @@ from robustjax.training._supervised import (
     share_of,
     unchanged,
 )
-from robustjax.transforms import Batch, ExampleSpec, LossState, LossTransform, Terms
+from robustjax.transforms import Batch, ExampleSpec, LossTransform
 
 UNUSED, TARGET, OOD = -1, 0, 1
 """The roles of examples; the last two are also places on an order's last axis."""
@@ -50,28 +51,6 @@ AugmentLocated = Callable[
     [jax.Array, jax.Array, jax.Array], tuple[jax.Array, jax.Array]
 ]
 """`(key, inputs, boxes) -> (inputs, boxes)`."""
-
-
-def _remembered(roles: np.ndarray) -> LossTransform:
-    """Changes nothing; its row "role" tells what every example is used for."""
-
-    def init(spec: ExampleSpec, /) -> LossState:
-        if len(roles) != spec.num_examples:
-            raise ValueError(
-                f"roles: got {len(roles)}, expected one per example, "
-                f"{spec.num_examples}"
-            )
-        padding = spec.padded_examples - spec.num_examples
-        rows = np.pad(roles.astype(np.int32), (0, padding), constant_values=UNUSED)
-        return LossState(rows={"role": jnp.asarray(rows)}, shared=())
-
-    def update(
-        terms: Terms, state: LossState, batch: Batch, /, **extra: Any
-    ) -> tuple[Terms, LossState]:
-        del batch, extra
-        return terms, state
-
-    return LossTransform(init, update, name="roles")
 
 
 def with_roles(state: TrainState, roles: np.ndarray | jax.Array) -> TrainState:
@@ -263,7 +242,10 @@ def feature_debiasing(
         )
     change_target = augment or unchanged
     change_ood = ood_augment or augment or unchanged
-    chain = transforms.named_chain(roles=_remembered(roles), loss=transform)
+    remembered = remembered_array(
+        "role", roles.astype(np.int32), argument="roles", padding_value=UNUSED
+    )
+    chain = transforms.named_chain(roles=remembered, loss=transform)
 
     def init(key: jax.Array, sample_inputs: jax.Array, spec: ExampleSpec) -> TrainState:
         init_key, run_key = jax.random.split(key)

@@ -42,6 +42,7 @@ from robustjax.methods.label_correction._entries import (
 from robustjax.methods.label_correction._hard_detection import (
     HardDetection as HardDetection,
 )
+from robustjax.methods.label_correction._held_out import LabelIssues as LabelIssues
 from robustjax.methods.label_correction._label_exchange import (
     LabelExchange as LabelExchange,
 )

@@ -21,6 +21,7 @@ from robustjax import checks
 from robustjax.methods.label_correction._round_training import (
     Fitted,
     RoundTrainer,
+    folded,
 )
 
 
@@ -179,7 +180,7 @@ class CorrectionRun:
         if test_inputs is not None:
             labels = checks.labels("test_labels", test_labels, trainer.spec.num_classes)
             checks.same_length(test_inputs=test_inputs, test_labels=labels)
-            self._test = (jnp.asarray(test_inputs), jnp.asarray(labels))
+            self._test = (jnp.asarray(test_inputs), np.asarray(labels))
 
     def start(self, labels: np.ndarray | jax.Array) -> CorrectionState:
         """The state before the first round.
@@ -198,12 +199,13 @@ class CorrectionRun:
             )
         for row in np.asarray(labels):
             checks.labels("labels", row, self.trainer.spec.num_classes)
-        labels = jnp.asarray(labels, jnp.int32)
+        labels = jax.device_put(np.array(labels, np.int32))
+        accuracy = np.full((repeats, self.budget.rounds + 1), np.nan, np.float32)
         return CorrectionState(
             labels=labels,
-            queried=jnp.zeros(labels.shape, bool),
-            picks=jnp.zeros((repeats, self.budget.total), jnp.int32),
-            accuracy=jnp.full((repeats, self.budget.rounds + 1), jnp.nan),
+            queried=jax.device_put(np.zeros(labels.shape, bool)),
+            picks=jax.device_put(np.zeros((repeats, self.budget.total), np.int32)),
+            accuracy=jax.device_put(accuracy),
             memory=self.method.init_memory(self.trainer, labels, self._keys),
         )
 
@@ -221,8 +223,9 @@ class CorrectionRun:
         """
         count, first = self.budget.count(round_number), self.budget.asked(round_number)
         state, picks, model = self.ask(state, round_number, count)
-        noted = state.picks.at[:, first : first + count].set(picks)
-        return state._replace(picks=noted), picks, model
+        noted = np.array(state.picks)
+        noted[:, first : first + count] = picks
+        return state._replace(picks=jax.device_put(noted)), picks, model
 
     def ask(
         self, state: CorrectionState, round_number: int, count: int
@@ -263,23 +266,24 @@ class CorrectionRun:
           ValueError: a shape that does not match, an unknown class.
         """
         count, first = self.budget.count(round_number), self.budget.asked(round_number)
-        picks = state.picks[:, first : first + count]
+        picks = np.asarray(state.picks)[:, first : first + count]
         if np.shape(answers) != picks.shape:
             raise ValueError(
                 f"answers: got shape {np.shape(answers)}, expected {picks.shape}"
             )
         if answered is None:
             answered = np.ones(picks.shape, bool)
-        given = np.asarray(answers)[np.asarray(answered)]
+        # On the host: on the device it would be a program per round and line.
+        answers, answered = np.asarray(answers), np.asarray(answered, bool)
+        given = answers[answered]
         if given.size:
             checks.labels("answers", given, self.trainer.spec.num_classes)
-        rows = jnp.arange(picks.shape[0])[:, None]
-        # Beyond the last example, where writes are dropped.
-        place = jnp.where(jnp.asarray(answered), picks, state.labels.shape[1])
-        new = jnp.asarray(np.where(answered, answers, 0), jnp.int32)
+        rows = np.broadcast_to(np.arange(len(picks))[:, None], picks.shape)
+        place = rows[answered], picks[answered]
+        labels, queried = np.array(state.labels), np.array(state.queried)
+        labels[place], queried[place] = given, True
         return state._replace(
-            labels=state.labels.at[rows, place].set(new, mode="drop"),
-            queried=state.queried.at[rows, place].set(True, mode="drop"),
+            labels=jax.device_put(labels), queried=jax.device_put(queried)
         )
 
     def finish(self, state: CorrectionState) -> tuple[RoundModel, CorrectionState]:
@@ -287,10 +291,7 @@ class CorrectionRun:
         return self._train(state, self.budget.rounds)
 
     def _round_keys(self, round_number: int, purpose: int) -> jax.Array:
-        def derive(key: jax.Array) -> jax.Array:
-            return jax.random.fold_in(jax.random.fold_in(key, round_number), purpose)
-
-        return jax.vmap(derive)(self._keys)
+        return folded(folded(self._keys, round_number), purpose)
 
     def _train(
         self, state: CorrectionState, round_number: int
@@ -300,9 +301,12 @@ class CorrectionRun:
         state = state._replace(memory=memory)
         if self._test is not None:
             inputs, labels = self._test
-            right = jnp.argmax(model.fitted.logits(inputs), axis=-1) == labels[None]
-            accuracy = state.accuracy.at[:, round_number].set(jnp.mean(right, axis=1))
-            state = state._replace(accuracy=accuracy)
+            logits = np.asarray(model.fitted.logits(inputs))
+            right = np.argmax(logits, axis=-1) == labels[None]
+            accuracy = np.array(state.accuracy)
+            share = np.float32(1) / np.float32(right.shape[1])
+            accuracy[:, round_number] = right.sum(axis=1).astype(np.float32) * share
+            state = state._replace(accuracy=jax.device_put(accuracy))
         return model, state
 
 

@@ -16,10 +16,11 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from robustjax import corruption, scores, selection, transforms
 from robustjax.methods.label_correction._correction_baselines import (
@@ -80,6 +81,19 @@ def _set_transition(state: TrainState, transition: jax.Array) -> TrainState:
     return state._replace(loss_state=loss_state)
 
 
+@functools.partial(jax.jit, static_argnames="percentile")
+def _first_estimate(
+    logits: jax.Array, *, percentile: float | None
+) -> tuple[jax.Array, jax.Array]:
+    """(R, N, C) probabilities of the first phase, and (R, C, C) anchor matrices."""
+    probabilities = jax.nn.softmax(logits)
+    anchor = functools.partial(corruption.anchor_transition, percentile=percentile)
+    return probabilities, jax.vmap(anchor)(probabilities)
+
+
+_trusted_transitions = jax.jit(jax.vmap(corruption.trusted_transition))
+
+
 @functools.partial(jax.jit, static_argnames="count")
 def _most_certain(
     logits: jax.Array, taken: jax.Array, *, count: int
@@ -93,6 +107,33 @@ def _most_certain(
         return jnp.zeros(logits.shape[0], bool).at[chosen].set(True, mode="drop")
 
     return jax.vmap(one)(logits, taken), jnp.argmax(logits, axis=-1)
+
+
+@jax.jit
+def _believed(
+    state: CorrectionState, memory: DalcMemory
+) -> tuple[jax.Array, jax.Array]:
+    """(R, N) labels, the network's own among them, and whose are trusted."""
+    own = memory.self_labeled & ~state.queried
+    labels = jnp.where(own, memory.self_labels, state.labels)
+    return labels, state.queried | memory.self_labeled
+
+
+@functools.partial(jax.jit, static_argnames="count")
+def _self_labeled(
+    logits: jax.Array,
+    queried: jax.Array,
+    picks: jax.Array,
+    memory: DalcMemory,
+    *,
+    count: int,
+) -> tuple[jax.Array, jax.Array]:
+    """Who is labelled by the network after this round, and how."""
+    rows = jnp.arange(picks.shape[0])[:, None]
+    taken = (queried | memory.self_labeled).at[rows, picks].set(True)
+    new, guesses = _most_certain(logits, taken, count=count)
+    labels = jnp.where(new, guesses, memory.self_labels)
+    return memory.self_labeled | new, labels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,15 +155,19 @@ class Dalc:
         self, trainer: RoundTrainer, labels: jax.Array, keys: jax.Array
     ) -> DalcMemory:
         """Shapes for the first phase's results."""
+
+        def zeros(shape: tuple[int, ...], dtype: Any) -> jax.Array:
+            return jax.device_put(np.zeros(shape, dtype))
+
         repeats, examples = labels.shape
         classes = trainer.spec.num_classes
         return DalcMemory(
             base=trainer.untrained(keys),
-            base_probabilities=jnp.zeros((repeats, examples, classes), jnp.float32),
-            anchor=jnp.zeros((repeats, classes, classes), jnp.float32),
-            self_labeled=jnp.zeros((repeats, examples), bool),
-            self_labels=jnp.zeros((repeats, examples), jnp.int32),
-            started=jnp.zeros((), bool),
+            base_probabilities=zeros((repeats, examples, classes), np.float32),
+            anchor=zeros((repeats, classes, classes), np.float32),
+            self_labeled=zeros((repeats, examples), bool),
+            self_labels=zeros((repeats, examples), np.int32),
+            started=zeros((), bool),
         )
 
     def train(
@@ -130,10 +175,7 @@ class Dalc:
     ) -> tuple[RoundModel, DalcMemory]:
         """Corrected training from the first phase's network."""
         memory: DalcMemory = state.memory
-        labels = jnp.where(
-            memory.self_labeled & ~state.queried, memory.self_labels, state.labels
-        )
-        trusted = state.queried | memory.self_labeled
+        labels, trusted = _believed(state, memory)
         if not bool(memory.started):
             first = trainer.fit(
                 "uniform",
@@ -141,20 +183,17 @@ class Dalc:
                 state.labels,
                 keys,
             )
-            probabilities = jax.nn.softmax(first.logits(trainer.inputs))
-            transition = jax.vmap(
-                functools.partial(
-                    corruption.anchor_transition, percentile=self.percentile
-                )
-            )(probabilities)
+            probabilities, transition = _first_estimate(
+                first.logits(trainer.inputs), percentile=self.percentile
+            )
             memory = memory._replace(
                 base=first.variables,
                 base_probabilities=probabilities,
                 anchor=transition,
-                started=jnp.ones((), bool),
+                started=jax.device_put(np.True_),
             )
         else:
-            transition = jax.vmap(corruption.trusted_transition)(
+            transition = _trusted_transitions(
                 memory.base_probabilities, labels, trusted, memory.anchor
             )
         second = trainer.fit(
@@ -192,14 +231,9 @@ class Dalc:
             count=count,
             last=memory.self_labeled,
         )
-        taken = state.queried | memory.self_labeled
         if not self.self_label:
             return picks, memory
-        rows = jnp.arange(picks.shape[0])[:, None]
-        new, guesses = _most_certain(
-            model.logits, taken.at[rows, picks].set(True), count=count
+        who, labels = _self_labeled(
+            model.logits, state.queried, picks, memory, count=count
         )
-        return picks, memory._replace(
-            self_labeled=memory.self_labeled | new,
-            self_labels=jnp.where(new, guesses, memory.self_labels),
-        )
+        return picks, memory._replace(self_labeled=who, self_labels=labels)

@@ -12,6 +12,7 @@ from robustjax.methods.label_correction._active_label_correction import alc
 from robustjax.methods.label_correction._correction_loop import CorrectionMethod
 from robustjax.methods.label_correction._dalc import Dalc
 from robustjax.methods.label_correction._hard_detection import HardDetection
+from robustjax.methods.label_correction._held_out import LabelIssues
 from robustjax.methods.label_correction._o2u_net import O2UNet
 from robustjax.methods.label_correction._simifeat import SimiFeat
 
@@ -162,6 +163,12 @@ ENTRIES = (
             "diffusion_step_size": 0.1,
         },
         robust=True,
+    ),
+    _entry(
+        "label_issues",
+        LabelIssues,
+        "lowest self-confidence under cross-validation",
+        "Northcutt, Jiang, Chuang, JAIR 2021",
     ),
     _entry(
         "o2u_net",

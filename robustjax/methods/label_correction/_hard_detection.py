@@ -12,7 +12,7 @@ import dataclasses
 from typing import Any
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 
 from robustjax import checks, transforms
 from robustjax.methods.label_correction import _o2u_net as o2u_net
@@ -70,8 +70,8 @@ class HardDetection:
         else:
             simifeat.check(trainer.points(), self.detector)
         return {
-            "flagged": jnp.zeros(labels.shape, bool),
-            "started": jnp.zeros((), bool),
+            "flagged": jax.device_put(np.zeros(labels.shape, bool)),
+            "started": jax.device_put(np.False_),
         }
 
     def train(
@@ -81,13 +81,16 @@ class HardDetection:
         memory = state.memory
         if not bool(memory["started"]):
             flagged = self._detect(trainer, state.labels, keys)
-            memory = {"flagged": flagged, "started": jnp.ones((), bool)}
-        kept = (~memory["flagged"] | state.queried).astype(jnp.float32)
+            memory = {"flagged": flagged, "started": jax.device_put(np.True_)}
+        kept = ~np.asarray(memory["flagged"]) | np.asarray(state.queried)
         padding = trainer.spec.padded_examples - trainer.spec.num_examples
-        weight = jnp.pad(kept, ((0, 0), (0, padding)))
+        weight = jax.device_put(np.pad(kept.astype(np.float32), ((0, 0), (0, padding))))
 
         def keep(train_state: TrainState) -> TrainState:
-            rows = ({"weight": weight}, *train_state.loss_state.rows[1:])
+            rows = (
+                {"weight": weight},
+                *train_state.loss_state.rows[1:],
+            )
             loss_state = train_state.loss_state._replace(rows=rows)
             return train_state._replace(loss_state=loss_state)
 

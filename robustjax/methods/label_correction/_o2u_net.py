@@ -13,6 +13,7 @@ on, and who uses them trains from scratch.
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -107,7 +108,13 @@ def detect(
         schedule=settings.schedule,
     )
     examples = trainer.spec.num_examples
-    score = second.state.loss_state.rows[1]["total"][:, :examples]
-    worst = jax.lax.top_k(score, round(noise_rate * examples))[1]
-    rows = jnp.arange(labels.shape[0])[:, None]
-    return jnp.zeros(labels.shape, bool).at[rows, worst].set(True)
+    score = second.state.loss_state.rows[1]["total"]
+    return _worst(score[:, :examples], round(noise_rate * examples))
+
+
+@functools.partial(jax.jit, static_argnums=1)
+def _worst(score: jax.Array, count: int) -> jax.Array:
+    """(R, N) bool, True for the `count` largest of every row."""
+    worst = jax.lax.top_k(score, count)[1]
+    rows = jnp.arange(score.shape[0])[:, None]
+    return jnp.zeros(score.shape, bool).at[rows, worst].set(True)

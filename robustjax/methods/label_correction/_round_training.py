@@ -23,10 +23,12 @@ from robustjax.training import (
     as_float,
     choose_execution,
     fit,
+    fresh_state,
     init_variables,
     supervised,
 )
-from robustjax.training._program import check_batch_size
+from robustjax.training._program import check_batch_size, over_repeats
+from robustjax.training._quick_compilation import jit_run_once
 from robustjax.transforms import ExampleSpec, LossTransform
 
 EpochReport = Callable[[str, int, dict[str, np.ndarray]], None]
@@ -94,6 +96,18 @@ class ClassifierSettings:
         )
 
 
+@jax.jit
+def folded(keys: jax.Array, number: jax.typing.ArrayLike) -> jax.Array:
+    """`jax.random.fold_in` of a number into every key, (R,)."""
+    return jax.vmap(jax.random.fold_in, (0, None))(keys, number)
+
+
+@jax.jit
+def _copied(tree: Any) -> Any:
+    """The same values in memory of their own."""
+    return jax.tree.map(jnp.copy, tree)
+
+
 def phase_keys(keys: jax.Array, phase: int) -> jax.Array:
     """Fresh keys, (R,), for a further phase of training within a round.
 
@@ -101,7 +115,7 @@ def phase_keys(keys: jax.Array, phase: int) -> jax.Array:
     before, it would go through the same batches in the same order.
     """
     # Splitting a key in two is folding in 0 and 1, which the trainer does.
-    return jax.vmap(lambda key: jax.random.fold_in(key, 2 + phase))(keys)
+    return folded(keys, 2 + phase)
 
 
 class Variables(NamedTuple):
@@ -135,6 +149,13 @@ class Fitted(NamedTuple):
     def logits(self, inputs: jax.Array) -> jax.Array:
         """(R, M, C) logits of inputs (M, ...)."""
         return self.program.predict(self.state, inputs)
+
+
+class _Training(NamedTuple):
+    """A kind of training: its program, and `(variables, keys) -> state` before it."""
+
+    program: Program
+    start: Callable[[Variables, jax.Array], TrainState]
 
 
 class _FirstTraining(NamedTuple):
@@ -204,7 +225,10 @@ class RoundTrainer:
         self._mesh = mesh
         self._on_epoch = on_epoch
         self._stop = stop
-        self._programs: dict[str, Program] = {}
+        self._trainings: dict[str, _Training] = {}
+        # One for all kinds of training: drawing a network is most of a beginning.
+        self._draw = jit_run_once(over_repeats(self._drawn, (0, None)))
+        self._split = jit_run_once(jax.vmap(jax.random.split, out_axes=1))
         self._first: dict[tuple[str, int], _FirstTraining] = {}
         self.cache: dict[Any, Any] = {}
 
@@ -240,7 +264,7 @@ class RoundTrainer:
           batch_size: by default the settings'.
           schedule: `(steps_per_epoch) -> learning rate schedule`.
         """
-        program = self._program(kind, transform, batch_size, schedule)
+        program, start = self._training(kind, transform, batch_size, schedule)
         epochs = epochs or self.settings.epochs
         plain = extras is None and variables is None and prepare is None
         asked = (np.asarray(labels), np.asarray(jax.random.key_data(keys)))
@@ -250,14 +274,14 @@ class RoundTrainer:
                 for epoch, metrics in first.reports:
                     self._report(kind, epoch, metrics)
                 return first.fitted
-        state = program.init(keys, self.inputs)
-        if variables is not None:
-            state = state._replace(**variables._asdict())
+        init_keys, run_keys = self._split(keys)
+        state = start(variables or self.untrained(init_keys), run_keys)
+        state = program.placed(state)
         if prepare is not None:
             state = prepare(state)
         if variables is not None or prepare is not None:
             # Training consumes its state; what came from outside must survive it.
-            state = jax.tree.map(jnp.copy, state)
+            state = _copied(state)
         reports: list[tuple[int, dict[str, np.ndarray]]] = []
 
         def report(epoch: int, metrics: dict[str, np.ndarray]) -> None:
@@ -288,30 +312,36 @@ class RoundTrainer:
 
     def untrained(self, keys: jax.Array) -> Variables:
         """A fresh network's variables, one network per key."""
+        found: Variables = self._draw(keys, self.inputs)
+        return found
 
-        def init(key: jax.Array) -> Variables:
-            return Variables(
-                *init_variables(self.model, key, as_float(self.inputs[:1]))
-            )
+    def _drawn(self, key: jax.Array, inputs: jax.Array) -> Variables:
+        return Variables(*init_variables(self.model, key, as_float(inputs[:1])))
 
-        return jax.vmap(init)(keys)
-
-    def _program(
+    def _training(
         self,
         kind: str,
         transform: Callable[[], LossTransform],
         batch_size: int | None,
         schedule: Callable[[int], optax.Schedule] | None,
-    ) -> Program:
-        if kind not in self._programs:
+    ) -> _Training:
+        if kind not in self._trainings:
             size = batch_size or self.settings.batch_size
             steps = -(-self.spec.num_examples // size)
             rate = (schedule or self.settings.schedule)(steps)
-            self._programs[kind] = Program(
-                supervised(self.model, transform(), self.settings.optimizer(rate)),
+            loss, optimizer = transform(), self.settings.optimizer(rate)
+            program = Program(
+                supervised(self.model, loss, optimizer),
                 self.spec,
                 batch_size=size,
                 execution=self.execution,
                 mesh=self._mesh,
             )
-        return self._programs[kind]
+
+            def start(variables: Variables, key: jax.Array) -> TrainState:
+                memory = loss.init(self.spec)
+                return fresh_state(*variables, memory, optimizer, key)
+
+            compiled = jit_run_once(over_repeats(start, (0, 0)))
+            self._trainings[kind] = _Training(program, compiled)
+        return self._trainings[kind]

@@ -25,6 +25,7 @@ import numpy as np
 import optax
 
 from robustjax import checks, graph
+from robustjax.methods.label_correction._round_training import folded
 
 RULES = ("rank", "vote")
 
@@ -151,6 +152,15 @@ def initial_consensus(num_classes: int) -> Consensus:
     )
 
 
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _initial_consensuses(repeats: int, num_classes: int) -> Consensus:
+    """`initial_consensus` of every repeat, leaves (R, …)."""
+    return jax.tree.map(
+        lambda leaf: jnp.broadcast_to(leaf, (repeats, *leaf.shape)),
+        initial_consensus(num_classes),
+    )
+
+
 def soft_labels(
     labels: jax.Array,
     neighbors: jax.Array,
@@ -272,14 +282,10 @@ def detect(
     checks.rank("labels", labels, 2)
     checks.same_length(features=features, **{"labels of a repeat": labels[0]})
     checks.same_length(labels=labels, keys=keys)
-    labels = jnp.asarray(labels, jnp.int32)
-    repeats = labels.shape[0]
-    consensus = jax.tree.map(
-        lambda leaf: jnp.broadcast_to(leaf, (repeats, *leaf.shape)),
-        initial_consensus(num_classes),
-    )
+    labels = np.asarray(labels, np.int32)
+    consensus = _initial_consensuses(len(labels), num_classes)
     found = None
-    votes = jnp.zeros(labels.shape, jnp.int32)
+    votes = np.zeros(labels.shape, np.int32)
     for number in range(settings.passes):
         if augmented is not None or found is None:
             here = features if augmented is None else augmented(number)
@@ -292,9 +298,9 @@ def detect(
             settings=settings,
             first=number == 0,
         )
-        pass_keys = jax.vmap(jax.random.fold_in, (0, None))(keys, number)
+        pass_keys = folded(keys, number)
         suspicious, consensus = jax.vmap(one, in_axes=(0, None, None, 0, 0))(
             labels, found.indices, found.distances, consensus, pass_keys
         )
-        votes = votes + suspicious
-    return 2 * votes > settings.passes
+        votes += np.asarray(suspicious)
+    return jax.device_put(2 * votes > settings.passes)

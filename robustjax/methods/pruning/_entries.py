@@ -87,6 +87,7 @@ def _entry(
 _PARK = "Park et al., NeurIPS 2023"
 _CONFIDENT = ("features", "probabilities")
 _BALANCED = frozenset({"balance"})
+_CLASSES = frozenset({"balance_labels"})
 _THRESHOLDS = {
     "cifar10_n": {"threshold": 0.975},
     "cifar100_n": {"threshold": 0.95},
@@ -97,7 +98,14 @@ _THRESHOLDS = {
 
 ENTRIES = (
     _entry("full", _everything, "everything", "the reference without pruning"),
-    _entry("uniform", _rule("uniform"), "at random", "the standard baseline", "key"),
+    _entry(
+        "uniform",
+        _rule("uniform"),
+        "at random",
+        "the standard baseline",
+        "key",
+        options=_CLASSES,
+    ),
     _entry(
         "small_loss",
         _rule("small_loss"),
@@ -105,6 +113,14 @@ ENTRIES = (
         "Jiang et al., ICML 2018; Han et al., NeurIPS 2018",
         "probabilities",
         "labels",
+    ),
+    _entry(
+        "most_confident",
+        _rule("most_confident"),
+        "most confident predictions",
+        "Prune4ReL's limit without neighbours, Park et al., NeurIPS 2023",
+        "probabilities",
+        options=_CLASSES,
     ),
     _entry(
         "margin",
@@ -176,6 +192,7 @@ ENTRIES = (
         _PARK,
         *_CONFIDENT,
         published=_THRESHOLDS,
+        options=_CLASSES,
     ),
     _entry(
         "prune4rel_balanced",
@@ -193,6 +210,7 @@ ENTRIES = (
         "Prune4ReL, greedy on its objective",
         f"{_PARK}, another optimiser",
         *_CONFIDENT,
+        options=_CLASSES,
     ),
     _entry(
         "prune4rel_coverage_balanced",

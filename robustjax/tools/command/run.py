@@ -109,4 +109,5 @@ def _perform(verb: Verb, given: dict[str, Any], devices: Mapping[str, Any]) -> N
         if found is None:
             raise
         line, status = found
-        raise _EndedError(as_typed(line, verb.config_class, given), status) from None
+        there = {**given, **devices}
+        raise _EndedError(as_typed(line, verb.config_class, there), status) from None

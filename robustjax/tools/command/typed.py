@@ -7,6 +7,7 @@ from collections.abc import Collection
 from typing import Any
 
 from robustjax.tools.command.fields import flags_of
+from robustjax.tools.options.devices import DeviceFlags
 
 _PREFIX = "error: "
 
@@ -36,7 +37,8 @@ def as_typed(
 def _is_meant(
     name: str, text: str, config_class: type[Any], given: Collection[str]
 ) -> bool:
-    defaults = {flag.name: flag.default for flag in flags_of(config_class)}
+    flags = (*flags_of(config_class), *flags_of(DeviceFlags))
+    defaults = {flag.name: flag.default for flag in flags}
     if name not in defaults or text[len(name) :][:1] not in (":", " ", "["):
         return False
     return name in given or "got nothing" in text or defaults[name] is not None

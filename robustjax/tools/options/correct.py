@@ -31,7 +31,8 @@ from robustjax.tools.options.groups import (
 
 METHODS = (
     *("random", "entropy", "corr_active", "loss_ent", "label_cleaning", "dalc"),
-    *("dalc_expert", "robust", "diffusion", "alc", "o2u_net", "simifeat"),
+    *("dalc_expert", "robust", "diffusion", "alc", "label_issues", "o2u_net"),
+    "simifeat",
 )
 
 

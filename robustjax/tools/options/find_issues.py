@@ -12,11 +12,18 @@ the score (low means suspicious) and whether it counts as an issue. The page bes
 `issues.html`, shows the issues for you to answer, and some other examples drawn at
 random, from which it tells how many wrong labels are left. What it saves is for
 `robustjax correct --amend=labeled.csv`.
+
+    robustjax find-issues --dataset=table.csv --issues=all --out=report.csv
+
+reports on the data, too: what occurs twice, exactly or nearly, what lies far from all
+else, and the classes that hardly occur, in further columns of the same table. Without
+`labels` among --issues nothing is trained.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
 from robustjax.tools.command.fields import option
 from robustjax.tools.options.groups import (
@@ -44,8 +51,44 @@ FILTERS = (
 )
 
 
+ISSUES = ("labels", "duplicates", "outliers", "classes")
+METRICS = ("euclidean", "cosine")
+
+
 @dataclasses.dataclass(frozen=True)
-class FindIssuesConfig(SeedFlags, TrainingFlags, MlpFlags, PageFlags, OwnLabelFlags):
+class ReportFlags:
+    """Of what is reported beside labels."""
+
+    group: ClassVar[str] = "Report"
+    issues: tuple[str, ...] = option(
+        ("labels",), "What to look for.", choices=(*ISSUES, "all")
+    )
+    features: str | None = option(
+        None,
+        ".npy or .npz file of vectors to measure distances by, as learn-features "
+        "writes; by default the inputs.",
+    )
+    metric: str | None = option(
+        None,
+        "Of distances; by default cosine above three numbers.",
+        choices=METRICS,
+    )
+    nearest: int = option(10, "Neighbours that distances are measured to.", low=1)
+    duplicate_ratio: float = option(
+        0.2, "Nearer than this share of the usual nearest distance: a duplicate.", low=0
+    )
+    outlier_threshold: float = option(
+        2.24, "Robust z-score of the mean distance from which on one is an outlier."
+    )
+    rare_threshold: float = option(
+        0.1, "A class is rare below this share of an even one.", low=0, high=1
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class FindIssuesConfig(
+    ReportFlags, SeedFlags, TrainingFlags, MlpFlags, PageFlags, OwnLabelFlags
+):
     """The options."""
 
     hidden: tuple[int, ...] = (256, 256, 256)

@@ -86,7 +86,9 @@ class PageFlags:
         None, "Folder of pictures to show: ids are paths of files below it."
     )
     texts: str | None = option(
-        None, "CSV with columns id and text: what there is to read of the examples."
+        None,
+        "What there is to read of the examples: CSV with columns id and text, or a "
+        "column of the table itself, which then is no input.",
     )
     neighbors: int = option(
         4, "Nearest labelled examples that are shown beside each.", low=0
@@ -100,8 +102,9 @@ class AnswerFlags(PageFlags):
     group: ClassVar[str] = "Answers"
     amend: str | None = option(
         None,
-        "CSV with columns id and new_label: other answers to questions of any round, "
-        "or about any example. What follows from them is computed again.",
+        "CSV with columns id and new_label, or a JSON export of Label Studio: other "
+        "answers to questions of any round, or about any example. What follows from "
+        "them is computed again.",
     )
 
 

@@ -31,8 +31,8 @@ from robustjax.tools.options.groups import (
 from robustjax.tools.options.outputs import FORMATS
 
 METHODS = (
-    *("uniform", "small_loss", "margin", "k_center", "forgetting", "grand", "el2n"),
-    *("ssp", "moderate", "ccs", "prune4rel", "prune4rel_balanced"),
+    *("uniform", "small_loss", "most_confident", "margin", "k_center", "forgetting"),
+    *("grand", "el2n", "ssp", "moderate", "ccs", "prune4rel", "prune4rel_balanced"),
 )
 
 

@@ -45,7 +45,7 @@ def main(config: CorrectConfig, stop: StopRequest) -> None:
     method = _make_method(config)
     check_output_folder("folder", config.folder)
     check_page(config)
-    shown = dataset = load_labeled(config)
+    shown = dataset = load_labeled(config, say)
     if config.scores is not None:
         method = read_order(config.scores, dataset)
     if config.standardize:

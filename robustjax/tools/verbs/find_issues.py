@@ -1,6 +1,9 @@
-"""Lists labels that are likely wrong: the verb `find-issues`."""
+"""Lists what is likely wrong with a data set: the verb `find-issues`."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -13,6 +16,13 @@ from robustjax.tools.array_files import probabilities_in, read_arrays
 from robustjax.tools.classifier_settings import classifier_settings
 from robustjax.tools.command.fields import need_options
 from robustjax.tools.command.output import say
+from robustjax.tools.data_report import (
+    Found,
+    check_report,
+    report_on,
+    summary,
+    wanted_issues,
+)
 from robustjax.tools.inputs import load_labeled
 from robustjax.tools.options.find_issues import FindIssuesConfig
 from robustjax.tools.pages import check_page, page_beside, write_issues
@@ -35,7 +45,12 @@ def _check(config: FindIssuesConfig) -> None:
             inputs={**inputs, "out": config.out},
         )
     check_page(config)
-    if config.page:
+    check_report(config)
+    judged = "labels" in wanted_issues(config)
+    for name in ("probabilities", "save_probabilities"):
+        if not judged and getattr(config, name) is not None:
+            raise ValueError(f"{name}: judges labels, which --issues leaves out")
+    if config.page and judged:
         check_output_file(
             "out", page_beside(config.out), inputs={**inputs, "out": config.out}
         )
@@ -111,12 +126,17 @@ def _train(
         )
 
 
-def main(config: FindIssuesConfig, stop: StopRequest) -> None:
-    """Judges every label and writes the table."""
-    _check(config)
-    assert config.out is not None
-    form = check_format(config.out, config.format)
-    dataset = load_labeled(config)
+class _Judged(NamedTuple):
+    """(N,) of every label: its score, whether it is an issue, and a better one."""
+
+    quality: np.ndarray
+    issues: np.ndarray
+    suggested: np.ndarray
+
+
+def _judge_labels(
+    config: FindIssuesConfig, dataset: data.Dataset, stop: StopRequest
+) -> _Judged:
     if config.probabilities is not None:
         probabilities = read_probabilities(config.probabilities, dataset)
     else:
@@ -126,26 +146,71 @@ def main(config: FindIssuesConfig, stop: StopRequest) -> None:
         with atomic_file(config.save_probabilities) as file:
             np.savez(file, pred_probs=probabilities, ids=dataset.ids)
     quality, issues = _judge(config, dataset.labels, probabilities)
-    suggested = probabilities.argmax(axis=1)
-    names = dataset.class_names
+    return _Judged(quality, issues, probabilities.argmax(axis=1))
+
+
+def _columns(dataset: data.Dataset, judged: _Judged | None) -> dict[str, Any]:
+    """Of the table, name -> (N,) values: what is said of labels."""
+    names = np.array(dataset.class_names, dtype=object)
+    columns = {"id": dataset.ids, "given_label": names[dataset.labels]}
+    if judged is None:
+        return columns
+    return columns | {
+        "suggested_label": names[judged.suggested],
+        "score": judged.quality.astype(np.float64),
+        "is_issue": judged.issues.astype(bool),
+    }
+
+
+def _order(judged: _Judged | None, found: Sequence[Found]) -> np.ndarray:
+    """The least trusted label first, or else what has most issues."""
+    if judged is not None:
+        return np.argsort(judged.quality, kind="stable")
+    many = np.sum([each.flagged for each in found], axis=0)
+    return np.argsort(-many, kind="stable")
+
+
+def main(config: FindIssuesConfig, stop: StopRequest) -> None:
+    """Judges what was asked for and writes the table."""
+    _check(config)
+    assert config.out is not None
+    form = check_format(config.out, config.format)
+    dataset = load_labeled(config, say)
+    wanted = wanted_issues(config)
+    found: list[Found] = []
+    if wanted != ("labels",):
+        # Before a training that may take hours.
+        shown = data.standardize(dataset)[0] if config.standardize else dataset
+        found = report_on(config, shown, say)
+    judged = None
+    if "labels" in wanted:
+        judged = _judge_labels(config, dataset, stop)
+    columns = _columns(dataset, judged)
+    for each in found:
+        columns |= each.columns
     write_rows(
         config.out,
         (
-            {
-                "id": dataset.ids[row],
-                "given_label": names[dataset.labels[row]],
-                "suggested_label": names[suggested[row]],
-                "score": float(quality[row]),
-                "is_issue": bool(issues[row]),
-            }
-            for row in np.argsort(quality, kind="stable")
+            {name: _plain(values[row]) for name, values in columns.items()}
+            for row in _order(judged, found)
         ),
         form,
     )
-    share = f"{issues.sum():,} ({issues.mean():.1%})"
-    say(
-        f"{share} of {len(dataset):,} labels are likely wrong; {config.out} lists all, "
-        "the least trusted first"
-    )
-    if config.page:
-        write_issues(config, dataset, quality, issues, suggested)
+    if judged is not None:
+        issues = judged.issues
+        share = f"{issues.sum():,} ({issues.mean():.1%})"
+        say(
+            f"{share} of {len(dataset):,} labels are likely wrong; {config.out} lists "
+            "all, the least trusted first"
+        )
+    if found:
+        if judged is not None:
+            wrong = Found("labels", judged.issues, -judged.quality, {})
+            found = [wrong, *found]
+        say(f"{summary(dataset, found)}\n{config.out} lists all {len(dataset):,}")
+    if config.page and judged is not None:
+        write_issues(config, dataset, *judged)
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value

@@ -175,6 +175,7 @@ def main(config: KeepConfig, stop: StopRequest) -> None:
             fraction=config.fraction,
             method=config.method,
             balance=balance,
+            balance_labels=None,
             key=jax.random.key(config.seed),
             on_progress=report,
             **given,

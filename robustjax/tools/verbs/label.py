@@ -9,9 +9,9 @@ from collections.abc import Mapping
 import jax
 import numpy as np
 
-from robustjax import checks
+from robustjax import answers, checks
 from robustjax.files import write_atomically
-from robustjax.methods._exchange_folder import check_folder
+from robustjax.methods._exchange_folder import LOG, check_folder
 from robustjax.methods.active_learning import (
     OOD_NAME,
     SKIPPED,
@@ -42,6 +42,7 @@ from robustjax.tools.own_pool import (
     strategy_of,
 )
 from robustjax.tools.pages import check_page, now, write_questions
+from robustjax.tools.purity_check import purity_warning
 from robustjax.training import StopRequest
 
 _NEEDED = ("dataset", "folder", "classes")
@@ -134,6 +135,11 @@ def main(config: LabelConfig, stop: StopRequest) -> None:
         f"class, {int(np.sum(found == k)):,} {OOD_NAME}, "
         f"{int(np.sum(found == SKIPPED)):,} not decided"
     )
+    warning = purity_warning(
+        answers.read_history(exchange.folder / LOG), found, exchange.dataset, strategy
+    )
+    if warning is not None:
+        say(f"warning: {warning}", error=True)
     write_questions(config, exchange, exchange.dataset, pending, found)
     if pending is None:
         say(

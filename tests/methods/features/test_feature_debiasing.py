@@ -329,7 +329,7 @@ def test_bad_arguments(options, message):
 
 
 def test_bad_arguments_found_later():
-    with pytest.raises(ValueError, match="roles: got 7, expected one per example, 50"):
+    with pytest.raises(ValueError, match="roles: got 7 for 50 examples, expected one"):
         start(small(roles=ROLES[:7]).phases[0].algorithm)
     with pytest.raises(ValueError, match="batch_size: got 7, expected an even number"):
         draw(small(), 7)

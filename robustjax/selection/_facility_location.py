@@ -16,18 +16,13 @@ no part at all.
 from __future__ import annotations
 
 import functools
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from robustjax import checks, conditioning
-from robustjax.selection._class_layout import (
-    ClassLayout,
-    best_of_classes,
-    class_layout,
-)
 from robustjax.selection._cosine_kernel import (
     SIMILARITIES,
     inverse_norms,
@@ -38,7 +33,6 @@ from robustjax.selection._factored_pool import (
     Factors,
     Pool,
     factor_cosines,
-    similarities,
     take_rows,
 )
 from robustjax.selection._greedy import (
@@ -48,10 +42,11 @@ from robustjax.selection._greedy import (
     check_features,
     selection,
 )
+from robustjax.selection._similar_coverage import Coverage, greedy_coverage
 
 # Candidates whose similarities to the whole pool are held at once.
 CANDIDATES = 64
-# Rows of Q or P (or of a kept kernel) compared with the pool at once.
+# Rows of Q or P compared with the pool at once.
 _BLOCK = 256
 # Bytes up to which all similarities are computed once and kept.
 KEEP_BYTES = 2**29
@@ -84,123 +79,6 @@ def _largest(pool: Factors, others: Factors, *, similarity: str) -> jax.Array:
     return jax.lax.fori_loop(0, -(-number // _BLOCK), block, jnp.zeros(size))
 
 
-@functools.partial(jax.jit, static_argnames="similarity")
-def _kernel(pool: Pool, ground: Pool, *, similarity: str) -> jax.Array:
-    """All similarities (N, G), made a block of rows at a time."""
-    size = pool.first.shape[0]
-
-    def block(first: jax.Array) -> jax.Array:
-        rows = jnp.minimum(first + jnp.arange(_BLOCK), size - 1)
-        return similarities(pool.take(rows), ground, similarity)
-
-    blocks = jax.lax.map(block, jnp.arange(0, size, _BLOCK))
-    return blocks.reshape(-1, blocks.shape[-1])
-
-
-class _State(NamedTuple):
-    covered: jax.Array
-    bounds: jax.Array
-    picks: jax.Array
-    gains: jax.Array
-    made: jax.Array
-
-
-class _Served(NamedTuple):
-    covered: jax.Array
-    gains: jax.Array
-    places: jax.Array
-    values: jax.Array
-    made: jax.Array
-    found: jax.Array
-
-
-@functools.partial(jax.jit, static_argnames=("similarity", "candidates"))
-def _advance(
-    pool: Pool,
-    ground: Pool,
-    kernel: jax.Array | None,
-    high: jax.Array,
-    layout: ClassLayout,
-    state: _State,
-    stop: jax.Array,
-    *,
-    similarity: str,
-    candidates: int,
-) -> _State:
-    """Rounds of evaluations, and of picks among the evaluated, until `stop` picks."""
-    size, budget = state.bounds.shape[0], state.picks.shape[0]
-    example = jnp.append(layout.order, size)
-
-    def gains_of(columns: jax.Array, covered: jax.Array) -> jax.Array:
-        return jnp.sum(jnp.maximum(columns - covered[None], 0.0), axis=1)
-
-    def round_of_picks(state: _State) -> _State:
-        best, positions = best_of_classes(
-            state.bounds, layout, jnp.zeros(1, jnp.int32), candidates + 1
-        )
-        left_gain, left_position = best[0, -1], positions[0, -1]
-        order = jnp.sort(positions[0, :-1])
-        rows = example[order]
-        safe = jnp.minimum(rows, size - 1)
-        usable = (rows < size) & (state.bounds[safe] > -jnp.inf)
-        # All that a candidate can cover, held for the picks of this round.
-        if kernel is None:
-            columns = similarities(pool.take(safe), ground, similarity)
-        else:
-            columns = kernel[safe]
-        columns = jnp.minimum(columns, high[None])
-
-        def serve(served: _Served) -> _Served:
-            place = jnp.argmax(served.gains)
-            gain = served.gains[place]
-            equal = (gain == left_gain) & (order[place] < left_position)
-            found = (gain > left_gain) | equal
-
-            def pick(served: _Served) -> _Served:
-                covered = jnp.maximum(served.covered, columns[place])
-                taken = jnp.isinf(served.gains).at[place].set(True)
-                gains = jnp.where(taken, -jnp.inf, gains_of(columns, covered))
-                return _Served(
-                    covered,
-                    gains,
-                    served.places.at[served.made].set(place),
-                    served.values.at[served.made].set(gain),
-                    served.made + 1,
-                    found,
-                )
-
-            return jax.lax.cond(
-                found, pick, lambda served: served._replace(found=found), served
-            )
-
-        limit = jnp.minimum(candidates, budget - state.made)
-        gains = jnp.where(usable, gains_of(columns, state.covered), -jnp.inf)
-        served = jax.lax.while_loop(
-            lambda served: served.found & (served.made < limit),
-            serve,
-            _Served(
-                state.covered,
-                gains,
-                jnp.zeros(candidates, jnp.int32),
-                jnp.zeros(candidates, jnp.float32),
-                jnp.int32(0),
-                jnp.bool_(True),
-            ),
-        )
-        made = jnp.arange(candidates) < served.made
-        slot = jnp.where(made, state.made + jnp.arange(candidates), budget)
-        known = jnp.where(usable, rows, size)
-        return _State(
-            served.covered,
-            state.bounds.at[known].set(served.gains, mode="drop"),
-            state.picks.at[slot].set(safe[served.places], mode="drop"),
-            state.gains.at[slot].set(served.values, mode="drop"),
-            state.made + served.made,
-        )
-
-    return jax.lax.while_loop(lambda state: state.made < stop, round_of_picks, state)
-
-
 def _maximise(
     factors: Factors,
     low: jax.Array,
@@ -211,7 +89,7 @@ def _maximise(
     keep_bytes: int,
     on_progress: Progress | None,
 ) -> Selection:
-    """Lazy greedy for `sum_i clip(max_{j in A} s_ij, low_i, high_i) - low_i`."""
+    """Greedy for coverage of the pool itself, confined to [low, high]."""
     size = low.shape[0]
     useful = np.flatnonzero(np.asarray(high > low))
     if useful.size == 0:
@@ -219,44 +97,18 @@ def _maximise(
         return selection(np.arange(budget), np.zeros(budget, np.float32), 0.0, size)
     first = jnp.asarray(first_equal_rows(*(array for array, _ in factors)))
     pool = Pool(factors, first)
-    extra = -useful.size % _ROUND_UP
-    rows = jnp.asarray(np.pad(useful, (0, extra)))
-    ground = pool if useful.size == size else pool.take(rows)
-    if useful.size < size:
-        # What fills up takes no part: nothing is larger than its zero.
-        base, high = (jnp.pad(end[useful], (0, extra)) for end in (low, high))
+    extra = jnp.zeros(size, jnp.float32)
+    if useful.size == size:
+        coverage = Coverage(pool, None, low, high, extra)
     else:
-        base = low
-    state = _State(
-        base,
-        jnp.full(size, jnp.inf, jnp.float32),
-        jnp.zeros(budget, jnp.int32),
-        jnp.zeros(budget, jnp.float32),
-        jnp.int32(0),
+        fill = -useful.size % _ROUND_UP
+        ground = pool.take(jnp.asarray(np.pad(useful, (0, fill))))
+        # What fills up takes no part: nothing is larger than its zero.
+        low, high = (jnp.pad(end[useful], (0, fill)) for end in (low, high))
+        coverage = Coverage(pool, ground, low, high, extra)
+    return greedy_coverage(
+        coverage, budget, similarity, candidates, keep_bytes, on_progress
     )
-    layout = class_layout(np.zeros(size, np.int32))
-    kernel = None
-    if 4 * (size + _BLOCK) * ground.first.shape[0] <= keep_bytes:
-        kernel = _kernel(pool, ground, similarity=similarity)
-    made = 0
-    step = budget if on_progress is None else max(1, budget // 100)
-    while made < budget:
-        state = _advance(
-            pool,
-            ground,
-            kernel,
-            high,
-            layout,
-            state,
-            jnp.int32(min(made + step, budget)),
-            similarity=similarity,
-            candidates=min(candidates, size),
-        )
-        made = int(state.made)
-        if on_progress is not None:
-            on_progress(made, budget)
-    value = np.asarray(state.covered, np.float64) - np.asarray(base, np.float64)
-    return selection(state.picks, state.gains, float(value.sum()), size)
 
 
 def _check_like(name: str, others: Factors, pool: Factors) -> None:
@@ -284,11 +136,12 @@ def facility_location_cmi(
 ) -> Selection:
     """Greedy maximisation of FLCMI, the conditional mutual information.
 
-    Gains are evaluated lazily, a block of candidates at a time by one matrix product,
-    and picks are made from a block while its best beats the old gains of all others:
-    the picks of the plain greedy algorithm, equal gains to the lowest index. Gains of
-    zero do not end the selection. Memory beside the features is `candidates × N`, but
-    of few examples all similarities are kept, which saves making them again.
+    The picks are those of the plain greedy algorithm, equal gains to the lowest index.
+    Gains of zero do not end the selection. Of few examples all similarities are kept,
+    and the gains of all are brought up to date by what a pick newly covers. Of many,
+    gains are evaluated lazily, a block of candidates at a time by one matrix product,
+    and picks are made from a block while its best beats the old gains of all others;
+    memory beside the features is `candidates × N`.
 
     Features may be a tuple of factors: the cosine of outer products `r (x) h`, such as
     the gradients of a last layer with `r = softmax - onehot` and `h = [1, features]`,
@@ -377,3 +230,63 @@ def _pool_and_low(
     hidden = _factors("private", private)
     _check_like("private", hidden, points)
     return points, nu * _largest(points, hidden, similarity=similarity)
+
+
+def facility_location_qmi(
+    pool: Any,
+    query: Any,
+    budget: int,
+    *,
+    eta: float = 1.0,
+    similarity: str = "shifted",
+    candidates: int = CANDIDATES,
+    keep_bytes: int = KEEP_BYTES,
+    on_progress: Progress | None = None,
+) -> Selection:
+    """Greedy maximisation of FLQMI, mutual information over the query set alone.
+
+        FLQMI(A; Q) = sum_{i in Q} max_{j in A} s_ij
+                      + eta sum_{j in A} max_{i in Q} s_ij
+
+    The first part covers the query set, the second likes what is like any of it. Only
+    similarities between both sets occur: |Q| N of them. Also known as FL2MI.
+
+    Source: Kothawade et al., SIMILAR, NeurIPS 2021, Table 1.
+
+    Args:
+      pool: as for `facility_location_cmi`, also for the rest.
+      query: (|Q|, d), or factors.
+      budget: 1 … N.
+      eta: >= 0, how far likeness counts beside coverage.
+      similarity: "shifted" or "cosine".
+      candidates: evaluated together.
+      keep_bytes: of similarities that may be kept, 4 |Q| N.
+      on_progress: called with the picks made and the budget.
+
+    Returns:
+      `Selection`.
+
+    Raises:
+      ValueError: see `facility_location_cmi`.
+    """
+    checks.in_range("eta", eta, 0, np.inf, high_open=True)
+    points, _ = _pool_and_low(pool, None, budget, 0.0, similarity, candidates)
+    asked = _factors("query", query)
+    _check_like("query", asked, points)
+    every = tuple(
+        (jnp.concatenate([x, y]), jnp.concatenate([inverse_x, inverse_y]))
+        for (x, inverse_x), (y, inverse_y) in zip(points, asked)
+    )
+    both = Pool(every, jnp.asarray(first_equal_rows(*(array for array, _ in every))))
+    size, total = points[0][0].shape[0], both.first.shape[0]
+    number = total - size
+    coverage = Coverage(
+        both.take(jnp.arange(size)),
+        both.take(jnp.arange(size, total)),
+        jnp.zeros(number, jnp.float32),
+        jnp.full(number, jnp.inf, jnp.float32),
+        eta * _largest(points, asked, similarity=similarity),
+    )
+    return greedy_coverage(
+        coverage, budget, similarity, candidates, keep_bytes, on_progress
+    )

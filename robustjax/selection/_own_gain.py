@@ -1,0 +1,143 @@
+"""Prune4ReL's printed rule: the gain of a candidate's own term of the objective."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from robustjax import conditioning
+from robustjax.selection import _ahead as ahead
+from robustjax.selection._cosine_kernel import (
+    cosines,
+    inverse_norms,
+    one_where_equal,
+    thresholded,
+)
+from robustjax.selection._equal_rows import first_equal_rows
+from robustjax.selection._projection_bound import coarse_rows, within_reach
+
+# Float32 values of tanh are right to a few units in the last place.
+_TANH_ROUNDING = 5e-7
+# Stands for the logarithm of a gain of zero; a pick of such examples is possible.
+_LOG_ZERO = -1e30
+# Examples within reach of picks whose similarities are made together.
+_AT_ONCE = 1_024
+
+
+def _log_cosh(x: jax.Array) -> jax.Array:
+    """Log cosh of x >= 0, accurate near zero and for large x."""
+    return x + jnp.log1p(jnp.expm1(-2 * x) / 2)
+
+
+@dataclasses.dataclass(frozen=True)
+class OwnGain(ahead.Rule):
+    """Levels are NN; scores the gain of a candidate's own term of the objective."""
+
+    similarity: str
+    ranking: str
+
+    def relate(
+        self, picked: ahead.Rows, rows: ahead.Rows, shared: ahead.Rows
+    ) -> jax.Array:
+        cosine = cosines(
+            picked["points"],
+            rows["points"],
+            picked["inverse_norm"],
+            rows["inverse_norm"],
+        )
+        cosine = one_where_equal(cosine, picked["first"], rows["first"])
+        return thresholded(cosine, shared["threshold"], self.similarity)
+
+    def absorb(
+        self, level: jax.Array, relation: jax.Array, picked: ahead.Rows
+    ) -> jax.Array:
+        return level + relation * picked["confidence"]
+
+    def score(
+        self, level: jax.Array, rows: ahead.Rows, shared: ahead.Rows
+    ) -> jax.Array:
+        after = (level + rows["confidence"]) / shared["temperature"]
+        before = level / shared["temperature"]
+        if self.ranking == "float32":
+            return jnp.tanh(after) - jnp.tanh(before)
+        # tanh(a + c) - tanh(a) = sinh(c) / (cosh(a + c) cosh(a)).
+        return rows["log_sinh"] - (_log_cosh(after) + _log_cosh(before))
+
+    def spread(
+        self,
+        level: jax.Array,
+        rows: ahead.Rows,
+        shared: ahead.Rows,
+        picks: jax.Array,
+        count: jax.Array,
+    ) -> jax.Array:
+        if "coarse" not in rows:
+            return super().spread(level, rows, shared, picks, count)
+        picked = ahead.take_rows(rows, picks)
+        made = jnp.arange(picks.shape[0]) < count
+        reach, number = within_reach(
+            rows["coarse"],
+            jnp.where(made[:, None], picked["coarse"], 0.0),
+            shared["cosine"],
+            _AT_ONCE,
+        )
+
+        def some(block: jax.Array, level: jax.Array) -> jax.Array:
+            near = jax.lax.dynamic_slice(reach, (block * _AT_ONCE,), (_AT_ONCE,))
+            few = ahead.take_rows(rows, jnp.minimum(near, level.shape[0] - 1))
+            relation = self.relate(picked, few, shared)
+            after = ahead.absorb_in_order(self, level[near], relation, picked, count)
+            return level.at[near].set(after, mode="drop")
+
+        return jax.lax.fori_loop(0, -(-number // _AT_ONCE), some, level)
+
+    def margin(
+        self, level: jax.Array, rows: ahead.Rows, shared: ahead.Rows
+    ) -> jax.Array | float:
+        if self.ranking == "stable":
+            return 0.0
+        # Differences of rounded values may rise where exact ones fall.
+        largest = jnp.max(level) + jnp.max(rows["confidence"])
+        return _TANH_ROUNDING * jnp.tanh(largest / shared["temperature"])
+
+
+def own_rows(
+    features: Any, confidence: jax.Array, temperature: float, cosine: float
+) -> ahead.Rows:
+    """What the rule needs of every example.
+
+    Args:
+      features: (N, d), no row zero.
+      confidence: (N,) float32.
+      temperature: eta.
+      cosine: above which examples are neighbours.
+    """
+    points = conditioning.scaled_rows("features", features)
+    c = confidence / temperature
+    log_sinh = c + jnp.log(-jnp.expm1(-2 * c) / 2)
+    inverse = jax.jit(inverse_norms)(points)
+    # An accelerator has made all products before it has found out which to leave out.
+    coarse = (
+        coarse_rows(points, inverse, cosine) if jax.default_backend() == "cpu" else None
+    )
+    return {
+        **({} if coarse is None else {"coarse": coarse}),
+        "points": points,
+        "inverse_norm": inverse,
+        "first": jnp.asarray(first_equal_rows(points)),
+        "confidence": confidence,
+        "log_sinh": jnp.maximum(log_sinh, _LOG_ZERO),
+    }
+
+
+def own_shared(threshold: float, temperature: float, similarity: str) -> ahead.Rows:
+    """The numbers of the rule, the threshold as a cosine among them."""
+    cosine = 2 * threshold - 1 if similarity == "shifted" else threshold
+    return {
+        "cosine": jnp.float32(cosine),
+        "threshold": jnp.float32(threshold),
+        "temperature": jnp.float32(temperature),
+    }

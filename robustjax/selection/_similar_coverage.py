@@ -1,0 +1,158 @@
+"""Greedy coverage by similarity, with all similarities kept or made when needed."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from robustjax.selection._class_layout import class_layout
+from robustjax.selection._factored_pool import Pool
+from robustjax.selection._greedy import Progress, Selection, selection
+from robustjax.selection._kept_similarities import (
+    TILE,
+    KeptState,
+    advance_kept,
+    kept_similarities,
+)
+from robustjax.selection._lazy_coverage import LazyState, advance_lazily
+
+_State = TypeVar("_State", KeptState, LazyState)
+
+
+class Coverage(NamedTuple):
+    """Candidates, and what they are to cover.
+
+    Attributes:
+      pool: N candidates.
+      ground: G examples, or None where they are the candidates.
+      low: (G,) float32, to where an example counts as covered at the start.
+      high: (G,) float32, up to where it can be covered.
+      extra: (N,) float32, >= 0, what a candidate is worth beside what it covers.
+    """
+
+    pool: Pool
+    ground: Pool | None
+    low: jax.Array
+    high: jax.Array
+    extra: jax.Array
+
+
+def _padded(pool: Pool, size: int) -> Pool:
+    """With copies of the first example up to a size."""
+    extra = size - pool.first.shape[0]
+    return (
+        pool
+        if not extra
+        else jax.tree.map(
+            lambda x: jnp.pad(x, [(0, extra)] + [(0, 0)] * (x.ndim - 1), mode="edge"),
+            pool,
+        )
+    )
+
+
+def _of_kept(
+    coverage: Coverage, budget: int, similarity: str
+) -> tuple[Callable[[KeptState, jax.Array], KeptState], KeptState]:
+    """Greedy picks on the whole matrix of similarities."""
+    pool, ground, low, high, extra = coverage
+    size, width = extra.shape[0], -(-extra.shape[0] // TILE) * TILE
+    height = -(-low.shape[0] // TILE) * TILE
+    # What fills up covers nothing, is covered by nothing and is not to be picked.
+    fill = (0, height - low.shape[0])
+    low, high = jnp.pad(low, fill), jnp.pad(high, fill)
+    extra = jnp.pad(extra, (0, width - size))
+    candidates = _padded(pool, width)
+    if ground is None:
+        kernel = kept_similarities(candidates, None, similarity=similarity)
+    else:
+        kernel = kept_similarities(
+            _padded(ground, height), candidates, similarity=similarity
+        )
+    state = KeptState(
+        low,
+        jnp.where(jnp.arange(width) < size, 0.0, -jnp.inf),
+        jnp.float32(-jnp.inf),
+        jnp.zeros(budget, jnp.int32),
+        jnp.zeros(budget, jnp.float32),
+        jnp.int32(0),
+    )
+    advance = functools.partial(
+        advance_kept,
+        kernel,
+        high,
+        extra,
+        symmetric=ground is None,
+        by_rows=jax.default_backend() == "cpu",
+    )
+    return advance, state
+
+
+def _of_lazy(
+    coverage: Coverage, budget: int, similarity: str, candidates: int
+) -> tuple[Callable[[LazyState, jax.Array], LazyState], LazyState]:
+    """Greedy picks on blocks of similarities, made when they are needed."""
+    size = coverage.extra.shape[0]
+    state = LazyState(
+        coverage.low,
+        jnp.full(size, jnp.inf, jnp.float32),
+        jnp.zeros(budget, jnp.int32),
+        jnp.zeros(budget, jnp.float32),
+        jnp.int32(0),
+    )
+    advance = functools.partial(
+        advance_lazily,
+        coverage.pool,
+        coverage.pool if coverage.ground is None else coverage.ground,
+        coverage.high,
+        coverage.extra,
+        class_layout(np.zeros(size, np.int32)),
+        similarity=similarity,
+        candidates=min(candidates, size),
+    )
+    return advance, state
+
+
+def _all_picks(
+    advance: Callable[[_State, jax.Array], _State],
+    state: _State,
+    budget: int,
+    on_progress: Progress | None,
+) -> _State:
+    """The state after the last pick, reported now and then."""
+    made = 0
+    step = budget if on_progress is None else max(1, budget // 100)
+    while made < budget:
+        state = advance(state, jnp.int32(min(made + step, budget)))
+        made = int(state.made)
+        if on_progress is not None:
+            on_progress(made, budget)
+    return state
+
+
+def greedy_coverage(
+    coverage: Coverage,
+    budget: int,
+    similarity: str,
+    candidates: int,
+    keep_bytes: int,
+    on_progress: Progress | None,
+) -> Selection:
+    """Greedy for `sum_i clip(max_{j in A} s_ij, low_i, high_i) - low_i + extra_A`."""
+    size, height = coverage.extra.shape[0], coverage.low.shape[0]
+    state: KeptState | LazyState
+    if 4 * (size + TILE) * (height + TILE) <= keep_bytes:
+        kept = _of_kept(coverage, budget, similarity)
+        state = _all_picks(*kept, budget, on_progress)
+    else:
+        lazy = _of_lazy(coverage, budget, similarity, candidates)
+        state = _all_picks(*lazy, budget, on_progress)
+    picks = np.asarray(state.picks)
+    covered = np.asarray(state.covered, np.float64)[:height]
+    value = covered - np.asarray(coverage.low, np.float64)
+    own = np.asarray(coverage.extra, np.float64)[picks]
+    return selection(picks, state.values, float(value.sum() + own.sum()), size)

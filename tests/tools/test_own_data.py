@@ -1,0 +1,98 @@
+"""What verbs say of a data set of one's own, and what they show of it."""
+
+from __future__ import annotations
+
+import html
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+
+from robustjax import data
+from robustjax.tools.inputs import classes_found
+from tests.harness.tool_runs import endings, options_of, run_verb
+
+
+def test_classes_are_told_and_where_they_count_from():
+    def said(names):
+        count = len(names)
+        found = data.make_dataset(np.zeros((count, 2)), range(count), class_names=names)
+        return classes_found(found).partition("classes: ")[2]
+
+    assert said([str(c) for c in range(1, 6)]) == "1 … 5, which count from 1"
+    assert said([str(c) for c in range(3)]) == "0 … 2"
+    assert said(["1", "3"]) == "1, 3"
+    assert said(["owl", "cat"]) == "owl, cat"
+    assert said([f"c{i}" for i in range(20)]).endswith("c11, …")
+
+
+@pytest.fixture
+def reviews(tmp_path):
+    """A table with labels from 1 to 3, numbers, and what was written."""
+    pytest.importorskip("pyarrow")
+    rng = np.random.default_rng(0)
+    labels = np.arange(30) % 3
+    inputs = rng.normal(size=(30, 3)) + 6 * np.eye(3)[labels]
+    lines = ["key;label;said;a;b;c"]
+    for row, numbers in enumerate(inputs):
+        cells = [f"r{row}", str(labels[row] + 1), f'"=sum ""{row}""; or so"']
+        lines.append(";".join([*cells, *(f"{x:.3f}" for x in numbers)]))
+    (tmp_path / "reviews.csv").write_text("\n".join(lines))
+    wrong = np.where(np.arange(30) == 4, (labels + 1) % 3, labels)
+    np.save(tmp_path / "p.npy", 0.9 * np.eye(3)[wrong] + 0.1 / 3)
+    return tmp_path
+
+
+def _flags(folder, **more):
+    return {
+        "dataset": folder / "reviews.csv",
+        "id_column": "key",
+        "probabilities": folder / "p.npy",
+        "out": folder / "issues.csv",
+        "audit": 2,
+    } | more
+
+
+def test_a_column_of_the_table_is_shown_and_is_no_input(reviews):
+    done = run_verb("find-issues", **_flags(reviews, texts="said"))
+    assert done.returncode == 0, done.stderr
+    assert "30 examples, 3 classes: 1 … 3, which count from 1" in done.stdout
+    page = (reviews / "issues.html").read_text()
+    assert '=sum "4"; or so' in html.unescape(page)
+    whole = data.load_table(
+        reviews / "reviews.csv", id_column="key", text_column="said"
+    )
+    assert whole.inputs.shape == (30, 3)
+    assert data.read_texts(reviews / "reviews.csv", "said")[7] == '=sum "7"; or so'
+
+
+def test_a_column_that_is_not_there_is_named(reviews):
+    runs = [
+        _flags(reviews),
+        _flags(reviews, texts="heard"),
+        _flags(reviews, dataset="digits", id_column=None, texts="said"),
+    ]
+    without, unknown, elsewhere = endings("find-issues", runs)
+    assert without.startswith("feature_columns: 'said' holds string, expected numbers")
+    assert unknown.startswith("texts: got 'heard', expected one of 'key', 'label', ")
+    assert elsewhere.startswith("texts: cannot read 'said'")
+
+
+def test_a_platform_that_is_not_here_is_one_line(reviews):
+    if any(device.platform in ("gpu", "cuda") for device in jax.devices()):
+        pytest.skip("CUDA is here")
+    # What JAX has found in this process it does not look for again.
+    typed = options_of(_flags(reviews, jax_platforms="cuda"))
+    done = subprocess.run(
+        [sys.executable, "-m", "robustjax", "find-issues", *typed],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith(
+        "error: --jax-platforms: got cuda, expected a platform of this machine: "
+    )
+    assert not (reviews / "issues.csv").exists()
