@@ -1,0 +1,1 @@
+"""How one training is begun on several machines: by a shell, by SLURM, by Ray."""
