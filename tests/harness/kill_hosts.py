@@ -108,10 +108,11 @@ def main() -> None:
             again = 1 + rng.randrange(2)
             end(begin(folder, again), _WHOLE_SECONDS)
             same = summary(folder) == summary(whole)
+            left = "the same summary" if same else "ANOTHER SUMMARY"
             bad += not same or (given.signal == "SIGKILL" and "one line" not in line)
             print(
                 f"{number}: {line}, all ended after {seconds:.1f} s; continued by "
-                f"{again} process(es): {'the same summary' if same else 'ANOTHER SUMMARY'}",
+                f"{again} process(es): {left}",
                 flush=True,
             )
     sys.exit(bad > 0)
