@@ -82,7 +82,7 @@ def _beyond_memory(folder: pathlib.Path) -> None:
         ran = subprocess.run(
             [*command, *flags_, limit], capture_output=True, text=True, check=False
         )
-        last = (ran.stdout + ran.stderr).strip().splitlines()[-1:]
+        last = (ran.stdout or ran.stderr).strip().splitlines()[-1:]
         print(f"{kind}: status {ran.returncode}; {''.join(last)}", flush=True)
 
 
