@@ -184,6 +184,12 @@ def check_unlearning():
     np.testing.assert_allclose(names["loss"], np.log(10) + 0.1 * 4, rtol=1e-6)
 
 
+def check_scaling():
+    names = run("scaling.md", {})
+    assert names["metrics"]["loss"].shape == (1, 4)
+    assert len(names["shards"]) == 200
+
+
 def check_pruning():
     rng = np.random.default_rng(0)
     probabilities = rng.dirichlet(np.ones(10), 200)
@@ -268,6 +274,7 @@ CHECKS = {
     "label_correction.md": check_label_correction,
     "features.md": check_unlearning,
     "pruning.md": check_pruning,
+    "scaling.md": check_scaling,
     "instructions.md": check_instructions,
     "active_learning.md": check_open_set,
 }
@@ -382,6 +389,7 @@ def _sources(path: pathlib.Path) -> str:
     files = {
         path,
         ROOT / "experiments/study/flag_groups.py",
+        ROOT / "experiments/study/processes.py",
         *(ROOT / f"robustjax/tools/options/{n}.py" for n in ("groups", "open_set")),
     }
     for part in parts:
