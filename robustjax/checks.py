@@ -222,3 +222,14 @@ def stochastic(name: str, matrix: Any, num_classes: int | None = None) -> None:
             f"{array.sum(-1).max():.6g} and the smallest entry is {array.min():.6g}, "
             "expected non-negative rows that sum to 1"
         )
+
+
+def one_auto_axis(name: str, mesh: jax.sharding.Mesh) -> None:
+    """Raises `ValueError` unless a mesh has one axis, of the Auto kind."""
+    kinds = tuple(mesh.axis_types)
+    if kinds != (jax.sharding.AxisType.Auto,):
+        raise ValueError(
+            f"{name}: got axes {mesh.axis_names} of kinds "
+            f"{[kind.name for kind in kinds]}, expected one of kind Auto, such as "
+            "training.data_mesh() makes"
+        )

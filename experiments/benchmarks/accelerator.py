@@ -2,7 +2,7 @@
 
     python -m experiments.benchmarks.accelerator --pack=carried          # where tfds is
     python -m experiments.benchmarks.accelerator --minutes=9 --worse=carried/worse.csv \
-        --cifar10=carried/cifar10_0.npz,carried/cifar10_1.npz,carried/cifar10_2.npz
+        --cifar10=carried/cifar10_0.npz,carried/cifar10_1.npz     # or the first alone
     python -m experiments.benchmarks.accelerator --minutes=3 --tiny      # does it run?
 
 Parts run in order of worth, each in a process and within a limit of its own: step times
@@ -28,7 +28,7 @@ from typing import Any
 from absl import app, flags
 
 from experiments.benchmarks.accelerator_parts import Wanted, parts_of
-from experiments.benchmarks.carried_images import joined, pack, tiny
+from experiments.benchmarks.carried_images import joined, labels_of, pack, tiny
 from experiments.benchmarks.timed_parts import Rows, run_parts, run_process
 from robustjax.tools.inputs import load
 
@@ -45,6 +45,7 @@ _PACK = flags.DEFINE_string("pack", None, "Write CIFAR-10N into this folder and 
 _PACK_MEBIBYTES = flags.DEFINE_float(
     "pack_mebibytes", 58.0, "Of a file of --pack.", lower_bound=1.0
 )
+_TEST_SPLIT = flags.DEFINE_string("test_split", "test", "Of --pack.")
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "tfds folder, for --pack.")
 
 # A process of its own: one that has seen the device may hold its memory.
@@ -80,7 +81,7 @@ def _pack(folder: pathlib.Path) -> None:
         load("cifar10_n", "train", data_dir=_DATA_DIR.value, label_key=key)
         for key in (None, "worse_label")
     )
-    test = load("cifar10", "test", data_dir=_DATA_DIR.value)
+    test = load("cifar10", _TEST_SPLIT.value, data_dir=_DATA_DIR.value)
     size = _PACK_MEBIBYTES.value
     for path in pack(folder, train, worse.labels, test, size):
         print(f"{path}: {path.stat().st_size / 2**20:.1f} MiB")
@@ -88,9 +89,9 @@ def _pack(folder: pathlib.Path) -> None:
 
 def _wanted(out: pathlib.Path, platform: str) -> Wanted:
     images = joined(_CIFAR10.value, out / "cifar10.npz") if _CIFAR10.value else None
-    worse = pathlib.Path(_WORSE.value) if _WORSE.value else None
-    if worse is not None and not worse.is_file():
-        raise ValueError(f"worse: got {str(worse)!r}, expected a CSV file")
+    worse = None
+    if images is not None and _WORSE.value:
+        worse = labels_of(images, _WORSE.value, out / "worse.csv")
     if _TINY.value and images is None:
         images, worse = tiny(out / "tiny")
     return Wanted(

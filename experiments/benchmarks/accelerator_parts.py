@@ -6,6 +6,7 @@ published scale as far as the time allows.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import pathlib
 import sys
@@ -14,6 +15,8 @@ from typing import Any, NamedTuple
 from experiments.benchmarks.timed_parts import Part
 from experiments.study.records import EPOCH, read_cells
 
+# What is as small as it goes need not be fast.
+_QUICKLY_COMPILED = {"XLA_FLAGS": "--xla_backend_optimization_level=0"}
 _NO_IMAGES = "no images: give --cifar10 (see --pack)"
 
 
@@ -41,13 +44,21 @@ class Wanted(NamedTuple):
 
 def parts_of(wanted: Wanted) -> list[Part]:
     """All parts, those that cannot run with the reason."""
-    return [
+    parts = [
         _step(wanted),
         _label_noise(wanted),
         _selection(wanted, "selection", {}),
         _features(wanted),
         _dataset_bias(wanted),
         _selection(wanted, "selection_cpu", {"JAX_PLATFORMS": "cpu"}),
+    ]
+    if not wanted.tiny:
+        return parts
+    return [
+        dataclasses.replace(
+            part, share=1.0, environment={**part.environment, **_QUICKLY_COMPILED}
+        )
+        for part in parts
     ]
 
 

@@ -1,8 +1,8 @@
 """CIFAR-10 in a few files that can be carried to a machine without tfds.
 
 Each file has at most so many MiB, `train_inputs` and `train_labels` (the true ones),
-and ids that are places in the training set; the last one has the test images. Human
-labels are a CSV with columns id and label.
+and ids that are places in the training set; the first one has the test images, too, and
+will do by itself. Human labels are a CSV with columns id and label.
 """
 
 from __future__ import annotations
@@ -39,32 +39,29 @@ def pack(
       The files of images, in order.
 
     Raises:
-      ValueError: a limit below the size of the test images.
+      ValueError: a limit that the test images alone reach.
     """
     room = int(mebibytes * _MIB)
     bytes_each = train.inputs[0].nbytes + 16
-    if len(test) * bytes_each > room:
+    per_file = room // bytes_each
+    if len(test) >= per_file:
         raise ValueError(
-            f"pack_mebibytes: got {mebibytes:g}, expected at least "
-            f"{len(test) * bytes_each / _MIB:.1f}, the size of the test images"
+            f"pack_mebibytes: got {mebibytes:g}, expected more than the "
+            f"{len(test) * bytes_each / _MIB:.1f} of the test images"
         )
     folder.mkdir(parents=True, exist_ok=True)
-    per_file = room // bytes_each
-    starts = list(range(0, len(train), per_file))
-    # The test images go with the last training images if they fit, else alone.
-    fits = len(train) - starts[-1] + len(test) <= per_file
+    first = per_file - len(test)
+    starts = [0, *range(first, len(train), per_file)]
+    ids = np.arange(len(train))
     parts: list[dict[str, np.ndarray]] = []
-    for start in starts:
-        rows = slice(start, start + per_file)
-        ids = np.arange(len(train))[rows]
-        labels = train.labels[rows]
-        images = {"train_inputs": train.inputs[rows], "train_labels": labels}
-        parts.append({**images, "train_ids": ids})
-    tested = {"test_inputs": test.inputs, "test_labels": test.labels}
-    if fits:
-        parts[-1] |= tested
-    else:
-        parts.append(tested)
+    for start, stop in zip(starts, (*starts[1:], len(train))):
+        rows = slice(start, stop)
+        images = {
+            "train_inputs": train.inputs[rows],
+            "train_labels": train.labels[rows],
+        }
+        parts.append({**images, "train_ids": ids[rows]})
+    parts[0] |= {"test_inputs": test.inputs, "test_labels": test.labels}
     paths = []
     for number, arrays in enumerate(parts):
         paths.append(folder / f"cifar10_{number}.npz")
@@ -92,6 +89,27 @@ def joined(paths: Sequence[str], out: pathlib.Path) -> pathlib.Path:
                 arrays.setdefault(name, []).append(file[name])
     whole = {name: np.concatenate(each) for name, each in arrays.items()}
     np.savez(out, allow_pickle=False, **whole)
+    return out
+
+
+def labels_of(images: pathlib.Path, worse: str, out: pathlib.Path) -> pathlib.Path:
+    """The rows of a CSV of human labels that are of a file's images.
+
+    Raises:
+      ValueError: no CSV file, or one without a row for each of the images.
+    """
+    if not pathlib.Path(worse).is_file():
+        raise ValueError(f"worse: got {worse!r}, expected a CSV file")
+    train = data.load(str(images), "train")
+    given = {row["id"]: row for row in data.read_csv(worse, name="worse")}
+    ids = [str(each) for each in train.ids.tolist()]
+    missing = [each for each in ids if each not in given]
+    if missing:
+        raise ValueError(
+            f"worse: {worse!r} has no row for {len(missing)} of {len(ids)} image(s) "
+            f"(first: id {missing[0]})"
+        )
+    write_csv(out, [given[each] for each in ids])
     return out
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from robustjax import arrays, checks, conditioning
 
@@ -78,30 +80,15 @@ class _Found(NamedTuple):
     left_out: jax.Array
 
 
-@functools.partial(jax.jit, static_argnames=("k", "block_rows", "metric"))
-def _candidates(
-    points: jax.Array,
-    rows: jax.Array,
-    *,
-    k: int,
-    block_rows: int,
-    metric: str = "euclidean",
-) -> _Found:
-    """Candidates by a fast pass over centred points, ranked by the differences of rows.
-
-    Args:
-      points: (N, d), centred, near 1 in size; for the cosine centred unit rows.
-      rows: (N, d), whose differences count: not centred, which would round them.
-      k: neighbours asked for; a few more are found.
-      block_rows: rows per block.
-      metric: what `rows` are compared by.
-    """
+def _block_search(
+    points: jax.Array, rows: jax.Array, count: int, block_rows: int, metric: str
+) -> Callable[[jax.Array], _Found]:
+    """The search of the candidates of a block of rows, by the first of them."""
     size, width = points.shape
     columns = -(-size // _GROUP) * _GROUP
     padded = jnp.pad(points, ((0, columns - size), (0, 0)))
     half_norm = jnp.sum(padded**2, axis=1) / 2
     half_norm = jnp.where(jnp.arange(columns) < size, half_norm, jnp.inf)
-    count = min(k + _SPARE, size - 1)
     largest_norm = jnp.sqrt(jnp.max(jnp.sum(padded**2, axis=1)))
     # Of the product, and one more for the points themselves.
     rounding = (_ROUNDING * np.sqrt(width) + 1) * jnp.finfo(jnp.float32).eps
@@ -131,7 +118,47 @@ def _candidates(
         square, candidates = jax.lax.sort((square, candidates), num_keys=2)
         return _Found(candidates, square, left_out)
 
-    found = jax.lax.map(block, jnp.arange(0, size, block_rows))
+    return block
+
+
+@functools.partial(jax.jit, static_argnames=("k", "block_rows", "metric", "mesh"))
+def _candidates(
+    points: jax.Array,
+    rows: jax.Array,
+    *,
+    k: int,
+    block_rows: int,
+    metric: str = "euclidean",
+    mesh: Mesh | None = None,
+) -> _Found:
+    """Candidates by a fast pass over centred points, ranked by the differences of rows.
+
+    Args:
+      points: (N, d), centred, near 1 in size; for the cosine centred unit rows.
+      rows: (N, d), whose differences count: not centred, which would round them.
+      k: neighbours asked for; a few more are found.
+      block_rows: rows per block.
+      metric: what `rows` are compared by.
+      mesh: whose devices share the blocks.
+    """
+    size = points.shape[0]
+    count = min(k + _SPARE, size - 1)
+
+    def search(points: jax.Array, rows: jax.Array, starts: jax.Array) -> _Found:
+        block = _block_search(points, rows, count, block_rows, metric)
+        found: _Found = jax.lax.map(block, starts)
+        return found
+
+    starts = jnp.arange(0, size, block_rows)
+    if mesh is None:
+        found = search(points, rows, starts)
+    else:
+        # Blocks beyond the last one are of its last row, and cut off below.
+        starts = jnp.pad(starts, (0, -len(starts) % mesh.size), constant_values=size)
+        whole, each = PartitionSpec(), PartitionSpec(mesh.axis_names[0])
+        found = jax.shard_map(
+            search, mesh=mesh, in_specs=(whole, whole, each), out_specs=each
+        )(points, rows, starts)
     return _Found(
         found.indices.reshape(-1, count)[:size].astype(jnp.int32),
         found.squares.reshape(-1, count)[:size],
@@ -210,6 +237,7 @@ def nearest_neighbors(
     *,
     metric: str = "euclidean",
     block_rows: int | None = None,
+    mesh: Mesh | None = None,
 ) -> Neighbors:
     """Finds the k nearest neighbours of every point among all others, exactly.
 
@@ -225,14 +253,16 @@ def nearest_neighbors(
       k: 1 … N-1.
       metric: "euclidean" or "cosine".
       block_rows: rows per block; by default about 4 million similarities each.
+      mesh: devices that share the rows, one axis of kind Auto; each holds all points.
+        By default one device does it.
 
     Returns:
       `Neighbors`.
 
     Raises:
       ValueError: k outside its range, a wrong rank, non-finite points, distances that
-        float32 cannot hold, an unknown metric, or a zero vector under the cosine
-        metric.
+        float32 cannot hold, an unknown metric, a zero vector under the cosine metric,
+        or a mesh of other axes.
 
     Example:
       >>> import numpy as np
@@ -249,6 +279,8 @@ def nearest_neighbors(
             f"k: got {k} for N = {size} points, expected 1 … {size - 1} neighbours "
             "(a point is not its own neighbour)"
         )
+    if mesh is not None:
+        checks.one_auto_axis("mesh", mesh)
     if block_rows is None:
         block_rows = min(size, max(_MIN_BLOCK_ROWS, _BLOCK_NUMBERS // size), 1024)
     read: conditioning.Reader
@@ -262,7 +294,7 @@ def nearest_neighbors(
         read = conditioning.UnitRows(given)
     else:
         read = conditioning.Rows(given)
-    indices, squares, left_out = _search(given, read, k, metric, block_rows)
+    indices, squares, left_out = _search(given, read, k, metric, block_rows, mesh)
     doubtful = np.flatnonzero(~(squares[:, -1] < left_out))
     if doubtful.size:
         indices[doubtful], squares[doubtful] = _in_double(read, doubtful, k)
@@ -271,7 +303,12 @@ def nearest_neighbors(
 
 
 def _search(
-    given: np.ndarray, read: conditioning.Reader, k: int, metric: str, block_rows: int
+    given: np.ndarray,
+    read: conditioning.Reader,
+    k: int,
+    metric: str,
+    block_rows: int,
+    mesh: Mesh | None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The k best on the host, and the bound of all others.
 
@@ -294,7 +331,11 @@ def _search(
         if not 2.0**-40 < scale < 2.0**40:
             unit = scale
             rows = rows * jnp.float32(1 / unit)
-    found = _candidates(points, rows, k=k, block_rows=block_rows, metric=by)
+    if mesh is not None:
+        points, rows = jax.device_put(
+            (points, rows), NamedSharding(mesh, PartitionSpec())
+        )
+    found = _candidates(points, rows, k=k, block_rows=block_rows, metric=by, mesh=mesh)
     indices = np.array(np.asarray(found.indices)[:, :k])
     squares = np.array(np.asarray(found.squares)[:, :k], np.float64)
     squares *= unit**2

@@ -13,12 +13,14 @@ from __future__ import annotations
 
 import abc
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from robustjax import checks
 from robustjax.selection._class_layout import ClassLayout, best_of_classes
 from robustjax.selection._greedy import Progress
 
@@ -109,6 +111,34 @@ def start(level: jax.Array, taken: jax.Array, budget: int) -> State:
     empty = jnp.zeros(budget, jnp.int32)
     scores = jnp.zeros(budget, jnp.float32)
     return State(level, taken, empty, scores, jnp.int32(0))
+
+
+def over_devices(mesh: Mesh, rows: Rows, state: State) -> tuple[Rows, State]:
+    """Rows, levels and what is taken divided among devices; the rest is replicated.
+
+    Args:
+      mesh: with one axis.
+      rows: of N examples; copies of the last one, already taken, fill up to a multiple
+        of the devices.
+      state: of N examples.
+
+    Raises:
+      ValueError: a mesh of several axes, or of axes that are not of the Auto kind.
+    """
+    checks.one_auto_axis("mesh", mesh)
+    divided = NamedSharding(mesh, PartitionSpec(mesh.axis_names[0]))
+    extra = -state.level.shape[0] % mesh.size
+
+    def part(array: jax.Array, **mode: Any) -> jax.Array:
+        width = [(0, extra)] + [(0, 0)] * (array.ndim - 1)
+        return jax.device_put(
+            jnp.pad(array, width, **(mode or {"mode": "edge"})), divided
+        )
+
+    replicated = jax.device_put(state, NamedSharding(mesh, PartitionSpec()))
+    return {name: part(array) for name, array in rows.items()}, replicated._replace(
+        level=part(state.level), taken=part(state.taken, constant_values=True)
+    )
 
 
 def take_rows(rows: Rows, indices: jax.Array) -> Rows:

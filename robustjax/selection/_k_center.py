@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from robustjax import arrays, checks, conditioning
 from robustjax.selection import _ahead as ahead
@@ -62,6 +63,7 @@ def k_center(
     initial: Any = None,
     key: jax.Array | None = None,
     candidates: int = ahead.CANDIDATES,
+    mesh: Mesh | None = None,
     on_progress: Progress | None = None,
 ) -> Selection:
     """Farthest-first traversal under the Euclidean distance, exactly.
@@ -85,6 +87,8 @@ def k_center(
         them the first pick is not determined by distances.
       key: draws that first pick uniformly; without it the first pick is example 0.
       candidates: looked at together; of influence on time and memory only.
+      mesh: devices among which the examples are divided, one axis of kind Auto; by
+        default one device has all. Each gets its part once all are on the first.
       on_progress: called now and then with the picks made and the budget.
 
     Returns:
@@ -95,7 +99,7 @@ def k_center(
     Raises:
       ValueError: features of a wrong rank, not finite or of differences that float32
         cannot hold; initial indices out of range or repeated; a budget that is not
-        between 1 and the number of other examples.
+        between 1 and the number of other examples; a mesh of other axes.
 
     Example:
       >>> import numpy as np
@@ -138,6 +142,8 @@ def k_center(
             scores=state.scores.at[0].set(jnp.inf),
             made=jnp.int32(1),
         )
+    if mesh is not None:
+        rows, state = ahead.over_devices(mesh, rows, state)
     state = ahead.advance(
         rule,
         rows,

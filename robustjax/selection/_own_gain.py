@@ -105,7 +105,7 @@ class OwnGain(ahead.Rule):
 
 
 def own_rows(
-    features: Any, confidence: jax.Array, temperature: float, cosine: float
+    features: Any, confidence: jax.Array, temperature: float, cosine: float | None
 ) -> ahead.Rows:
     """What the rule needs of every example.
 
@@ -113,16 +113,17 @@ def own_rows(
       features: (N, d), no row zero.
       confidence: (N,) float32.
       temperature: eta.
-      cosine: above which examples are neighbours.
+      cosine: above which examples are neighbours, to leave out others before their
+        products are made; None to make all.
     """
     points = conditioning.scaled_rows("features", features)
     c = confidence / temperature
     log_sinh = c + jnp.log(-jnp.expm1(-2 * c) / 2)
     inverse = jax.jit(inverse_norms)(points)
+    coarse = None
     # An accelerator has made all products before it has found out which to leave out.
-    coarse = (
-        coarse_rows(points, inverse, cosine) if jax.default_backend() == "cpu" else None
-    )
+    if cosine is not None and jax.default_backend() == "cpu":
+        coarse = coarse_rows(points, inverse, cosine)
     return {
         **({} if coarse is None else {"coarse": coarse}),
         "points": points,

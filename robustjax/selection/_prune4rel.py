@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from robustjax import arrays, checks
 from robustjax.selection import _ahead as ahead
@@ -109,6 +110,7 @@ def prune4rel(
     key: jax.Array | None = None,
     candidates: int = ahead.CANDIDATES,
     max_bytes: int = 4 * 2**30,
+    mesh: Mesh | None = None,
     on_progress: Progress | None = None,
 ) -> Selection:
     """Greedy selection of confident neighbours for as many examples as possible.
@@ -156,6 +158,9 @@ def prune4rel(
       key: for ties.
       candidates: looked at together; of influence on time and memory only.
       max_bytes: the largest sparse matrix for "coverage".
+      mesh: devices among which the examples of "own" are divided, one axis of kind
+        Auto; by default one device has all. Each gets its part once all are on the
+        first. "coverage" has none.
       on_progress: called now and then with the picks made and the budget.
 
     Returns:
@@ -165,7 +170,8 @@ def prune4rel(
     Raises:
       ValueError: a wrong rank, different lengths, NaN, a zero row of features, a
         negative confidence, a number outside its range, an unknown name, labels that
-        are no class indices, or neighbourhoods too dense for `max_bytes`.
+        are no class indices, neighbourhoods too dense for `max_bytes`, a mesh of other
+        axes, or one for "coverage".
 
     Example:
       >>> import numpy as np
@@ -189,6 +195,8 @@ def prune4rel(
         ranking=ranking,
     )
     checks.at_least("candidates", candidates, 2)
+    if mesh is not None and objective != "own":
+        raise ValueError(f'mesh: got one with objective {objective!r}, expected "own"')
     ranks = _ranks(len(classes), key)
     layout = class_layout(classes, ranks)
     turns = class_turns(classes, budget, balance)
@@ -208,10 +216,14 @@ def prune4rel(
 
     rule = OwnGain(similarity, ranking)
     shared = own_shared(threshold, temperature, similarity)
-    rows = own_rows(features, confidence, temperature, float(shared["cosine"]))
+    # Devices together have made all products before it is clear which are needed.
+    cosine = float(shared["cosine"]) if mesh is None else None
+    rows = own_rows(features, confidence, temperature, cosine)
     state = ahead.start(
         jnp.zeros(len(classes), jnp.float32), jnp.zeros(len(classes), bool), budget
     )
+    if mesh is not None:
+        rows, state = ahead.over_devices(mesh, rows, state)
     for part, part_turns, end in phases:
         state = ahead.advance(
             rule,
@@ -227,7 +239,7 @@ def prune4rel(
     gains = np.asarray(state.scores)
     if ranking == "stable":
         gains = np.exp(gains)
-    level = np.asarray(state.level, np.float64)
+    level = np.asarray(state.level, np.float64)[: len(classes)]
     value = float(np.tanh(level / temperature).sum())
     return selection(state.picks, gains, value, len(classes))
 

@@ -11,7 +11,13 @@ import numpy as np
 import pytest
 
 from experiments.benchmarks.accelerator_parts import Wanted, parts_of
-from experiments.benchmarks.carried_images import WORSE, joined, pack, tiny
+from experiments.benchmarks.carried_images import (
+    WORSE,
+    joined,
+    labels_of,
+    pack,
+    tiny,
+)
 from experiments.benchmarks.timed_parts import (
     Outcome,
     Part,
@@ -217,7 +223,19 @@ def test_carried_images_come_back_as_they_were(tmp_path, mebibytes, rng):
     np.testing.assert_array_equal(got[1].inputs, test.inputs)
     labels = data.read_csv(tmp_path / "packed" / WORSE, name="worse")
     np.testing.assert_array_equal([int(row["label"]) for row in labels], worse)
+    # The first file will do by itself, with its own of the labels.
+    first, csv = data.load(str(paths[0]), "train"), tmp_path / "packed" / WORSE
+    assert len(data.load(str(paths[0]), "test")) == len(test)
+    own = labels_of(paths[0], str(csv), tmp_path / "own.csv")
+    labels = data.read_csv(own, name="own")
+    assert [int(row["label"]) for row in labels] == worse[: len(first)].tolist()
+    assert [row["id"] for row in labels] == [str(n) for n in range(len(first))]
+    own.write_text("id,label\n0,1\n")
+    with pytest.raises(ValueError, match="worse: .* has no row for .*first: id 1"):
+        labels_of(paths[0], str(own), tmp_path / "x.csv")
+    with pytest.raises(ValueError, match="worse: got .*expected a CSV file"):
+        labels_of(paths[0], str(tmp_path / "none"), tmp_path / "x.csv")
     with pytest.raises(ValueError, match="cifar10: got .*expected an .npz file"):
         joined([str(tmp_path / "none.npz")], tmp_path / "x.npz")
-    with pytest.raises(ValueError, match="pack_mebibytes: got 0.01, expected at least"):
+    with pytest.raises(ValueError, match="pack_mebibytes: got 0.01, expected more"):
         pack(tmp_path, train, worse, test, 0.01)

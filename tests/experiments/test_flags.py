@@ -210,12 +210,20 @@ def test_help_shows_what_belongs_to_a_method():
     assert "noise_rate=… epochs=250" in words, "no default"
 
 
+def own_labels(preset):
+    """Label -> method, of a preset whose methods have labels."""
+    chosen = preset.fields.get("methods", ())
+    return dict(text.split("=") for text in chosen if "=" in text)
+
+
 @pytest.mark.parametrize("study", STUDIES)
 def test_presets_options_are_those_of_methods(study):
     """Of all methods, whichever run."""
     for name, preset in presets_of(study).items():
         for text in preset.fields.get("options", ()):
-            method, _, rest = text.partition(".")
+            label, _, rest = text.partition(".")
+            method = own_labels(preset).get(label, label)
+            text = f"{method}.{rest}"
             found = [e for e in methods.entries() if e.name == method]
             option = rest.partition("=")[0]
             fits = [e for e in found if option in e.options]

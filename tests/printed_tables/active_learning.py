@@ -95,3 +95,46 @@ def open_set_costs(files: Files) -> Table:
             cells.append(f"{last}, {pooled_precision(rows):.1f}")
         table.append([cost, *cells])
     return table
+
+
+@builder
+def screened_digits(files: Files) -> Table:
+    """What is to be gained over P + I and P·I at most, in the first round."""
+    path = f"{OPEN_SET}/screen_digits/repeats.csv"
+    table = [
+        [
+            "OOD",
+            "informativeness, purity",
+            "at random",
+            "P + I",
+            "P·I",
+            "best",
+            "best over P + I",
+            "best over P·I",
+        ]
+    ]
+
+    def values(rule: str, **where: str) -> np.ndarray:
+        return files.repeats(path, f"screen_{rule}", **where)
+
+    for ratio in ("0.2", "0.6"):
+        of_ratio = files.where(path, noise_ratio=ratio, measure="screen_best")
+        for method in dict.fromkeys(row["method"] for row in of_ratio):
+            where = {"noise_ratio": ratio, "method": method}
+            rules = ("random", "sum", "product", "best")
+            found = {rule: values(rule, **where) for rule in rules}
+            gains = []
+            for rule in ("sum", "product"):
+                each = found["best"] - found[rule]
+                error = each.std(ddof=1) / len(each) ** 0.5
+                mean = f"{each.mean():+.2f}".replace("-", "\N{MINUS SIGN}")
+                gains.append(f"{mean} ±{error:.2f}")
+            table.append(
+                [
+                    f"{float(ratio):.0%}",
+                    method.replace("_", ", "),
+                    *(f"{found[rule].mean():.2f}" for rule in rules),
+                    *gains,
+                ]
+            )
+    return table

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from experiments.studies.active_learning.screen import PREFIX
+from experiments.studies.active_learning.screen import PREFIX, RULES
 from experiments.study.table import Table
 from robustjax.tools.tables import text_table
 
@@ -20,31 +20,21 @@ def headroom(table: Table) -> str:
     """
     lines = []
     for setting in table.settings:
-        values = {
-            rule: setting.values.get(f"{PREFIX}{rule}")
-            for rule in ("random", "sum", "product", "best")
-        }
-        best = values["best"]
-        if best is None or not np.isfinite(best).any():
+        values = {rule: setting.values.get(f"{PREFIX}{rule}") for rule in RULES}
+        found = {rule: each for rule, each in values.items() if each is not None}
+        if len(found) < len(RULES) or not np.isfinite(found["best"]).any():
             continue
-        against = {}
-        for rule in ("sum", "product"):
-            other = values[rule]
-            assert other is not None
-            each = best - other
-            against[rule] = each[np.isfinite(each)]
+        against = [found["best"] - found[rule] for rule in ("sum", "product")]
+        against = [each[np.isfinite(each)] for each in against]
         columns = setting.columns
         lines.append(
             [
                 f"{columns['noise_ratio']:g}",
                 str(columns["method"]),
                 str(columns["round"]),
-                *(
-                    f"{np.nanmean(values[rule]):.3f}"
-                    for rule in ("random", "sum", "product", "best")
-                ),
-                *(_with_error(each) for each in against.values()),
-                _verdict(list(against.values())),
+                *(f"{np.nanmean(found[rule]):.3f}" for rule in RULES),
+                *(_with_error(each) for each in against),
+                _verdict(against),
             ]
         )
     if not lines:

@@ -93,12 +93,10 @@ def _expected(
     found = np.empty((len(_BANDWIDTHS), len(values)))
     for held in range(_FOLDS):
         told, asked = fold != held, fold == held
-        totals, counts = (
-            np.histogram2d(*places[:, told], _GRID, ((0, 1), (0, 1)), weights=weights)[
-                0
-            ]
-            for weights in (values[told], None)
-        )
+        cells_told = tuple(np.minimum((places[:, told] * _GRID).astype(int), _GRID - 1))
+        totals, counts = np.zeros((2, _GRID, _GRID))
+        np.add.at(totals, cells_told, values[told])
+        np.add.at(counts, cells_told, 1.0)
         level = values[told].mean()
         cells = places[:, asked] * _GRID - 0.5
         for number, width in enumerate(_BANDWIDTHS):

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from experiments.studies.active_learning import runner, setup
+from experiments.studies.active_learning.headroom import headroom
+from experiments.studies.active_learning.screen import RULES
 from experiments.studies.active_learning.study import STUDY
 from experiments.study.run import Request
 from experiments.study.table import Table
@@ -33,7 +35,7 @@ OPTIONS = ("product_conf.informativeness=conf", "mqnet.steps=20")
 def finished(tmp_path_factory, sets):
     """The folder of a finished small comparison."""
     folder = tmp_path_factory.mktemp("finished")
-    return run(folder, sets, METHODS, options=OPTIONS, last_training=True)
+    return run(folder, sets, METHODS, options=OPTIONS, last_training=True, screen=True)
 
 
 def test_a_study_leaves_a_summary_and_pictures(finished):
@@ -57,6 +59,27 @@ def test_a_study_leaves_a_summary_and_pictures(finished):
     assert auroc["random"] == ""
     for name in ("accuracy.png", "query_precision.png"):
         assert (finished / name).stat().st_size > 1000
+
+
+def test_rounds_of_mqnets_are_screened_and_no_others(finished):
+    rows = rows_of(finished / "summary.csv")
+    by_round = {(r["method"], r["round"]): r for r in rows}
+    for strategy in ("mqnet", "sum", "product_conf"):
+        row = by_round[strategy, "1"]
+        for rule in RULES:
+            assert float(row[f"screen_{rule}_mean"]) >= 0
+        # Nothing is asked after the last training.
+        assert by_round[strategy, "3"]["screen_best_mean"] == ""
+    assert by_round["random", "1"]["screen_best_mean"] == ""
+    # The same pool and classifier at first, whoever asks.
+    names = [f"screen_{rule}_mean" for rule in RULES]
+    first = [[by_round[s, "1"][n] for n in names] for s in ("mqnet", "sum")]
+    assert first[0] == first[1]
+    text = headroom(Table.read(finished))
+    lines = [line.split() for line in text.splitlines() if line.startswith("0.4")]
+    assert {line[1] for line in lines} >= {"mqnet", "sum", "product_conf"}
+    assert {line[1] for line in lines}.isdisjoint({"random", "ccal"})
+    assert {line[-1] for line in lines} <= {"yes", "no"}
 
 
 def test_all_strategies_begin_alike(finished):

@@ -3,11 +3,7 @@
 import numpy as np
 import pytest
 
-from experiments.studies.active_learning.headroom import headroom
 from experiments.studies.active_learning.screen import RULES, screened
-from experiments.studies.active_learning.study import STUDY
-from experiments.study.table import Table
-from tests.experiments.active_learning.open_set_runs import rows_of, run
 
 SIZE, COUNT, REPEATS = 1500, 100, 6
 
@@ -88,24 +84,3 @@ def test_rules_ask_for_their_own_best():
         screened(purity, informativeness, values, 31)
     with pytest.raises(ValueError, match="purity: got 19"):
         screened(purity[:19], purity[:19], values[:19], 5)
-
-
-def test_a_study_screens_its_mqnets_alone(tmp_path, sets):
-    folder = run(
-        tmp_path,
-        sets,
-        methods=("random", "mqnet"),
-        options=("mqnet.purity=msp", "mqnet.informativeness=margin", "mqnet.steps=5"),
-        rounds=1,
-        screen=True,
-    )
-    rows = rows_of(folder / "summary.csv")
-    values = {row["method"]: row["screen_best_mean"] for row in rows}
-    assert values["random"] == ""
-    assert float(values["mqnet"]) > 0
-    table = Table.read(folder)
-    text = headroom(table)
-    assert "best - P x I" in text
-    assert "mqnet" in text
-    assert "random" not in text.split("headroom")[1]
-    assert text in STUDY.report(table)
