@@ -185,6 +185,12 @@ def check_unlearning():
     np.testing.assert_allclose(names["loss"], np.log(10) + 0.1 * 4, rtol=1e-6)
 
 
+def check_scaling():
+    names = run("scaling.md", {})
+    assert names["metrics"]["loss"].shape == (1, 4)
+    assert len(names["shards"]) == 200
+
+
 def check_pruning():
     rng = np.random.default_rng(0)
     probabilities = rng.dirichlet(np.ones(10), 200)
@@ -301,6 +307,7 @@ CHECKS = {
     "data_report.md": check_data_report,
     "walkthrough.md": check_walkthrough,
     "pruning.md": check_pruning,
+    "scaling.md": check_scaling,
     "instructions.md": check_instructions,
     "active_learning.md": check_open_set,
 }
@@ -415,6 +422,7 @@ def _sources(path: pathlib.Path) -> str:
     files = {
         path,
         ROOT / "experiments/study/flag_groups.py",
+        ROOT / "experiments/study/processes.py",
         *(ROOT / f"robustjax/tools/options/{n}.py" for n in ("groups", "open_set")),
     }
     for part in parts:

@@ -9,7 +9,13 @@ import numpy as np
 import optax
 
 from robustjax.models import MLP
-from robustjax.training import Program, RecipeProgram, choose_execution, supervised
+from robustjax.training import (
+    Program,
+    RecipeProgram,
+    Stream,
+    choose_execution,
+    supervised,
+)
 from robustjax.transforms import ExampleSpec, LossTransform
 
 
@@ -43,7 +49,7 @@ def mlp_program(
 
 def epochs_of(
     program: Program | RecipeProgram,
-    inputs: np.ndarray,
+    inputs: np.ndarray | Stream,
     labels: np.ndarray,
     *,
     repeats: int = 1,

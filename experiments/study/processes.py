@@ -7,7 +7,6 @@ import re
 import jax
 from absl import flags
 
-from experiments.study.lost_process import ending_as_lost
 from robustjax.tools.platform import check_platform, name_platform
 
 _PLATFORMS = flags.DEFINE_string(
@@ -71,18 +70,13 @@ def _integer(name: str, text: str | None, low: int, high: int) -> int:
 
 
 def _initialize(address: str | None, count: int | None, index: int | None) -> None:
+    heartbeat = _integer("heartbeat_seconds", _HEARTBEAT.value, 1, 10**6)
     try:
         # Its handler would take the place of ours, and nothing be saved.
         jax.config.update("jax_enable_preemption_service", False)
-        with ending_as_lost():
-            jax.distributed.initialize(
-                address,
-                count,
-                index,
-                heartbeat_timeout_seconds=_integer(
-                    "heartbeat_seconds", _HEARTBEAT.value, 1, 10**6
-                ),
-            )
+        jax.distributed.initialize(
+            address, count, index, heartbeat_timeout_seconds=heartbeat
+        )
     except (RuntimeError, ValueError) as error:
         flag = "distributed" if address is None else "coordinator"
         reason = str(error).splitlines()[0]

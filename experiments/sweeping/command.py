@@ -39,7 +39,10 @@ from robustjax import checks
 from robustjax.tools.command.output import say
 from robustjax.training import InterruptedRunError, StopRequest
 
-_ONE_PROCESS = ("distributed", "coordinator", "num_processes", "process_id")
+_ONE_PROCESS = (
+    *("distributed", "coordinator", "num_processes", "process_id"),
+    "heartbeat_seconds",
+)
 
 
 def define_study_flags(arguments: Sequence[str]) -> None:

@@ -1,0 +1,122 @@
+"""Kills one of two processes of a training at random times, and continues it.
+
+    python -m tests.harness.kill_hosts --trials=10
+
+After `kill -9` the other process must end within a limit, with one line; the same
+command again must leave the summary of a training that was never disturbed. With
+--signal=SIGSTOP the process is silent instead, as behind a cut network: the runtime
+ends the other one, by its own message, after `--heartbeat_seconds`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import pathlib
+import random
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+_LAUNCH = (
+    *("experiments.label_noise", "--preset=digits", "--methods=ce,sop", "--repeats=1"),
+    *("--epochs=12", "--hidden=16", "--checkpoint_every_epochs=1", "--name=run"),
+    "--heartbeat_seconds=20",
+)
+_WHOLE_SECONDS = 600
+_LINE = "error: another process has ended or does not answer ("
+
+
+def begin(folder: pathlib.Path, count: int) -> list[subprocess.Popen[str]]:
+    """Starts the training in so many processes."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        address = f"localhost:{free.getsockname()[1]}"
+    places = [f"--coordinator={address}", f"--num_processes={count}"]
+    return [
+        subprocess.Popen(
+            [
+                *(sys.executable, "-m", *_LAUNCH, f"--run_dir={folder}"),
+                *([*places, f"--process_id={index}"] if count > 1 else []),
+            ],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for index in range(count)
+    ]
+
+
+def end(processes: list[subprocess.Popen[str]], seconds: float) -> list[str]:
+    """What they said, if all end within some seconds."""
+    try:
+        return [process.communicate(timeout=seconds)[1] for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+
+
+def summary(folder: pathlib.Path) -> bytes:
+    """Of a finished run."""
+    return (folder / "label_noise" / "run" / "summary.csv").read_bytes()
+
+
+def epochs_done(folder: pathlib.Path) -> int:
+    """So far."""
+    path = folder / "label_noise" / "run" / "metrics.jsonl"
+    return path.read_text().count('"event": "epoch"') if path.exists() else 0
+
+
+def trial(folder: pathlib.Path, rng: random.Random, number: int) -> tuple[float, str]:
+    """Kills one of two processes; gives the seconds until all had ended, and a line."""
+    victim, epoch = rng.randrange(2), rng.randrange(1, 24)
+    processes = begin(folder, 2)
+    started = time.monotonic()
+    while epochs_done(folder) < epoch and time.monotonic() - started < _WHOLE_SECONDS:
+        time.sleep(0.05)
+    time.sleep(rng.random())
+    processes[victim].send_signal(number)
+    killed = time.monotonic()
+    others = [p for index, p in enumerate(processes) if index != victim]
+    (said,) = end(others, 120)
+    seconds = time.monotonic() - killed
+    processes[victim].kill()
+    processes[victim].communicate()
+    told = [line for line in said.splitlines() if "error" in line.lower()]
+    where = f"process {victim} at {epoch} of 24 epochs, status {others[0].returncode}"
+    well = len(told) == 1 and told[0].startswith(_LINE)
+    return seconds, f"{where}, {'one line' if well else f'{len(said)} characters'}"
+
+
+def main() -> None:
+    """Runs the trials and prints a line for each."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--trials", type=int, default=10)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--signal", default="SIGKILL", choices=["SIGKILL", "SIGSTOP"])
+    given = parser.parse_args()
+    rng = random.Random(given.seed)
+    bad = 0
+    with tempfile.TemporaryDirectory() as root:
+        whole = pathlib.Path(root, "whole")
+        end(begin(whole, 1), _WHOLE_SECONDS)
+        for number in range(given.trials):
+            folder = pathlib.Path(root, str(number))
+            seconds, line = trial(folder, rng, signal.Signals[given.signal])
+            again = 1 + rng.randrange(2)
+            end(begin(folder, again), _WHOLE_SECONDS)
+            same = summary(folder) == summary(whole)
+            left = "the same summary" if same else "ANOTHER SUMMARY"
+            bad += not same or (given.signal == "SIGKILL" and "one line" not in line)
+            print(
+                f"{number}: {line}, all ended after {seconds:.1f} s; continued by "
+                f"{again} process(es): {left}",
+                flush=True,
+            )
+    sys.exit(bad > 0)
+
+
+if __name__ == "__main__":
+    main()
