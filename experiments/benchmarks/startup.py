@@ -31,6 +31,14 @@ from robustjax.tools.tables import text_table
 CASES: dict[str, tuple[str, ...]] = {
     "help": ("experiments.label_correction", "--help"),
     "demo": ("experiments.label_correction", "--preset=digits"),
+    # All of its programs, and little else.
+    "demo_short": (
+        "experiments.label_correction",
+        "--preset=digits",
+        "--epochs=1",
+        "--budget=100",
+        "--options=o2u_net.epochs=1",
+    ),
     "label_noise": ("experiments.label_noise", "--preset=mnist", "--epochs=2"),
     "pruning": (
         "experiments.pruning",

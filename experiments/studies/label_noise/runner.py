@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 
 from experiments.studies.label_noise.setup import Data
@@ -38,7 +38,7 @@ class Watch:
             parts.append(study.validation.inputs)
         if count:
             parts.append(study.train.inputs[sample])
-        self._inputs = jnp.asarray(np.concatenate(parts))
+        self._inputs = jax.device_put(np.concatenate(parts))
         self._ends = np.cumsum([len(part) for part in parts])[:-1]
         self._true = study.train.labels[sample]
         self._given = study.given[repeats][:, sample]
@@ -49,7 +49,7 @@ class Watch:
         """Metrics (R,) after an epoch."""
         del epoch
         logits = self._program.predict(state, self._inputs)
-        predicted = np.asarray(jnp.argmax(logits, axis=-1))
+        predicted = np.argmax(np.asarray(logits), axis=-1)
         test, *others = np.split(predicted, self._ends, axis=1)
         found = {"test_accuracy": (test == self._test[None]).mean(axis=1)}
         if self._validation.size:
@@ -113,7 +113,7 @@ def run_method(
       stop: checked after every epoch.
     """
     config, train = study.config, study.train
-    inputs = jnp.asarray(train.inputs)
+    inputs = jax.device_put(train.inputs)
     fields = {"method": name}
 
     def prepare(group: range) -> Prepared:
