@@ -71,19 +71,13 @@ def given_probability(
         # All chunks have one shape, and need one compilation: the last overlaps.
         begin = min(first, count - size)
         logits = program.predict(state, inputs[begin : begin + size])
-        shares = np.asarray(_shares(logits))
+        shares = np.asarray(jax.nn.softmax(logits.astype(jnp.float32), axis=-1))
         own = np.take_along_axis(shares, labels[:, begin : begin + size, None], axis=2)[
             ..., 0
         ]
         predicted.append(shares.argmax(axis=2)[:, first - begin :])
         probability.append(own[:, first - begin :].astype(np.float64))
     return np.concatenate(predicted, axis=1), np.concatenate(probability, axis=1)
-
-
-@jax.jit
-def _shares(logits: jax.Array) -> jax.Array:
-    """Probabilities in single precision."""
-    return jax.nn.softmax(logits.astype(jnp.float32), axis=-1)
 
 
 class Known(NamedTuple):
