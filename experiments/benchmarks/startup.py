@@ -39,6 +39,12 @@ CASES: dict[str, tuple[str, ...]] = {
         "--budget=100",
         "--options=o2u_net.epochs=1",
     ),
+    "small": (
+        "experiments.label_correction",
+        "--preset=digits",
+        "--methods=random,entropy,alc",
+        *("--repeats=2", "--hidden=8", "--epochs=1", "--budget=20", "--batch=10"),
+    ),
     "label_noise": ("experiments.label_noise", "--preset=mnist", "--epochs=2"),
     "pruning": (
         "experiments.pruning",
@@ -108,11 +114,9 @@ def measured(case: str, checkout: pathlib.Path, caches: pathlib.Path) -> dict[st
         seconds = _cpu_seconds() - before
         if found.returncode:
             raise RuntimeError(f"{case} of {checkout}: {found.stderr.decode()[-2000:]}")
-        counted = (
-            json.loads(record.read_text())
-            if record.exists()
-            else {"programs": [], "from_cache": 0}
-        )
+        counted: dict[str, Any] = {"programs": [], "from_cache": 0}
+        if record.exists():
+            counted = json.loads(record.read_text())
     return {
         "cpu_seconds": seconds,
         "programs": len(counted["programs"]),

@@ -203,7 +203,7 @@ def make_noise(
         # Step by step it would be dozens of programs. Instances' images are no
         # argument, and would be written into theirs.
         every = every if model == "instance" else jit_run_once(every)
-        labels = np.asarray(every(keys, np.asarray(true, np.int32)))
+        labels = np.asarray(every(keys, jax.device_put(true.astype(np.int32))))
         nominal = f"{model} noise, {100 * rate:g}% of the labels redrawn"
         if model in ("uniform", "symmetric"):
             nominal += " (true class allowed)" if include_true else " (never true)"
