@@ -34,9 +34,9 @@ class Counter:
         jax.monitoring.register_event_duration_secs_listener(self._compiled)
         jax.monitoring.register_event_listener(self._happened)
 
-    def _compiled(self, event: str, seconds: float, **about: Any) -> None:
+    def _compiled(self, event: str, duration_secs: float, **about: Any) -> None:
         if event == COMPILATION:
-            self.programs.append((str(about.get("fun_name", "?")), seconds))
+            self.programs.append((str(about.get("fun_name", "?")), duration_secs))
 
     def _happened(self, event: str, **about: Any) -> None:
         del about

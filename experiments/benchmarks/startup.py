@@ -31,6 +31,20 @@ from robustjax.tools.tables import text_table
 CASES: dict[str, tuple[str, ...]] = {
     "help": ("experiments.label_correction", "--help"),
     "demo": ("experiments.label_correction", "--preset=digits"),
+    # All of its programs, and little else.
+    "demo_short": (
+        "experiments.label_correction",
+        "--preset=digits",
+        "--epochs=1",
+        "--budget=100",
+        "--options=o2u_net.epochs=1",
+    ),
+    "small": (
+        "experiments.label_correction",
+        "--preset=digits",
+        "--methods=random,entropy,alc",
+        *("--repeats=2", "--hidden=8", "--epochs=1", "--budget=20", "--batch=10"),
+    ),
     "label_noise": ("experiments.label_noise", "--preset=mnist", "--epochs=2"),
     "pruning": (
         "experiments.pruning",
@@ -100,11 +114,9 @@ def measured(case: str, checkout: pathlib.Path, caches: pathlib.Path) -> dict[st
         seconds = _cpu_seconds() - before
         if found.returncode:
             raise RuntimeError(f"{case} of {checkout}: {found.stderr.decode()[-2000:]}")
-        counted = (
-            json.loads(record.read_text())
-            if record.exists()
-            else {"programs": [], "from_cache": 0}
-        )
+        counted: dict[str, Any] = {"programs": [], "from_cache": 0}
+        if record.exists():
+            counted = json.loads(record.read_text())
     return {
         "cpu_seconds": seconds,
         "programs": len(counted["programs"]),

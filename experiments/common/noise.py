@@ -14,6 +14,7 @@ from experiments.study.flag_groups import NoiseFlags
 from robustjax import checks, corruption, data
 from robustjax.corruption import transitions
 from robustjax.tools.options.groups import DataFlags
+from robustjax.training import jit_run_once
 
 MODELS = (
     "none",
@@ -201,8 +202,8 @@ def make_noise(
         every = jax.vmap(corrupt, (0, None))
         # Step by step it would be dozens of programs. Instances' images are no
         # argument, and would be written into theirs.
-        every = every if model == "instance" else jax.jit(every)
-        labels = np.asarray(every(keys, np.asarray(true, np.int32)))
+        every = every if model == "instance" else jit_run_once(every)
+        labels = np.asarray(every(keys, jax.device_put(true.astype(np.int32))))
         nominal = f"{model} noise, {100 * rate:g}% of the labels redrawn"
         if model in ("uniform", "symmetric"):
             nominal += " (true class allowed)" if include_true else " (never true)"

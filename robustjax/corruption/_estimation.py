@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import jax
 import jax.numpy as jnp
 
@@ -61,9 +63,25 @@ def trusted_transition(
     Returns:
       (C, C) float32, rows sum to 1.
     """
-    num_classes = probabilities.shape[1]
-    member = jax.nn.one_hot(labels, num_classes) * trusted[:, None]
-    count = jnp.sum(member, axis=0)[:, None]
+    member, count = _members(labels, trusted, probabilities.shape[1])
     mean = member.T @ probabilities / jnp.maximum(count, 1.0)
+    return _as_distributions(mean, count, fallback)
+
+
+# Not all in one program: it would round the product's rows otherwise.
+@functools.partial(jax.jit, static_argnums=2)
+def _members(
+    labels: jax.Array, trusted: jax.Array, num_classes: int
+) -> tuple[jax.Array, jax.Array]:
+    """(N, C) who is trusted to be of which class, and (C, 1) how many are."""
+    member = jax.nn.one_hot(labels, num_classes) * trusted[:, None]
+    return member, jnp.sum(member, axis=0)[:, None]
+
+
+@jax.jit
+def _as_distributions(
+    mean: jax.Array, count: jax.Array, fallback: jax.Array
+) -> jax.Array:
+    """Rows that sum to 1, or the fallback's where there is nobody."""
     mean = mean / jnp.maximum(jnp.sum(mean, axis=1, keepdims=True), 1e-12)
     return jnp.where(count > 0, mean, fallback)

@@ -96,16 +96,15 @@ def split_rows(
     all_values = np.zeros((width, total), data.dtype)
     all_columns[place % width, position] = off.indices
     all_values[place % width, position] = off.data
-    split = SplitRows(
-        diagonal=diagonal,
-        columns=all_columns[:, :size].astype(np.int32),
-        values=all_values[:, :size],
-        more_columns=all_columns[:, size:].astype(np.int32),
-        more_values=all_values[:, size:],
-        owners=owners.astype(np.int32),
-    )
     # `jnp.asarray` would compile a program per shape.
-    return jax.device_put(split)
+    return SplitRows(
+        diagonal=jax.device_put(diagonal),
+        columns=jax.device_put(all_columns[:, :size].astype(np.int32)),
+        values=jax.device_put(all_values[:, :size]),
+        more_columns=jax.device_put(all_columns[:, size:].astype(np.int32)),
+        more_values=jax.device_put(all_values[:, size:]),
+        owners=jax.device_put(owners.astype(np.int32)),
+    )
 
 
 def _pieces(columns: jax.Array, values: jax.Array, vector: jax.Array) -> jax.Array:

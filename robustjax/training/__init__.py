@@ -30,6 +30,7 @@ from robustjax.training._program import check_batch_size as check_batch_size
 from robustjax.training._progress import LateBar as LateBar
 from robustjax.training._progress import advance as advance
 from robustjax.training._progress import progress_bar as progress_bar
+from robustjax.training._quick_compilation import jit_run_once as jit_run_once
 from robustjax.training._recipe import Phase as Phase
 from robustjax.training._recipe import Recipe as Recipe
 from robustjax.training._recipe import RecipeProgram as RecipeProgram

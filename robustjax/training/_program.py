@@ -160,15 +160,21 @@ class Program:
             )
         padding = self.spec.padded_examples - self.spec.num_examples
 
-        def pad(array: Any, axis: int) -> jax.Array:
-            array = jnp.asarray(array)
-            widths = [(0, 0)] * array.ndim
-            widths[axis] = (0, padding)
-            return jnp.pad(array, widths) if padding else array
+        def pad(array: Any, axis: int, dtype: Any = None) -> jax.Array:
+            # What the host has stays there until it is whole: on the device, every
+            # step would be a program to compile.
+            on_device = isinstance(array, jax.Array)
+            # A copy, for `device_put` goes on using the memory that it is given.
+            array = jnp.asarray(array, dtype) if on_device else np.array(array, dtype)
+            if padding:
+                widths = [(0, 0)] * array.ndim
+                widths[axis] = (0, padding)
+                array = (jnp if on_device else np).pad(array, widths)
+            return array if on_device else jax.device_put(array)
 
         data = TrainData(
             inputs=inputs if isinstance(inputs, Stream) else pad(inputs, 0),
-            labels=pad(labels, 1).astype(jnp.int32),
+            labels=pad(labels, 1, np.int32),
             extras={name: pad(value, 1) for name, value in (extras or {}).items()},
         )
         if self._mesh is None:

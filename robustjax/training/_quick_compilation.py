@@ -31,9 +31,11 @@ def quick_options() -> dict[str, bool | int]:
 
 
 def jit_run_once(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`jax.jit`, compiled in a third of the time or less; the values are the same.
+    """`jax.jit`, compiled in a third of the time or less, for draws and the like.
 
-    Where XLA does not know one of the options, they are left out.
+    Elementwise work gives the same bits as ever; a matrix product that is fused with
+    other work may differ in the last one. Where XLA does not know one of the options,
+    they are left out.
 
     Args:
       function: of arrays.

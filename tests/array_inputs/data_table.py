@@ -312,9 +312,11 @@ WITHOUT = {
     "load_instructions": "a file",
     "load_located_npz": "a file, whose arrays go through make_located",
     "load_npz": "a file, whose arrays go through make_dataset",
+    "load_shards": "a folder",
     "load_table": "a file or a data frame",
     "read_texts": "a file or a data frame",
     "load_tfds": "a name",
+    "open_rows": "a file",
     "nested_hallucinations": "records",
     "parse_labels": "strings",
     "read_arrays": "a file",
@@ -327,4 +329,5 @@ WITHOUT = {
     "swap_roles": "a data set, which was checked when it was made",
     "tfidf_embeddings": "texts",
     "without_prefix": "names",
+    "write_shards": "blocks of rows; bad ones are in tests/data/test_shards.py",
 }

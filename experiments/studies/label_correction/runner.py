@@ -159,7 +159,7 @@ def run_method(
             else:
                 model, state = run.finish(state)
                 weights = None if model.weights is None else np.asarray(model.weights)
-            each = np.asarray(state.accuracy[:, number])
+            each = np.asarray(state.accuracy)[:, number]
             cell.write(
                 ROUND,
                 step=budget.asked(number),

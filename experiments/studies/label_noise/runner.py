@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from experiments.studies.label_noise.setup import Data
@@ -39,7 +38,7 @@ class Watch:
             parts.append(study.validation.inputs)
         if count:
             parts.append(study.train.inputs[sample])
-        self._inputs = jnp.asarray(np.concatenate(parts))
+        self._inputs = jax.device_put(np.concatenate(parts))
         self._ends = np.cumsum([len(part) for part in parts])[:-1]
         self._true = study.train.labels[sample]
         self._given = study.given[repeats][:, sample]
@@ -50,7 +49,7 @@ class Watch:
         """Metrics (R,) after an epoch."""
         del epoch
         logits = self._program.predict(state, self._inputs)
-        predicted = np.asarray(jnp.argmax(logits, axis=-1))
+        predicted = np.argmax(np.asarray(logits), axis=-1)
         test, *others = np.split(predicted, self._ends, axis=1)
         found = {"test_accuracy": (test == self._test[None]).mean(axis=1)}
         if self._validation.size:
@@ -118,7 +117,7 @@ def run_method(
     if config.stream:
         inputs = Stream(train.inputs)
     else:
-        inputs = jnp.asarray(np.asarray(train.inputs))
+        inputs = jax.device_put(np.asarray(train.inputs))
     fields = {"method": name}
 
     def prepare(group: range) -> Prepared:

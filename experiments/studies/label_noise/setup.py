@@ -98,7 +98,9 @@ def prepare(config: NoisyLabelsConfig) -> Data:
             )
         train, test = data.standardize(train, test)
     held_out = round(config.validation_fraction * len(train))
-    order = np.asarray(jax.random.permutation(split_key, len(train)))
+    order = np.arange(len(train))
+    if held_out:
+        order = np.asarray(jax.random.permutation(split_key, len(train)))
     inside, outside = np.sort(order[held_out:]), np.sort(order[:held_out])
     return Data(
         config=config,

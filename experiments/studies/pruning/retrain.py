@@ -97,7 +97,7 @@ class Trainer:
         # Rows of a subset are numbered anew; those of examples start alike. The order
         # of selection must not tell them apart, so examples keep their own.
         indices = np.sort(subset.indices)
-        inputs = self._train[indices]
+        inputs = task.train.inputs[indices]
         every = config.checkpoint_every_epochs
         if not every:
             cell.rewind(0)

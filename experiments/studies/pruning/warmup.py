@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -20,7 +21,7 @@ from robustjax.training import (
     fit,
     progress_bar,
 )
-from robustjax.transforms import read_learning_record
+from robustjax.transforms import LearningRecord, read_learning_record
 
 EVALUATION = "evaluation"
 _BLOCK = 1000
@@ -91,7 +92,7 @@ def _run(
 ) -> Mapping[str, np.ndarray]:
     config = task.config
     name = f"warm-up {repeat + 1}/{config.repeats}"
-    inputs, test = jnp.asarray(task.train.inputs), jnp.asarray(task.test.inputs)
+    inputs, test = jax.device_put((task.train.inputs, task.test.inputs))
     key = task.repeat_keys[repeat]
     every = config.checkpoint_every_epochs
     if not every:
@@ -115,10 +116,9 @@ def _run(
         )
     accuracy = (programs.predict_warmup(state, test) == task.test.labels).mean()
     say(f"{name}: test accuracy {100 * accuracy:.1f} %")
-    rows = jax.tree.map(lambda leaf: leaf[0], state.loss_state.rows[-1])
-    record = read_learning_record(rows, len(task.train))
+    record = _record(state.loss_state.rows[-1], len(task.train))
     features, probabilities = _embed(task, programs, state, None)
-    given = jnp.asarray(task.given[repeat])
+    given = jax.device_put(task.given[repeat])
     found = {
         "features": features,
         "probabilities": probabilities,
@@ -136,6 +136,13 @@ def _run(
     return {name: np.asarray(array) for name, array in found.items()}
 
 
+@functools.partial(jax.jit, static_argnums=1)
+def _record(rows: Any, num_examples: int) -> LearningRecord:
+    """Of the only repeat."""
+    first = jax.tree.map(lambda leaf: leaf[0], rows)
+    return read_learning_record(first, num_examples)
+
+
 def _embed(
     task: Data, programs: Programs, state: Any, key: jax.Array | None
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -147,7 +154,7 @@ def _embed(
     for number, start in enumerate(range(0, size, block)):
         # The last block begins earlier, so that all have one shape.
         begin = min(start, size - block)
-        images = jnp.asarray(inputs[begin : begin + block])
+        images = jax.device_put(inputs[begin : begin + block])
         if key is not None and strong is not None:
             images = strong(jax.random.fold_in(key, number), images)
         found = programs.embed(state, images)

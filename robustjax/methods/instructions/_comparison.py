@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-import scipy.stats
+import scipy.special
 
 from robustjax import checks
 
@@ -136,5 +136,5 @@ def mean_interval(differences: Any, *, confidence: float = 0.95) -> Interval:
     if values.size < 2:
         return Interval(mean, float("nan"), float("nan"))
     error = float(values.std(ddof=1)) / values.size**0.5
-    reach = error * float(scipy.stats.t.ppf((1 + confidence) / 2, values.size - 1))
+    reach = error * float(scipy.special.stdtrit(values.size - 1, (1 + confidence) / 2))
     return Interval(mean, mean - reach, mean + reach)

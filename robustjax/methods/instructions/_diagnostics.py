@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-import scipy.stats
 
 from robustjax import arrays, checks
 from robustjax.selection._greedy import check_features
@@ -163,7 +162,10 @@ def share_kept(chosen: Any, wrong: Any) -> ShareKept:
     if not rows.size or np.unique(rows).size < rows.size:
         raise ValueError("chosen: expected one or more distinct indices")
     total, both = int(mask.sum()), int(mask[rows].sum())
-    p = scipy.stats.hypergeom.cdf(both, len(mask), total, rows.size)
+    # A third of what it takes to import this library.
+    from scipy import stats
+
+    p = stats.hypergeom.cdf(both, len(mask), total, rows.size)
     return ShareKept(
         both / total,
         both / rows.size,

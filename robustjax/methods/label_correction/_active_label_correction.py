@@ -218,7 +218,7 @@ class ActiveLabelCorrection:
         size = trainer.spec.num_examples
         weights = model.weights
         if weights is None:
-            weights = np.ones(model.logits.shape[:2], np.float32)
+            weights = jax.device_put(np.ones(model.logits.shape[:2], np.float32))
         wanted = size
         if self.robust and self.candidates_per_query is not None:
             wanted = min(size, round(self.candidates_per_query * count))

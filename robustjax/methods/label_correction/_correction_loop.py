@@ -199,14 +199,14 @@ class CorrectionRun:
             )
         for row in np.asarray(labels):
             checks.labels("labels", row, self.trainer.spec.num_classes)
-        labels = jax.device_put(np.array(labels, np.int32))
+        begun = jax.device_put(np.array(labels, np.int32))
         accuracy = np.full((repeats, self.budget.rounds + 1), np.nan, np.float32)
         return CorrectionState(
-            labels=labels,
+            labels=begun,
             queried=jax.device_put(np.zeros(labels.shape, bool)),
             picks=jax.device_put(np.zeros((repeats, self.budget.total), np.int32)),
             accuracy=jax.device_put(accuracy),
-            memory=self.method.init_memory(self.trainer, labels, self._keys),
+            memory=self.method.init_memory(self.trainer, begun, self._keys),
         )
 
     def propose(

@@ -82,16 +82,12 @@ def _set_transition(state: TrainState, transition: jax.Array) -> TrainState:
 
 
 @functools.partial(jax.jit, static_argnames="percentile")
-def _first_estimate(
-    logits: jax.Array, *, percentile: float | None
-) -> tuple[jax.Array, jax.Array]:
-    """(R, N, C) probabilities of the first phase, and (R, C, C) anchor matrices."""
-    probabilities = jax.nn.softmax(logits)
+def _anchor_transitions(
+    probabilities: jax.Array, *, percentile: float | None
+) -> jax.Array:
+    """(R, C, C) matrices from (R, N, C) probabilities."""
     anchor = functools.partial(corruption.anchor_transition, percentile=percentile)
-    return probabilities, jax.vmap(anchor)(probabilities)
-
-
-_trusted_transitions = jax.jit(jax.vmap(corruption.trusted_transition))
+    return jax.vmap(anchor)(probabilities)
 
 
 @functools.partial(jax.jit, static_argnames="count")
@@ -107,33 +103,6 @@ def _most_certain(
         return jnp.zeros(logits.shape[0], bool).at[chosen].set(True, mode="drop")
 
     return jax.vmap(one)(logits, taken), jnp.argmax(logits, axis=-1)
-
-
-@jax.jit
-def _believed(
-    state: CorrectionState, memory: DalcMemory
-) -> tuple[jax.Array, jax.Array]:
-    """(R, N) labels, the network's own among them, and whose are trusted."""
-    own = memory.self_labeled & ~state.queried
-    labels = jnp.where(own, memory.self_labels, state.labels)
-    return labels, state.queried | memory.self_labeled
-
-
-@functools.partial(jax.jit, static_argnames="count")
-def _self_labeled(
-    logits: jax.Array,
-    queried: jax.Array,
-    picks: jax.Array,
-    memory: DalcMemory,
-    *,
-    count: int,
-) -> tuple[jax.Array, jax.Array]:
-    """Who is labelled by the network after this round, and how."""
-    rows = jnp.arange(picks.shape[0])[:, None]
-    taken = (queried | memory.self_labeled).at[rows, picks].set(True)
-    new, guesses = _most_certain(logits, taken, count=count)
-    labels = jnp.where(new, guesses, memory.self_labels)
-    return memory.self_labeled | new, labels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -175,7 +144,9 @@ class Dalc:
     ) -> tuple[RoundModel, DalcMemory]:
         """Corrected training from the first phase's network."""
         memory: DalcMemory = state.memory
-        labels, trusted = _believed(state, memory)
+        own, asked = np.asarray(memory.self_labeled), np.asarray(state.queried)
+        believed = np.where(own & ~asked, memory.self_labels, state.labels)
+        labels, trusted = jax.device_put((believed, own | asked))
         if not bool(memory.started):
             first = trainer.fit(
                 "uniform",
@@ -183,9 +154,9 @@ class Dalc:
                 state.labels,
                 keys,
             )
-            probabilities, transition = _first_estimate(
-                first.logits(trainer.inputs), percentile=self.percentile
-            )
+            # Not in one program with what follows, which would round it otherwise.
+            probabilities = jax.nn.softmax(first.logits(trainer.inputs))
+            transition = _anchor_transitions(probabilities, percentile=self.percentile)
             memory = memory._replace(
                 base=first.variables,
                 base_probabilities=probabilities,
@@ -193,7 +164,7 @@ class Dalc:
                 started=jax.device_put(np.True_),
             )
         else:
-            transition = _trusted_transitions(
+            transition = jax.vmap(corruption.trusted_transition)(
                 memory.base_probabilities, labels, trusted, memory.anchor
             )
         second = trainer.fit(
@@ -233,7 +204,13 @@ class Dalc:
         )
         if not self.self_label:
             return picks, memory
-        who, labels = _self_labeled(
-            model.logits, state.queried, picks, memory, count=count
+        labeled, labels = map(np.array, (memory.self_labeled, memory.self_labels))
+        taken = labeled | np.asarray(state.queried)
+        np.put_along_axis(taken, np.asarray(picks), True, axis=1)
+        found = _most_certain(model.logits, taken, count=count)
+        new, guesses = map(np.asarray, found)
+        labels[new] = guesses[new]
+        return picks, memory._replace(
+            self_labeled=jax.device_put(labeled | new),
+            self_labels=jax.device_put(labels),
         )
-        return picks, memory._replace(self_labeled=who, self_labels=labels)

@@ -25,10 +25,10 @@ from robustjax.training import (
     fit,
     fresh_state,
     init_variables,
+    jit_run_once,
     supervised,
 )
 from robustjax.training._program import check_batch_size, over_repeats
-from robustjax.training._quick_compilation import jit_run_once
 from robustjax.transforms import ExampleSpec, LossTransform
 
 EpochReport = Callable[[str, int, dict[str, np.ndarray]], None]
@@ -96,7 +96,7 @@ class ClassifierSettings:
         )
 
 
-@jax.jit
+@jit_run_once
 def folded(keys: jax.Array, number: jax.typing.ArrayLike) -> jax.Array:
     """`jax.random.fold_in` of a number into every key, (R,)."""
     return jax.vmap(jax.random.fold_in, (0, None))(keys, number)
