@@ -7,7 +7,9 @@ r"""Data pruning under label noise: which part to keep, and what is learned from
 A classifier warms up on everything; by what it says, every method keeps a part of the
 examples; a re-labelling model is trained on each part from scratch. Without --preset,
 the one that is named like the data set is taken, if there is one. A run that was killed
-continues where it was when the same command is given again.
+continues where it was when the same command is given again. Here `forgetting` counts
+what was never learned as least forgotten, as Prune4ReL's comparison does, unless
+--options=forgetting.never_learned=most is given; by itself it does the opposite.
 """
 
 from __future__ import annotations
