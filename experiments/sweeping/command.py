@@ -310,7 +310,7 @@ def _platforms() -> str | None:
 def _of_every_run() -> list[str]:
     """Arguments that every point's process gets as they are."""
     for name in _ONE_PROCESS:
-        if flags.FLAGS[name].value not in (None, False):
+        if flags.FLAGS[name].value != flags.FLAGS[name].default:
             raise ValueError(
                 f"{name}: a point of a sweep is one process; use --engine for several "
                 "machines"

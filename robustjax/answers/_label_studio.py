@@ -16,6 +16,7 @@ from robustjax import data
 from robustjax.files import check_readable
 
 LABEL_STUDIO_SUFFIX = ".json"
+"""What the name of an export ends with."""
 
 
 def read_label_studio(

@@ -9,33 +9,54 @@ import numpy as np
 
 from robustjax.training._processes import on_host, placed_like
 from robustjax.training._state import TrainState
+from robustjax.transforms import ExampleSpec
 
 
-def without_padding(state: TrainState, num_examples: int) -> TrainState:
+def without_padding(state: TrainState, spec: ExampleSpec) -> TrainState:
     """A state whose per-example rows are of examples alone, on the host.
 
     All processes must come here.
 
     Args:
       state: leaves (R, ...), rows (R, N_padded, ...).
-      num_examples: N.
+      spec: of the rows.
+
+    Raises:
+      ValueError: rows of another number.
     """
 
     def cut(rows: np.ndarray) -> np.ndarray:
-        return rows[:, :num_examples]
+        _check(rows, spec)
+        return rows[:, : spec.num_examples]
 
     rows = jax.tree.map(cut, on_host(state.loss_state.rows))
     return state._replace(loss_state=state.loss_state._replace(rows=rows))
 
 
-def shape_without_padding(state: TrainState, num_examples: int) -> TrainState:
-    """What to restore `without_padding` into: rows on the host, nothing is copied."""
+def shape_without_padding(state: TrainState, spec: ExampleSpec) -> TrainState:
+    """What to restore `without_padding` into: rows on the host, nothing is copied.
+
+    Raises:
+      ValueError: rows of another number.
+    """
 
     def empty(rows: jax.Array) -> np.ndarray:
-        return np.empty((rows.shape[0], num_examples, *rows.shape[2:]), rows.dtype)
+        _check(rows, spec)
+        size = (rows.shape[0], spec.num_examples, *rows.shape[2:])
+        return np.empty(size, rows.dtype)
 
     rows = jax.tree.map(empty, state.loss_state.rows)
     return state._replace(loss_state=state.loss_state._replace(rows=rows))
+
+
+def _check(rows: Any, spec: ExampleSpec) -> None:
+    """What is cut off must be padding."""
+    if rows.shape[1] != spec.padded_examples:
+        raise ValueError(
+            f"state: got per-example rows {rows.shape}, expected "
+            f"(R, {spec.padded_examples}, ...); an algorithm whose rows are of "
+            "something else than its data names them by row_spec"
+        )
 
 
 def with_padding(state: TrainState, fresh: TrainState) -> TrainState:

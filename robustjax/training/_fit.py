@@ -63,11 +63,12 @@ def fit(
     """
     first = 0
     if checkpoints is not None:
-        like = shape_without_padding(state, program.spec.num_examples)
-        found = checkpoints.restore_latest(like)
-        if found is not None:
-            first, restored, _ = found
-            state = with_padding(restored, state)
+        if checkpoints.steps():
+            like = shape_without_padding(state, program.row_spec)
+            found = checkpoints.restore_latest(like)
+            if found is not None:
+                first, restored, _ = found
+                state = with_padding(restored, state)
         if first < epochs:
             checkpoints.check_writable()
     for epoch in range(first, epochs):
@@ -83,7 +84,7 @@ def fit(
         stopping = stop is not None and stop.agree()
         due = done % checkpoint_every_epochs == 0 or done == epochs or stopping
         if checkpoints is not None and due:
-            checkpoints.save(done, without_padding(state, program.spec.num_examples))
+            checkpoints.save(done, without_padding(state, program.row_spec))
         if stop is not None:
             stop.check()
     return state

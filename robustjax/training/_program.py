@@ -132,6 +132,11 @@ class Program:
             over_repeats,
         )
 
+    @property
+    def row_spec(self) -> ExampleSpec:
+        """Of what the per-example rows are: the data, or what the algorithm says."""
+        return self.algorithm.row_spec or self.spec
+
     def at(self, epoch: int) -> Program:
         """The program of an epoch: this one, always. See `RecipeProgram`."""
         del epoch

@@ -85,6 +85,11 @@ class RecipeProgram:
         """For how many examples and classes; of all phases."""
         return self.programs[0].spec
 
+    @property
+    def row_spec(self) -> ExampleSpec:
+        """Of what the per-example rows are; of all phases."""
+        return self.programs[0].row_spec
+
     def at(self, epoch: int) -> Program:
         """The program of an epoch, counted from 0; the last phase has no end."""
         end = 0

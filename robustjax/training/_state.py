@@ -87,6 +87,7 @@ class Algorithm(NamedTuple):
         (S, B, ...) int32 examples of an epoch's S steps; None for `epoch_order`. Data
         are gathered in the indices' shape.
       after_step: `(state) -> state`, after the parameters have moved; None for none.
+      row_spec: of what the per-example rows are, where that is not the program's data.
     """
 
     init: Callable[[jax.Array, jax.Array, ExampleSpec], TrainState]
@@ -97,6 +98,7 @@ class Algorithm(NamedTuple):
     evaluate: Callable[[Any, Any, jax.Array], Any] | None = None
     order: Callable[[jax.Array, TrainState, int, int, int], jax.Array] | None = None
     after_step: Callable[[TrainState], TrainState] | None = None
+    row_spec: ExampleSpec | None = None
 
 
 def no_epoch(state: TrainState, data: TrainData, outputs: Any) -> TrainState:

@@ -171,7 +171,7 @@ def test_divide_mix_on_subsets():
 
 
 def test_every_preset_of_data_pruning_is_ours_or_in_the_table():
-    ours = {"digits", "mnist_small", "cifar10_n_small"}
+    ours = {"digits", "mnist_small", "mnist_balance", "cifar10_n_small"}
     assert set(pruning.PRESETS) - ours == set(PARK_ROWS)
 
 

@@ -12,10 +12,10 @@ from experiments.study.launch import launch
 from robustjax import training
 from tests.training import toy
 
-_FOLDER = flags.DEFINE_string("folder", None, "Of the checkpoints.")
-_DIES = flags.DEFINE_integer("dies", -1, "The process that kills itself,")
-_AFTER = flags.DEFINE_integer("after", -1, "and the epoch after which it does.")
-_SIGNAL = flags.DEFINE_string("by", "SIGKILL", "By which signal.")
+_FOLDER = flags.DEFINE_string("spread_folder", None, "Of the checkpoints.")
+_DIES = flags.DEFINE_integer("spread_dies", -1, "The process that kills itself,")
+_AFTER = flags.DEFINE_integer("spread_after", -1, "and the epoch after which it does.")
+_SIGNAL = flags.DEFINE_string("spread_by", "SIGKILL", "By which signal.")
 
 EPOCHS = 4
 

@@ -13,6 +13,8 @@ import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from robustjax import training
+from robustjax.training._elastic import without_padding
+from robustjax.transforms import ExampleSpec, LossState
 
 LIKE = {"a": jnp.zeros(5), "b": {"c": jnp.zeros((2, 3), jnp.int32)}}
 
@@ -163,3 +165,14 @@ def test_saved_on_eight_devices_restored_on_four(mesh, tmp_path):
     assert jax.dtypes.issubdtype(found["key"].dtype, jax.dtypes.prng_key)
     plain = [t | {"key": jax.random.key_data(t["key"])} for t in (found, tree)]
     chex.assert_trees_all_equal(*plain)
+
+
+def test_rows_of_something_else_are_not_cut():
+    """What would be cut off is not padding, unless the algorithm says of what."""
+    state = training.TrainState(*(None for _ in training.TrainState._fields))._replace(
+        loss_state=LossState({"seen": np.zeros((1, 7))}, ())
+    )
+    with pytest.raises(ValueError, match=r"rows \(1, 7\), expected \(R, 4, \.\.\.\)"):
+        without_padding(state, ExampleSpec(4, 2))
+    kept = without_padding(state, ExampleSpec(5, 2, pad_to=7))
+    assert kept.loss_state.rows["seen"].shape == (1, 5)

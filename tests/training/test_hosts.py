@@ -71,7 +71,13 @@ def one_device(monkeypatch):
 )
 def test_where_one_process_ends_so_do_all_and_one_goes_on(tmp_path, by, statuses, line):
     folder = tmp_path / "checkpoints"
-    ends = in_processes(2, f"--folder={folder}", "--dies=1", "--after=1", f"--by={by}")
+    ends = in_processes(
+        2,
+        f"--spread_folder={folder}",
+        "--spread_dies=1",
+        "--spread_after=1",
+        f"--spread_by={by}",
+    )
     assert tuple(status for status, _, _ in ends) == statuses, ends
     told = [e for e in ends[0][2].splitlines() if not e.startswith("[Gloo]")]
     assert len(told) == 1, told

@@ -171,4 +171,5 @@ def fine_tuning(
         evaluate,
         optimizer,
         evaluate=evaluate if "losses" in transform.needs else None,
+        row_spec=text_spec,
     )
