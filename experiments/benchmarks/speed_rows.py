@@ -122,7 +122,7 @@ SPEED = (
         "k_center --rounds=2",
     ),
     Speed(
-        "facility location, N = 10,000, 500 picks, against apricot (lazy both)",
+        "facility location, N = 10,000, 500 picks, one core, against apricot (lazy)",
         (("facility_location", "robustjax"),),
         "{:.1f}×",
         "facility_location --rounds=2",
@@ -132,6 +132,12 @@ SPEED = (
         (("facility_location_cmi", "robustjax"),),
         "{:.0f}×",
         "facility_location --query=500 --rounds=2",
+    ),
+    Speed(
+        "FLQMI there, likewise",
+        (("facility_location_qmi", "robustjax"),),
+        "{:.1f}×",
+        "facility_location --query=500 --function=qmi --rounds=5",
     ),
     Speed(
         "`find_label_issues` at N = 1,000,000, C = 10 against cleanlab 2.9, same flags",
