@@ -7,6 +7,7 @@ from tests.printed_tables.cells import (
     Table,
     builder,
     number,
+    paired,
     spread,
     with_best,
 )
@@ -73,6 +74,28 @@ def pruning_long(files: Files) -> Table:
         table.append(["" if method == before else f"`{method}`", threshold, *cells])
         before = method
     return with_best(table, {2: None, 4: None})
+
+
+@builder
+def pruning_balance(files: Files) -> Table:
+    """Accuracy, and the difference from uniform, paired by repeat."""
+    folder, fractions = f"{PRUNING}/mnist_balance", ("0.1", "0.2")
+    table = [["rule", *(x for f in fractions for x in (f, "against uniform"))]]
+    summary = f"{folder}/summary.csv"
+    for method in dict.fromkeys(row["method"] for row in files.rows(summary)):
+        cells = []
+        for fraction in fractions:
+            values, base = (
+                files.repeats(
+                    f"{folder}/repeats.csv", "last", method=name, fraction=fraction
+                )
+                for name in (method, "uniform")
+            )
+            row = files.row(summary, method=method, fraction=fraction)
+            found = "" if method == "uniform" else paired(values, base)
+            cells += [spread(row, "last"), found]
+        table.append([f"`{method}`", *cells])
+    return with_best(table, {1: None, 3: None})
 
 
 @builder
