@@ -30,7 +30,7 @@ def without_padding(state: TrainState, spec: ExampleSpec) -> TrainState:
         return rows[:, : spec.num_examples]
 
     rows = jax.tree.map(cut, on_host(state.loss_state.rows))
-    return state._replace(loss_state=state.loss_state._replace(rows=rows))
+    return state.with_rows(rows)
 
 
 def shape_without_padding(state: TrainState, spec: ExampleSpec) -> TrainState:
@@ -46,7 +46,7 @@ def shape_without_padding(state: TrainState, spec: ExampleSpec) -> TrainState:
         return np.empty(size, rows.dtype)
 
     rows = jax.tree.map(empty, state.loss_state.rows)
-    return state._replace(loss_state=state.loss_state._replace(rows=rows))
+    return state.with_rows(rows)
 
 
 def _check(rows: Any, spec: ExampleSpec) -> None:
@@ -77,4 +77,4 @@ def with_padding(state: TrainState, fresh: TrainState) -> TrainState:
         return placed_like(np.concatenate([rows, padding], axis=1), own)
 
     rows = jax.tree.map(pad, state.loss_state.rows, fresh.loss_state.rows)
-    return state._replace(loss_state=state.loss_state._replace(rows=rows))
+    return state.with_rows(rows)

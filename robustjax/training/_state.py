@@ -33,6 +33,10 @@ class TrainState(NamedTuple):
     epoch: jax.Array
     step: jax.Array
 
+    def with_rows(self, rows: Any) -> TrainState:
+        """The state with other per-example rows of its loss."""
+        return self._replace(loss_state=self.loss_state._replace(rows=rows))
+
 
 def fresh_state(
     params: Any,

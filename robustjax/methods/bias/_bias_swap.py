@@ -218,7 +218,7 @@ def bias_swap(
             "conflicting": real & (score > jnp.sum(score) / count),
             "label": data.labels,
         }
-        return state._replace(loss_state=state.loss_state._replace(rows=rows))
+        return state.with_rows(rows)
 
     def swap_objective(
         params: Any,

@@ -111,7 +111,7 @@ def two_stages(
         real = real_examples(state, rows["weight"]["weight"].shape[0])
         weight = jnp.where(real, score(outputs, data.labels, real), 0.0)
         rows = {**rows, "weight": {"weight": weight.astype(jnp.float32)}}
-        state = state._replace(loss_state=state.loss_state._replace(rows=rows))
+        state = state.with_rows(rows)
         if restart:
             key = jax.random.fold_in(state.key, _RESTART)
             params, model_state = init_variables(

@@ -67,7 +67,7 @@ def with_roles(state: TrainState, roles: np.ndarray | jax.Array) -> TrainState:
     widths = [(0, 0)] * (roles.ndim - 1) + [(0, padding)]
     new = jnp.pad(jnp.asarray(roles, jnp.int32), widths, constant_values=UNUSED)
     rows = {**rows, "roles": {"role": jnp.broadcast_to(new, old.shape)}}
-    return state._replace(loss_state=state.loss_state._replace(rows=rows))
+    return state.with_rows(rows)
 
 
 def network_outputs(

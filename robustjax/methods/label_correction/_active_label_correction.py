@@ -27,6 +27,7 @@ from robustjax.methods.label_correction._round_training import (
     RoundTrainer,
     Variables,
     phase_keys,
+    with_given_weights,
 )
 from robustjax.training import apply_prediction, as_float
 from robustjax.transforms import LossTransform
@@ -184,12 +185,6 @@ class ActiveLabelCorrection:
                     final = final / trainer.spec.num_examples
                     reduction = transforms.Reduction.SUM
                 variables = fitted.variables
-
-                def hold(train_state: Any) -> Any:
-                    rows = ({"weight": final}, train_state.loss_state.rows[1])
-                    loss_state = train_state.loss_state._replace(rows=rows)
-                    return train_state._replace(loss_state=loss_state)
-
                 fitted = trainer.fit(
                     f"fixed weights {self.weighting}",
                     lambda: transforms.chain(
@@ -199,7 +194,7 @@ class ActiveLabelCorrection:
                     state.labels,
                     phase_keys(keys, 1),
                     variables=variables,
-                    prepare=hold,
+                    prepare=lambda start: with_given_weights(start, final),
                     epochs=self.extra_epochs,
                 )
         model = RoundModel(fitted, fitted.logits(trainer.inputs), weights)

@@ -17,6 +17,7 @@ from robustjax import checks, data, transforms
 from robustjax.methods.label_correction._round_training import (
     ClassifierSettings,
     EpochReport,
+    with_given_weights,
 )
 from robustjax.models import MLP
 from robustjax.training import (
@@ -144,7 +145,7 @@ def cross_validated_probabilities(
     state = program.init(jax.random.split(train_key, len(sizes)), inputs)
     state = fit(
         program,
-        _with_weights(state, seen),
+        with_given_weights(state, seen),
         program.make_data(inputs, np.tile(examples.labels, (len(sizes), 1))),
         epochs=settings.epochs,
         report=None
@@ -153,12 +154,6 @@ def cross_validated_probabilities(
         stop=stop,
     )
     return _predict_held_out(program, state, inputs, fold_of)
-
-
-def _with_weights(state: TrainState, weights: jax.Array) -> TrainState:
-    """A state whose `given_weights`, first of the chain, are set."""
-    rows = ({"weight": weights}, *state.loss_state.rows[1:])
-    return state._replace(loss_state=state.loss_state._replace(rows=rows))
 
 
 def _without_held_out(algorithm: Algorithm, steps: int) -> Algorithm:

@@ -28,8 +28,8 @@ from robustjax.methods.label_correction._correction_loop import (
 from robustjax.methods.label_correction._round_training import (
     RoundTrainer,
     phase_keys,
+    with_given_weights,
 )
-from robustjax.training import TrainState
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,20 +86,12 @@ class HardDetection:
         padding = trainer.spec.padded_examples - trainer.spec.num_examples
         weight = jax.device_put(np.pad(kept.astype(np.float32), ((0, 0), (0, padding))))
 
-        def keep(train_state: TrainState) -> TrainState:
-            rows = (
-                {"weight": weight},
-                *train_state.loss_state.rows[1:],
-            )
-            loss_state = train_state.loss_state._replace(rows=rows)
-            return train_state._replace(loss_state=loss_state)
-
         fitted = trainer.fit(
             "presumed clean",
             lambda: transforms.chain(transforms.given_weights(), transforms.ce()),
             state.labels,
             phase_keys(keys, 2),
-            prepare=keep,
+            prepare=lambda train_state: with_given_weights(train_state, weight),
         )
         return RoundModel(fitted, fitted.logits(trainer.inputs)), memory
 

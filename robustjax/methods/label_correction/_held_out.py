@@ -28,8 +28,8 @@ from robustjax.methods.label_correction._cross_validation import stratified_fold
 from robustjax.methods.label_correction._round_training import (
     RoundTrainer,
     phase_keys,
+    with_given_weights,
 )
-from robustjax.training import TrainState
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,15 +112,8 @@ def held_out_logits(
     repeats, size = fold_of.shape
     seen = fold_of[:, None] != np.arange(folds)[:, None]
     padding = trainer.spec.padded_examples - size
-    weight = np.pad(seen.reshape(-1, size), ((0, 0), (0, padding)))
-
-    def leave_out(train_state: TrainState) -> TrainState:
-        rows = (
-            {"weight": jnp.asarray(weight, jnp.float32)},
-            *train_state.loss_state.rows[1:],
-        )
-        loss_state = train_state.loss_state._replace(rows=rows)
-        return train_state._replace(loss_state=loss_state)
+    padded = np.pad(seen.reshape(-1, size), ((0, 0), (0, padding)))
+    weight = jnp.asarray(padded, jnp.float32)
 
     each_key = jax.vmap(lambda key: jax.random.split(key, folds))(starts)
     fitted = trainer.fit(
@@ -128,7 +121,7 @@ def held_out_logits(
         lambda: transforms.chain(transforms.given_weights(), transforms.ce()),
         jnp.repeat(labels, folds, axis=0),
         each_key.reshape(-1),
-        prepare=leave_out,
+        prepare=lambda train_state: with_given_weights(train_state, weight),
     )
     logits = fitted.logits(trainer.inputs).reshape(repeats, folds, size, -1)
     place = jnp.asarray(fold_of)[:, None, :, None]

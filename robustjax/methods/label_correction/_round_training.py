@@ -345,3 +345,13 @@ class RoundTrainer:
             compiled = jit_run_once(over_repeats(start, (0, 0)))
             self._trainings[kind] = _Training(program, compiled)
         return self._trainings[kind]
+
+
+def with_given_weights(state: TrainState, weights: jax.Array) -> TrainState:
+    """A state whose `transforms.given_weights`, first of a chain, are set.
+
+    Args:
+      state: leaves (R, ...).
+      weights: (R, N_padded) float32.
+    """
+    return state.with_rows(({"weight": weights}, *state.loss_state.rows[1:]))

@@ -177,7 +177,7 @@ def self_learning(
         one_hot = jax.nn.one_hot(corrected, num_classes, dtype=label.dtype)
         one_hot = jnp.where(real[:, None], one_hot, 0.0)
         rows = {**rows, "corrected": {"label": one_hot}}
-        return state._replace(loss_state=state.loss_state._replace(rows=rows))
+        return state.with_rows(rows)
 
     correcting = plain._replace(evaluate=features_of, epoch=correct)
     # The last epoch of the warm-up ends with the first correction.
