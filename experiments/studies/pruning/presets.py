@@ -101,7 +101,8 @@ PRESETS: dict[str, Preset] = {
             "watch_every_epochs": 25,
         },
         about="rules with classes shared evenly by given or predicted label; ours",
-        expect="not measured",
+        expect="a tenth kept, seed 2026: 84.5 ±1.1 (uniform), 84.2 ±2.7 (own), "
+        "87.0 ±0.9 (own_predicted)",
     ),
     "cifar10_n_small": Preset(
         {
