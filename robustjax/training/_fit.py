@@ -63,12 +63,12 @@ def fit(
     """
     first = 0
     if checkpoints is not None:
-        if checkpoints.steps():
-            like = shape_without_padding(state, program.row_spec)
-            found = checkpoints.restore_latest(like)
-            if found is not None:
-                first, restored, _ = found
-                state = with_padding(restored, state)
+        # Where there is none, too: records of epochs that are trained again go.
+        like = shape_without_padding(state, program.row_spec)
+        found = checkpoints.restore_latest(like)
+        if found is not None:
+            first, restored, _ = found
+            state = with_padding(restored, state)
         if first < epochs:
             checkpoints.check_writable()
     for epoch in range(first, epochs):
