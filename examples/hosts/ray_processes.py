@@ -17,6 +17,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from typing import Any
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -36,7 +37,10 @@ def train(command: list[str], folder: str) -> int:
     """Runs one of the processes; gives its status."""
     process = subprocess.Popen([sys.executable, *command], cwd=folder)
     try:
-        return process.wait()
+        # Ray's interrupt would not wake one that waits.
+        while process.poll() is None:
+            time.sleep(0.2)
+        return process.returncode
     except KeyboardInterrupt:
         process.send_signal(signal.SIGTERM)
         return process.wait()
@@ -89,7 +93,9 @@ def spread(given: argparse.Namespace) -> int:
         ray.wait(running, num_returns=len(running))
         return 128 + signal.SIGINT
     except ray.exceptions.RayError as error:
-        print(f"error: a process is lost: {str(error).splitlines()[0]}", file=sys.stderr)
+        print(
+            f"error: a process is lost: {str(error).splitlines()[0]}", file=sys.stderr
+        )
         return 1
 
 

@@ -39,7 +39,8 @@ def load(
       label_key: which tfds feature, or column of a table, is the label.
       id_column: which column of a table names the examples.
       text_column: which column of a table is for people to read, and no input.
-      image_size: resize images of a folder to this many pixels squared.
+      image_size: resize images of a folder to this many pixels squared; what shards
+        must have.
       cache_dir: where decoded images (of tfds and of folders) are kept for the next
         time, and found while no file changes; by default nowhere.
 
@@ -66,7 +67,7 @@ def load(
                 text_column=text_column,
             )
     if (path / split / MANIFEST).exists():
-        return load_shards(path / split)
+        return _shards_of_size(path / split, image_size)
     if path.is_dir():
         return load_image_folder(
             path / split, image_size=image_size, cache_dir=cache_dir
@@ -76,6 +77,22 @@ def load(
     return load_tfds(
         name, split, data_dir=data_dir, label_key=label_key, cache_dir=cache_dir
     )
+
+
+def _shards_of_size(path: pathlib.Path, image_size: int | None) -> Dataset:
+    """Shards, which are as they were written.
+
+    Raises:
+      ValueError: images of another size than is asked for.
+    """
+    dataset = load_shards(path)
+    shape = dataset.inputs.shape[1:]
+    if image_size is not None and shape[:2] != (image_size, image_size):
+        raise ValueError(
+            f"image_size: got {image_size}, but {str(path)!r} was written with inputs "
+            f"of shape {shape}; write the shards again"
+        )
+    return dataset
 
 
 def _only(
