@@ -57,7 +57,8 @@ class Watch:
         heard_of = range(1, count) if index == 0 else [0]
         self._heard = dict.fromkeys(heard_of, time.monotonic())
         self._said: dict[int, str] = {}
-        self._over = threading.Event()
+        self._over, self._speaking = threading.Event(), threading.Lock()
+        self._fell_silent = False
         # The store may not answer, either: who asks is not who counts the seconds.
         self._threads = [
             threading.Thread(target=work, daemon=True, name="watch")
@@ -72,11 +73,14 @@ class Watch:
         for thread in self._threads:
             thread.join(2 * self._interval)
         if not any(thread.is_alive() for thread in self._threads):
-            self._say(_ENDED)
+            self._say(_ENDED, last=True)
 
-    def _say(self, what: str) -> None:
+    def _say(self, what: str, *, last: bool = False) -> None:
         # Where it cannot be said, the silence is what the others notice.
-        with contextlib.suppress(Exception):
+        with self._speaking, contextlib.suppress(Exception):
+            if self._fell_silent:
+                return
+            self._fell_silent = last
             self._store.key_value_set(
                 f"{_FOLDER}/{self._index}", what, allow_overwrite=True
             )
@@ -102,10 +106,16 @@ class Watch:
                     self._said[index], self._heard[index] = value, time.monotonic()
 
     def _judge(self) -> None:
+        before = time.monotonic()
         while not self._over.wait(self._interval):
+            now = time.monotonic()
+            if now - before > self._seconds / 2:
+                # It was this process that was stopped.
+                self._heard = dict.fromkeys(self._heard, now)
+            before = now
             for index, heard in self._heard.items():
                 said = self._said.get(index, "")
-                silent = time.monotonic() - heard
+                silent = now - heard
                 if said.startswith(_LOST):
                     self._give_up(said.removeprefix(_LOST).strip())
                 elif said != _ENDED and silent > self._seconds:
@@ -116,7 +126,10 @@ class Watch:
     def _tell(self, reason: str) -> None:
         """Tells those that listen to this process, if the store answers in time."""
         telling = threading.Thread(
-            target=self._say, args=(f"{_LOST} {reason}",), daemon=True
+            target=self._say,
+            args=(f"{_LOST} {reason}",),
+            kwargs={"last": True},
+            daemon=True,
         )
         telling.start()
         telling.join(self._interval)

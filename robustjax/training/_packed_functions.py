@@ -51,7 +51,7 @@ def lift(functions: Sequence[Callable[..., Any]], *arguments: Any) -> Lifted:
         jax.make_jaxpr(function, return_shape=True)(*arguments)
         for function in functions
     ]
-    structures = [jax.tree.structure(shape) for _, shape in traced]
+    structures: list[Any] = [jax.tree.structure(shape) for _, shape in traced]
     _check(all(each == structures[0] for each in structures), "what they return")
     places = _Places()
     places.compare_closed((), [program for program, _ in traced])
@@ -234,12 +234,12 @@ class _Run:
         first = parameters["cond_nconsts"]
         second = first + parameters["body_nconsts"]
 
-        def condition(carry: list[Any]) -> Any:
+        def condition(carry: Any) -> Any:
             program = parameters["cond_jaxpr"]
             where = (*path, "cond_jaxpr")
             return self.closed(where, program, [*values[:first], *carry])[0]
 
-        def body(carry: list[Any]) -> list[Any]:
+        def body(carry: Any) -> list[Any]:
             program = parameters["body_jaxpr"]
             where = (*path, "body_jaxpr")
             return self.closed(where, program, [*values[first:second], *carry])
