@@ -78,6 +78,7 @@ from robustjax.data._shards import write_shards as write_shards
 from robustjax.data._standardize import standardize as standardize
 from robustjax.data._tables import load_table as load_table
 from robustjax.data._tables import read_texts as read_texts
+from robustjax.data._tables import unlabeled_ids as unlabeled_ids
 from robustjax.data._text_embeddings import Embed as Embed
 from robustjax.data._text_embeddings import embed_texts as embed_texts
 from robustjax.data._text_embeddings import tfidf_embeddings as tfidf_embeddings

@@ -24,6 +24,7 @@ def load(
     label_key: str | None = None,
     id_column: str | None = None,
     text_column: str | None = None,
+    skip_unlabeled: bool = False,
     image_size: int | None = None,
     cache_dir: str | os.PathLike[str] | None = None,
 ) -> Dataset:
@@ -39,6 +40,8 @@ def load(
       label_key: which tfds feature, or column of a table, is the label.
       id_column: which column of a table names the examples.
       text_column: which column of a table is for people to read, and no input.
+      skip_unlabeled: leave out the rows of a table that have no label; all else has
+        labels throughout.
       image_size: resize images of a folder to this many pixels squared.
       cache_dir: where decoded images (of tfds and of folders) are kept for the next
         time, and found while no file changes; by default nowhere.
@@ -64,6 +67,7 @@ def load(
                 label_column=label_key,
                 id_column=id_column,
                 text_column=text_column,
+                skip_unlabeled=skip_unlabeled,
             )
     if (path / split / MANIFEST).exists():
         return load_shards(path / split)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from robustjax import checks, data
 from robustjax.data._table_files import TABLE_SUFFIXES
+from robustjax.data._table_labels import SKIP_UNLABELED
 from robustjax.tools.decoded_cache import decoded_folder
 from robustjax.tools.options.groups import OwnDataFlags, OwnLabelFlags
 
@@ -33,6 +35,7 @@ def load(
     label_key: str | None = None,
     id_column: str | None = None,
     text_column: str | None = None,
+    skip_unlabeled: bool = False,
 ) -> data.Dataset:
     """A split of a data set, as `data.load` reads it; images are decoded once.
 
@@ -44,6 +47,7 @@ def load(
       label_key: which tfds feature, or column of a table, is the label.
       id_column: which column of a table names the examples.
       text_column: which column of a table is for people to read.
+      skip_unlabeled: leave out a table's rows without a label.
 
     Raises:
       ValueError: a source that cannot be read.
@@ -55,6 +59,7 @@ def load(
         label_key=label_key,
         id_column=id_column,
         text_column=text_column,
+        skip_unlabeled=skip_unlabeled,
         image_size=image_size or None,
         cache_dir=decoded_folder(),
     )
@@ -91,17 +96,21 @@ def load_splits(
     return train, test
 
 
-def load_own(config: OwnDataFlags) -> data.Dataset:
+def load_own(config: OwnDataFlags, *, skip_unlabeled: bool = False) -> data.Dataset:
     """A data set of one's own.
 
     Args:
       config: whose `dataset` is given.
+      skip_unlabeled: leave out a table's rows without a label.
 
     Raises:
       ValueError: a source that cannot be read.
     """
     assert config.dataset is not None
-    with checks.errors_name(label_key="label_column", text_column="texts"):
+    with (
+        checks.errors_name(label_key="label_column", text_column="texts"),
+        _advice_of_verbs(),
+    ):
         return load(
             config.dataset,
             config.split,
@@ -110,7 +119,21 @@ def load_own(config: OwnDataFlags) -> data.Dataset:
             label_key=config.label_column,
             id_column=config.id_column,
             text_column=text_column_of(config),
+            skip_unlabeled=skip_unlabeled,
         )
+
+
+@contextlib.contextmanager
+def _advice_of_verbs() -> Iterator[None]:
+    """Errors of the library name an argument that the command has no option for."""
+    try:
+        yield
+    except ValueError as error:
+        if SKIP_UNLABELED not in str(error):
+            raise
+        advice = " (robustjax find-issues --issues=all lists such rows)"
+        text = str(error).replace(SKIP_UNLABELED, advice)
+        raise ValueError(text) from None
 
 
 def text_column_of(config: OwnDataFlags) -> str | None:
@@ -157,3 +180,44 @@ def load_labeled(
     rows, labels = data.read_labels(config.labels, dataset, "label", name="labels")
     given = data.join(dataset, dataset.ids[rows], labels, name="labels")
     return dataclasses.replace(dataset, labels=given)
+
+
+def load_partly_labeled(
+    config: OwnLabelFlags, report: Callable[[str], None] = lambda line: None
+) -> tuple[data.Dataset, np.ndarray]:
+    """As `load_labeled`, of examples that have a label, and the ids of the others.
+
+    Args:
+      config: whose `dataset` is given.
+      report: called with what was found.
+
+    Returns:
+      The labelled examples, and (M,) ids of those without a label: blank in a table,
+      blank or absent in the file of labels.
+
+    Raises:
+      ValueError: a source that cannot be read, or labels that do not join.
+    """
+    assert config.dataset is not None
+    dataset = load_own(config, skip_unlabeled=True)
+    report(classes_found(dataset))
+    missing: list[np.ndarray] = []
+    if is_table(config.dataset):
+        missing.append(
+            data.unlabeled_ids(
+                config.dataset,
+                config.split,
+                label_column=config.label_column,
+                id_column=config.id_column,
+            )
+        )
+    if config.labels is not None:
+        rows, labels = data.read_labels(config.labels, dataset, "label", name="labels")
+        if not rows.size:
+            raise ValueError(f"labels: {config.labels!r} has no label")
+        order = np.argsort(rows)
+        missing.append(np.delete(dataset.ids, rows))
+        dataset = dataclasses.replace(
+            data.take(dataset, rows[order]), labels=labels[order]
+        )
+    return dataset, np.concatenate(missing) if missing else dataset.ids[:0]

@@ -315,6 +315,7 @@ WITHOUT = {
     "load_shards": "a folder",
     "load_table": "a file or a data frame",
     "read_texts": "a file or a data frame",
+    "unlabeled_ids": "a file or a data frame",
     "load_tfds": "a name",
     "open_rows": "a file",
     "nested_hallucinations": "records",
