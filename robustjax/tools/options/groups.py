@@ -102,9 +102,9 @@ class AnswerFlags(PageFlags):
     group: ClassVar[str] = "Answers"
     amend: str | None = option(
         None,
-        "CSV with columns id and new_label, or a JSON export of Label Studio: other "
-        "answers to questions of any round, or about any example. What follows from "
-        "them is computed again.",
+        "CSV with columns id and new_label, a JSON export of Label Studio, or an XML "
+        "export of CVAT (for images 1.1): other answers to questions of any round, or "
+        "about any example. What follows from them is computed again.",
     )
 
 
