@@ -1,7 +1,8 @@
 """Answers that were given in CVAT: its export "CVAT for images 1.1", image by image.
 
 Of that format, what is read is the `name` of every `image` and the `label` of its
-`tag`; https://docs.cvat.ai/docs/other/xml_format/ describes it. Who tagged is not in it.
+`tag`; who tagged is not in it. https://docs.cvat.ai/docs/other/xml_format/
+describes it.
 """
 
 from __future__ import annotations
