@@ -159,7 +159,7 @@ def main(config: KeepConfig, stop: StopRequest) -> None:
     arrays, ids = _read(config)
     names: tuple[str, ...] = ()
     if config.dataset is not None:
-        dataset = load_labeled(config)
+        dataset = load_labeled(config, say)
         checks.same_length(dataset=dataset.inputs, **arrays)
         arrays["labels"], ids, names = dataset.labels, dataset.ids, dataset.class_names
         wanted = missing_inputs(config.method, arrays)
