@@ -71,12 +71,11 @@ def make_pool(
         np.savez(path, inputs=whole.inputs[order], ids=np.array(ids))
         return path, dict(zip(ids, said))
     path = folder / "pool"
-    place = path / "train" / "unsorted"
-    place.mkdir(parents=True)
+    path.mkdir()
     for number, row in enumerate(order):
         image = np.asarray(whole.inputs[row])
-        Image.fromarray(image[..., 0]).save(place / f"{number:05d}.png")
-    return path, {f"unsorted/{n:05d}.png": text for n, text in enumerate(said)}
+        Image.fromarray(image[..., 0]).save(path / f"{number:05d}.png")
+    return path, {f"{n:05d}.png": text for n, text in enumerate(said)}
 
 
 def answered(folder: pathlib.Path, truth: Mapping[str, str]) -> tuple[int, int]:

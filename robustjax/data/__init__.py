@@ -83,6 +83,9 @@ from robustjax.data._text_embeddings import Embed as Embed
 from robustjax.data._text_embeddings import embed_texts as embed_texts
 from robustjax.data._text_embeddings import tfidf_embeddings as tfidf_embeddings
 from robustjax.data._tfds_source import load_tfds as load_tfds
+from robustjax.data._unlabeled_images import (
+    load_unlabeled_images as load_unlabeled_images,
+)
 from robustjax.data.augmentation import auto_augment as auto_augment
 from robustjax.data.augmentation import color_jitter as color_jitter
 from robustjax.data.augmentation import compose as compose

@@ -34,7 +34,8 @@ def load(
       name: "digits" (bundled with scikit-learn); a path to an `.npz` file or to a table
         (`.csv`, `.tsv`, `.parquet`, `.feather`, see `load_table`); a path to a folder
         with a sub-folder per split, which holds shards (`write_shards`) or a sub-folder
-        of images per class; or the name of a tfds data set.
+        of images per class; a path to a folder of such sub-folders, which all is
+        "train"; or the name of a tfds data set.
       split: "train", "test", or (tfds only) a slice such as "train[:20000]".
       data_dir: the tfds folder.
       label_key: which tfds feature, or column of a table, is the label.
@@ -73,13 +74,29 @@ def load(
         return load_shards(path / split)
     if path.is_dir():
         return load_image_folder(
-            path / split, image_size=image_size, cache_dir=cache_dir
+            images_of_split(path, split), image_size=image_size, cache_dir=cache_dir
         )
     if path.is_absolute() or name.startswith("."):
         raise ValueError(f"dataset: {name!r} is neither an .npz file nor a folder")
     return load_tfds(
         name, split, data_dir=data_dir, label_key=label_key, cache_dir=cache_dir
     )
+
+
+def images_of_split(path: pathlib.Path, split: str) -> pathlib.Path:
+    """Where the images of a split are: in its sub-folder, or, of "train", in `path`.
+
+    Raises:
+      ValueError: a folder with splits that lacks this one, or without any that is asked
+        for another than "train".
+    """
+    if (path / split).is_dir():
+        return path / split
+    splits = [name for name in ("train", "test") if (path / name).is_dir()]
+    if split == "train" and not splits:
+        return path
+    has = f"only {splits[0]!r}" if splits else "no splits, so that all is 'train'"
+    raise ValueError(f"split: got {split!r}, but the folder {str(path)!r} has {has}")
 
 
 def _only(

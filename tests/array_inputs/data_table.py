@@ -309,6 +309,7 @@ WITHOUT = {
     "load_digits": "a name",
     "load_halueval": "a file",
     "load_image_folder": "a folder",
+    "load_unlabeled_images": "a folder",
     "load_instructions": "a file",
     "load_located_npz": "a file, whose arrays go through make_located",
     "load_npz": "a file, whose arrays go through make_dataset",

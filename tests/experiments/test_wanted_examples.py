@@ -22,7 +22,7 @@ def test_a_fifth_of_a_pool_is_wanted(tmp_path, monkeypatch, images):
     path, truth = wanted_examples.make_pool("x", 3, 100, tmp_path)
     assert Counter(truth.values()) == {"first": 10, "second": 10, "ood": 80}
     if images:
-        pool = data.load(str(path), "train")
+        pool = data.load_unlabeled_images(path)
     else:
         with np.load(path) as file:
             pool = data.make_dataset(
