@@ -73,6 +73,7 @@ from robustjax.data._normalize import normalize as normalize
 from robustjax.data._ood import held_out_classes as held_out_classes
 from robustjax.data._ood import mix_ood as mix_ood
 from robustjax.data._ood import textured_crops as textured_crops
+from robustjax.data._picture_tables import load_picture_table as load_picture_table
 from robustjax.data._shards import load_shards as load_shards
 from robustjax.data._shards import write_shards as write_shards
 from robustjax.data._standardize import standardize as standardize

@@ -82,23 +82,23 @@ def load_table(
       (('cat', 'owl'), [1, 0], [[3.5], [1.0]])
     """
     texts = (label_column or LABEL, id_column or ID, SPLIT, text_column)
-    table, name, neutralised = _open(source, texts)
-    columns = _columns(table, name)
+    table, name, neutralised = open_table(source, texts)
+    columns = table_columns(table, name)
     _named("text_column", text_column, "", columns)
-    label = _label_column(label_column, columns, name)
-    identity = _id_column(id_column, columns)
+    label = label_column_of(label_column, columns, name)
+    identity = id_column_of(id_column, columns)
     taken = {label, identity, text_column, SPLIT if SPLIT in columns else None}
     features = _features(columns, feature_columns, taken, name, report)
     labeled = ~unlabeled(columns[label]) if skip_unlabeled else None
     texts_of_labels = label_texts(columns[label], label, neutralised, labeled)
-    rows = _rows(columns.get(SPLIT), split, table.num_rows, name)
+    rows = rows_of_split(columns.get(SPLIT), split, table.num_rows, name)
     if labeled is not None:
         rows = rows[labeled[rows]]
     names = class_names_of(list(texts_of_labels.values()))
     place = {text: number for number, text in enumerate(names)}
     ids = None
     if identity is not None:
-        ids = _ids(columns[identity], identity, neutralised)[rows]
+        ids = ids_of(columns[identity], identity, neutralised)[rows]
     return make_dataset(
         _inputs({key: columns[key] for key in features})[rows],
         np.array([place[texts_of_labels[row]] for row in rows.tolist()], np.int32),
@@ -127,11 +127,11 @@ def read_texts(
       ValueError: a file that cannot be read, or an unknown column.
       ImportError: pyarrow is not installed (extra `tools`).
     """
-    table, name, neutralised = _open(source, (column, SPLIT, labeled_by))
-    columns = _columns(table, name)
+    table, name, neutralised = open_table(source, (column, SPLIT, labeled_by))
+    columns = table_columns(table, name)
     _named("column", column, "", columns)
     _named("labeled_by", labeled_by, "", columns)
-    rows = _rows(columns.get(SPLIT), split, table.num_rows, name)
+    rows = rows_of_split(columns.get(SPLIT), split, table.num_rows, name)
     if labeled_by is not None:
         rows = rows[~unlabeled(columns[labeled_by])[rows]]
     cells = columns[column].to_pylist()
@@ -145,6 +145,7 @@ def unlabeled_ids(
     *,
     label_column: str | None = None,
     id_column: str | None = None,
+    image_column: str | None = None,
 ) -> np.ndarray:
     """The ids of a table's rows without a label: nothing, NaN or blanks.
 
@@ -153,27 +154,29 @@ def unlabeled_ids(
       split: likewise.
       label_column: likewise.
       id_column: likewise.
+      image_column: see `load_picture_table`, if that loads it.
 
     Returns:
-      (M,) ids, as `load_table` gives them.
+      (M,) ids, as `load_table` (or that) gives them.
 
     Raises:
       ValueError: a file that cannot be read, or an unknown column.
       ImportError: pyarrow is not installed (extra `tools`).
     """
-    texts = (label_column or LABEL, id_column or ID, SPLIT)
-    table, name, neutralised = _open(source, texts)
-    columns = _columns(table, name)
-    label = _label_column(label_column, columns, name)
-    rows = _rows(columns.get(SPLIT), split, table.num_rows, name)
+    texts = (label_column or LABEL, id_column or ID, SPLIT, image_column)
+    table, name, neutralised = open_table(source, texts)
+    columns = table_columns(table, name)
+    label = label_column_of(label_column, columns, name)
+    rows = rows_of_split(columns.get(SPLIT), split, table.num_rows, name)
     rows = rows[unlabeled(columns[label])[rows]]
-    identity = _id_column(id_column, columns)
+    identity = id_column_of(id_column, columns, fallback=image_column)
     if identity is None:
         return rows
-    return _ids(columns[identity], identity, neutralised)[rows]
+    return ids_of(columns[identity], identity, neutralised)[rows]
 
 
-def _label_column(given: str | None, columns: dict[str, Any], name: str) -> str:
+def label_column_of(given: str | None, columns: dict[str, Any], name: str) -> str:
+    """The column of labels: as given, or "label"; `ValueError` where there is none."""
     label = _named("label_column", given, LABEL, columns)
     if label is None:
         raise ValueError(
@@ -183,12 +186,32 @@ def _label_column(given: str | None, columns: dict[str, Any], name: str) -> str:
     return label
 
 
-def _id_column(given: str | None, columns: dict[str, Any]) -> str | None:
+def id_column_of(
+    given: str | None, columns: dict[str, Any], *, fallback: str | None = None
+) -> str | None:
+    """The column of ids: as given, or "id", or a data frame's index.
+
+    Args:
+      given: its name, if it was said.
+      columns: of the table.
+      fallback: a column that names rows where nothing else does, if it is of text.
+
+    Raises:
+      ValueError: an unknown name.
+    """
+    from pyarrow import types
+
     found = _named("id_column", given, ID, columns)
-    return _INDEX if found is None and _INDEX in columns else found
+    if found is None and _INDEX in columns:
+        return _INDEX
+    if found is None and fallback in columns:
+        kind = columns[fallback].type
+        if types.is_string(kind) or types.is_large_string(kind):
+            return fallback
+    return found
 
 
-def _open(source: Any, texts: Collection[str | None]) -> tuple[Any, str, bool]:
+def open_table(source: Any, texts: Collection[str | None]) -> tuple[Any, str, bool]:
     """An Arrow table, its name, and whether cells were made safe for spreadsheets."""
     if not isinstance(source, str | os.PathLike):
         return as_table(source, name="source"), type(source).__name__, False
@@ -202,7 +225,7 @@ def _open(source: Any, texts: Collection[str | None]) -> tuple[Any, str, bool]:
     return table, printable(path), path.suffix.lower() in CSV_SUFFIXES
 
 
-def _columns(table: Any, name: str) -> dict[str, Any]:
+def table_columns(table: Any, name: str) -> dict[str, Any]:
     """Columns by name."""
     names = table.column_names
     twice = sorted({key for key in names if key.strip() and names.count(key) > 1})
@@ -284,7 +307,8 @@ def _counts_rows(column: Any) -> bool:
     )
 
 
-def _rows(column: Any, split: str | None, count: int, name: str) -> np.ndarray:
+def rows_of_split(column: Any, split: str | None, count: int, name: str) -> np.ndarray:
+    """The rows of a split; `ValueError` for an unknown one."""
     if split is None:
         return np.arange(count)
     if column is None:
@@ -304,7 +328,8 @@ def _rows(column: Any, split: str | None, count: int, name: str) -> np.ndarray:
     return rows
 
 
-def _ids(column: Any, name: str, neutralised: bool) -> np.ndarray:
+def ids_of(column: Any, name: str, neutralised: bool) -> np.ndarray:
+    """Ids as text or integers; `ValueError` where one is missing."""
     values = column.to_pylist()
     missing = next(
         (row for row, value in enumerate(values) if value in (None, "")), None
@@ -357,7 +382,7 @@ def _numbers(name: str, column: Any) -> np.ndarray:
                 f"feature_columns: the lists of {name!r} have {min(lengths)} to "
                 f"{max(lengths)} numbers, expected the same number in all"
             )
-        return _numbers(name, flat).reshape(len(column), width)
+        return _numbers(name, flat).reshape(len(column), -1)
     if types.is_boolean(kind):
         column, kind = column.cast(pa.uint8()), pa.uint8()
     if not (

@@ -35,6 +35,7 @@ def load(
     label_key: str | None = None,
     id_column: str | None = None,
     text_column: str | None = None,
+    image_column: str | None = None,
     skip_unlabeled: bool = False,
 ) -> data.Dataset:
     """A split of a data set, as `data.load` reads it; images are decoded once.
@@ -47,6 +48,7 @@ def load(
       label_key: which tfds feature, or column of a table, is the label.
       id_column: which column of a table names the examples.
       text_column: which column of a table is for people to read.
+      image_column: which column of a table has the paths of images.
       skip_unlabeled: leave out a table's rows without a label.
 
     Raises:
@@ -59,6 +61,7 @@ def load(
         label_key=label_key,
         id_column=id_column,
         text_column=text_column,
+        image_column=image_column,
         skip_unlabeled=skip_unlabeled,
         image_size=image_size or None,
         cache_dir=decoded_folder(),
@@ -119,6 +122,7 @@ def load_own(config: OwnDataFlags, *, skip_unlabeled: bool = False) -> data.Data
             label_key=config.label_column,
             id_column=config.id_column,
             text_column=text_column_of(config),
+            image_column=config.image_column,
             skip_unlabeled=skip_unlabeled,
         )
 
@@ -199,7 +203,7 @@ def load_partly_labeled(
       ValueError: a source that cannot be read, or labels that do not join.
     """
     assert config.dataset is not None
-    dataset = load_own(config, skip_unlabeled=True)
+    dataset = load_own(config, skip_unlabeled=is_table(config.dataset))
     report(classes_found(dataset))
     missing: list[np.ndarray] = []
     if is_table(config.dataset):
@@ -209,6 +213,7 @@ def load_partly_labeled(
                 config.split,
                 label_column=config.label_column,
                 id_column=config.id_column,
+                image_column=config.image_column,
             )
         )
     if config.labels is not None:

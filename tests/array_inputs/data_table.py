@@ -314,6 +314,7 @@ WITHOUT = {
     "load_located_npz": "a file, whose arrays go through make_located",
     "load_npz": "a file, whose arrays go through make_dataset",
     "load_shards": "a folder",
+    "load_picture_table": "a file or a data frame",
     "load_table": "a file or a data frame",
     "read_texts": "a file or a data frame",
     "unlabeled_ids": "a file or a data frame",

@@ -141,6 +141,7 @@ def test_a_folder_of_photographs_is_a_pool(tmp_path):
         "batch": 12,
         "method": "random",
         "network": "mlp",
+        "batch_size": 4,
     }
     done = run_verb("label", **flags)
     assert done.returncode == 0, done.stderr

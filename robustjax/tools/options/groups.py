@@ -53,7 +53,7 @@ class OwnDataFlags(SourceFlags):
     dataset: str | None = option(
         None,
         "An .npz file of inputs or features, a table (.csv, .tsv, .parquet, .feather), "
-        "an image folder, or a tfds name.",
+        "an image folder, a folder that Hugging Face datasets saved, or a tfds name.",
     )
     split: str = option("train", "Its split; of a table, its column of that name.")
     label_column: str | None = option(
@@ -61,6 +61,11 @@ class OwnDataFlags(SourceFlags):
     )
     id_column: str | None = option(
         None, "Of a table: what names its rows; by default id, or else their numbers."
+    )
+    image_column: str | None = option(
+        None,
+        "Of a table: paths of images, seen from its folder, which are the inputs; they "
+        "name the rows where nothing else does.",
     )
 
 
