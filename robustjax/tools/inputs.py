@@ -13,6 +13,7 @@ import numpy as np
 from robustjax import checks, data
 from robustjax.data._table_files import TABLE_SUFFIXES
 from robustjax.data._table_labels import SKIP_UNLABELED
+from robustjax.tools.array_pairs import is_pair, load_pair
 from robustjax.tools.decoded_cache import decoded_folder
 from robustjax.tools.options.groups import OwnDataFlags, OwnLabelFlags
 
@@ -177,6 +178,11 @@ def load_labeled(
     Raises:
       ValueError: a source that cannot be read, or labels that do not join.
     """
+    if is_pair(config.dataset):
+        assert config.dataset is not None
+        dataset = load_pair(config.dataset, config.labels, config.split)
+        report(classes_found(dataset))
+        return dataset
     dataset = load_own(config)
     report(classes_found(dataset))
     if config.labels is None:
@@ -203,6 +209,9 @@ def load_partly_labeled(
       ValueError: a source that cannot be read, or labels that do not join.
     """
     assert config.dataset is not None
+    if is_pair(config.dataset):
+        dataset = load_labeled(config, report)
+        return dataset, dataset.ids[:0]
     dataset = load_own(config, skip_unlabeled=is_table(config.dataset))
     report(classes_found(dataset))
     missing: list[np.ndarray] = []

@@ -16,6 +16,8 @@ from robustjax.data._shards import MANIFEST
 from robustjax.files import digest_of
 from robustjax.methods import entries
 from robustjax.methods.active_learning import OOD_NAME, UNASKED, QueryStrategy
+from robustjax.tools.array_files import read_array
+from robustjax.tools.array_pairs import is_pair
 from robustjax.tools.command.output import say
 from robustjax.tools.inputs import load_own
 from robustjax.tools.method_choice import choose
@@ -46,6 +48,10 @@ def load_pool(config: LabelConfig) -> tuple[np.ndarray, np.ndarray]:
             image_size=config.image_size or None,
             report=say,
         )
+        return found.inputs, found.ids
+    if is_pair(config.dataset):
+        inputs = read_array(path, "dataset")
+        found = data.make_dataset(inputs, np.zeros(inputs.shape[:1], np.int32))
         return found.inputs, found.ids
     if path.suffix != ".npz":
         found = load_own(config)

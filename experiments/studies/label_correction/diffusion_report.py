@@ -123,7 +123,9 @@ def meaning(table: Table) -> str:
         for setting in table.where(candidates=size):
             mode, space = (setting.columns[c] for c in ("mode", "space"))
             # The settings of a variant are in the order of their labels.
-            last[f"{mode} {space}".strip()] = 100 * mean(setting.values["accuracy"])
+            last[f"{mode} {space}".strip()] = float(
+                100 * mean(setting.values["accuracy"])
+            )
         best = max(last, key=lambda name: last[name])
         said = f"|C| = {size}: {best} ends best with {last[best]:.1f} % test accuracy"
         if best != "none" and "none" in last:

@@ -52,8 +52,9 @@ class OwnDataFlags(SourceFlags):
     group: ClassVar[str] = "Data"
     dataset: str | None = option(
         None,
-        "An .npz file of inputs or features, a table (.csv, .tsv, .parquet, .feather), "
-        "an image folder, a folder that Hugging Face datasets saved, or a tfds name.",
+        "An .npz or .npy file of inputs or features, a table (.csv, .tsv, .parquet, "
+        ".feather), an image folder, a folder that Hugging Face datasets saved, or a "
+        "tfds name.",
     )
     split: str = option("train", "Its split; of a table, its column of that name.")
     label_column: str | None = option(
@@ -75,7 +76,9 @@ class OwnLabelFlags(OwnDataFlags, StandardizeFlags):
 
     group: ClassVar[str] = "Data"
     labels: str | None = option(
-        None, "CSV with columns id and label: the labels in doubt, if elsewhere."
+        None,
+        "CSV with columns id and label: the labels in doubt, if elsewhere; beside an "
+        ".npy file of inputs, an .npy file of labels.",
     )
 
 
