@@ -83,6 +83,7 @@ from robustjax.data._tables import unlabeled_ids as unlabeled_ids
 from robustjax.data._text_embeddings import Embed as Embed
 from robustjax.data._text_embeddings import embed_texts as embed_texts
 from robustjax.data._text_embeddings import tfidf_embeddings as tfidf_embeddings
+from robustjax.data._text_tables import load_text_table as load_text_table
 from robustjax.data._tfds_source import load_tfds as load_tfds
 from robustjax.data._unlabeled_images import (
     load_unlabeled_images as load_unlabeled_images,

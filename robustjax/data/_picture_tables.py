@@ -6,24 +6,13 @@ import contextlib
 import os
 import pathlib
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
-
 from robustjax import checks
-from robustjax.data._dataset import Dataset, make_dataset
+from robustjax.data._dataset import Dataset
 from robustjax.data._image_folder import check_sizes, decode, need_pillow
-from robustjax.data._table_labels import class_names_of, label_texts, unlabeled
-from robustjax.data._tables import (
-    SPLIT,
-    id_column_of,
-    ids_of,
-    label_column_of,
-    open_table,
-    rows_of_split,
-    table_columns,
-)
+from robustjax.data._table_rows import TableRows, read_table_rows
 
 
 def load_picture_table(
@@ -63,51 +52,33 @@ def load_picture_table(
     need_pillow()
     if image_size is not None:
         checks.at_least("image_size", image_size, 1)
-    texts = (label_column or "label", id_column or "id", SPLIT, image_column)
-    table, name, neutralised = open_table(source, texts)
-    columns = table_columns(table, name)
-    if image_column not in columns:
-        raise ValueError(
-            f"image_column: got {image_column!r}, expected one of "
-            f"{', '.join(map(repr, list(columns)[:12]))}"
-        )
-    label = label_column_of(label_column, columns, name)
-    identity = id_column_of(id_column, columns, fallback=image_column)
-    labeled = ~unlabeled(columns[label]) if skip_unlabeled else None
-    of_row = label_texts(columns[label], label, neutralised, labeled)
-    rows = rows_of_split(columns.get(SPLIT), split, table.num_rows, name)
-    if labeled is not None:
-        rows = rows[labeled[rows]]
-    names = class_names_of(list(of_row.values()))
-    place = {text: number for number, text in enumerate(names)}
-    pictures = columns[image_column].to_pylist()
+    found = read_table_rows(
+        source,
+        "image_column",
+        image_column,
+        split,
+        label_column=label_column,
+        id_column=id_column,
+        skip_unlabeled=skip_unlabeled,
+        names_rows=True,
+    )
     if folder is None and isinstance(source, str | os.PathLike):
         folder = pathlib.Path(source).parent
-    root = pathlib.Path(folder or ".")
-    with _files([pictures[row] for row in rows], rows, image_column, root) as files:
+    with _files(found, image_column, pathlib.Path(folder or ".")) as files:
         listed = [(0, file) for file in files]
         check_sizes(listed, same=image_size is None)
         inputs, _ = decode(listed, image_size)
-    ids: Any = rows
-    if identity is not None:
-        ids = ids_of(columns[identity], identity, neutralised)[rows]
-    return make_dataset(
-        inputs,
-        np.array([place[of_row[row]] for row in rows.tolist()], np.int32),
-        ids=ids,
-        class_names=names,
-        name=name if split is None else f"{name}[{split}]",
-    )
+    return found.with_inputs(inputs)
 
 
 @contextlib.contextmanager
 def _files(
-    pictures: Sequence[Any], rows: np.ndarray, column: str, root: pathlib.Path
+    table: TableRows, column: str, root: pathlib.Path
 ) -> Iterator[list[pathlib.Path]]:
     """Where the images are; what a table holds itself is written out meanwhile."""
     with tempfile.TemporaryDirectory() as temporary:
         found = []
-        for row, picture in zip(rows.tolist(), pictures):
+        for row, picture in zip(table.rows.tolist(), table.column):
             content = picture
             if isinstance(picture, dict):
                 content = picture.get("bytes") or picture.get("path")

@@ -111,6 +111,11 @@ def load_own(config: OwnDataFlags, *, skip_unlabeled: bool = False) -> data.Data
       ValueError: a source that cannot be read.
     """
     assert config.dataset is not None
+    if getattr(config, "embed_column", None) is not None:
+        assert isinstance(config, OwnLabelFlags)
+        return _load_texts(config, skip_unlabeled=skip_unlabeled)
+    if getattr(config, "embedding_model", None) is not None:
+        raise ValueError("embedding_model: needs --embed-column")
     with (
         checks.errors_name(label_key="label_column", text_column="texts"),
         _advice_of_verbs(),
@@ -124,6 +129,32 @@ def load_own(config: OwnDataFlags, *, skip_unlabeled: bool = False) -> data.Data
             id_column=config.id_column,
             text_column=text_column_of(config),
             image_column=config.image_column,
+            skip_unlabeled=skip_unlabeled,
+        )
+
+
+def _load_texts(config: OwnLabelFlags, *, skip_unlabeled: bool) -> data.Dataset:
+    # Models of sentences take seconds to import.
+    from robustjax.tools.text_embedding import check_embedding, embedding_of
+    from robustjax.training import StopRequest
+
+    assert config.dataset is not None
+    assert config.embed_column is not None
+    if not is_table(config.dataset):
+        raise ValueError(
+            f"embed_column: got {config.embed_column!r} for {config.dataset!r}, "
+            "expected it for tables alone"
+        )
+    check_embedding(config.embedding, config.embedding_model, None)
+    embed = embedding_of(config.embedding, config.embedding_model, None)
+    with checks.errors_name(source="dataset"), _advice_of_verbs():
+        return data.load_text_table(
+            config.dataset,
+            config.embed_column,
+            config.split,
+            embed=lambda texts: embed(texts, StopRequest()),
+            label_column=config.label_column,
+            id_column=config.id_column,
             skip_unlabeled=skip_unlabeled,
         )
 
@@ -142,9 +173,13 @@ def _advice_of_verbs() -> Iterator[None]:
 
 
 def text_column_of(config: OwnDataFlags) -> str | None:
-    """The column that `--texts` names, if it names no file."""
+    """The column that people read: of `--texts`, if that is no file, or embedded."""
     texts = getattr(config, "texts", None)
-    if texts is None or not is_table(config.dataset) or pathlib.Path(texts).is_file():
+    if texts is None:
+        # What is read to be embedded, people can read, too.
+        embedded: str | None = getattr(config, "embed_column", None)
+        return embedded
+    if not is_table(config.dataset) or pathlib.Path(texts).is_file():
         return None
     return str(texts)
 

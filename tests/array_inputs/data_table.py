@@ -316,6 +316,7 @@ WITHOUT = {
     "load_shards": "a folder",
     "load_picture_table": "a file or a data frame",
     "load_table": "a file or a data frame",
+    "load_text_table": "a file or a data frame",
     "read_texts": "a file or a data frame",
     "unlabeled_ids": "a file or a data frame",
     "load_tfds": "a name",

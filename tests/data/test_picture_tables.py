@@ -63,7 +63,7 @@ def test_what_is_wrong_with_a_manifest_is_named(tmp_path, pixels):
     with pytest.raises(ValueError, match=r"cannot read '.*№ 3.png': No such file"):
         data.load_picture_table(path, "datei")
     blank = pa.table({"p": ["№ 0.png", ""], "label": [5, 7]})
-    with pytest.raises(ValueError, match=r"image_column: row 1 .* no path"):
+    with pytest.raises(ValueError, match=r"image_column: row 1 .* has nothing"):
         data.load_picture_table(blank, "p", folder=tmp_path / "alle Bilder" / "0")
 
 

@@ -132,3 +132,48 @@ def test_two_arrays_are_a_data_set(tmp_path):
     ):
         (found,) = endings("find-issues", [flags | change])
         assert found.startswith(message), found
+
+
+def test_texts_are_embedded_and_shown(tmp_path):
+    rng = np.random.default_rng(0)
+    words = (["owl", "night", "wing", "hoot"], ["train", "rail", "station", "late"])
+    lines = ["key,kind,said"]
+    for row in range(60):
+        of = row % 2
+        text = " ".join(rng.choice(words[of], 6))
+        kind = ("bird", "travel")[1 - of if row == 7 else of] if row != 9 else ""
+        lines.append(f'n{row},{kind},"{text}, {row}"')
+    (tmp_path / "texts.csv").write_text("\n".join(lines))
+    flags = {
+        "dataset": tmp_path / "texts.csv",
+        "embed_column": "said",
+        "label_column": "kind",
+        "id_column": "key",
+        "issues": "labels,unlabeled",
+        "out": tmp_path / "issues.csv",
+        "hidden": "16",
+        "epochs": 12,
+        "folds": 3,
+        "batch_size": 8,
+    }
+    done = run_verb("find-issues", **flags)
+    assert done.returncode == 0, done.stderr
+    rows = data.read_csv(flags["out"], name="issues")
+    assert (rows[0]["id"], rows[0]["suggested_label"]) == ("n7", "travel")
+    assert rows[-1]["id"] == "n9"
+    assert ", 7" in (tmp_path / "issues.html").read_text()
+    found = data.load_text_table(
+        flags["dataset"], "said", label_column="kind", skip_unlabeled=True
+    )
+    assert found.inputs.shape == (59, 58)
+    for change, message in (
+        ({"embed_column": "x"}, "embed_column: got 'x', expected one of 'key', 'kind'"),
+        ({"embedding": "minilm"}, "embedding_model: got None with embedding=minilm"),
+        (
+            {"embed_column": None, "embedding_model": "m", "texts": "said"},
+            "embedding_model: needs --embed-column",
+        ),
+        ({"dataset": "digits"}, "embed_column: got 'said' for 'digits', expected it"),
+    ):
+        (ending,) = endings("find-issues", [flags | change])
+        assert ending.startswith(message), ending

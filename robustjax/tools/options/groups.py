@@ -11,6 +11,9 @@ from typing import ClassVar
 
 from robustjax.tools.command.fields import option
 
+EMBEDDINGS = ("tfidf", "minilm")
+"""How texts become vectors."""
+
 
 @dataclasses.dataclass(frozen=True)
 class SourceFlags:
@@ -79,6 +82,15 @@ class OwnLabelFlags(OwnDataFlags, StandardizeFlags):
         None,
         "CSV with columns id and label: the labels in doubt, if elsewhere; beside an "
         ".npy file of inputs, an .npy file of labels.",
+    )
+    embed_column: str | None = option(
+        None, "Of a table: texts, whose embeddings are the inputs."
+    )
+    embedding: str = option(
+        "tfidf", "embed_column: how texts are embedded.", choices=EMBEDDINGS
+    )
+    embedding_model: str | None = option(
+        None, "embedding=minilm: folder or wheel of the model."
     )
 
 

@@ -29,14 +29,13 @@ import dataclasses
 from typing import ClassVar
 
 from robustjax.tools.command.fields import option
-from robustjax.tools.options.groups import SeedFlags
+from robustjax.tools.options.groups import EMBEDDINGS, SeedFlags
 
 METHODS = (
     *("random", "longest", "max_cover", "min_cover", "high_quality", "low_quality"),
     *("alpagasus", "ifd", "superfiltering", "curated_stand_in"),
     *("cluster_random", "cluster_score", "fp_instruction"),
 )
-EMBEDDINGS = ("tfidf", "minilm")
 LAYOUTS = ("alpaca", "dolly", "halueval", "messages", "sharegpt")
 INCOMPLETE = ("refuse", "drop")
 FORMS = ("text", "choice", "letters")
