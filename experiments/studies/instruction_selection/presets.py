@@ -58,6 +58,20 @@ PRESETS: dict[str, Preset] = {
             "0.5, 17.9 ±0.7 % at 1; 19.2 % by chance"
         ),
     ),
+    "teacher": Preset(
+        {
+            **_OWN,
+            "limit": 150,
+            "shares": (_PUBLISHED_SHARE,),
+            "teacher": "model",
+            "teacher_noise": (0.0,),
+            "methods": ("random", "longest", "cluster_random", "fp_instruction"),
+            "options": (),
+            "form": "letters",
+        },
+        about="150 of them, ranked by a language model (--base_url or --model_folder)",
+        expect=_NOT_YET,
+    ),
     "alpaca_9k": Preset(
         {**_ALPACA, "mix": "replace"},
         about="9,225 records of Alpaca, 158 of them with HaluEval's marked answers",
