@@ -72,7 +72,8 @@ def prompted_ranker(config: TeacherFlags, *, check: bool = True) -> PromptedRank
         asker,
         form=config.form,  # type: ignore[arg-type]
         calls=config.calls or None,
-        chunk=1 if config.model_folder is not None else 64,
+        # Small enough for the bar to move.
+        chunk=1 if config.model_folder is not None else 16,
     )
 
 
