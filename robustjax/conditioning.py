@@ -181,6 +181,15 @@ def _safe(array: Any) -> bool:
 
 
 def scaled_rows(name: str, values: Any) -> jax.Array:
+    """As `scaled_on_host`, on the device; JAX arrays stay there where they can."""
+    if isinstance(values, jax.Array) and not is_wide(values):
+        array = numbers(name, values, 2)
+        if _safe(array):
+            return values.astype(jnp.float32)
+    return jnp.asarray(scaled_on_host(name, values))
+
+
+def scaled_on_host(name: str, values: Any) -> np.ndarray:
     """Rows as float32, for whatever depends on their directions alone: cosines.
 
     Rows whose squares would overflow or vanish are multiplied by a power of two each,
@@ -195,9 +204,7 @@ def scaled_rows(name: str, values: Any) -> jax.Array:
     """
     array = numbers(name, values, 2)
     if not is_wide(array) and _safe(array):
-        return jnp.asarray(values if isinstance(values, jax.Array) else array).astype(
-            jnp.float32
-        )
+        return array.astype(np.float32, copy=False)
     rows = np.empty(array.shape, np.float32)
     for here in blocks(*array.shape):
         block = array[here].astype(np.float64)
@@ -205,7 +212,7 @@ def scaled_rows(name: str, values: Any) -> jax.Array:
         # Frexp's exponent of 0 and of numbers near 1 is about 0.
         far = np.abs(exponent) > _SAFE_EXPONENT
         rows[here] = np.ldexp(block, np.where(far, -exponent, 0))
-    return jnp.asarray(rows)
+    return rows
 
 
 def scaled(name: str, values: Any) -> tuple[jax.Array, float]:

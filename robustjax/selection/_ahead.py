@@ -13,14 +13,13 @@ from __future__ import annotations
 
 import abc
 import functools
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from robustjax import checks
+from robustjax.placement import Placement
 from robustjax.selection._class_layout import ClassLayout, best_of_classes
 from robustjax.selection._greedy import Progress
 
@@ -106,38 +105,20 @@ def absorb_in_order(
     return jax.lax.fori_loop(0, count, one, level)
 
 
-def start(level: jax.Array, taken: jax.Array, budget: int) -> State:
-    """The state before the first pick."""
-    empty = jnp.zeros(budget, jnp.int32)
-    scores = jnp.zeros(budget, jnp.float32)
-    return State(level, taken, empty, scores, jnp.int32(0))
-
-
-def over_devices(mesh: Mesh, rows: Rows, state: State) -> tuple[Rows, State]:
-    """Rows, levels and what is taken divided among devices; the rest is replicated.
+def start(place: Placement, level: np.ndarray, taken: np.ndarray, budget: int) -> State:
+    """The state before the first pick: examples divided, what was picked everywhere.
 
     Args:
-      mesh: with one axis.
-      rows: of N examples; copies of the last one, already taken, fill up to a multiple
-        of the devices.
-      state: of N examples.
-
-    Raises:
-      ValueError: a mesh of several axes, or of axes that are not of the Auto kind.
+      place: of the rows. What fills these up is taken already.
+      level: (N,) float32.
+      taken: (N,) bool.
+      budget: the number of picks.
     """
-    checks.one_auto_axis("mesh", mesh)
-    divided = NamedSharding(mesh, PartitionSpec(mesh.axis_names[0]))
-    extra = -state.level.shape[0] % mesh.size
-
-    def part(array: jax.Array, **mode: Any) -> jax.Array:
-        width = [(0, extra)] + [(0, 0)] * (array.ndim - 1)
-        return jax.device_put(
-            jnp.pad(array, width, **(mode or {"mode": "edge"})), divided
-        )
-
-    replicated = jax.device_put(state, NamedSharding(mesh, PartitionSpec()))
-    return {name: part(array) for name, array in rows.items()}, replicated._replace(
-        level=part(state.level), taken=part(state.taken, constant_values=True)
+    picks, scores = np.zeros(budget, np.int32), np.zeros(budget, np.float32)
+    return State(
+        place.rows(level, 0),
+        place.rows(taken, True),
+        *place.whole((picks, scores, np.int32(0))),
     )
 
 
@@ -320,10 +301,10 @@ def advance(
             rows,
             shared,
             layout,
-            jnp.asarray(turns, jnp.int32),
+            np.asarray(turns, np.int32),
             state,
-            jnp.int32(min(made + step, aim)),
-            jnp.int32(end),
+            np.int32(min(made + step, aim)),
+            np.int32(end),
             candidates=candidates,
         )
         made = int(state.made)

@@ -7,8 +7,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from robustjax import conditioning
+from robustjax.placement import Placement
 from robustjax.selection import _ahead as ahead
 from robustjax.selection._cosine_kernel import (
     cosines,
@@ -105,33 +107,45 @@ class OwnGain(ahead.Rule):
 
 
 def own_rows(
-    features: Any, confidence: jax.Array, temperature: float, cosine: float | None
+    place: Placement,
+    features: Any,
+    confidence: np.ndarray,
+    temperature: float,
+    cosine: float | None,
 ) -> ahead.Rows:
     """What the rule needs of every example.
 
     Args:
+      place: where they are to lie.
       features: (N, d), no row zero.
       confidence: (N,) float32.
       temperature: eta.
       cosine: above which examples are neighbours, to leave out others before their
         products are made; None to make all.
     """
-    points = conditioning.scaled_rows("features", features)
-    c = confidence / temperature
-    log_sinh = c + jnp.log(-jnp.expm1(-2 * c) / 2)
+    on_host = conditioning.scaled_on_host("features", features)
+    points = place.rows(on_host)
     inverse = jax.jit(inverse_norms)(points)
+    sure = place.rows(confidence)
     coarse = None
-    # An accelerator has made all products before it has found out which to leave out.
-    if cosine is not None and jax.default_backend() == "cpu":
+    # An accelerator has made all products before it has found out which to leave out,
+    # and so have devices together.
+    if place.mesh is None and cosine is not None and jax.default_backend() == "cpu":
         coarse = coarse_rows(points, inverse, cosine)
     return {
         **({} if coarse is None else {"coarse": coarse}),
         "points": points,
         "inverse_norm": inverse,
-        "first": jnp.asarray(first_equal_rows(points)),
-        "confidence": confidence,
-        "log_sinh": jnp.maximum(log_sinh, _LOG_ZERO),
+        "first": place.rows(first_equal_rows(on_host)),
+        "confidence": sure,
+        "log_sinh": _log_sinh(sure, temperature),
     }
+
+
+@jax.jit
+def _log_sinh(confidence: jax.Array, temperature: jax.Array) -> jax.Array:
+    c = confidence / temperature
+    return jnp.maximum(c + jnp.log(-jnp.expm1(-2 * c) / 2), _LOG_ZERO)
 
 
 def own_shared(threshold: float, temperature: float, similarity: str) -> ahead.Rows:

@@ -20,9 +20,10 @@ import numpy as np
 from jax.sharding import Mesh
 
 from robustjax import arrays, checks
+from robustjax.placement import Placement, on_host
 from robustjax.selection import _ahead as ahead
 from robustjax.selection import _coverage as coverage
-from robustjax.selection._class_layout import ClassLayout, class_layout
+from robustjax.selection._class_layout import class_layout
 from robustjax.selection._class_turns import BALANCES, class_turns
 from robustjax.selection._cosine_kernel import SIMILARITIES
 from robustjax.selection._greedy import (
@@ -158,9 +159,9 @@ def prune4rel(
       key: for ties.
       candidates: looked at together; of influence on time and memory only.
       max_bytes: the largest sparse matrix for "coverage".
-      mesh: devices among which the examples of "own" are divided, one axis of kind
-        Auto; by default one device has all. Each gets its part once all are on the
-        first. "coverage" has none.
+      mesh: devices among which the examples are divided, one axis of kind Auto; by
+        default one device has all. Each gets its own part from the host. For
+        "coverage" they find the similarities, of which one device then picks.
       on_progress: called now and then with the picks made and the budget.
 
     Returns:
@@ -170,8 +171,8 @@ def prune4rel(
     Raises:
       ValueError: a wrong rank, different lengths, NaN, a zero row of features, a
         negative confidence, a number outside its range, an unknown name, labels that
-        are no class indices, neighbourhoods too dense for `max_bytes`, a mesh of other
-        axes, or one for "coverage".
+        are no class indices, neighbourhoods too dense for `max_bytes`, or a mesh of
+        other axes.
 
     Example:
       >>> import numpy as np
@@ -195,12 +196,11 @@ def prune4rel(
         ranking=ranking,
     )
     checks.at_least("candidates", candidates, 2)
-    if mesh is not None and objective != "own":
-        raise ValueError(f'mesh: got one with objective {objective!r}, expected "own"')
+    place = Placement(mesh)
     ranks = _ranks(len(classes), key)
     layout = class_layout(classes, ranks)
     turns = class_turns(classes, budget, balance)
-    confidence = arrays.float32("confidence", confidence)
+    confidence = arrays.cast("confidence", arrays.numbers("confidence", confidence))
     # After the balanced turns, if there are fewer than picks, any class will do.
     free = class_layout(np.zeros_like(classes), ranks)
     phases = [(layout, turns, len(turns))]
@@ -208,40 +208,35 @@ def prune4rel(
         phases.append((free, np.zeros(budget, np.int32), budget))
     if objective == "coverage":
         kernel = coverage.threshold_kernel(
-            features, threshold, similarity=similarity, max_bytes=max_bytes
+            place, features, threshold, similarity=similarity, max_bytes=max_bytes
         )
         return coverage.greedy(
-            kernel, confidence, budget, temperature, phases, on_progress
+            kernel, jnp.asarray(confidence), budget, temperature, phases, on_progress
         )
 
     rule = OwnGain(similarity, ranking)
     shared = own_shared(threshold, temperature, similarity)
-    # Devices together have made all products before it is clear which are needed.
-    cosine = float(shared["cosine"]) if mesh is None else None
-    rows = own_rows(features, confidence, temperature, cosine)
-    state = ahead.start(
-        jnp.zeros(len(classes), jnp.float32), jnp.zeros(len(classes), bool), budget
-    )
-    if mesh is not None:
-        rows, state = ahead.over_devices(mesh, rows, state)
+    rows = own_rows(place, features, confidence, temperature, float(shared["cosine"]))
+    size = len(classes)
+    state = ahead.start(place, np.zeros(size, np.float32), np.zeros(size, bool), budget)
     for part, part_turns, end in phases:
         state = ahead.advance(
             rule,
             rows,
-            shared,
-            part,
+            place.whole(shared),
+            place.whole(part),
             part_turns,
             state,
             end,
             candidates=candidates,
             on_progress=on_progress,
         )
-    gains = np.asarray(state.scores)
+    gains = on_host(state.scores)
     if ranking == "stable":
         gains = np.exp(gains)
-    level = np.asarray(state.level, np.float64)[: len(classes)]
+    level = on_host(state.level).astype(np.float64)[:size]
     value = float(np.tanh(level / temperature).sum())
-    return selection(state.picks, gains, value, len(classes))
+    return selection(on_host(state.picks), gains, value, size)
 
 
 def prune4rel_bytes(
@@ -303,15 +298,17 @@ def prune4rel_estimate(
         ranking="stable",
     )
     size, dimensions = np.shape(features)
-    layout: ClassLayout = class_layout(classes)
+    layout = class_layout(classes)
     shared = own_shared(threshold, temperature, similarity)
+    place = Placement()
     rows = own_rows(
+        place,
         features,
-        arrays.float32("confidence", confidence),
+        arrays.cast("confidence", arrays.numbers("confidence", confidence)),
         temperature,
         float(shared["cosine"]),
     )
-    state = ahead.start(jnp.zeros(size, jnp.float32), jnp.zeros(size, bool), budget)
+    state = ahead.start(place, np.zeros(size, np.float32), np.zeros(size, bool), budget)
 
     def go(state: ahead.State, stop: int) -> ahead.State:
         return ahead.advance(
