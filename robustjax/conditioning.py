@@ -184,6 +184,45 @@ def frame_of(name: str, *readers: Reader) -> Frame:
     return Frame(total / readers[0].shape[0], scale)
 
 
+class CentredRows(RowSource):
+    """As `Centred.points`, of rows that are read when they are asked for.
+
+    Attributes:
+      scale: see `Centred`.
+      origin: see there.
+    """
+
+    def __init__(self, name: str, source: RowSource):
+        """Reads all rows once.
+
+        Raises:
+          ValueError: differences that float32 cannot hold.
+        """
+        reference = source[:1][0]
+        self._read = Rows(source, reference)
+        self._frame = frame_of(name, self._read)
+        self.shape, self.dtype = source.shape, np.dtype(np.float32)
+        self.scale = self._frame.scale
+        self.origin = reference.astype(np.float64) + self._frame.mean
+
+    def __getitem__(self, rows: Any) -> np.ndarray:
+        """Float32 rows of a slice or of (M,) numbers."""
+        return self._frame.points(self._read, rows)
+
+
+class ScaledRows(RowSource):
+    """As `scaled_on_host`, of rows that are read when they are asked for."""
+
+    def __init__(self, name: str, source: RowSource):
+        """Reads nothing yet."""
+        self._name, self._source = name, source
+        self.shape, self.dtype = source.shape, np.dtype(np.float32)
+
+    def __getitem__(self, rows: Any) -> np.ndarray:
+        """Float32 rows of a slice or of (M,) numbers."""
+        return scaled_on_host(self._name, self._source[rows])
+
+
 def power_of_two(value: float) -> float:
     """The largest power of two up to a positive number."""
     return float(np.ldexp(1.0, int(np.frexp(value)[1]) - 1))

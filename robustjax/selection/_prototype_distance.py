@@ -16,8 +16,9 @@ from jax.sharding import Mesh, PartitionSpec
 
 from robustjax import checks, conditioning
 from robustjax.placement import Placement, on_host
+from robustjax.row_source import RowSource, row_blocks
 from robustjax.selection._cosine_kernel import inverse_norms
-from robustjax.selection._greedy import check_features
+from robustjax.selection._greedy import check_rows
 from robustjax.selection._kmeans import kmeans_plus_plus
 
 METRICS = ("cosine", "euclidean")
@@ -81,7 +82,8 @@ def prototype_distances(
     there are classes and finds their number to matter little.
 
     Args:
-      features: (N, d) finite floats; for "cosine" no row zero.
+      features: (N, d) finite floats, or rows of a file (`data.open_rows`), of which
+        the sample and then a block at a time are in memory; for "cosine" no row zero.
       clusters: k, 1 … N.
       key: of the k-means++ seeds and of the sample.
       metric: "cosine", one minus the cosine, as in the paper, or "euclidean". The
@@ -101,7 +103,7 @@ def prototype_distances(
     """
     place = Placement(mesh)
     checks.one_of("metric", metric, METRICS)
-    given = check_features("features", features, nonzero=metric == "cosine")
+    given = check_rows("features", features, nonzero=metric == "cosine")
     checks.at_least("clusters", clusters, 1)
     size = len(given)
     if clusters > min(size, sample):
@@ -110,29 +112,42 @@ def prototype_distances(
             f"they are fitted to, {min(size, sample)}"
         )
     # Clusters do not depend on a common offset and scale.
-    centred = conditioning.centred("features", given)
-    points = place.rows(centred.points)
+    near: np.ndarray | RowSource
+    if isinstance(given, RowSource):
+        source = conditioning.CentredRows("features", given)
+        near, scale, origin = source, source.scale, source.origin
+    else:
+        near, _, scale, origin = conditioning.centred("features", given)
     draw_key, seed_key = jax.random.split(key)
-    fitted = points
+    drawn: Any = slice(None)
     if size > sample:
         drawn = np.asarray(jax.random.permutation(draw_key, size)[:sample])
-        fitted = place.rows(centred.points[drawn])
     centres = _fit(
         place.whole(seed_key),
-        fitted,
+        place.rows(near[drawn]),
         place.rows(np.ones(min(size, sample), bool), False),
         count=clusters,
         iterations=iterations,
     )
-    rows = max(1, min(size, _BLOCK_NUMBERS // clusters))
-    scale = np.float32(centred.scale)
     if metric == "cosine":
         # These do depend on the origin; a cluster around it has no direction.
-        whole = on_host(centres).astype(np.float64) * centred.scale + centred.origin
-        unit = conditioning.unit_rows(whole).astype(np.float32)
-        points = place.rows(conditioning.scaled_on_host("features", given))
-        centres, scale = place.whole(unit), np.float32(1)
-    found = _nearest(points, centres, place=place, metric=metric, rows=rows)
+        whole = on_host(centres).astype(np.float64) * scale + origin
+        centres, scale = place.whole(_directions(whole)), 1.0
+        if isinstance(given, RowSource):
+            near = conditioning.ScaledRows("features", given)
+        else:
+            near = conditioning.scaled_on_host("features", given)
+    rows = max(1, min(size, _BLOCK_NUMBERS // clusters))
+    measure = functools.partial(_nearest, place=place, metric=metric, rows=rows)
+    if isinstance(near, RowSource) and mesh is None:
+        blocks = [np.asarray(measure(near[at], centres)) for at in row_blocks(near)]
+        found = jnp.asarray(np.concatenate(blocks))
+    else:
+        found = measure(place.rows(near), centres)
     if mesh is not None:
         found = jnp.asarray(on_host(found)[:size])
-    return found * scale
+    return found * np.float32(scale)
+
+
+def _directions(centres: np.ndarray) -> np.ndarray:
+    return conditioning.unit_rows(centres).astype(np.float32)

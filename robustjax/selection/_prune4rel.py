@@ -21,6 +21,7 @@ from jax.sharding import Mesh
 
 from robustjax import arrays, checks
 from robustjax.placement import Placement, on_host
+from robustjax.row_source import RowSource
 from robustjax.selection import _ahead as ahead
 from robustjax.selection import _coverage as coverage
 from robustjax.selection._class_layout import class_layout
@@ -30,10 +31,10 @@ from robustjax.selection._greedy import (
     Progress,
     Selection,
     check_budget,
-    check_features,
+    check_rows,
     selection,
 )
-from robustjax.selection._own_gain import OwnGain, own_rows, own_shared
+from robustjax.selection._own_gain import OwnGain, own_examples, own_shared
 from robustjax.selection._projection_bound import WIDTH
 
 OBJECTIVES = ("own", "coverage")
@@ -72,7 +73,7 @@ def _check(
     checks.one_of("similarity", similarity, SIMILARITIES)
     checks.one_of("ranking", ranking, RANKINGS)
     checks.one_of("balance", balance, BALANCES)
-    check_features("features", features, nonzero=True)
+    check_rows("features", features, nonzero=True)
     confidence = arrays.numbers("confidence", confidence, 1)
     size = checks.same_length(features=features, confidence=confidence)
     checks.finite("confidence", confidence)
@@ -138,7 +139,10 @@ def prune4rel(
     threshold may fall on either side.
 
     Args:
-      features: (N, d) finite floats, no row zero.
+      features: (N, d) finite floats, no row zero; for "own" also rows of a file
+        (`data.open_rows`), which stay there and are read four times, and once more for
+        every round of up to `candidates / 4` picks; with a mesh each device holds its
+        part of them.
       confidence: (N,) non-negative floats, C: the largest probability of the warm-up
         classifier (MaxProb) or the difference of the two largest (DiffProb).
       budget: 1 … N.
@@ -207,6 +211,11 @@ def prune4rel(
     if len(turns) < budget:
         phases.append((free, np.zeros(budget, np.int32), budget))
     if objective == "coverage":
+        if isinstance(features, RowSource):
+            raise ValueError(
+                "features: got rows of a file with objective='coverage', expected an "
+                "array; objective='own' reads them block by block"
+            )
         kernel = coverage.threshold_kernel(
             place, features, threshold, similarity=similarity, max_bytes=max_bytes
         )
@@ -216,15 +225,16 @@ def prune4rel(
 
     rule = OwnGain(similarity, ranking)
     shared = own_shared(threshold, temperature, similarity)
-    rows = own_rows(place, features, confidence, temperature, float(shared["cosine"]))
+    examples = own_examples(
+        place, features, confidence, temperature, float(shared["cosine"])
+    )
     size = len(classes)
     state = ahead.start(place, np.zeros(size, np.float32), np.zeros(size, bool), budget)
     for part, part_turns, end in phases:
-        state = ahead.advance(
+        state = examples.advance(
             rule,
-            rows,
-            place.whole(shared),
-            place.whole(part),
+            shared,
+            part,
             part_turns,
             state,
             end,
@@ -301,7 +311,7 @@ def prune4rel_estimate(
     layout = class_layout(classes)
     shared = own_shared(threshold, temperature, similarity)
     place = Placement()
-    rows = own_rows(
+    examples = own_examples(
         place,
         features,
         arrays.cast("confidence", arrays.numbers("confidence", confidence)),
@@ -311,9 +321,8 @@ def prune4rel_estimate(
     state = ahead.start(place, np.zeros(size, np.float32), np.zeros(size, bool), budget)
 
     def go(state: ahead.State, stop: int) -> ahead.State:
-        return ahead.advance(
+        return examples.advance(
             OwnGain(similarity, "stable"),
-            rows,
             shared,
             layout,
             np.zeros(budget, np.int32),
@@ -321,6 +330,7 @@ def prune4rel_estimate(
             budget,
             stop=min(stop, budget),
             candidates=candidates,
+            on_progress=None,
         )
 
     # The first call compiles.
