@@ -36,7 +36,7 @@ class RowSource(abc.ABC):
 
     @abc.abstractmethod
     def __getitem__(self, rows: Any) -> np.ndarray:
-        """The rows of a number, a slice, (M,) numbers or an (N,) mask."""
+        """The rows of a slice or of (M,) numbers."""
 
 
 def take(array: Any, rows: Any) -> np.ndarray:
