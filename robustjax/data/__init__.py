@@ -76,6 +76,8 @@ from robustjax.data._ood import textured_crops as textured_crops
 from robustjax.data._shards import load_shards as load_shards
 from robustjax.data._shards import write_shards as write_shards
 from robustjax.data._standardize import standardize as standardize
+from robustjax.data._table_rows import TableRows as TableRows
+from robustjax.data._table_rows import open_table_rows as open_table_rows
 from robustjax.data._tables import load_table as load_table
 from robustjax.data._tables import read_texts as read_texts
 from robustjax.data._text_embeddings import Embed as Embed
