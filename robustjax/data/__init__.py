@@ -77,6 +77,8 @@ from robustjax.data._picture_tables import load_picture_table as load_picture_ta
 from robustjax.data._shards import load_shards as load_shards
 from robustjax.data._shards import write_shards as write_shards
 from robustjax.data._standardize import standardize as standardize
+from robustjax.data._table_rows import TableRows as TableRows
+from robustjax.data._table_rows import open_table_rows as open_table_rows
 from robustjax.data._tables import load_table as load_table
 from robustjax.data._tables import read_texts as read_texts
 from robustjax.data._tables import unlabeled_ids as unlabeled_ids

@@ -12,7 +12,7 @@ from typing import Any
 from robustjax import checks
 from robustjax.data._dataset import Dataset
 from robustjax.data._image_folder import check_sizes, decode, need_pillow
-from robustjax.data._table_rows import TableRows, read_table_rows
+from robustjax.data._table_examples import TableExamples, read_table_examples
 
 
 def load_picture_table(
@@ -52,7 +52,7 @@ def load_picture_table(
     need_pillow()
     if image_size is not None:
         checks.at_least("image_size", image_size, 1)
-    found = read_table_rows(
+    found = read_table_examples(
         source,
         "image_column",
         image_column,
@@ -73,7 +73,7 @@ def load_picture_table(
 
 @contextlib.contextmanager
 def _files(
-    table: TableRows, column: str, root: pathlib.Path
+    table: TableExamples, column: str, root: pathlib.Path
 ) -> Iterator[list[pathlib.Path]]:
     """Where the images are; what a table holds itself is written out meanwhile."""
     with tempfile.TemporaryDirectory() as temporary:

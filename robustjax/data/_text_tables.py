@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from robustjax.data._dataset import Dataset
-from robustjax.data._table_rows import read_table_rows
+from robustjax.data._table_examples import read_table_examples
 from robustjax.data._text_embeddings import tfidf_embeddings
 
 
@@ -41,7 +41,7 @@ def load_text_table(
         text or label.
       ImportError: pyarrow is not installed (extra `tools`).
     """
-    found = read_table_rows(
+    found = read_table_examples(
         source,
         "embed_column",
         embed_column,

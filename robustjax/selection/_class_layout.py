@@ -23,14 +23,14 @@ class ClassLayout(NamedTuple):
       num_groups: (C,) int32, the number of groups of every class.
     """
 
-    order: jax.Array
-    group_class: jax.Array
-    first_group: jax.Array
-    num_groups: jax.Array
+    order: jax.Array | np.ndarray
+    group_class: jax.Array | np.ndarray
+    first_group: jax.Array | np.ndarray
+    num_groups: jax.Array | np.ndarray
 
 
 def class_layout(labels: np.ndarray, ranks: np.ndarray | None = None) -> ClassLayout:
-    """Arranges examples by class.
+    """Arranges examples by class, on the host.
 
     Args:
       labels: (N,) int32 classes from 0; all zero for a selection without classes.
@@ -47,10 +47,10 @@ def class_layout(labels: np.ndarray, ranks: np.ndarray | None = None) -> ClassLa
     order = np.full(groups.sum() * _GROUP, size, np.int32)
     order[first[labels[by_class]] * _GROUP + within] = by_class
     return ClassLayout(
-        jnp.asarray(order),
-        jnp.asarray(np.repeat(np.arange(len(sizes)), groups), jnp.int32),
-        jnp.asarray(first, jnp.int32),
-        jnp.asarray(groups, jnp.int32),
+        order,
+        np.repeat(np.arange(len(sizes), dtype=np.int32), groups),
+        first.astype(np.int32),
+        groups.astype(np.int32),
     )
 
 

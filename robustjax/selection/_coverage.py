@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from robustjax import conditioning
+from robustjax.placement import Placement, on_host
 from robustjax.selection._class_layout import ClassLayout, best_of_classes
 from robustjax.selection._cosine_kernel import (
     cosines,
@@ -69,6 +70,7 @@ def _block(
 
 
 def threshold_kernel(
+    place: Placement,
     features: Any,
     threshold: float,
     *,
@@ -78,6 +80,7 @@ def threshold_kernel(
     """All similarities above a threshold, found block by block.
 
     Args:
+      place: where the features are to lie; the matrix is on one device.
       features: (N, d) finite floats, no row zero.
       threshold: in [0, 1].
       similarity: see `cosine_kernel.SIMILARITIES`.
@@ -87,26 +90,27 @@ def threshold_kernel(
     Raises:
       ValueError: more entries than `max_bytes` holds, told as soon as that is seen.
     """
-    points = conditioning.scaled_rows("features", features)
+    given = conditioning.scaled_on_host("features", features)
+    points = place.rows(given)
     inverse = jax.jit(inverse_norms)(points)
-    first = jnp.asarray(first_equal_rows(points))
-    size = points.shape[0]
+    first = place.rows(first_equal_rows(given))
+    size = len(given)
     rows = max(1, min(size, _BLOCK_NUMBERS // size, 1024))
     most = min(max_bytes // _BYTES_PER_ENTRY, np.iinfo(np.int32).max - 2 * _ROUND_UP)
     counts = np.zeros(size, np.int64)
     parts: list[tuple[np.ndarray, np.ndarray]] = []
     for start in range(0, size, rows):
-        block = np.asarray(
+        block = on_host(
             _block(
                 points,
                 inverse,
                 first,
-                jnp.int32(start),
-                jnp.float32(threshold),
+                np.int32(start),
+                np.float32(threshold),
                 similarity=similarity,
                 rows=rows,
             )
-        )[: size - start]
+        )[: size - start, :size]
         here = block > 0
         counts[start : start + len(block)] = here.sum(axis=1)
         parts.append((np.nonzero(here)[1].astype(np.int32), block[here]))

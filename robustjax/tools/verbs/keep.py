@@ -169,7 +169,7 @@ def main(config: KeepConfig, stop: StopRequest) -> None:
     _report_estimate(config, arrays, options)
     assert config.fraction is not None
     assert config.out is not None
-    given = {name: arrays.get(name) for name in _INPUTS}
+    given: dict[str, Any] = {name: arrays.get(name) for name in _INPUTS}
     with _progress(config.method, stop) as report:
         chosen = selection.select(
             fraction=config.fraction,
