@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from PIL import Image
 
 from robustjax import data
 from robustjax.tools.command.fields import flags_of
@@ -186,9 +187,24 @@ def check_unlearning():
 
 
 def check_scaling():
-    names = run("scaling.md", {})
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        for number in range(8):
+            split, name = ("train", "test")[number % 2], "ab"[number // 2 % 2]
+            path = pathlib.Path("images", split, name, f"{number}.png")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (9, 9), number).save(path)
+        names = run("scaling.md", {})
+        images = data.load("shards", "test", image_size=224)
+        assert images.inputs.shape == (4, 224, 224, 3)
     assert names["metrics"]["loss"].shape == (1, 4)
     assert len(names["shards"]) == 200
+
+
+def check_sweeps():
+    of_points = run("sweeps.md", {})["of_points"]
+    kernels = [jax.tree.leaves(state.params)[-1] for state in of_points]
+    assert len(kernels) == 4
+    assert len({leaf.tobytes() for leaf in map(np.asarray, kernels)}) == 4
 
 
 def check_pruning():
@@ -309,6 +325,7 @@ CHECKS = {
     "walkthrough.md": check_walkthrough,
     "pruning.md": check_pruning,
     "scaling.md": check_scaling,
+    "sweeps.md": check_sweeps,
     "instructions.md": check_instructions,
     "active_learning.md": check_open_set,
 }

@@ -96,7 +96,7 @@ def launch(
                     sys.stdout.flush()
         except (Exception, KeyboardInterrupt) as error:
             if is_lost(error):
-                end_as_lost(error)
+                end_as_lost(str(error))
             found = ending(error, tuple(flags.FLAGS))
             if found is None:
                 raise

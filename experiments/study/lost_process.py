@@ -5,15 +5,18 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import threading
 import time
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import jax
+from jax._src import distributed
 
 from robustjax.tools.command.ending import FAILED
 
 # The first process is the one that the others ask: they end before it.
 _GRACE_SECONDS = 3
+_ending = threading.Lock()
 _STATUSES = tuple(
     f"{name}: "
     for name in (
@@ -21,6 +24,14 @@ _STATUSES = tuple(
         *("INTERNAL", "UNAVAILABLE", "UNKNOWN"),
     )
 )
+
+
+def runtime() -> Any:
+    """What JAX knows of the processes, of which its public names tell too little.
+
+    They start the devices, for which the others may be waited for.
+    """
+    return distributed.global_state
 
 
 def is_lost(error: BaseException) -> bool:
@@ -35,15 +46,17 @@ def is_lost(error: BaseException) -> bool:
     return known and str(error).startswith(_STATUSES)
 
 
-def end_as_lost(error: BaseException) -> NoReturn:
+def end_as_lost(reason: str) -> NoReturn:
     """Says so in one line and ends the process, whatever its threads wait for.
 
     An ordinary exit would wait for the others, in vain, and abort.
 
     Args:
-      error: what the runtime says.
+      reason: what is known of it.
     """
-    reason = str(error).splitlines()[0][:200]
+    # From the main thread or from the one that watches, but once.
+    _ending.acquire()
+    reason = reason.splitlines()[0][:200]
     with contextlib.suppress(OSError):
         print(
             f"error: another process has ended or does not answer ({reason}); run the "
@@ -51,6 +64,6 @@ def end_as_lost(error: BaseException) -> NoReturn:
             file=sys.stderr,
             flush=True,
         )
-    if jax.process_index() == 0:
+    if runtime().process_id == 0:
         time.sleep(_GRACE_SECONDS)
     os._exit(FAILED)

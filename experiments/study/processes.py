@@ -7,6 +7,8 @@ import re
 import jax
 from absl import flags
 
+from experiments.study.lost_process import end_as_lost
+from experiments.study.silent_process import watch_others
 from robustjax.tools.platform import check_platform, name_platform
 
 _PLATFORMS = flags.DEFINE_string(
@@ -75,9 +77,14 @@ def _initialize(address: str | None, count: int | None, index: int | None) -> No
         # Its handler would take the place of ours, and nothing be saved.
         jax.config.update("jax_enable_preemption_service", False)
         jax.distributed.initialize(
-            address, count, index, heartbeat_timeout_seconds=heartbeat
+            address,
+            count,
+            index,
+            # Its own way to end the process is a page of text: ours comes first.
+            heartbeat_timeout_seconds=2 * heartbeat + 30,
         )
     except (RuntimeError, ValueError) as error:
         flag = "distributed" if address is None else "coordinator"
         reason = str(error).splitlines()[0]
         raise ValueError(f"{flag}: cannot join the other processes: {reason}") from None
+    watch_others(heartbeat, end_as_lost)

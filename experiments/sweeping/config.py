@@ -30,7 +30,10 @@ class SweepConfig:
 
     engine: str = option("local", f"Where points run: {', '.join(ENGINES)}.")
     jobs: int = option(
-        0, "engine=local: points at once; 0: one per device.", low=0, high=1024
+        0,
+        "engine=local: points at once; 0: one per device. More share the GPUs.",
+        low=0,
+        high=1024,
     )
     address: str | None = option(
         None, "engine=ray: of a running cluster; by default one on this machine."

@@ -13,6 +13,8 @@ from robustjax.cores import usable_cores
 
 _ASK = "import jax; print(jax.default_backend(), jax.local_device_count())"
 _PAUSE_SECONDS = 0.1
+# The rest is for what every process keeps beside its arrays.
+_SHARED_MEMORY = 0.9
 
 
 class LocalEngine:
@@ -56,28 +58,50 @@ def slots_of(jobs: int, platforms: str | None) -> list[dict[str, str]]:
     """The environments of jobs that run at once.
 
     Args:
-      jobs: how many; 0 for one per accelerator, or one on a CPU.
+      jobs: how many; 0 for one per accelerator, or one on a CPU. Of more than there are
+        GPUs, several share each and its memory.
       platforms: as asked for by `--jax_platforms`, or None.
 
     Raises:
-      ValueError: more jobs than accelerators.
+      ValueError: more than one job on a TPU.
     """
     platform, count = _devices(platforms)
     if platform == "cpu":
         jobs = jobs or 1
         threads = max(1, usable_cores() // jobs)
         return [threads_of(threads)] * jobs
-    # The chips of a TPU can belong to one process alone.
-    most = 1 if platform == "tpu" else count
-    if jobs > most:
-        raise ValueError(
-            f"jobs: got {jobs}, expected at most {most}, a process per {platform}"
-        )
-    if most == 1:
+    if platform == "tpu":
+        if jobs > 1:
+            raise ValueError(
+                f"jobs: got {jobs}, expected 1: the chips of a TPU can belong to one "
+                "process alone"
+            )
         return [{}]
+    jobs = jobs or count
+    share = share_of_memory(1 / -(-jobs // count))
+    if count == 1:
+        return [share] * jobs
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     names = visible.split(",") if visible else [str(n) for n in range(count)]
-    return [{"CUDA_VISIBLE_DEVICES": name} for name in names[: jobs or most]]
+    return [
+        {"CUDA_VISIBLE_DEVICES": names[number % count], **share}
+        for number in range(jobs)
+    ]
+
+
+def share_of_memory(fraction: float) -> dict[str, str]:
+    """Variables that leave a GPU's memory to others that it is shared with.
+
+    By itself JAX takes three quarters at once, of which there is no second. What
+    whoever starts the sweep has set is left as it is.
+
+    Args:
+      fraction: of a GPU, in (0, 1]; all of it changes nothing.
+    """
+    names = ("XLA_CLIENT_MEM_FRACTION", "XLA_PYTHON_CLIENT_MEM_FRACTION")
+    if fraction >= 1 or any(name in os.environ for name in names):
+        return {}
+    return {names[0]: f"{_SHARED_MEMORY * fraction:.4f}"}
 
 
 def threads_of(count: int) -> dict[str, str]:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from experiments.sweeping.jobs import Ending, Job, run_job
-from experiments.sweeping.local import threads_of
+from experiments.sweeping.local import share_of_memory, threads_of
 
 _PAUSE_SECONDS = 0.5
 _CONNECT_SECONDS = 5.0
@@ -63,7 +63,8 @@ class RayEngine:
         own = {n: value for n, value in resources.items() if n in _OWN_RESOURCES}
         custom = {n: value for n, value in resources.items() if n not in own}
         cpus = max(1, int(own.setdefault("num_cpus", 1)))
-        self._environment = {} if own.get("num_gpus") else threads_of(cpus)
+        gpus = own.get("num_gpus")
+        self._environment = share_of_memory(gpus) if gpus else threads_of(cpus)
         # What died is started anew by the sweep, which knows how far it had come.
         self._run = ray.remote(run_job).options(
             max_retries=0, resources=custom or None, **own

@@ -45,6 +45,7 @@ from robustjax.data._halueval import join_halueval as join_halueval
 from robustjax.data._halueval import load_halueval as load_halueval
 from robustjax.data._halueval import nested_hallucinations as nested_hallucinations
 from robustjax.data._image_folder import load_image_folder as load_image_folder
+from robustjax.data._image_shards import write_image_shards as write_image_shards
 from robustjax.data._instruction_layouts import (
     INSTRUCTION_LAYOUTS as INSTRUCTION_LAYOUTS,
 )

@@ -30,7 +30,7 @@ LeftOut = dict[str, list[str]]
 """Why -> paths below the root."""
 
 
-class _Listing(NamedTuple):
+class Listing(NamedTuple):
     """What a folder holds.
 
     Attributes:
@@ -42,6 +42,15 @@ class _Listing(NamedTuple):
     classes: list[str]
     files: list[tuple[int, pathlib.Path]]
     left_out: LeftOut
+
+    @property
+    def labels(self) -> np.ndarray:
+        """(N,) int32."""
+        return np.asarray([label for label, _ in self.files], np.int32)
+
+    def ids(self, root: pathlib.Path) -> np.ndarray:
+        """(N,) "<class>/<file name>"."""
+        return np.asarray([_below(root, file) for _, file in self.files])
 
 
 def load_image_folder(
@@ -81,18 +90,7 @@ def load_image_folder(
         unreadable image, or sizes that differ without `image_size`.
       ImportError: Pillow is not installed.
     """
-    need_pillow()
-    root = pathlib.Path(path)
-    if not root.is_dir():
-        raise ValueError(f"path: {str(root)!r} is not a folder")
-    if image_size is not None:
-        checks.at_least("image_size", image_size, 1)
-    try:
-        listing = _list(root)
-    except OSError as error:
-        raise ValueError(
-            f"path: cannot read {str(error.filename)!r}: {error.strerror}"
-        ) from None
+    root, listing = pathlib.Path(path), list_images(path, image_size)
     animated: list[pathlib.Path] = []
 
     def decoded() -> tuple[Dataset, bool]:
@@ -101,8 +99,8 @@ def load_image_folder(
         animated.extend(several)
         dataset = make_dataset(
             images,
-            np.asarray([label for label, _ in listing.files], np.int32),
-            ids=np.asarray([_below(root, file) for _, file in listing.files]),
+            listing.labels,
+            ids=listing.ids(root),
             class_names=listing.classes,
             name=printable(root),
         )
@@ -118,6 +116,38 @@ def load_image_folder(
         [file for _, file in listing.files],
         cache_dir=cache_dir,
     )
+    remark(root, listing, animated, report)
+    return dataset
+
+
+def list_images(path: str | pathlib.Path, image_size: int | None) -> Listing:
+    """What a folder of images holds; see `load_image_folder`.
+
+    Raises:
+      ValueError: no class folders, an empty class or a name that is not UTF-8.
+      ImportError: Pillow is not installed.
+    """
+    need_pillow()
+    root = pathlib.Path(path)
+    if not root.is_dir():
+        raise ValueError(f"path: {str(root)!r} is not a folder")
+    if image_size is not None:
+        checks.at_least("image_size", image_size, 1)
+    try:
+        return _list(root)
+    except OSError as error:
+        raise ValueError(
+            f"path: cannot read {str(error.filename)!r}: {error.strerror}"
+        ) from None
+
+
+def remark(
+    root: pathlib.Path,
+    listing: Listing,
+    animated: list[pathlib.Path],
+    report: Callable[[str], None] | None,
+) -> None:
+    """One sentence about what was left out, if anything was."""
     remarks = []
     if listing.left_out:
         remarks.append(f"left out {_parts(listing.left_out)}")
@@ -128,7 +158,6 @@ def load_image_folder(
         )
     if remarks:
         (report or _log.warning)(f"image folder {str(root)!r}: {'; '.join(remarks)}")
-    return dataset
 
 
 def need_pillow() -> None:
@@ -141,7 +170,7 @@ def need_pillow() -> None:
         ) from error
 
 
-def _list(root: pathlib.Path) -> _Listing:
+def _list(root: pathlib.Path) -> Listing:
     """Finds classes and images."""
     left_out: LeftOut = {}
     folders = []
@@ -171,7 +200,7 @@ def _list(root: pathlib.Path) -> _Listing:
         _check_name(file)
     classes = [folder.name for folder in folders]
     check_class_names(classes, name="path")
-    return _Listing(classes, files, left_out)
+    return Listing(classes, files, left_out)
 
 
 def _entries(

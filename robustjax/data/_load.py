@@ -52,7 +52,8 @@ def load(
         inputs, see `load_picture_table`.
       skip_unlabeled: leave out the rows of a table that have no label; all else has
         labels throughout.
-      image_size: resize images of a folder to this many pixels squared.
+      image_size: resize images of a folder to this many pixels squared; what shards
+        must have.
       cache_dir: where decoded images (of tfds and of folders) are kept for the next
         time, and found while no file changes; by default nowhere.
 
@@ -99,7 +100,7 @@ def load(
         name_of_split = f"{printable(path)}[{split}]"
         return dataclasses.replace(found, name=name_of_split) if saved else found
     if (path / split / MANIFEST).exists():
-        return load_shards(path / split)
+        return _shards_of_size(path / split, image_size)
     if path.is_dir():
         return load_image_folder(
             images_of_split(path, split), image_size=image_size, cache_dir=cache_dir
@@ -125,6 +126,22 @@ def images_of_split(path: pathlib.Path, split: str) -> pathlib.Path:
         return path
     has = f"only {splits[0]!r}" if splits else "no splits, so that all is 'train'"
     raise ValueError(f"split: got {split!r}, but the folder {str(path)!r} has {has}")
+
+
+def _shards_of_size(path: pathlib.Path, image_size: int | None) -> Dataset:
+    """Shards, which are as they were written.
+
+    Raises:
+      ValueError: images of another size than is asked for.
+    """
+    dataset = load_shards(path)
+    shape = dataset.inputs.shape[1:]
+    if image_size is not None and shape[:2] != (image_size, image_size):
+        raise ValueError(
+            f"image_size: got {image_size}, but {str(path)!r} was written with inputs "
+            f"of shape {shape}; write the shards again"
+        )
+    return dataset
 
 
 def _only(

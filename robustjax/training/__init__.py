@@ -23,6 +23,7 @@ from robustjax.training._mesh import data_mesh as data_mesh
 from robustjax.training._mesh import state_sharding as state_sharding
 from robustjax.training._metrics import Record as Record
 from robustjax.training._metrics import write_csv as write_csv
+from robustjax.training._packed import PackedProgram as PackedProgram
 from robustjax.training._processes import from_first_process as from_first_process
 from robustjax.training._processes import on_host as on_host
 from robustjax.training._program import Program as Program

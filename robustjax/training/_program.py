@@ -241,6 +241,16 @@ class Program:
             return self._streamed.predict(state, inputs)
         return self._predict(state, inputs)
 
+    def of_one_repeat(self) -> tuple[Callable[..., Any], Callable[..., Any]]:
+        """`(state, data)` of an epoch and `(state, inputs)` of logits, not compiled.
+
+        Raises:
+          ValueError: a program of several devices.
+        """
+        if self._mesh is not None:
+            raise ValueError(f"mesh: got {self._shards} devices, expected one")
+        return self._scan_epoch, self._predict_one
+
     def initial_state(self, key: jax.Array, inputs: jax.Array) -> TrainState:
         """The state of one repeat, neither compiled nor placed.
 

@@ -96,6 +96,22 @@ def finished(tmp_path_factory, points):
     return run(tmp_path_factory.mktemp("runs"), points)
 
 
+def test_inputs_that_are_streamed_from_shards_give_the_same(tmp_path, points, finished):
+    for split in ("train", "test"):
+        whole = data.load(points, split)
+        blocks = np.array_split(whole.inputs, 3)
+        data.write_shards(tmp_path / "set" / split, blocks, whole.labels)
+    chosen = {"methods": ("uniform",), "fractions": (0.5,), "repeats": 1}
+    folder = run(tmp_path, str(tmp_path / "set"), stream=True, **chosen)
+    found = read_rows(folder / "repeats.csv")
+    assert found
+    assert found == [
+        row
+        for row in read_rows(finished / "repeats.csv")
+        if (row["method"], row["fraction"], row["repeat"]) == ("uniform", "0.5", "0")
+    ]
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [

@@ -38,7 +38,12 @@ def in_processes(count, *flags):
         for index in range(count)
     ]
     try:
-        ends = [process.communicate(timeout=240) for process in processes]
+        ends = [processes[0].communicate(timeout=240)]
+        for process in processes[1:]:
+            # One that was stopped knows of nothing.
+            if "--spread_by=SIGSTOP" in flags:
+                process.kill()
+            ends.append(process.communicate(timeout=240))
     finally:
         for process in processes:
             process.kill()
@@ -67,6 +72,15 @@ def one_device(monkeypatch):
             *("SIGTERM", (143, 143), "stopped by SIGTERM; run the same command again"),
             marks=pytest.mark.slow,
         ),
+        # As behind a network that was cut.
+        pytest.param(
+            *(
+                "SIGSTOP",
+                (1, -9),
+                "error: another process has ended or does not answer",
+            ),
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_where_one_process_ends_so_do_all_and_one_goes_on(tmp_path, by, statuses, line):
@@ -77,6 +91,7 @@ def test_where_one_process_ends_so_do_all_and_one_goes_on(tmp_path, by, statuses
         "--spread_dies=1",
         "--spread_after=1",
         f"--spread_by={by}",
+        f"--heartbeat_seconds={5 if by == 'SIGSTOP' else 60}",
     )
     assert tuple(status for status, _, _ in ends) == statuses, ends
     told = [e for e in ends[0][2].splitlines() if not e.startswith("[Gloo]")]
@@ -85,7 +100,7 @@ def test_where_one_process_ends_so_do_all_and_one_goes_on(tmp_path, by, statuses
     assert "rows 25 of 50" in ends[0][1]
     assert "rows 25 of 50" in ends[1][1]
     steps = training.CheckpointFolder(folder).steps()
-    assert steps == ([1] if by == "SIGKILL" else [1, 2])
+    assert steps == ([1, 2] if by == "SIGTERM" else [1])
     # On one device, of another process.
     program = toy.program(spread_training.transform())
     chex.assert_trees_all_close(fit(program, folder), fit(program), atol=1e-5)

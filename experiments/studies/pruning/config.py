@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from experiments.study.flag_groups import EpochRunFlags, NoiseFlags
+from experiments.study.flag_groups import EpochRunFlags, NoiseFlags, StreamFlags
 from robustjax.tools.command.fields import option
 from robustjax.tools.options.groups import (
     DataFlags,
@@ -33,6 +33,7 @@ class DataPruningConfig(
     NetworkFlags,
     NoiseFlags,
     StandardizeFlags,
+    StreamFlags,
     DataFlags,
 ):
     """All settings of a pruning study; the flags of the launcher."""

@@ -26,6 +26,7 @@ from robustjax.training import (
     Preprocess,
     Recipe,
     RecipeProgram,
+    Stream,
     TrainState,
     apply_prediction,
     as_float,
@@ -155,8 +156,13 @@ def _predictor(predict: Any) -> Any:
         one = functools.partial(predict, _only(params), _only(model_state))
         return jnp.argmax(in_blocks(one, inputs, _BLOCK), axis=-1)
 
-    def call(state: TrainState, inputs: jax.Array) -> np.ndarray:
-        return np.asarray(classes(state.params, state.model_state, inputs))
+    def call(state: TrainState, inputs: jax.Array | Stream) -> np.ndarray:
+        if not isinstance(inputs, Stream):
+            return np.asarray(classes(state.params, state.model_state, inputs))
+        starts = range(0, len(inputs), _BLOCK)
+        blocks = (inputs[start : start + _BLOCK] for start in starts)
+        found = [classes(state.params, state.model_state, block) for block in blocks]
+        return np.concatenate(found)
 
     return call
 

@@ -20,7 +20,8 @@ from experiments.studies.pruning.setup import Data
 from experiments.studies.pruning.subsets import SubsetStore
 from experiments.study.journal import Cell, Journal
 from experiments.study.records import EPOCH
-from robustjax.training import StopRequest, TrainState, fit, progress_bar
+from robustjax import data
+from robustjax.training import StopRequest, Stream, TrainState, fit, progress_bar
 
 BINS = "bins"
 
@@ -55,7 +56,7 @@ class Trainer:
         journal: Journal,
         stop: StopRequest,
     ):
-        """Puts the inputs on the device.
+        """Puts the inputs on the device, but for those that are streamed.
 
         Args:
           task: data and labels.
@@ -66,7 +67,7 @@ class Trainer:
         """
         self._task, self._programs, self._stores = task, programs, stores
         self._journal, self._stop = journal, stop
-        self._train = jnp.asarray(task.train.inputs)
+        self._train = task.on_device(task.train.inputs)
         self._test = jnp.asarray(task.test.inputs)
 
     def run(self) -> None:
@@ -97,7 +98,7 @@ class Trainer:
         # Rows of a subset are numbered anew; those of examples start alike. The order
         # of selection must not tell them apart, so examples keep their own.
         indices = np.sort(subset.indices)
-        inputs = task.train.inputs[indices]
+        inputs = data.take(task.train, indices).inputs
         every = config.checkpoint_every_epochs
         if not every:
             cell.rewind(0)
@@ -119,8 +120,11 @@ class Trainer:
         key = jax.random.fold_in(task.repeat_keys[repeat], 3)
         state = fit(
             program,
-            program.init(key[None], inputs),
-            program.make_data(inputs, task.given[repeat][None, indices]),
+            program.init(key[None], inputs[:1]),
+            program.make_data(
+                Stream(inputs) if config.stream else inputs,
+                task.given[repeat][None, indices],
+            ),
             epochs=config.epochs,
             report=report,
             evaluate=self._watch,

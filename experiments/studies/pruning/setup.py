@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from experiments.common.inputs import arrays_of
@@ -29,7 +30,7 @@ from robustjax.tools.method_options import (
     preset_options,
     read_options,
 )
-from robustjax.training import Execution
+from robustjax.training import Execution, Stream
 
 RELABELERS = ("sop_plus", "divide_mix", "ce")
 VIEWS = ("plain", "strong")
@@ -77,6 +78,10 @@ class Data(NamedTuple):
             f"{self.train.name}, {self.description}\nre-labelling by "
             f"{self.config.relabeler}, {self.config.repeats} repeat(s)"
         )
+
+    def on_device(self, inputs: Any) -> jax.Array | Stream:
+        """Inputs of training or some of them, as `--stream` says."""
+        return Stream(inputs) if self.config.stream else jnp.asarray(inputs)
 
     def digested(self) -> dict[str, np.ndarray | None]:
         """The arrays that the results depend on."""

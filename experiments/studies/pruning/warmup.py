@@ -92,7 +92,7 @@ def _run(
 ) -> Mapping[str, np.ndarray]:
     config = task.config
     name = f"warm-up {repeat + 1}/{config.repeats}"
-    inputs, test = jax.device_put((task.train.inputs, task.test.inputs))
+    inputs, test = task.on_device(task.train.inputs), jnp.asarray(task.test.inputs)
     key = task.repeat_keys[repeat]
     every = config.checkpoint_every_epochs
     if not every:
