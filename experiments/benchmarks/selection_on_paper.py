@@ -12,6 +12,7 @@ term rules.
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 from robustjax.selection._ahead import CANDIDATES, PICKS_SHARE
@@ -19,6 +20,9 @@ from robustjax.selection._facility_location import CANDIDATES as EVALUATED
 
 N, D, QUERIES, NEIGHBORS, CLUSTERS, CLASSES = 10**9, 64, 32, 16, 100, 10
 PICKS = CANDIDATES // PICKS_SHARE
+# Examples of which the best is looked for first, together.
+GROUP = 64
+GROUPS = N // GROUP
 _FLOAT = 4
 
 
@@ -85,15 +89,14 @@ def works() -> list[Work]:
         f"round of up to {PICKS} picks",
         # Points, square, first, level, taken; and the relations of a round.
         points + N * 13 + relations,
-        # The order of the layout.
-        N * _FLOAT,
+        GROUPS * 2 * _FLOAT,
         2 * N * D * PICKS,
         # Relations are written and read again.
         points + 2 * relations + N * 13,
-        # All scores, in the order of the layout, in groups.
-        3 * N * _FLOAT,
-        # Scores are gathered, and what they become is added up over the devices.
-        3 * N * _FLOAT,
+        # The best of every group, sorted by each device.
+        2 * GROUPS * _FLOAT * math.log2(GROUPS),
+        # The best of every group, the groups of the best, and candidates' rows.
+        (GROUPS + (CANDIDATES + 1) * GROUP + CANDIDATES * (D + 3)) * _FLOAT,
     )
     rule = greedy._replace(
         what="Prune4ReL",
@@ -105,11 +108,11 @@ def works() -> list[Work]:
         "facility location",
         f"block of {EVALUATED} candidates",
         points + N * 16 + columns,
-        # Bounds, what candidates are worth, the order of the layout.
-        3 * N * _FLOAT,
+        # Bounds, and what candidates are worth.
+        2 * N * _FLOAT,
         2 * N * D * EVALUATED,
         points + 2 * columns,
-        3 * N * _FLOAT,
+        2 * N * _FLOAT,
         EVALUATED * (D + 4) * _FLOAT,
         N / EVALUATED,
     )

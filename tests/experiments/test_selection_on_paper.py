@@ -1,5 +1,7 @@
 """The arithmetic of the page on paper, by hand for one selection and one machine."""
 
+import math
+
 import pytest
 
 from experiments.benchmarks import selection_on_paper as paper
@@ -14,10 +16,13 @@ def test_a_round_of_k_center_on_eight_gpus():
     assert work.moved == 256e9 + 2 * 256e9 + 13e9
     found = paper.terms(work, machine)
     assert found.flops == pytest.approx(8.192e12 / 8 / 67e12)
-    assert found.memory == pytest.approx((781e9 / 8 + 12e9) / 4.8e12)
-    assert found.link == pytest.approx(12e9 / 450e9)
-    assert (found.rules, found.fits) == ("links", True)
-    assert found.seconds == found.link
+    sorted_by_each = 2 * 4 * 15_625_000 * math.log2(15_625_000)
+    assert found.memory == pytest.approx((781e9 / 8 + sorted_by_each) / 4.8e12)
+    # One score of 64, 257 groups, and 256 candidates with three numbers beside.
+    sent = 4 * (15_625_000 + 257 * 64 + 256 * 67)
+    assert found.link == pytest.approx(sent / 450e9)
+    assert (found.rules, found.fits) == ("memory", True)
+    assert found.seconds == found.memory
 
 
 def test_what_compares_all_with_all_grows_with_the_square(monkeypatch):
