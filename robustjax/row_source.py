@@ -39,6 +39,31 @@ class RowSource(abc.ABC):
         """The rows of a slice or of (M,) numbers."""
 
 
+def row_numbers(rows: Any, size: int) -> np.ndarray:
+    """The (M,) numbers of the rows that a slice, numbers or a mask (N,) mean.
+
+    Raises:
+      IndexError: a number out of range, or indices of another rank.
+    """
+    if isinstance(rows, slice):
+        return np.arange(*rows.indices(size))
+    given = np.asarray(rows)
+    if given.ndim != 1:
+        raise IndexError(f"rows: got shape {given.shape}, expected (M,)")
+    if given.dtype == bool:
+        if len(given) != size:
+            raise IndexError(f"rows: got a mask of {len(given)}, expected {size}")
+        return np.flatnonzero(given)
+    if not given.size:
+        return np.zeros(0, np.int64)
+    if given.dtype.kind not in "iu" or given.min() < -size or given.max() >= size:
+        raise IndexError(
+            f"rows: got {given.dtype} {given.min()} … {given.max()}, expected integers "
+            f"below {size}"
+        )
+    return np.where(given < 0, given + size, given).astype(np.int64)
+
+
 def take(array: Any, rows: Any) -> np.ndarray:
     """Rows of an array, or of a source, by a slice or by indices of any shape."""
     if isinstance(rows, np.ndarray) and rows.ndim > 1 and isinstance(array, RowSource):

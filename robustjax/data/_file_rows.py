@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from robustjax.files import check_readable
-from robustjax.row_source import RowSource
+from robustjax.row_source import RowSource, row_numbers
 
 # More at a time some systems refuse.
 _MOST_BYTES = 2**30
@@ -152,9 +152,7 @@ class FileRows(RowSource):
         """
         if isinstance(rows, int | np.integer):
             return self[np.array([rows])][0]
-        wanted = np.arange(len(self))[rows]
-        if wanted.ndim != 1:
-            raise IndexError(f"rows: got shape {wanted.shape}, expected (M,)")
+        wanted = row_numbers(rows, len(self))
         return self._read(wanted if self._rows is None else self._rows[wanted])
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:

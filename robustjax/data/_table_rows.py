@@ -11,7 +11,7 @@ import numpy as np
 
 from robustjax.data._table_files import PARQUET_SUFFIXES, import_arrow
 from robustjax.files import check_readable
-from robustjax.row_source import RowSource
+from robustjax.row_source import RowSource, row_numbers
 
 
 class TableRows(RowSource):
@@ -53,7 +53,7 @@ class TableRows(RowSource):
         """
         if isinstance(rows, int | np.integer):
             return self[np.array([rows])][0]
-        wanted = np.arange(len(self))[rows]
+        wanted = row_numbers(rows, len(self))
         found = np.empty((len(wanted), self.shape[1]), self.dtype)
         which = np.searchsorted(self._first, wanted, side="right") - 1
         for number in np.unique(which):

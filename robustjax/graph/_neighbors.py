@@ -191,16 +191,15 @@ def _search(
     count = min(k + _SPARE, size - 1)
     ratio = place.whole(views.ratio)
     found: list[Found] = []
+    devices = 1 if place.mesh is None else place.mesh.size
     for part in views.parts(place):
-        rows = block_rows
-        if rows is None:
-            held = part.points.shape[0] // (
-                1 if place.mesh is None else place.mesh.size
-            )
-            rows = max(_MIN_BLOCK_ROWS, _BLOCK_NUMBERS // max(1, held))
-            rows = min(number, rows, 1024)
+        # The first part is the largest; rows asked for are grouped alike for all.
+        if block_rows is None:
+            held = part.points.shape[0] // devices
+            block_rows = max(_MIN_BLOCK_ROWS, _BLOCK_NUMBERS // max(1, held))
+            block_rows = min(number, block_rows, 1024)
         runs = -(-number // _ASKED)
-        together = -(-number // (runs * rows)) * rows
+        together = -(-number // (runs * block_rows)) * block_rows
         for run, start in enumerate(range(0, number, together)):
             own = asked[start : start + together]
             own = np.pad(own, (0, together - len(own)), mode="edge").astype(np.int32)
@@ -212,7 +211,7 @@ def _search(
                     ratio,
                     place=place,
                     count=count,
-                    block_rows=rows,
+                    block_rows=block_rows,
                     metric=views.by,
                 )
             )

@@ -14,7 +14,7 @@ import jax
 import numpy as np
 
 from robustjax import checks
-from robustjax.row_source import RowSource, row_blocks
+from robustjax.row_source import RowSource, row_blocks, row_numbers
 from robustjax.scores._confident_learning import (
     SLACK,
     Readings,
@@ -100,7 +100,7 @@ class _DeviceRows(RowSource):
         self._held: tuple[int, np.ndarray] | None = None
 
     def __getitem__(self, rows: Any) -> np.ndarray:
-        wanted = np.arange(len(self))[rows]
+        wanted = row_numbers(rows, len(self))
         which = np.searchsorted(self._starts, wanted, side="right") - 1
         found = np.empty((len(wanted), self.shape[1]), self.dtype)
         for number in np.unique(which):

@@ -20,7 +20,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from robustjax.placement import Placement
-from robustjax.selection._class_layout import ClassLayout, best_of_classes
+from robustjax.selection._class_layout import (
+    ClassLayout,
+    best_of_classes,
+    examples_at,
+)
 from robustjax.selection._greedy import Progress
 
 # Candidates looked at together, and the share of them picked at most before all N
@@ -197,7 +201,6 @@ def choose(
     num_classes = layout.first_group.shape[0]
     slots = min(num_classes, width)
     depth = max(2, min(candidates // slots, size))
-    example = jnp.append(layout.order, size)
     turns = jnp.pad(turns, (0, width), mode="edge")
     window = jax.lax.dynamic_slice(turns, (state.made,), (width,))
     if num_classes <= width:
@@ -210,7 +213,7 @@ def choose(
     # The best that is left out, in score and among equals in position.
     left_score, left_position = best[:, -1], positions[:, -1]
     positions = jnp.sort(positions[:, :-1], axis=1)
-    indices = example[positions].reshape(-1)
+    indices = examples_at(layout, positions, size).reshape(-1)
     there = indices < size
     indices = jnp.minimum(indices, size - 1)
     return Chosen(indices, there, positions, left_score, left_position, slot_of)

@@ -17,16 +17,35 @@ class ClassLayout(NamedTuple):
     The position of an example in the layout is its rank among equal scores.
 
     Attributes:
-      order: (G * 64,) int32 examples; N where a group is not full.
+      order: (G * 64,) int32 examples; N where a group is not full. None where they
+        stand in order: of devices each then looks for the best among its own.
       group_class: (G,) int32, ascending.
       first_group: (C,) int32, the first group of every class.
       num_groups: (C,) int32, the number of groups of every class.
     """
 
-    order: jax.Array | np.ndarray
+    order: jax.Array | np.ndarray | None
     group_class: jax.Array | np.ndarray
     first_group: jax.Array | np.ndarray
     num_groups: jax.Array | np.ndarray
+
+
+def one_class(size: int) -> ClassLayout:
+    """Of so many examples, equal scores in order of index, on the host."""
+    groups = -(-size // _GROUP)
+    return ClassLayout(
+        None,
+        np.zeros(groups, np.int32),
+        np.zeros(1, np.int32),
+        np.full(1, groups, np.int32),
+    )
+
+
+def examples_at(layout: ClassLayout, positions: jax.Array, size: int) -> jax.Array:
+    """The examples at positions of a layout of `size`; `size` where there is none."""
+    if layout.order is None:
+        return jnp.minimum(positions, size).astype(jnp.int32)
+    return jnp.append(layout.order, size)[positions]
 
 
 def class_layout(labels: np.ndarray, ranks: np.ndarray | None = None) -> ClassLayout:
@@ -74,7 +93,14 @@ def best_of_classes(
       position may then be one past the end of the layout.
     """
     total = layout.group_class.shape[0]
-    grouped = jnp.append(scores, -jnp.inf)[layout.order].reshape(total, _GROUP)
+    if layout.order is None:
+        # What fills up the devices may be more than groups have room for.
+        held = scores[: total * _GROUP]
+        fill = (0, total * _GROUP - held.shape[0])
+        held = jnp.pad(held, fill, constant_values=-jnp.inf)
+    else:
+        held = jnp.append(scores, -jnp.inf)[layout.order]
+    grouped = held.reshape(total, _GROUP)
     # Stable: groups of equal maxima stay in order.
     ranked = jnp.lexsort((-jnp.max(grouped, axis=1), layout.group_class))
     place = jnp.arange(count)[None]

@@ -18,7 +18,11 @@ import numpy as np
 
 from robustjax import conditioning
 from robustjax.placement import Placement, on_host
-from robustjax.selection._class_layout import ClassLayout, best_of_classes
+from robustjax.selection._class_layout import (
+    ClassLayout,
+    best_of_classes,
+    examples_at,
+)
 from robustjax.selection._cosine_kernel import (
     cosines,
     inverse_norms,
@@ -187,13 +191,12 @@ def _advance(
 ) -> _State:
     """Evaluates and picks until `stop` picks are made."""
     size = confidence.shape[0]
-    example = jnp.append(layout.order, size)
 
     def step(state: _State) -> _State:
         turn = turns[state.made][None]
         best, positions = best_of_classes(state.bounds, layout, turn, evaluated + 1)
         order = jnp.sort(positions[0, :-1])
-        rows = example[order]
+        rows = examples_at(layout, order, size)
         safe = jnp.minimum(rows, size - 1)
         usable = (rows < size) & (state.bounds[safe] > -jnp.inf)
         fresh = jax.vmap(lambda row: _gain(kernel, state.level, row, confidence[row]))

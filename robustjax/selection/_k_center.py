@@ -15,7 +15,7 @@ from robustjax.placement import Placement, on_host
 from robustjax.row_source import RowSource, row_blocks
 from robustjax.selection import _ahead as ahead
 from robustjax.selection._ahead_examples import Examples, OfFile, Resident
-from robustjax.selection._class_layout import class_layout
+from robustjax.selection._class_layout import one_class
 from robustjax.selection._equal_rows import first_equal_rows
 from robustjax.selection._greedy import (
     Progress,
@@ -87,8 +87,8 @@ def k_center(
     Beside the points and a centred copy, memory holds `candidates / 4 × N` distances;
     there is no N × N and no budget × N array. See `ahead` for why it is fast.
 
-    Rows of a file stay there: they are read four times, and once more for every round
-    of up to `candidates / 4` picks. With a mesh each device holds its part of them.
+    Rows of a file stay there: they are read five times at first, and then once for
+    every round of up to `candidates / 4` picks. With a mesh each device holds its part.
 
     Args:
       features: (N, d) finite floats, or rows of a file (`data.open_rows`).
@@ -147,7 +147,7 @@ def k_center(
     state = examples.advance(
         rule,
         shared,
-        class_layout(np.zeros(size, np.int32)),
+        one_class(len(state.level)),
         np.zeros(budget, np.int32),
         state,
         budget,

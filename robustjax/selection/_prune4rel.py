@@ -24,7 +24,7 @@ from robustjax.placement import Placement, on_host
 from robustjax.row_source import RowSource
 from robustjax.selection import _ahead as ahead
 from robustjax.selection import _coverage as coverage
-from robustjax.selection._class_layout import class_layout
+from robustjax.selection._class_layout import class_layout, one_class
 from robustjax.selection._class_turns import BALANCES, class_turns
 from robustjax.selection._cosine_kernel import SIMILARITIES
 from robustjax.selection._greedy import (
@@ -140,9 +140,9 @@ def prune4rel(
 
     Args:
       features: (N, d) finite floats, no row zero; for "own" also rows of a file
-        (`data.open_rows`), which stay there and are read four times, and once more for
-        every round of up to `candidates / 4` picks; with a mesh each device holds its
-        part of them.
+        (`data.open_rows`), which stay there and are read three times at first, and then
+        once for every round of up to `candidates / 4` picks; with a mesh each device
+        holds its part of them.
       confidence: (N,) non-negative floats, C: the largest probability of the warm-up
         classifier (MaxProb) or the difference of the two largest (DiffProb).
       budget: 1 … N.
@@ -202,11 +202,12 @@ def prune4rel(
     checks.at_least("candidates", candidates, 2)
     place = Placement(mesh)
     ranks = _ranks(len(classes), key)
-    layout = class_layout(classes, ranks)
+    plain = one_class(place.padded(len(classes)))
     turns = class_turns(classes, budget, balance)
     confidence = arrays.cast("confidence", arrays.numbers("confidence", confidence))
     # After the balanced turns, if there are fewer than picks, any class will do.
-    free = class_layout(np.zeros_like(classes), ranks)
+    free = plain if ranks is None else class_layout(np.zeros_like(classes), ranks)
+    layout = free if labels is None else class_layout(classes, ranks)
     phases = [(layout, turns, len(turns))]
     if len(turns) < budget:
         phases.append((free, np.zeros(budget, np.int32), budget))
@@ -308,7 +309,7 @@ def prune4rel_estimate(
         ranking="stable",
     )
     size, dimensions = np.shape(features)
-    layout = class_layout(classes)
+    layout = one_class(len(classes))
     shared = own_shared(threshold, temperature, similarity)
     place = Placement()
     examples = own_examples(

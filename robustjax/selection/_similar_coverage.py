@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from robustjax.placement import Placement, on_host
-from robustjax.selection._class_layout import class_layout
+from robustjax.selection._class_layout import one_class
 from robustjax.selection._factored_pool import Pool
 from robustjax.selection._greedy import Progress, Selection, selection
 from robustjax.selection._kept_similarities import (
@@ -110,7 +110,7 @@ def _of_lazy(
         coverage.pool,
         coverage.pool if coverage.ground is None else coverage.ground,
         place.rows(coverage.high, 0),
-        *place.whole((coverage.extra, class_layout(np.zeros(size, np.int32)))),
+        *place.whole((coverage.extra, one_class(size))),
         similarity=similarity,
         candidates=min(candidates, size),
     )

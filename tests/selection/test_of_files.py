@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from robustjax import arrays, data, graph, row_source, selection
+from robustjax.graph import _neighbors
 from robustjax.selection import _equal_rows
 from tests.scores.test_issues_by_blocks import Rows
 
@@ -64,6 +65,14 @@ def test_prune4rel(seed, by_class):
     st.sampled_from([np.float32, np.float64]),
 )
 def test_nearest_neighbors(seed, metric, dtype):
+    # Parts of eleven rows and a last one of two: blocks of rows must not follow that.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_neighbors, "_BLOCK_NUMBERS", 44)
+        patch.setattr(_neighbors, "_MIN_BLOCK_ROWS", 1)
+        check_neighbors(seed, metric, dtype)
+
+
+def check_neighbors(seed, metric, dtype):
     x = points(seed).astype(dtype)
     rows = np.random.default_rng(seed).permutation(SIZE)[:13]
     one = graph.nearest_neighbors(x, 7, metric=metric)
