@@ -79,7 +79,7 @@ def _from_objects(name: str, array: np.ndarray) -> np.ndarray:
     return np.array(array.tolist())
 
 
-def is_wide(array: np.ndarray | jax.Array) -> bool:
+def is_wide(array: Any) -> bool:
     """Whether a cast to float32 may round the values."""
     return array.dtype.itemsize > (4 if _is_float(array.dtype) else 2)
 

@@ -87,8 +87,14 @@ def same_length(**arrays: Any) -> int:
     return next(iter(lengths.values()))
 
 
-def finite(name: str, array: Any) -> None:
-    """Raises `ValueError` naming the first row that holds a NaN or an infinity."""
+def finite(name: str, array: Any, *, first_row: int = 0) -> None:
+    """Raises `ValueError` naming the first row that holds a NaN or an infinity.
+
+    Args:
+      name: what to call the argument in an error.
+      array: numbers.
+      first_row: the number of the first of these rows.
+    """
     array = np.asarray(array)
     # NumPy does not know that bfloat16 is a float; JAX does.
     if not jax.dtypes.issubdtype(array.dtype, np.inexact) or not array.size:
@@ -101,8 +107,8 @@ def finite(name: str, array: Any) -> None:
     bad = [row for row in suspicious if not np.isfinite(rows[row]).all()]
     if bad:
         raise ValueError(
-            f"{name}: {len(bad)} row(s) hold NaN or infinity (first: row {bad[0]}), "
-            "expected finite values"
+            f"{name}: {len(bad)} row(s) hold NaN or infinity (first: row "
+            f"{bad[0] + first_row}), expected finite values"
         )
 
 

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from robustjax.arrays import blocks, cast, is_wide, numbers
+from robustjax.row_source import RowSource, take
 
 # Within these powers of two the squares of float32 numbers, summed over any length
 # that fits a memory, neither overflow nor vanish.
@@ -49,7 +50,9 @@ class Rows:
     integers, of long doubles as those.
     """
 
-    def __init__(self, array: np.ndarray, reference: np.ndarray | None = None):
+    def __init__(
+        self, array: np.ndarray | RowSource, reference: np.ndarray | None = None
+    ):
         self._array = array
         self._reference = array[0] if reference is None else reference
         both = (array.dtype, self._reference.dtype)
@@ -62,7 +65,7 @@ class Rows:
 
     def __call__(self, rows: Any) -> np.ndarray:
         """See `Reader`."""
-        block, reference = self._array[rows], self._reference
+        block, reference = take(self._array, rows), self._reference
         if self._integers:
             above = block >= reference
             block, reference = block.astype(np.uint64), reference.astype(np.uint64)
@@ -77,7 +80,7 @@ class Rows:
 class UnitRows:
     """Rows of a host array at length 1; zero rows stay."""
 
-    def __init__(self, array: np.ndarray):
+    def __init__(self, array: np.ndarray | RowSource):
         self._array = array
 
     @property
@@ -87,7 +90,7 @@ class UnitRows:
 
     def __call__(self, rows: Any) -> np.ndarray:
         """See `Reader`."""
-        return unit_rows(self._array[rows])
+        return unit_rows(take(self._array, rows))
 
 
 class Centred(NamedTuple):
@@ -125,8 +128,46 @@ def centred(name: str, array: np.ndarray, *others: np.ndarray) -> Centred:
     )
 
 
+class Frame(NamedTuple):
+    """Where rows lie: `scale * points + mean` are those that were read.
+
+    Attributes:
+      mean: (d,) float64 of the rows.
+      scale: a power of two, about as large as they.
+    """
+
+    mean: np.ndarray
+    scale: float
+
+    def points(self, read: Reader, rows: slice | np.ndarray) -> np.ndarray:
+        """Some rows (M, d) near the origin and of a size near one, float32."""
+        index = rows if isinstance(rows, np.ndarray) else None
+        start, end = 0, read.shape[0]
+        if isinstance(rows, slice):
+            start, end, _ = rows.indices(end)
+        count = end - start if index is None else len(index)
+        found = np.empty((count, read.shape[1]), np.float32)
+        for here in blocks(count, read.shape[1]):
+            wanted: Any = slice(start + here.start, start + here.stop)
+            block = read(wanted if index is None else index[here])
+            found[here] = (block - self.mean) / self.scale
+        return found
+
+
 def centred_of(name: str, *readers: Reader, offset: Any = 0.0) -> Centred:
     """As `centred`, of rows that are made as they are read, up to an offset."""
+    frame = frame_of(name, *readers)
+    points = [frame.points(read, slice(None)) for read in readers]
+    origin = np.asarray(offset).astype(np.float64) + frame.mean
+    return Centred(points[0], tuple(points[1:]), frame.scale, origin)
+
+
+def frame_of(name: str, *readers: Reader) -> Frame:
+    """The mean of the first one's rows, and the scale of all.
+
+    Raises:
+      ValueError: differences that float32 cannot hold.
+    """
     total, largest = np.zeros(readers[0].shape[1]), 0.0
     with np.errstate(over="ignore", invalid="ignore"):
         for number, read in enumerate(readers):
@@ -140,15 +181,46 @@ def centred_of(name: str, *readers: Reader, offset: Any = 0.0) -> Centred:
     if largest != 0:
         check_scale(name, largest)
         scale = power_of_two(largest)
-    mean = total / readers[0].shape[0]
-    found = []
-    for read in readers:
-        points = np.empty(read.shape, np.float32)
-        for here in blocks(*read.shape):
-            points[here] = (read(here) - mean) / scale
-        found.append(points)
-    origin = np.asarray(offset).astype(np.float64) + mean
-    return Centred(found[0], tuple(found[1:]), scale, origin)
+    return Frame(total / readers[0].shape[0], scale)
+
+
+class CentredRows(RowSource):
+    """As `Centred.points`, of rows that are read when they are asked for.
+
+    Attributes:
+      scale: see `Centred`.
+      origin: see there.
+    """
+
+    def __init__(self, name: str, source: RowSource):
+        """Reads all rows once.
+
+        Raises:
+          ValueError: differences that float32 cannot hold.
+        """
+        reference = source[:1][0]
+        self._read = Rows(source, reference)
+        self._frame = frame_of(name, self._read)
+        self.shape, self.dtype = source.shape, np.dtype(np.float32)
+        self.scale = self._frame.scale
+        self.origin = reference.astype(np.float64) + self._frame.mean
+
+    def __getitem__(self, rows: Any) -> np.ndarray:
+        """Float32 rows of a slice or of (M,) numbers."""
+        return self._frame.points(self._read, rows)
+
+
+class ScaledRows(RowSource):
+    """As `scaled_on_host`, of rows that are read when they are asked for."""
+
+    def __init__(self, name: str, source: RowSource):
+        """Reads nothing yet."""
+        self._name, self._source = name, source
+        self.shape, self.dtype = source.shape, np.dtype(np.float32)
+
+    def __getitem__(self, rows: Any) -> np.ndarray:
+        """Float32 rows of a slice or of (M,) numbers."""
+        return scaled_on_host(self._name, self._source[rows])
 
 
 def power_of_two(value: float) -> float:
@@ -181,6 +253,15 @@ def _safe(array: Any) -> bool:
 
 
 def scaled_rows(name: str, values: Any) -> jax.Array:
+    """As `scaled_on_host`, on the device; JAX arrays stay there where they can."""
+    if isinstance(values, jax.Array) and not is_wide(values):
+        array = numbers(name, values, 2)
+        if _safe(array):
+            return values.astype(jnp.float32)
+    return jnp.asarray(scaled_on_host(name, values))
+
+
+def scaled_on_host(name: str, values: Any) -> np.ndarray:
     """Rows as float32, for whatever depends on their directions alone: cosines.
 
     Rows whose squares would overflow or vanish are multiplied by a power of two each,
@@ -195,9 +276,7 @@ def scaled_rows(name: str, values: Any) -> jax.Array:
     """
     array = numbers(name, values, 2)
     if not is_wide(array) and _safe(array):
-        return jnp.asarray(values if isinstance(values, jax.Array) else array).astype(
-            jnp.float32
-        )
+        return array.astype(np.float32, copy=False)
     rows = np.empty(array.shape, np.float32)
     for here in blocks(*array.shape):
         block = array[here].astype(np.float64)
@@ -205,7 +284,7 @@ def scaled_rows(name: str, values: Any) -> jax.Array:
         # Frexp's exponent of 0 and of numbers near 1 is about 0.
         far = np.abs(exponent) > _SAFE_EXPONENT
         rows[here] = np.ldexp(block, np.where(far, -exponent, 0))
-    return jnp.asarray(rows)
+    return rows
 
 
 def scaled(name: str, values: Any) -> tuple[jax.Array, float]:

@@ -267,6 +267,7 @@ def check_data_report():
     assert names["copies"][7] == 3
     assert names["factor"].argmax() == 9
     assert not names["balance"].is_rare.any()
+    assert names["order"].p_value > 0.01
 
 
 def check_walkthrough():

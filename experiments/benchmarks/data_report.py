@@ -6,7 +6,8 @@ Three data sets: the digits and the breast-cancer table of scikit-learn as CSV, 
 2,000 images of MNIST as a folder. What is planted says `planted_issues`. Either side is
 a process of its own, whose time holds all: starting, compiling, reading, training
 by cross-validation, looking. Both get their defaults: a user without probabilities or
-features.
+features. Of tables, the order of rows is looked at twice more, as it is drawn and
+drifting, each side for itself.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import csv
 import inspect
 import json
 import pathlib
+import re
 import resource
 import subprocess
 import sys
@@ -28,7 +30,13 @@ from absl import app, flags
 from PIL import Image
 
 from experiments.benchmarks import datalab_peer
-from experiments.benchmarks.planted_issues import KINDS, Planted, plant, quality
+from experiments.benchmarks.planted_issues import (
+    KINDS,
+    Planted,
+    drifting,
+    plant,
+    quality,
+)
 from experiments.benchmarks.timing import OUT_DIR
 from experiments.study.run_folder import versions
 from robustjax.files import write_atomically
@@ -44,6 +52,7 @@ _ONLY = flags.DEFINE_list("only", [], "Data sets; by default all.")
 
 DATASETS = ("digits", "breast_cancer", "mnist_folder")
 _RARE = 7
+_P_VALUE = re.compile(r"\(p = ([\d.e-]+)\)")
 _COLUMNS = {
     "labels": "is_issue",
     "exact duplicates": "is_exact_duplicate",
@@ -124,6 +133,34 @@ def theirs(path: str, folder: pathlib.Path) -> dict[str, Any]:
     return found
 
 
+def orders(name: str, seed: int) -> list[dict[str, Any]]:
+    """P-values of both sides, of rows in a random and in a drifting order."""
+    found = []
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = pathlib.Path(temporary)
+        planted, path = make(name, seed, folder)
+        names = range(planted.labels.max() + 1)
+        for order, rows in (("random", planted), ("drifting", drifting(planted, seed))):
+            _write_table(rows, names, pathlib.Path(path))
+            typed = ["find-issues", f"--dataset={path}", "--issues=order"]
+            typed += ["--standardize", f"--out={folder / 'order.csv'}"]
+            told = subprocess.run(
+                [sys.executable, "-m", "robustjax", *typed],
+                check=True,
+                capture_output=True,
+                text=True,
+            )
+            (mine,) = _P_VALUE.findall(told.stdout)[:1]
+            out = folder / "order.json"
+            command = [_PEER.value, str(datalab_peer.__file__), path, str(out), "order"]
+            subprocess.run(command, check=True)
+            sides = {"robustjax": float(mine), "Datalab": json.loads(out.read_text())}
+            for side, p_value in sides.items():
+                row = {"dataset": name, "seed": seed, "by": side, "order": order}
+                found.append(row | {"p_value": p_value})
+    return found
+
+
 def lines_of(function: Any) -> int:
     """Lines of a user's code: a function's, less head, docstring, return and blanks."""
     source = inspect.getsource(function).splitlines()
@@ -180,10 +217,13 @@ def main(argv: list[str]) -> None:
     for name in _ONLY.value or DATASETS:
         found: list[dict[str, Any]] = []
         runs: list[dict[str, Any]] = []
+        looked: list[dict[str, Any]] = []
         for seed in map(int, _SEEDS.value):
             rows, run = compare(name, seed)
             found += rows
             runs.append(run)
+            if name != "mnist_folder":
+                looked += orders(name, seed)
             shown = [
                 [f"{r['by']}, {r['kind']}"]
                 + [f"{r[key]:.3g}" for key in ("precision", "recall", "found")]
@@ -194,6 +234,7 @@ def main(argv: list[str]) -> None:
         record = {
             "benchmark": "data_report",
             "found": [_finite(row) for row in found],
+            "orders": looked,
             "runs": runs,
             "versions": versions(),
         }

@@ -2,10 +2,12 @@
 
     python datalab_peer.py table.csv found.json
     python datalab_peer.py images found.json
+    python datalab_peer.py table.csv found.json order
 
-A table has the columns `id` and `label`; of a folder, `train/<class>/<id>.png` are the
-images. The two functions are the user's code, of which lines are counted. Needs
-cleanlab[datalab] and scikit-learn, nothing of ours.
+The last looks at the order of rows alone. A table has the columns `id` and `label`; of
+a folder, `train/<class>/<id>.png` are the images. The functions but the last are the
+user's code, of which lines are counted. Needs cleanlab[datalab] and scikit-learn,
+nothing of ours.
 """
 
 from __future__ import annotations
@@ -58,10 +60,27 @@ def of_images(path: str) -> tuple[Any, Any]:
     return [int(file.stem) for file in files], lab.get_issues()
 
 
-def main(path: str, out: str) -> None:
+def order_of_a_table(path: str) -> float:
+    """The p-value of Datalab's look at the order of rows."""
+    import pandas as pd
+    from cleanlab import Datalab
+    from sklearn.preprocessing import StandardScaler
+
+    table = pd.read_csv(path, dtype={"label": str})
+    features = table.drop(columns=["id", "label"]).to_numpy()
+    features = StandardScaler().fit_transform(features)
+    lab = Datalab({"label": table["label"].tolist()}, label_name="label", verbosity=0)
+    lab.find_issues(features=features, issue_types={"non_iid": {}})
+    return float(lab.get_info("non_iid")["p-value"])
+
+
+def main(path: str, out: str, order: str = "") -> None:
     """Runs the user's code and says which rows it flags, kind by kind."""
     from importlib import metadata
 
+    if order:
+        pathlib.Path(out).write_text(json.dumps(order_of_a_table(path)))
+        return
     ids, issues = (of_images if pathlib.Path(path).is_dir() else of_a_table)(path)
     columns = {
         "labels": "is_label_issue",

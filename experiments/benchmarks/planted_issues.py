@@ -77,17 +77,35 @@ def plant(
     begin = size + each * np.arange(4)
     added = [range(begin[i], begin[i + 1]) for i in range(3)]
     copies = {*exact.tolist(), *added[0]}
+    planted = {
+        "labels": wrong,
+        "exact duplicates": [*copies],
+        "near duplicates": [*copies, *near, *added[1]],
+        "outliers": added[2],
+        "rare class": np.flatnonzero(all_labels == rare),
+    }
+    # What was added would stand at the end.
+    order = rng.permutation(len(rows))
+    place = np.argsort(order)
     return Planted(
-        rows,
-        all_labels,
+        rows[order],
+        all_labels[order],
         {
-            "labels": frozenset(wrong.tolist()),
-            "exact duplicates": frozenset(copies),
-            "near duplicates": frozenset({*copies, *near.tolist(), *added[1]}),
-            "outliers": frozenset(added[2]),
-            "rare class": frozenset(np.flatnonzero(all_labels == rare).tolist()),
+            kind: frozenset(place[np.asarray(rows, np.int64)].tolist())
+            for kind, rows in planted.items()
         },
     )
+
+
+def drifting(found: Planted, seed: int) -> Planted:
+    """The same rows in an order: by their mean, as far as noise as strong leaves it.
+
+    Rows that are planted are no longer told.
+    """
+    mean = found.inputs.mean(axis=1)
+    noise = np.random.default_rng(seed).normal(size=len(mean)) * mean.std()
+    order = np.argsort(mean + noise, kind="stable")
+    return Planted(found.inputs[order], found.labels[order], {})
 
 
 def quality(found: Collection[int], planted: Collection[int]) -> dict[str, float]:

@@ -47,7 +47,8 @@ class Panel:
       title: above it.
       bars: draw deviations as bars, not as bands: for few, uneven points.
       scale: "linear", "log" or "symlog", of the abscissa.
-      ticks: where the abscissa has ticks; by default matplotlib chooses.
+      ticks: where the abscissa has ticks; by default matplotlib chooses, whole numbers
+        where all that was measured is at such.
     """
 
     lines: Sequence[Line]
@@ -91,6 +92,8 @@ def draw(
         if panel.ticks is not None:
             axes.set_xticks(panel.ticks, [f"{x:,g}" for x in panel.ticks])
             axes.minorticks_off()
+        elif panel.scale == "linear" and _counts(panel):
+            axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     handles: dict[str, Any] = {}
     for axes in flat:
         for handle, label in zip(*axes.get_legend_handles_labels()):
@@ -171,11 +174,17 @@ def _draw_line(axes: Any, panel: Panel, line: Line, style: dict[str, Any]) -> No
         axes.errorbar(line.x, center, spread, label=line.label, **style)
         return
     style = {"lw": 1.5, **style}
-    if len(line.x) <= 20:
+    if len(line.x) <= 20 or np.isfinite(center).sum() == 1:
         style = {"marker": "o", "ms": 3, **style}
     (drawn,) = axes.plot(line.x, center, label=line.label, **style)
     band = (center - spread, center + spread)
     axes.fill_between(line.x, *band, color=drawn.get_color(), alpha=0.15, lw=0)
+
+
+def _counts(panel: Panel) -> bool:
+    """Whether an abscissa has whole numbers alone: epochs, rounds, labels."""
+    places = [x for line in panel.lines for x in line.x]
+    return bool(places) and all(float(x).is_integer() for x in places)
 
 
 def _same_ordinate(panels: Sequence[Panel]) -> bool:

@@ -1,6 +1,5 @@
 """What people answered about examples: read, kept, weighed against each other."""
 
-from robustjax.answers._label_studio import LABEL_STUDIO_SUFFIX as LABEL_STUDIO_SUFFIX
 from robustjax.answers._log import Answer as Answer
 from robustjax.answers._log import Asked as Asked
 from robustjax.answers._log import History as History
@@ -20,6 +19,7 @@ from robustjax.answers._standing import Standing as Standing
 from robustjax.answers._standing import disagreements as disagreements
 from robustjax.answers._standing import last_words as last_words
 from robustjax.answers._standing import standing as standing
+from robustjax.answers._table import EXPORT_SUFFIXES as EXPORT_SUFFIXES
 from robustjax.answers._table import AnswerTable as AnswerTable
 from robustjax.answers._table import read_answers as read_answers
 from robustjax.answers._taken_in import TakenIn as TakenIn

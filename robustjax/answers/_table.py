@@ -11,12 +11,15 @@ from typing import NamedTuple
 import numpy as np
 
 from robustjax import data
+from robustjax.answers._cvat import CVAT_SUFFIX, read_cvat
 from robustjax.answers._label_studio import LABEL_STUDIO_SUFFIX, read_label_studio
 from robustjax.answers._said import OPEN, parse_said, said_text
 from robustjax.data._label_files import need_columns
 from robustjax.data._names import plain_name
 
 ANSWER, ANNOTATOR = "new_label", "annotator"
+EXPORT_SUFFIXES = (LABEL_STUDIO_SUFFIX, CVAT_SUFFIX)
+"""Of files that are no tables."""
 _WHOLE = re.compile(r"([+-]?\d+)[.,]0*")
 
 
@@ -49,7 +52,8 @@ def read_answers(
     who answers twice about an example is refused; different people may.
 
     Args:
-      path: of a CSV file, or of a JSON export of Label Studio.
+      path: of a CSV file, of a JSON export of Label Studio, or of an XML export of
+        CVAT (for images 1.1).
       dataset: whose ids and class names are meant.
       column: with the answers.
       name: what to call the file in an error; by default its name.
@@ -76,6 +80,8 @@ def read_answers(
     if path.suffix.lower() == LABEL_STUDIO_SUFFIX:
         place = "task"
         numbered = read_label_studio(path, dataset, column=column, name=name)
+    elif path.suffix.lower() == CVAT_SUFFIX:
+        numbered = read_cvat(path, dataset, column=column, name=name)
     else:
         numbered = data.read_numbered_csv(path, name=name)
     cells = [row for _, row in numbered]

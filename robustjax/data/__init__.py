@@ -74,15 +74,23 @@ from robustjax.data._normalize import normalize as normalize
 from robustjax.data._ood import held_out_classes as held_out_classes
 from robustjax.data._ood import mix_ood as mix_ood
 from robustjax.data._ood import textured_crops as textured_crops
+from robustjax.data._picture_tables import load_picture_table as load_picture_table
 from robustjax.data._shards import load_shards as load_shards
 from robustjax.data._shards import write_shards as write_shards
 from robustjax.data._standardize import standardize as standardize
+from robustjax.data._table_rows import TableRows as TableRows
+from robustjax.data._table_rows import open_table_rows as open_table_rows
 from robustjax.data._tables import load_table as load_table
 from robustjax.data._tables import read_texts as read_texts
+from robustjax.data._tables import unlabeled_ids as unlabeled_ids
 from robustjax.data._text_embeddings import Embed as Embed
 from robustjax.data._text_embeddings import embed_texts as embed_texts
 from robustjax.data._text_embeddings import tfidf_embeddings as tfidf_embeddings
+from robustjax.data._text_tables import load_text_table as load_text_table
 from robustjax.data._tfds_source import load_tfds as load_tfds
+from robustjax.data._unlabeled_images import (
+    load_unlabeled_images as load_unlabeled_images,
+)
 from robustjax.data.augmentation import auto_augment as auto_augment
 from robustjax.data.augmentation import color_jitter as color_jitter
 from robustjax.data.augmentation import compose as compose

@@ -38,10 +38,10 @@ def read_arrow_objects(
             tables = [parquet.read_table(path)]
         elif (path / "dataset_dict.json").is_file():
             splits = json.loads((path / "dataset_dict.json").read_text("utf-8"))
-            chosen = _choose(list(splits["splits"]), split, path, name)
+            chosen = choose_split(list(splits["splits"]), split, path, name)
             return read_arrow_objects(path / chosen, None, name=name)
         elif (path / "state.json").is_file():
-            tables = _saved(path, pa, name)
+            tables = saved_tables(path, pa, name)
         else:
             files = _parquet_files(path, split, name)
             tables = [parquet.read_table(file) for file in files]
@@ -54,7 +54,12 @@ def read_arrow_objects(
     return [Located(f"row {number}", row) for number, row in enumerate(rows)]
 
 
-def _saved(path: pathlib.Path, pa: Any, name: str) -> list[Any]:
+def saved_tables(path: pathlib.Path, pa: Any, name: str) -> list[Any]:
+    """The Arrow tables of one split that `datasets` saved.
+
+    Raises:
+      ValueError: rows that are kept by an indices mapping.
+    """
     state = json.loads((path / "state.json").read_text("utf-8"))
     if state.get("_indices_files"):
         raise ValueError(
@@ -80,10 +85,13 @@ def _parquet_files(
     by_split: dict[str, list[pathlib.Path]] = {}
     for file in files:
         by_split.setdefault(file.stem.partition("-")[0], []).append(file)
-    return by_split[_choose(list(by_split), split, path, name)]
+    return by_split[choose_split(list(by_split), split, path, name)]
 
 
-def _choose(known: list[str], split: str | None, path: pathlib.Path, name: str) -> str:
+def choose_split(
+    known: list[str], split: str | None, path: pathlib.Path, name: str
+) -> str:
+    """The split that is meant; `ValueError` for one that is unknown or missing."""
     if split in known:
         return str(split)
     if split is None and len(known) == 1:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from robustjax.files import check_readable
+from robustjax.row_source import RowSource, row_numbers
 
 # More at a time some systems refuse.
 _MOST_BYTES = 2**30
@@ -81,7 +82,7 @@ def inspect_npy(path: str | os.PathLike[str], name: str) -> NpyFile:
     return found
 
 
-class FileRows:
+class FileRows(RowSource):
     """The rows of `.npy` files, one file after the other, as one array of NumPy.
 
     Takes what `training.Stream` and `Dataset.inputs` ask of an array: `shape`,
@@ -117,18 +118,9 @@ class FileRows:
         self.dtype = files[0].dtype
 
     @property
-    def ndim(self) -> int:
-        """The rank."""
-        return len(self.shape)
-
-    @property
     def nbytes(self) -> int:
         """What all rows would take in memory."""
         return self.shape[0] * self._files[0].row_bytes
-
-    def __len__(self) -> int:
-        """The number of rows, N."""
-        return self.shape[0]
 
     def select(self, rows: np.ndarray) -> FileRows:
         """Some rows, in the given order, not yet read.
@@ -160,9 +152,7 @@ class FileRows:
         """
         if isinstance(rows, int | np.integer):
             return self[np.array([rows])][0]
-        wanted = np.arange(len(self))[rows]
-        if wanted.ndim != 1:
-            raise IndexError(f"rows: got shape {wanted.shape}, expected (M,)")
+        wanted = row_numbers(rows, len(self))
         return self._read(wanted if self._rows is None else self._rows[wanted])
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:

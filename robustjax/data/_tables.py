@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 
 from robustjax.data._dataset import Dataset, make_dataset
-from robustjax.data._names import plain_name, printable
+from robustjax.data._names import printable
 from robustjax.data._table_files import (
     CSV_SUFFIXES,
     TABLE_SUFFIXES,
     as_table,
     read_table,
 )
+from robustjax.data._table_labels import class_names_of, label_texts, unlabeled
 from robustjax.files import original_cell
 
 _log = logging.getLogger(__name__)
@@ -28,8 +29,6 @@ LABEL, ID, SPLIT = "label", "id", "split"
 _INDEX = "__index_level_0__"
 # What spreadsheets and pandas call a column that has no name.
 _UNNAMED = re.compile(r"\s*|Unnamed: \d+")
-_INTEGER = re.compile(r"[+-]?\d+")
-_WHOLE = re.compile(r"([+-]?\d+)\.0*")
 # Fewer rows may count by chance.
 _COUNTED_ROWS = 10
 _EXACT_IN_FLOAT32 = 2**24
@@ -43,6 +42,7 @@ def load_table(
     id_column: str | None = None,
     feature_columns: Sequence[str] | None = None,
     text_column: str | None = None,
+    skip_unlabeled: bool = False,
     report: Callable[[str], None] | None = None,
 ) -> Dataset:
     """Loads a table whose rows are examples, with labels of any kind.
@@ -57,6 +57,8 @@ def load_table(
       feature_columns: the inputs, in this order: numbers, truths, or lists of numbers
         (embeddings), which become a number each. By default all other columns.
       text_column: is for people, and no input; see `read_texts`.
+      skip_unlabeled: leave out rows without a label (see `unlabeled_ids`), which are an
+        error otherwise.
       report: called with a sentence about columns that are left out by themselves; by
         default a warning in the log. These are columns without a name, and integers
         that just count the rows.
@@ -80,58 +82,136 @@ def load_table(
       (('cat', 'owl'), [1, 0], [[3.5], [1.0]])
     """
     texts = (label_column or LABEL, id_column or ID, SPLIT, text_column)
-    table, name, neutralised = _open(source, texts)
-    columns = _columns(table, name)
+    table, name, neutralised = open_table(source, texts)
+    columns = table_columns(table, name)
     _named("text_column", text_column, "", columns)
-    label = _named("label_column", label_column, LABEL, columns)
-    if label is None:
-        raise ValueError(
-            f"label_column: {name!r} has no column {LABEL!r}; expected one of "
-            f"{_listed(columns)}"
-        )
-    identity = _named("id_column", id_column, ID, columns)
-    if identity is None and _INDEX in columns:
-        identity = _INDEX
+    label = label_column_of(label_column, columns, name)
+    identity = id_column_of(id_column, columns)
     taken = {label, identity, text_column, SPLIT if SPLIT in columns else None}
     features = _features(columns, feature_columns, taken, name, report)
-    texts_of_labels = _label_texts(columns[label], label, neutralised)
-    names = _class_names(texts_of_labels)
-    rows = _rows(columns.get(SPLIT), split, table.num_rows, name)
+    labeled = ~unlabeled(columns[label]) if skip_unlabeled else None
+    texts_of_labels = label_texts(columns[label], label, neutralised, labeled)
+    rows = rows_of_split(columns.get(SPLIT), split, table.num_rows, name)
+    if labeled is not None:
+        rows = rows[labeled[rows]]
+    names = class_names_of(list(texts_of_labels.values()))
     place = {text: number for number, text in enumerate(names)}
     ids = None
     if identity is not None:
-        ids = _ids(columns[identity], identity, neutralised)[rows]
+        ids = ids_of(columns[identity], identity, neutralised)[rows]
     return make_dataset(
         _inputs({key: columns[key] for key in features})[rows],
-        np.array([place[texts_of_labels[row]] for row in rows], np.int32),
+        np.array([place[texts_of_labels[row]] for row in rows.tolist()], np.int32),
         ids=np.arange(table.num_rows)[rows] if ids is None else ids,
         class_names=names,
         name=name if split is None else f"{name}[{split}]",
     )
 
 
-def read_texts(source: Any, column: str, split: str | None = None) -> list[str]:
+def read_texts(
+    source: Any,
+    column: str,
+    split: str | None = None,
+    *,
+    labeled_by: str | None = None,
+) -> list[str]:
     """Reads what a table has for people to read, in the order of `load_table`.
 
     Args:
       source: see `load_table`.
       column: of the texts; numbers are written out, and nothing is "".
       split: see `load_table`.
+      labeled_by: a column of labels: rows without one are left out.
 
     Raises:
       ValueError: a file that cannot be read, or an unknown column.
       ImportError: pyarrow is not installed (extra `tools`).
     """
-    table, name, neutralised = _open(source, (column, SPLIT))
-    columns = _columns(table, name)
+    table, name, neutralised = open_table(source, (column, SPLIT, labeled_by))
+    columns = table_columns(table, name)
     _named("column", column, "", columns)
-    rows = _rows(columns.get(SPLIT), split, table.num_rows, name)
+    _named("labeled_by", labeled_by, "", columns)
+    rows = rows_of_split(columns.get(SPLIT), split, table.num_rows, name)
+    if labeled_by is not None:
+        rows = rows[~unlabeled(columns[labeled_by])[rows]]
     cells = columns[column].to_pylist()
     found = ["" if cells[row] is None else str(cells[row]) for row in rows.tolist()]
     return [original_cell(text) for text in found] if neutralised else found
 
 
-def _open(source: Any, texts: Collection[str | None]) -> tuple[Any, str, bool]:
+def unlabeled_ids(
+    source: Any,
+    split: str | None = None,
+    *,
+    label_column: str | None = None,
+    id_column: str | None = None,
+    image_column: str | None = None,
+) -> np.ndarray:
+    """The ids of a table's rows without a label: nothing, NaN or blanks.
+
+    Args:
+      source: see `load_table`.
+      split: likewise.
+      label_column: likewise.
+      id_column: likewise.
+      image_column: see `load_picture_table`, if that loads it.
+
+    Returns:
+      (M,) ids, as `load_table` (or that) gives them.
+
+    Raises:
+      ValueError: a file that cannot be read, or an unknown column.
+      ImportError: pyarrow is not installed (extra `tools`).
+    """
+    texts = (label_column or LABEL, id_column or ID, SPLIT, image_column)
+    table, name, neutralised = open_table(source, texts)
+    columns = table_columns(table, name)
+    label = label_column_of(label_column, columns, name)
+    rows = rows_of_split(columns.get(SPLIT), split, table.num_rows, name)
+    rows = rows[unlabeled(columns[label])[rows]]
+    identity = id_column_of(id_column, columns, fallback=image_column)
+    if identity is None:
+        return rows
+    return ids_of(columns[identity], identity, neutralised)[rows]
+
+
+def label_column_of(given: str | None, columns: dict[str, Any], name: str) -> str:
+    """The column of labels: as given, or "label"; `ValueError` where there is none."""
+    label = _named("label_column", given, LABEL, columns)
+    if label is None:
+        raise ValueError(
+            f"label_column: {name!r} has no column {LABEL!r}; expected one of "
+            f"{_listed(columns)}"
+        )
+    return label
+
+
+def id_column_of(
+    given: str | None, columns: dict[str, Any], *, fallback: str | None = None
+) -> str | None:
+    """The column of ids: as given, or "id", or a data frame's index.
+
+    Args:
+      given: its name, if it was said.
+      columns: of the table.
+      fallback: a column that names rows where nothing else does, if it is of text.
+
+    Raises:
+      ValueError: an unknown name.
+    """
+    from pyarrow import types
+
+    found = _named("id_column", given, ID, columns)
+    if found is None and _INDEX in columns:
+        return _INDEX
+    if found is None and fallback in columns:
+        kind = columns[fallback].type
+        if types.is_string(kind) or types.is_large_string(kind):
+            return fallback
+    return found
+
+
+def open_table(source: Any, texts: Collection[str | None]) -> tuple[Any, str, bool]:
     """An Arrow table, its name, and whether cells were made safe for spreadsheets."""
     if not isinstance(source, str | os.PathLike):
         return as_table(source, name="source"), type(source).__name__, False
@@ -145,7 +225,7 @@ def _open(source: Any, texts: Collection[str | None]) -> tuple[Any, str, bool]:
     return table, printable(path), path.suffix.lower() in CSV_SUFFIXES
 
 
-def _columns(table: Any, name: str) -> dict[str, Any]:
+def table_columns(table: Any, name: str) -> dict[str, Any]:
     """Columns by name."""
     names = table.column_names
     twice = sorted({key for key in names if key.strip() and names.count(key) > 1})
@@ -227,44 +307,8 @@ def _counts_rows(column: Any) -> bool:
     )
 
 
-def _label_texts(column: Any, name: str, neutralised: bool) -> list[str]:
-    """What each label is called."""
-    found = []
-    for row, value in enumerate(column.to_pylist()):
-        if isinstance(value, float) and value.is_integer():
-            value = int(value)
-        if value is None or not isinstance(value, str | int):
-            got = "nothing" if value is None else repr(value)
-            raise ValueError(
-                f"label_column: row {row} (from 0) has {got} in {name!r}, expected "
-                "text or an integer"
-            )
-        text = original_cell(value) if neutralised and isinstance(value, str) else value
-        text = plain_name(str(text))
-        if not text:
-            raise ValueError(
-                f"label_column: row {row} (from 0) has a blank in {name!r}, expected a "
-                "label"
-            )
-        found.append(text)
-    return _without_points(found)
-
-
-def _without_points(texts: list[str]) -> list[str]:
-    """Spreadsheets write 1.0 where 1 was meant, if all are numbers."""
-    whole = [_WHOLE.fullmatch(text) for text in texts]
-    numbers = all(w or _INTEGER.fullmatch(t) for w, t in zip(whole, texts))
-    return [w[1] if w and numbers else t for w, t in zip(whole, texts)]
-
-
-def _class_names(labels: list[str]) -> list[str]:
-    names = sorted(set(labels))
-    if all(_INTEGER.fullmatch(name) for name in names):
-        return sorted(names, key=int)
-    return names
-
-
-def _rows(column: Any, split: str | None, count: int, name: str) -> np.ndarray:
+def rows_of_split(column: Any, split: str | None, count: int, name: str) -> np.ndarray:
+    """The rows of a split; `ValueError` for an unknown one."""
     if split is None:
         return np.arange(count)
     if column is None:
@@ -284,7 +328,8 @@ def _rows(column: Any, split: str | None, count: int, name: str) -> np.ndarray:
     return rows
 
 
-def _ids(column: Any, name: str, neutralised: bool) -> np.ndarray:
+def ids_of(column: Any, name: str, neutralised: bool) -> np.ndarray:
+    """Ids as text or integers; `ValueError` where one is missing."""
     values = column.to_pylist()
     missing = next(
         (row for row, value in enumerate(values) if value in (None, "")), None
@@ -337,7 +382,7 @@ def _numbers(name: str, column: Any) -> np.ndarray:
                 f"feature_columns: the lists of {name!r} have {min(lengths)} to "
                 f"{max(lengths)} numbers, expected the same number in all"
             )
-        return _numbers(name, flat).reshape(len(column), width)
+        return _numbers(name, flat).reshape(len(column), -1)
     if types.is_boolean(kind):
         column, kind = column.cast(pa.uint8()), pa.uint8()
     if not (

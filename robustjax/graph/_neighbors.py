@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh
 
 from robustjax import arrays, checks, conditioning
+from robustjax.graph._neighbor_search import Asked, Found, Part, merged, search
+from robustjax.placement import Placement, on_host
+from robustjax.row_source import RowSource, check_source, row_blocks, take
 
 METRICS = ("euclidean", "cosine")
 
 # Candidates kept beyond k from the fast pass, for the exact one to choose among.
 _SPARE = 6
-# Columns per group in the two-level search for the largest similarities.
-_GROUP = 64
 # Similarities held at once, in numbers; small enough to stay in a CPU's cache. A
 # matrix product of fewer rows than the minimum would waste the cores.
 _BLOCK_NUMBERS = 4_000_000
 _MIN_BLOCK_ROWS = 32
-# The error of a float32 product of d terms, in units of eps sqrt(d): sums of random
-# signs stay well below this.
-_ROUNDING = 4.0
-_DOUBLE_BLOCK_ROWS = 64
-# Cosines above it come from the sine.
-_SMALL_ANGLE = 0.7
+# Rows that are asked for together.
+_ASKED = 8_192
+_DOUBLE_BLOCK_ROWS, _DOUBLE_NUMBERS = 64, 2**23
 # Squares of this size, of points near 1 in size, may have vanished in float32.
 _TINY_SQUARE = 1e-30
 
@@ -45,196 +42,11 @@ class Neighbors(NamedTuple):
     distances: jax.Array
 
 
-def largest_columns(values: jax.Array, count: int) -> jax.Array:
-    """Columns of the `count` largest values of each row, ties to the lowest column.
-
-    The top columns lie in the top groups of columns, ranked by their best member;
-    finding those first replaces one long partial sort by two short ones.
-    """
-    rows, columns = values.shape
-    groups = columns // _GROUP
-    if groups <= count:
-        return jax.lax.top_k(values, count)[1]
-    grouped = values.reshape(rows, groups, _GROUP)
-    best = jax.lax.top_k(jnp.max(grouped, axis=-1), count)[1]
-    # In ascending order, so that equal values keep their order among columns.
-    best = jnp.sort(best, axis=-1)
-    members = jnp.take_along_axis(grouped, best[..., None], axis=1)
-    place = jax.lax.top_k(members.reshape(rows, count * _GROUP), count)[1]
-    group = jnp.take_along_axis(best, place // _GROUP, axis=1)
-    return group * _GROUP + place % _GROUP
-
-
-class _Found(NamedTuple):
-    """Candidates of every row, and how near any other point may be.
-
-    Attributes:
-      indices: (N, count) int32, nearest first, equal distances by index.
-      squares: (N, count) squared distances.
-      left_out: (N,) a lower bound of the squared distances to all other points;
-        infinite where there are none.
-    """
-
-    indices: jax.Array
-    squares: jax.Array
-    left_out: jax.Array
-
-
-def _block_search(
-    points: jax.Array, rows: jax.Array, count: int, block_rows: int, metric: str
-) -> Callable[[jax.Array], _Found]:
-    """The search of the candidates of a block of rows, by the first of them."""
-    size, width = points.shape
-    columns = -(-size // _GROUP) * _GROUP
-    padded = jnp.pad(points, ((0, columns - size), (0, 0)))
-    half_norm = jnp.sum(padded**2, axis=1) / 2
-    half_norm = jnp.where(jnp.arange(columns) < size, half_norm, jnp.inf)
-    largest_norm = jnp.sqrt(jnp.max(jnp.sum(padded**2, axis=1)))
-    # Of the product, and one more for the points themselves.
-    rounding = (_ROUNDING * np.sqrt(width) + 1) * jnp.finfo(jnp.float32).eps
-
-    def block(start: jax.Array) -> _Found:
-        place = start + jnp.arange(block_rows)
-        safe = jnp.minimum(place, size - 1)
-        queries = padded[safe]
-        # ||a - b||^2 / 2 = ||a||^2 / 2 - similarity; HIGHEST keeps float32 exact on
-        # devices whose default for matrix products is coarser.
-        similarity = jnp.matmul(
-            queries, padded.T, precision=jax.lax.Precision.HIGHEST
-        ) - jnp.expand_dims(half_norm, 0)
-        own = jnp.expand_dims(jnp.arange(columns), 0) == place[:, None]
-        similarity = jnp.where(own, -jnp.inf, similarity)
-        candidates = largest_columns(similarity, count)
-        # The expanded square loses digits to cancellation: rank the candidates by
-        # the sum of squared differences, ties to the lowest index.
-        square = _squares(rows[candidates], rows[safe], metric)
-        # No point that was left out is nearer than the last candidate seemed, less
-        # what rounding may have added.
-        norm = jnp.sqrt(jnp.sum(queries**2, axis=1))
-        last = jnp.take_along_axis(similarity, candidates[:, -1:], axis=1)[:, 0]
-        left_out = norm**2 - 2 * last - rounding * (norm + largest_norm) ** 2
-        if count == size - 1:
-            left_out = jnp.full_like(left_out, jnp.inf)
-        square, candidates = jax.lax.sort((square, candidates), num_keys=2)
-        return _Found(candidates, square, left_out)
-
-    return block
-
-
-@functools.partial(jax.jit, static_argnames=("k", "block_rows", "metric", "mesh"))
-def _candidates(
-    points: jax.Array,
-    rows: jax.Array,
-    *,
-    k: int,
-    block_rows: int,
-    metric: str = "euclidean",
-    mesh: Mesh | None = None,
-) -> _Found:
-    """Candidates by a fast pass over centred points, ranked by the differences of rows.
-
-    Args:
-      points: (N, d), centred, near 1 in size; for the cosine centred unit rows.
-      rows: (N, d), whose differences count: not centred, which would round them.
-      k: neighbours asked for; a few more are found.
-      block_rows: rows per block.
-      metric: what `rows` are compared by.
-      mesh: whose devices share the blocks.
-    """
-    size = points.shape[0]
-    count = min(k + _SPARE, size - 1)
-
-    def search(points: jax.Array, rows: jax.Array, starts: jax.Array) -> _Found:
-        block = _block_search(points, rows, count, block_rows, metric)
-        found: _Found = jax.lax.map(block, starts)
-        return found
-
-    starts = jnp.arange(0, size, block_rows)
-    if mesh is None:
-        found = search(points, rows, starts)
-    else:
-        # Blocks beyond the last one are of its last row, and cut off below.
-        starts = jnp.pad(starts, (0, -len(starts) % mesh.size), constant_values=size)
-        whole, each = PartitionSpec(), PartitionSpec(mesh.axis_names[0])
-        found = jax.shard_map(
-            search, mesh=mesh, in_specs=(whole, whole, each), out_specs=each
-        )(points, rows, starts)
-    return _Found(
-        found.indices.reshape(-1, count)[:size].astype(jnp.int32),
-        found.squares.reshape(-1, count)[:size],
-        found.left_out.reshape(-1)[:size],
-    )
-
-
-def _squares(others: jax.Array, queries: jax.Array, metric: str) -> jax.Array:
-    """Squared distances (B, c), of unit vectors for the cosine, from differences.
-
-    Args:
-      others: (B, c, d).
-      queries: (B, d), for the cosine with a largest entry near 1, like `others`.
-      metric: "euclidean" or "cosine".
-    """
-    difference = others - queries[:, None]
-    if metric == "euclidean":
-        return jnp.sum(difference**2, axis=-1)
-    # The sine of a small angle, from the part of the difference across the query:
-    # unit vectors would be rounded before they are compared.
-    norm = jnp.sum(queries**2, axis=-1)[:, None]
-    other_norm = jnp.sum(others**2, axis=-1)
-    along = jnp.sum(difference * queries[:, None], axis=-1) / norm
-    across = difference - along[..., None] * queries[:, None]
-    across = across / jnp.sqrt(other_norm)[..., None]
-    sine = jnp.sum(across**2, axis=-1)
-    cosine = (1 + along) * jnp.sqrt(norm / other_norm)
-    near = 2 * sine / (1 + jnp.sqrt(jnp.maximum(1 - sine, 0.0)))
-    return jnp.where(cosine > _SMALL_ANGLE, near, 2 * (1 - jnp.maximum(cosine, -1.0)))
-
-
-def _ranked_in_double(
-    read: conditioning.Reader, rows: np.ndarray, indices: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Candidates (n, count) of some rows by their exact distances, and the squares."""
-    indices = np.sort(indices, axis=1)
-    squares = np.empty(indices.shape)
-    width = indices.shape[1] * read.shape[1]
-    for here in arrays.blocks(len(indices), width):
-        difference = read(indices[here]) - read(rows[here])[:, None]
-        squares[here] = np.einsum("bcd,bcd->bc", difference, difference)
-    order = np.argsort(squares, axis=1, kind="stable")
-    return (
-        np.take_along_axis(indices, order, axis=1),
-        np.take_along_axis(squares, order, axis=1),
-    )
-
-
-def _in_double(
-    read: conditioning.Reader, rows: np.ndarray, k: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Neighbours and squares of some rows in float64, where float32 is confused."""
-    points = read(slice(None))
-    points = points - points.mean(axis=0)
-    half_norm = np.sum(points**2, axis=1) / 2
-    indices = np.empty((len(rows), k), np.int32)
-    squares = np.empty((len(rows), k))
-    for start in range(0, len(rows), _DOUBLE_BLOCK_ROWS):
-        here = rows[start : start + _DOUBLE_BLOCK_ROWS]
-        half = half_norm[None] - points[here] @ points.T
-        half[np.arange(len(here)), here] = np.inf
-        bound = np.partition(half, k - 1, axis=1)[:, k - 1]
-        for i, row in enumerate(here):
-            slack = 1e-12 * (half_norm[row] + abs(bound[i]))
-            near = np.flatnonzero(half[i] <= bound[i] + slack)
-            square = np.sum((read(near) - read(row)) ** 2, axis=1)
-            best = np.lexsort((near, square))[:k]
-            indices[start + i] = near[best]
-            squares[start + i] = square[best]
-    return indices, squares
-
-
 def nearest_neighbors(
     points: Any,
     k: int,
     *,
+    rows: Any = None,
     metric: str = "euclidean",
     block_rows: int | None = None,
     mesh: Mesh | None = None,
@@ -248,21 +60,25 @@ def nearest_neighbors(
     and a scale are taken out in the precision of the points; what float32 cannot hold
     is ranked in float64. Peak memory is `block_rows × N` numbers beside the points.
 
+    Of a file the points are read in blocks, twice and once more for every row that has
+    to be found again; memory then holds a block and what was found.
+
     Args:
-      points: (N, d) numbers.
+      points: (N, d) numbers, or rows of a file (`data.open_rows`).
       k: 1 … N-1.
+      rows: (M,) numbers of the points whose neighbours are asked for; by default all.
       metric: "euclidean" or "cosine".
       block_rows: rows per block; by default about 4 million similarities each.
-      mesh: devices that share the rows, one axis of kind Auto; each holds all points.
-        By default one device does it.
+      mesh: devices among which the points are divided, one axis of kind Auto; each
+        finds candidates among its own. By default one device has all.
 
     Returns:
-      `Neighbors`.
+      `Neighbors`, of M rows.
 
     Raises:
       ValueError: k outside its range, a wrong rank, non-finite points, distances that
         float32 cannot hold, an unknown metric, a zero vector under the cosine metric,
-        or a mesh of other axes.
+        rows out of range, or a mesh of other axes.
 
     Example:
       >>> import numpy as np
@@ -270,85 +86,229 @@ def nearest_neighbors(
       >>> graph.nearest_neighbors(np.array([[0.0], [1.0], [5.0]]), 1).indices.tolist()
       [[1], [0], [1]]
     """
-    given = arrays.numbers("points", points, 2)
     checks.one_of("metric", metric, METRICS)
-    checks.finite("points", given)
+    place = Placement(mesh)
+    given: np.ndarray | RowSource
+    if isinstance(points, RowSource):
+        given = check_source("points", points, nonzero=metric == "cosine")
+    else:
+        given = arrays.numbers("points", points, 2)
+        checks.finite("points", given)
     size = len(given)
     if not 1 <= k < size:
         raise ValueError(
             f"k: got {k} for N = {size} points, expected 1 … {size - 1} neighbours "
             "(a point is not its own neighbour)"
         )
-    if mesh is not None:
-        checks.one_auto_axis("mesh", mesh)
-    if block_rows is None:
-        block_rows = min(size, max(_MIN_BLOCK_ROWS, _BLOCK_NUMBERS // size), 1024)
-    read: conditioning.Reader
-    if metric == "cosine":
+    asked = np.arange(size) if rows is None else checks.labels("rows", rows, size)
+    if metric == "cosine" and isinstance(given, np.ndarray):
         zero = np.flatnonzero(~given.any(axis=1))
         if zero.size:
             raise ValueError(
                 f"points: row {int(zero[0])} is zero and has no cosine distance"
             )
-        # ||a - b||^2 = 2 (1 - cos) for unit vectors.
-        read = conditioning.UnitRows(given)
-    else:
-        read = conditioning.Rows(given)
-    indices, squares, left_out = _search(given, read, k, metric, block_rows, mesh)
+    views = _Views(given, metric)
+    indices, squares, left_out = _search(views, asked, k, block_rows, place)
     doubtful = np.flatnonzero(~(squares[:, -1] < left_out))
     if doubtful.size:
-        indices[doubtful], squares[doubtful] = _in_double(read, doubtful, k)
+        found = _in_double(views.read, asked[doubtful], k)
+        indices[doubtful], squares[doubtful] = found
     distances = squares / 2 if metric == "cosine" else np.sqrt(squares)
     return Neighbors(*jax.device_put((indices, distances.astype(np.float32))))
 
 
+class _Views:
+    """What the search looks at of some points, made when it is asked for.
+
+    Attributes:
+      shape: of the points, (N, d).
+      read: the points in float64, less a common offset; unit rows for the cosine.
+      scale: of the centred points.
+      unit: of what is compared by differences.
+      wide: whether float32 may round the points, so that the compared ones are not
+        exact and candidates are ranked again.
+      by: the metric of what is compared.
+    """
+
+    def __init__(self, given: np.ndarray | RowSource, metric: str):
+        self._given = given
+        self.shape = given.shape
+        # ||a - b||^2 = 2 (1 - cos) for unit vectors.
+        unit = metric == "cosine"
+        self.read: conditioning.Reader = (
+            conditioning.UnitRows(given) if unit else conditioning.Rows(given)
+        )
+        self._frame = conditioning.frame_of("points", self.read)
+        self.scale = self._frame.scale
+        self.wide = arrays.is_wide(given)
+        self.by = "euclidean" if self.wide else metric
+        far = not unit and not 2.0**-40 < self.scale < 2.0**40
+        self.unit = self.scale if far and not self.wide else 1.0
+
+    @property
+    def ratio(self) -> np.float32:
+        """By which compared squares become those of centred points."""
+        return np.float32(1.0 if self.wide else (self.unit / self.scale) ** 2)
+
+    def make(self, rows: slice | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Centred and compared points (M, d) float32 of some rows."""
+        points = self._frame.points(self.read, rows)
+        if self.wide:
+            return points, points
+        block = take(self._given, rows)
+        if self.by == "cosine":
+            return points, conditioning.scaled_on_host("points", block)
+        compared = block.astype(np.float32, copy=False)
+        return points, compared if self.unit == 1 else compared / np.float32(self.unit)
+
+    def parts(self, place: Placement) -> Iterator[Part]:
+        """All points that lie in memory, or as many of a file as may be there."""
+        whole = [slice(0, len(self._given))]
+        if isinstance(self._given, RowSource):
+            devices = 1 if place.mesh is None else place.mesh.size
+            whole = list(row_blocks(self._given, multiple=devices))
+        for here in whole:
+            points, compared = self.make(here)
+            wide = compared is points
+            on_device = place.rows(points)
+            yield Part(
+                on_device,
+                on_device if wide else place.rows(compared),
+                *place.whole((np.int32(here.start), np.int32(here.stop - here.start))),
+            )
+
+
 def _search(
-    given: np.ndarray,
-    read: conditioning.Reader,
-    k: int,
-    metric: str,
-    block_rows: int,
-    mesh: Mesh | None,
+    views: _Views, asked: np.ndarray, k: int, block_rows: int | None, place: Placement
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The k best on the host, and the bound of all others.
 
     Returns:
-      (N, k) indices, (N, k) float64 squared distances in the points' own unit, and
-      (N,) lower bounds of those to points that were not looked at.
+      (M, k) indices, (M, k) float64 squared distances in the points' own unit, and
+      (M,) lower bounds of those to points that were not looked at.
     """
-    centred = conditioning.centred_of("points", read)
-    points, scale = jax.device_put(centred.points), centred.scale
-    del centred  # Memory: on most devices the points have been copied.
-    wide = arrays.is_wide(given)
-    unit, by = 1.0, metric
-    if wide:
-        # Ranked again below.
-        rows, by = points, "euclidean"
-    elif metric == "cosine":
-        rows = conditioning.scaled_rows("points", given)
-    else:
-        rows = jax.device_put(np.asarray(given, np.float32))
-        if not 2.0**-40 < scale < 2.0**40:
-            unit = scale
-            rows = rows * jnp.float32(1 / unit)
-    if mesh is not None:
-        points, rows = jax.device_put(
-            (points, rows), NamedSharding(mesh, PartitionSpec())
-        )
-    found = _candidates(points, rows, k=k, block_rows=block_rows, metric=by, mesh=mesh)
-    indices = np.array(np.asarray(found.indices)[:, :k])
-    squares = np.array(np.asarray(found.squares)[:, :k], np.float64)
-    squares *= unit**2
-    left_out = np.asarray(found.left_out, np.float64) * scale**2
+    size, number = views.shape[0], len(asked)
+    count = min(k + _SPARE, size - 1)
+    ratio = place.whole(views.ratio)
+    found: list[Found] = []
+    devices = 1 if place.mesh is None else place.mesh.size
+    for part in views.parts(place):
+        # The first part is the largest; rows asked for are grouped alike for all.
+        if block_rows is None:
+            held = part.points.shape[0] // devices
+            block_rows = max(_MIN_BLOCK_ROWS, _BLOCK_NUMBERS // max(1, held))
+            block_rows = min(number, block_rows, 1024)
+        runs = -(-number // _ASKED)
+        together = -(-number // (runs * block_rows)) * block_rows
+        for run, start in enumerate(range(0, number, together)):
+            own = asked[start : start + together]
+            own = np.pad(own, (0, together - len(own)), mode="edge").astype(np.int32)
+            points, compared = views.make(own)
+            here = _from_devices(
+                search(
+                    part,
+                    Asked(*place.whole((points, compared, own))),
+                    ratio,
+                    place=place,
+                    count=count,
+                    block_rows=block_rows,
+                    metric=views.by,
+                )
+            )
+            if run == len(found):
+                found.append(here)
+            else:
+                found[run] = _from_devices(
+                    merged(found[run], here, views.ratio, count=count)
+                )
+    return _ranked(views, asked, k, found)
+
+
+def _from_devices(found: Found) -> Found:
+    """With NumPy's arrays."""
+    return Found(*(on_host(each) for each in found))
+
+
+def _ranked(
+    views: _Views, asked: np.ndarray, k: int, found: list[Found]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """See `_search`."""
+    number = len(asked)
+    candidates = np.concatenate([each.indices for each in found])[:number]
+    squares = np.concatenate([each.squares for each in found])[:number]
+    left_out = np.concatenate([each.left_out for each in found])[:number]
+    indices = np.array(candidates[:, :k])
+    squares = np.array(squares[:, :k], np.float64) * views.unit**2
     # Beside what float32 cannot hold, what it would take for equal.
-    again = np.arange(len(given))
-    if not wide:
-        again = np.flatnonzero(squares[:, 0] < _TINY_SQUARE * unit**2)
+    again = np.arange(number)
+    if not views.wide:
+        again = np.flatnonzero(squares[:, 0] < _TINY_SQUARE * views.unit**2)
     if again.size:
-        all_found = np.asarray(found.indices)[again]
-        ranked, exact = _ranked_in_double(read, again, all_found)
+        ranked, exact = _ranked_in_double(views.read, asked[again], candidates[again])
         indices[again], squares[again] = ranked[:, :k], exact[:, :k]
-    return indices, squares, left_out
+    return indices, squares, left_out.astype(np.float64) * views.scale**2
+
+
+def _ranked_in_double(
+    read: conditioning.Reader, rows: np.ndarray, indices: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Candidates (n, count) of some rows by their exact distances, and the squares."""
+    indices = np.sort(indices, axis=1)
+    squares = np.empty(indices.shape)
+    width = indices.shape[1] * read.shape[1]
+    for here in arrays.blocks(len(indices), width):
+        safe = np.maximum(indices[here], 0)
+        difference = read(safe) - read(rows[here])[:, None]
+        squares[here] = np.einsum("bcd,bcd->bc", difference, difference)
+    squares[indices < 0] = np.inf
+    order = np.argsort(squares, axis=1, kind="stable")
+    return (
+        np.take_along_axis(indices, order, axis=1),
+        np.take_along_axis(squares, order, axis=1),
+    )
+
+
+def _in_double(
+    read: conditioning.Reader, rows: np.ndarray, k: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Neighbours and squares of some rows in float64, where float32 is confused."""
+    size, width = read.shape
+    mean = sum(read(here).sum(axis=0) for here in arrays.blocks(size, width)) / size
+    indices = np.full((len(rows), k), -1, np.int32)
+    squares = np.full((len(rows), k), np.inf)
+    # Rows of a file are read in the order of what is asked for once, and not per block.
+    own = np.concatenate([read(rows[b]) for b in arrays.blocks(len(rows), width)])
+    for here in _double_blocks(size, width):
+        block = read(here)
+        points = block - mean
+        half_norm = np.sum(points**2, axis=1) / 2
+        for start in range(0, len(rows), _DOUBLE_BLOCK_ROWS):
+            some = slice(start, start + _DOUBLE_BLOCK_ROWS)
+            half = half_norm[None] - (own[some] - mean) @ points.T
+            place = rows[some] - here.start
+            inside = np.flatnonzero((place >= 0) & (place < len(block)))
+            half[inside, place[inside]] = np.inf
+            least = min(k, len(block)) - 1
+            bound = np.partition(half, least, axis=1)[:, least]
+            for i in range(len(half)):
+                at = start + i
+                norm = np.sum((own[at] - mean) ** 2) / 2
+                slack = 1e-12 * (norm + abs(bound[i]))
+                near = np.flatnonzero(half[i] <= bound[i] + slack)
+                near = near[np.isfinite(half[i][near])]
+                square = np.sum((block[near] - own[at]) ** 2, axis=1)
+                every = np.concatenate([squares[at], square])
+                names = np.concatenate([indices[at], near + here.start])
+                best = np.lexsort((names, every))[:k]
+                squares[at], indices[at] = every[best], names[best]
+    return indices, squares
+
+
+def _double_blocks(size: int, width: int) -> Iterator[slice]:
+    """Runs of points that are looked at together in float64, up to 64 MiB."""
+    step = max(1, _DOUBLE_NUMBERS // width)
+    for start in range(0, size, step):
+        yield slice(start, min(start + step, size))
 
 
 def mean_pairwise_distance(

@@ -171,7 +171,7 @@ class _Reader:
         """A file of one's own with other answers, or an edited table of all labels."""
         name = f"amend {path.name}"
         columns: list[str] = []
-        if path.suffix.lower() != answers.LABEL_STUDIO_SUFFIX:
+        if path.suffix.lower() not in answers.EXPORT_SUFFIXES:
             cells = data.read_csv(path, name=name)
             columns = list(cells[0]) if cells else []
         column = "new_label"

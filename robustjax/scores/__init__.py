@@ -79,6 +79,8 @@ from robustjax.scores._purity import nearest_in_cosine as nearest_in_cosine
 from robustjax.scores._purity import nearest_ood_distance as nearest_ood_distance
 from robustjax.scores._purity import react_purity as react_purity
 from robustjax.scores._purity import react_threshold as react_threshold
+from robustjax.scores._row_order import RowOrder as RowOrder
+from robustjax.scores._row_order import row_order as row_order
 from robustjax.scores._uncertainty import entropy as entropy
 from robustjax.scores._uncertainty import least_confidence as least_confidence
 from robustjax.scores._uncertainty import low_max_logit as low_max_logit

@@ -17,13 +17,16 @@ _SIGN_TOLERANCE = 1e-6
 _BLOCK_VALUES = 2**15
 
 
-def check_probabilities(pred_probs: Any, *, name: str = "pred_probs") -> np.ndarray:
+def check_probabilities(
+    pred_probs: Any, *, name: str = "pred_probs", first_row: int = 0
+) -> np.ndarray:
     """Returns predicted probabilities as a NumPy array after checking them.
 
     Args:
       pred_probs: (N, C) floats, C >= 2, rows non-negative and with sum 1 (within
         0.01, so that rounded ones pass).
       name: what to call the argument in an error.
+      first_row: the number of the first of these rows, for errors.
 
     Returns:
       (N, C) float64 or float32: the precision given, but at least float32.
@@ -46,17 +49,18 @@ def check_probabilities(pred_probs: Any, *, name: str = "pred_probs") -> np.ndar
         sums = array @ np.ones(array.shape[1], array.dtype)
         wrong = ~(np.abs(sums - 1) <= _SUM_TOLERANCE)
     if wrong.any():
-        checks.finite(name, array)
+        checks.finite(name, array, first_row=first_row)
         row = int(np.flatnonzero(wrong)[0])
         raise ValueError(
-            f"{name}: {int(wrong.sum())} row(s) do not sum to 1 (first: row {row}, "
-            f"{sums[row]:.6g}), expected probabilities (logits need a softmax)"
+            f"{name}: {int(wrong.sum())} row(s) do not sum to 1 (first: row "
+            f"{row + first_row}, {sums[row]:.6g}), expected probabilities (logits need "
+            "a softmax)"
         )
     if array.min() < -_SIGN_TOLERANCE:
         row = int(np.flatnonzero((array < -_SIGN_TOLERANCE).any(axis=1))[0])
         raise ValueError(
-            f"{name}: got {array[row].min():.6g} at row {row}, expected numbers in "
-            "[0, 1]"
+            f"{name}: got {array[row].min():.6g} at row {row + first_row}, expected "
+            "numbers in [0, 1]"
         )
     return array
 

@@ -6,7 +6,6 @@ Northcutt, Jiang and Chuang (JAIR 2021), section 3.3, with the conventions of cl
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
@@ -17,14 +16,10 @@ from robustjax.scores._confident_learning import (
     Readings,
     calibrate_joint,
     count_joint,
-    read_predictions,
 )
-from robustjax.scores._given_labels import check_given
-from robustjax.scores._label_quality import (
-    QUALITY_METHODS,
-    QualityMethod,
-    quality_of,
-)
+from robustjax.scores._label_quality import QUALITY_METHODS, QualityMethod
+from robustjax.scores._largest import largest
+from robustjax.scores._predictions import predictions, rows_of_classes
 
 FilterBy = Literal[
     "prune_by_noise_rate",
@@ -73,7 +68,9 @@ def find_label_issues(
 
     Args:
       labels: (N,) integers in 0 … C-1.
-      pred_probs: (N, C) floats, out of sample; rows sum to 1.
+      pred_probs: (N, C) floats, out of sample; rows sum to 1. Of rows of a file
+        (`data.open_rows`), and of a JAX array that is divided among devices by rows,
+        a block is in the host's memory at a time, beside some numbers per example.
       filter_by: one of `FILTERS`.
       frac_noise: share in [0, 1] of the counts off the diagonal of J to prune, for
         the first three filters.
@@ -115,26 +112,26 @@ def find_label_issues(
             f"only {', '.join(_BY_COUNTS)} use it"
         )
     checks.at_least("min_examples_per_class", min_examples_per_class, 1)
-    given, probabilities = check_given(labels, pred_probs)
-    readings = read_predictions(given, probabilities)
+    found = predictions(labels, pred_probs)
+    given, readings = found.labels, found.readings()
     flagged = readings.best_other > readings.own + SLACK
     if filter_by in _BY_COUNTS:
-        counts = count_joint(given, readings.guess, probabilities.shape[1])
+        counts = count_joint(given, readings.guess, found.num_classes)
         joint = calibrate_joint(counts, given)
         prunings = _prunings(joint, min_examples_per_class, frac_noise)
         if filter_by != "prune_by_class":
-            flagged = _by_noise_rate(given, probabilities, readings, prunings, flagged)
+            flagged = found.by_margin(readings, prunings.pairs, flagged)
         if filter_by != "prune_by_noise_rate":
             flagged &= _by_class(given, readings, prunings)
     elif filter_by != "predicted_neq_given":
         flagged &= (readings.guess >= 0) & (readings.guess != given)
     if filter_by.startswith("low_"):
-        scores = quality_of(given, probabilities, filter_by.removeprefix("low_"))
-        flagged = _largest(-scores, int(flagged.sum()))
+        scores = found.quality(filter_by.removeprefix("low_"))
+        flagged = largest(-scores, int(flagged.sum()))
     if return_indices_ranked_by is None:
         return flagged
     rows = np.flatnonzero(flagged)
-    scores = quality_of(given[rows], probabilities[rows], return_indices_ranked_by)
+    scores = found.quality(return_indices_ranked_by, rows)
     return rows[np.argsort(scores, kind="stable")]
 
 
@@ -177,61 +174,6 @@ def _by_class(
 ) -> np.ndarray:
     """The least self-confident examples of each class."""
     flagged = np.zeros(len(labels), bool)
-    for given, rows in _rows_of_classes(labels, len(prunings.classes)):
-        flagged[rows] = _largest(-readings.own[rows], int(prunings.classes[given]))
+    for given, rows in rows_of_classes(labels, len(prunings.classes)):
+        flagged[rows] = largest(-readings.own[rows], int(prunings.classes[given]))
     return flagged
-
-
-def _by_noise_rate(
-    labels: np.ndarray,
-    probabilities: np.ndarray,
-    readings: Readings,
-    prunings: _Prunings,
-    candidates: np.ndarray,
-) -> np.ndarray:
-    """The candidates with the largest margins, for every pair of classes."""
-    flagged, counts = np.zeros(len(labels), bool), prunings.pairs
-    # Sorting whole classes is what takes time. Only candidates have margins above the
-    # slack, and counts mostly end among these.
-    beaten = np.flatnonzero(candidates)
-    for given, places in _rows_of_classes(labels[beaten], len(counts)):
-        rows = beaten[places]
-        margins = (probabilities[rows] - readings.own[rows, None]).T.copy()
-        members: np.ndarray | None = None
-        for true in np.flatnonzero(counts[given]):
-            count = int(counts[given, true])
-            if count <= np.count_nonzero(margins[true] > 2 * SLACK):
-                flagged[rows] |= _largest(margins[true], count)
-            else:
-                if members is None:
-                    members = np.flatnonzero(labels == given)
-                margin = probabilities[members, true] - readings.own[members]
-                flagged[members] |= _largest(margin, count)
-    return flagged & candidates
-
-
-def _rows_of_classes(
-    labels: np.ndarray, num_classes: int
-) -> Iterator[tuple[int, np.ndarray]]:
-    """Every class that occurs, and its rows in order."""
-    # NumPy's stable sort of short integers is a radix sort.
-    short = np.uint8 if num_classes <= 2**8 else np.uint16
-    keys = labels.astype(short) if num_classes <= 2**16 else labels
-    order = np.argsort(keys, kind="stable")
-    ends = np.cumsum(np.bincount(labels, minlength=num_classes))
-    for given, (begin, end) in enumerate(zip([0, *ends], ends)):
-        if begin < end:
-            yield given, order[begin:end]
-
-
-def _largest(values: np.ndarray, count: int) -> np.ndarray:
-    """A mask of the `count` largest values; among equal ones, the first."""
-    if count <= 0:
-        return np.zeros(len(values), bool)
-    if count >= len(values):
-        return np.ones(len(values), bool)
-    last = np.partition(values, len(values) - count)[len(values) - count]
-    chosen = values > last
-    level = np.flatnonzero(values == last)
-    chosen[level[: count - np.count_nonzero(chosen)]] = True
-    return chosen

@@ -43,6 +43,19 @@ def _check_distances(distances: Any) -> np.ndarray:
     return found
 
 
+def check_neighbor_rows(indices: Any) -> np.ndarray:
+    """(N, k) int64 rows; raises `ValueError` for what are none."""
+    rows = arrays.numbers("indices", indices, 2)
+    if rows.dtype.kind not in "iu":
+        raise ValueError(f"indices: got {rows.dtype}, expected integers")
+    if 0 in rows.shape:
+        raise ValueError(f"indices: got shape {rows.shape}, expected some")
+    if rows.min() < 0 or rows.max() >= len(rows):
+        wrong = rows.min() if rows.min() < 0 else rows.max()
+        raise ValueError(f"indices: got {wrong}, expected 0 … {len(rows) - 1}")
+    return rows.astype(np.int64)
+
+
 def check_neighbors(indices: Any, distances: Any) -> tuple[np.ndarray, np.ndarray]:
     """(N, k) int64 and float64 neighbours, nearest first.
 
@@ -50,9 +63,7 @@ def check_neighbors(indices: Any, distances: Any) -> tuple[np.ndarray, np.ndarra
       ValueError: arrays that are no lists of neighbours.
     """
     found = _check_distances(distances)
-    rows = arrays.numbers("indices", indices, 2)
-    if rows.dtype.kind not in "iu":
-        raise ValueError(f"indices: got {rows.dtype}, expected integers")
+    rows = check_neighbor_rows(indices)
     if rows.shape != found.shape:
         raise ValueError(
             f"indices: got shape {rows.shape}, expected that of the distances "
@@ -60,10 +71,7 @@ def check_neighbors(indices: Any, distances: Any) -> tuple[np.ndarray, np.ndarra
         )
     if (np.diff(found, axis=1) < 0).any():
         raise ValueError("distances: got some that fall, expected the nearest first")
-    if rows.min() < 0 or rows.max() >= len(rows):
-        wrong = rows.min() if rows.min() < 0 else rows.max()
-        raise ValueError(f"indices: got {wrong}, expected 0 … {len(rows) - 1}")
-    return rows.astype(np.int64), found
+    return rows, found
 
 
 def mean_neighbor_distance(distances: Any) -> np.ndarray:

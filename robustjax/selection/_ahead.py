@@ -13,15 +13,18 @@ from __future__ import annotations
 
 import abc
 import functools
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from robustjax import checks
-from robustjax.selection._class_layout import ClassLayout, best_of_classes
+from robustjax.placement import Placement
+from robustjax.selection._class_layout import (
+    ClassLayout,
+    best_of_classes,
+    examples_at,
+)
 from robustjax.selection._greedy import Progress
 
 # Candidates looked at together, and the share of them picked at most before all N
@@ -106,38 +109,20 @@ def absorb_in_order(
     return jax.lax.fori_loop(0, count, one, level)
 
 
-def start(level: jax.Array, taken: jax.Array, budget: int) -> State:
-    """The state before the first pick."""
-    empty = jnp.zeros(budget, jnp.int32)
-    scores = jnp.zeros(budget, jnp.float32)
-    return State(level, taken, empty, scores, jnp.int32(0))
-
-
-def over_devices(mesh: Mesh, rows: Rows, state: State) -> tuple[Rows, State]:
-    """Rows, levels and what is taken divided among devices; the rest is replicated.
+def start(place: Placement, level: np.ndarray, taken: np.ndarray, budget: int) -> State:
+    """The state before the first pick: examples divided, what was picked everywhere.
 
     Args:
-      mesh: with one axis.
-      rows: of N examples; copies of the last one, already taken, fill up to a multiple
-        of the devices.
-      state: of N examples.
-
-    Raises:
-      ValueError: a mesh of several axes, or of axes that are not of the Auto kind.
+      place: of the rows. What fills these up is taken already.
+      level: (N,) float32.
+      taken: (N,) bool.
+      budget: the number of picks.
     """
-    checks.one_auto_axis("mesh", mesh)
-    divided = NamedSharding(mesh, PartitionSpec(mesh.axis_names[0]))
-    extra = -state.level.shape[0] % mesh.size
-
-    def part(array: jax.Array, **mode: Any) -> jax.Array:
-        width = [(0, extra)] + [(0, 0)] * (array.ndim - 1)
-        return jax.device_put(
-            jnp.pad(array, width, **(mode or {"mode": "edge"})), divided
-        )
-
-    replicated = jax.device_put(state, NamedSharding(mesh, PartitionSpec()))
-    return {name: part(array) for name, array in rows.items()}, replicated._replace(
-        level=part(state.level), taken=part(state.taken, constant_values=True)
+    picks, scores = np.zeros(budget, np.int32), np.zeros(budget, np.float32)
+    return State(
+        place.rows(level, 0),
+        place.rows(taken, True),
+        *place.whole((picks, scores, np.int32(0))),
     )
 
 
@@ -165,6 +150,26 @@ def absorb_given(
     return jax.lax.fori_loop(0, blocks, block, level)
 
 
+class Chosen(NamedTuple):
+    """The candidates of one round, K classes of them with as many each.
+
+    Attributes:
+      indices: (T,) int32 examples, in order of position within a class.
+      there: (T,) bool, False where a class has no more.
+      positions: (K, T / K) int32 in the layout.
+      left_score: (K,) the best score of a class that is left out.
+      left_position: (K,) int32, its position.
+      slot_of: (width,) int32, the class among the K of every turn.
+    """
+
+    indices: jax.Array
+    there: jax.Array
+    positions: jax.Array
+    left_score: jax.Array
+    left_position: jax.Array
+    slot_of: jax.Array
+
+
 class _Served(NamedTuple):
     """Picks among the candidates (T) of one round."""
 
@@ -174,6 +179,123 @@ class _Served(NamedTuple):
     scores: jax.Array
     made: jax.Array
     found: jax.Array
+
+
+def round_width(candidates: int, budget: int) -> int:
+    """How many picks a round makes at most."""
+    return max(1, min(candidates // PICKS_SHARE, budget))
+
+
+def choose(
+    rule: Rule,
+    rows: Rows,
+    shared: Rows,
+    layout: ClassLayout,
+    turns: jax.Array,
+    state: State,
+    candidates: int,
+) -> Chosen:
+    """The candidates of the next round; of `rows` only what scores need is read."""
+    size = state.level.shape[0]
+    width = round_width(candidates, turns.shape[0])
+    num_classes = layout.first_group.shape[0]
+    slots = min(num_classes, width)
+    depth = max(2, min(candidates // slots, size))
+    turns = jnp.pad(turns, (0, width), mode="edge")
+    window = jax.lax.dynamic_slice(turns, (state.made,), (width,))
+    if num_classes <= width:
+        classes, slot_of = jnp.arange(num_classes), window
+    else:
+        classes, slot_of = jnp.unique(window, size=slots, return_inverse=True)
+    scores = rule.score(state.level, rows, shared)
+    scores = jnp.where(state.taken, -jnp.inf, scores)
+    best, positions = best_of_classes(scores, layout, classes, depth + 1)
+    # The best that is left out, in score and among equals in position.
+    left_score, left_position = best[:, -1], positions[:, -1]
+    positions = jnp.sort(positions[:, :-1], axis=1)
+    indices = examples_at(layout, positions, size).reshape(-1)
+    there = indices < size
+    indices = jnp.minimum(indices, size - 1)
+    return Chosen(indices, there, positions, left_score, left_position, slot_of)
+
+
+def serve(
+    rule: Rule,
+    few: Rows,
+    shared: Rows,
+    chosen: Chosen,
+    margin: jax.Array | float,
+    level: jax.Array,
+    taken: jax.Array,
+    limit: jax.Array,
+) -> _Served:
+    """Picks among the candidates while the best of them beats what is left out.
+
+    Args:
+      rule: how scores follow from picks.
+      few: rows of the candidates (T).
+      shared: scalars.
+      chosen: the candidates.
+      margin: see `Rule.margin`.
+      level: (T,) of the candidates.
+      taken: (T,) likewise.
+      limit: () int32, at most so many picks.
+    """
+    relation = rule.relate(few, few, shared)
+    slots, depth = chosen.positions.shape
+    width = chosen.slot_of.shape[0]
+
+    def one(served: _Served) -> _Served:
+        slot = chosen.slot_of[served.made]
+        now = rule.score(served.level, few, shared)
+        now = jnp.where(served.taken, -jnp.inf, now).reshape(slots, depth)[slot]
+        place = jnp.argmax(now)
+        score, left = now[place], chosen.left_score[slot]
+        equal = (score == left) & (jnp.asarray(margin) == 0)
+        before = chosen.positions[slot, place] < chosen.left_position[slot]
+        beats = (score > left + margin) | (equal & before)
+        # Nothing has changed since all were scored: the first is the best.
+        found = beats | (served.made == 0)
+        place = slot * depth + place
+        here = {name: array[place] for name, array in few.items()}
+        after = _Served(
+            rule.absorb(served.level, relation[place], here),
+            served.taken.at[place].set(True),
+            served.places.at[served.made].set(place),
+            served.scores.at[served.made].set(score),
+            served.made + 1,
+            jnp.bool_(True),
+        )
+        same = served._replace(found=jnp.bool_(False))
+        return jax.tree.map(lambda a, b: jnp.where(found, a, b), after, same)
+
+    return jax.lax.while_loop(
+        lambda served: served.found & (served.made < limit),
+        one,
+        _Served(
+            level,
+            taken | ~chosen.there,
+            jnp.zeros(width, jnp.int32),
+            jnp.zeros(width, jnp.float32),
+            jnp.int32(0),
+            jnp.bool_(True),
+        ),
+    )
+
+
+def record(state: State, chosen: Chosen, served: _Served) -> State:
+    """With the picks of a round, of which levels do not know yet."""
+    size, budget = state.level.shape[0], state.picks.shape[0]
+    width = served.places.shape[0]
+    picked = chosen.indices[served.places]
+    made = jnp.arange(width) < served.made
+    place = jnp.where(made, state.made + jnp.arange(width), budget)
+    return state._replace(
+        taken=state.taken.at[jnp.where(made, picked, size)].set(True, mode="drop"),
+        picks=state.picks.at[place].set(picked, mode="drop"),
+        scores=state.scores.at[place].set(served.scores, mode="drop"),
+        made=state.made + served.made,
+    )
 
 
 @functools.partial(jax.jit, static_argnames=("rule", "candidates"))
@@ -190,72 +312,16 @@ def _advance(
     candidates: int,
 ) -> State:
     """Rounds of picks until at least `stop` and at most `end` are made."""
-    size = state.level.shape[0]
-    width = max(1, min(candidates // PICKS_SHARE, turns.shape[0]))
-    num_classes = layout.first_group.shape[0]
-    slots = min(num_classes, width)
-    depth = max(2, min(candidates // slots, size))
-    example = jnp.append(layout.order, size)
-    turns = jnp.pad(turns, (0, width), mode="edge")
+    width = round_width(candidates, turns.shape[0])
 
     def round_of_picks(state: State) -> State:
-        window = jax.lax.dynamic_slice(turns, (state.made,), (width,))
-        if num_classes <= width:
-            classes, slot_of = jnp.arange(num_classes), window
-        else:
-            classes, slot_of = jnp.unique(window, size=slots, return_inverse=True)
-        scores = rule.score(state.level, rows, shared)
-        scores = jnp.where(state.taken, -jnp.inf, scores)
-        best, positions = best_of_classes(scores, layout, classes, depth + 1)
-        # The best that is left out, in score and among equals in position.
-        left_score, left_position = best[:, -1], positions[:, -1]
-        positions = jnp.sort(positions[:, :-1], axis=1)
-        indices = example[positions].reshape(-1)
-        there = indices < size
-        indices = jnp.minimum(indices, size - 1)
-        few = take_rows(rows, indices)
-        relation = rule.relate(few, few, shared)
+        chosen = choose(rule, rows, shared, layout, turns, state, candidates)
+        few = take_rows(rows, chosen.indices)
         margin = rule.margin(state.level, rows, shared)
         limit = jnp.minimum(width, end - state.made)
-
-        def serve(served: _Served) -> _Served:
-            slot = slot_of[served.made]
-            now = rule.score(served.level, few, shared)
-            now = jnp.where(served.taken, -jnp.inf, now).reshape(slots, depth)[slot]
-            place = jnp.argmax(now)
-            score = now[place]
-            equal = (score == left_score[slot]) & (jnp.asarray(margin) == 0)
-            before = positions[slot, place] < left_position[slot]
-            beats = (score > left_score[slot] + margin) | (equal & before)
-            # Nothing has changed since all were scored: the first is the best.
-            found = beats | (served.made == 0)
-            place = slot * depth + place
-            here = {name: array[place] for name, array in few.items()}
-            after = _Served(
-                rule.absorb(served.level, relation[place], here),
-                served.taken.at[place].set(True),
-                served.places.at[served.made].set(place),
-                served.scores.at[served.made].set(score),
-                served.made + 1,
-                jnp.bool_(True),
-            )
-            same = served._replace(found=jnp.bool_(False))
-            return jax.tree.map(lambda a, b: jnp.where(found, a, b), after, same)
-
-        served = jax.lax.while_loop(
-            lambda served: served.found & (served.made < limit),
-            serve,
-            _Served(
-                state.level[indices],
-                state.taken[indices] | ~there,
-                jnp.zeros(width, jnp.int32),
-                jnp.zeros(width, jnp.float32),
-                jnp.int32(0),
-                jnp.bool_(True),
-            ),
-        )
-        picked = indices[served.places]
-        made = jnp.arange(width) < served.made
+        level, taken = state.level[chosen.indices], state.taken[chosen.indices]
+        served = serve(rule, few, shared, chosen, margin, level, taken, limit)
+        picked = chosen.indices[served.places]
         narrow = min(_NARROW, width)
         level = jax.lax.cond(
             served.made <= narrow,
@@ -265,15 +331,7 @@ def _advance(
             lambda level: rule.spread(level, rows, shared, picked, served.made),
             state.level,
         )
-        budget = state.picks.shape[0]
-        place = jnp.where(made, state.made + jnp.arange(width), budget)
-        return State(
-            level,
-            state.taken.at[jnp.where(made, picked, size)].set(True, mode="drop"),
-            state.picks.at[place].set(picked, mode="drop"),
-            state.scores.at[place].set(served.scores, mode="drop"),
-            state.made + served.made,
-        )
+        return record(state, chosen, served)._replace(level=level)
 
     return jax.lax.while_loop(
         lambda state: state.made < jnp.minimum(stop, end), round_of_picks, state
@@ -320,10 +378,10 @@ def advance(
             rows,
             shared,
             layout,
-            jnp.asarray(turns, jnp.int32),
+            np.asarray(turns, np.int32),
             state,
-            jnp.int32(min(made + step, aim)),
-            jnp.int32(end),
+            np.int32(min(made + step, aim)),
+            np.int32(end),
             candidates=candidates,
         )
         made = int(state.made)

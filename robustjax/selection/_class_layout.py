@@ -17,20 +17,39 @@ class ClassLayout(NamedTuple):
     The position of an example in the layout is its rank among equal scores.
 
     Attributes:
-      order: (G * 64,) int32 examples; N where a group is not full.
+      order: (G * 64,) int32 examples; N where a group is not full. None where they
+        stand in order: of devices each then looks for the best among its own.
       group_class: (G,) int32, ascending.
       first_group: (C,) int32, the first group of every class.
       num_groups: (C,) int32, the number of groups of every class.
     """
 
-    order: jax.Array
-    group_class: jax.Array
-    first_group: jax.Array
-    num_groups: jax.Array
+    order: jax.Array | np.ndarray | None
+    group_class: jax.Array | np.ndarray
+    first_group: jax.Array | np.ndarray
+    num_groups: jax.Array | np.ndarray
+
+
+def one_class(size: int) -> ClassLayout:
+    """Of so many examples, equal scores in order of index, on the host."""
+    groups = -(-size // _GROUP)
+    return ClassLayout(
+        None,
+        np.zeros(groups, np.int32),
+        np.zeros(1, np.int32),
+        np.full(1, groups, np.int32),
+    )
+
+
+def examples_at(layout: ClassLayout, positions: jax.Array, size: int) -> jax.Array:
+    """The examples at positions of a layout of `size`; `size` where there is none."""
+    if layout.order is None:
+        return jnp.minimum(positions, size).astype(jnp.int32)
+    return jnp.append(layout.order, size)[positions]
 
 
 def class_layout(labels: np.ndarray, ranks: np.ndarray | None = None) -> ClassLayout:
-    """Arranges examples by class.
+    """Arranges examples by class, on the host.
 
     Args:
       labels: (N,) int32 classes from 0; all zero for a selection without classes.
@@ -47,10 +66,10 @@ def class_layout(labels: np.ndarray, ranks: np.ndarray | None = None) -> ClassLa
     order = np.full(groups.sum() * _GROUP, size, np.int32)
     order[first[labels[by_class]] * _GROUP + within] = by_class
     return ClassLayout(
-        jnp.asarray(order),
-        jnp.asarray(np.repeat(np.arange(len(sizes)), groups), jnp.int32),
-        jnp.asarray(first, jnp.int32),
-        jnp.asarray(groups, jnp.int32),
+        order,
+        np.repeat(np.arange(len(sizes), dtype=np.int32), groups),
+        first.astype(np.int32),
+        groups.astype(np.int32),
     )
 
 
@@ -74,7 +93,14 @@ def best_of_classes(
       position may then be one past the end of the layout.
     """
     total = layout.group_class.shape[0]
-    grouped = jnp.append(scores, -jnp.inf)[layout.order].reshape(total, _GROUP)
+    if layout.order is None:
+        # What fills up the devices may be more than groups have room for.
+        held = scores[: total * _GROUP]
+        fill = (0, total * _GROUP - held.shape[0])
+        held = jnp.pad(held, fill, constant_values=-jnp.inf)
+    else:
+        held = jnp.append(scores, -jnp.inf)[layout.order]
+    grouped = held.reshape(total, _GROUP)
     # Stable: groups of equal maxima stay in order.
     ranked = jnp.lexsort((-jnp.max(grouped, axis=1), layout.group_class))
     place = jnp.arange(count)[None]

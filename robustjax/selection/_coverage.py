@@ -17,7 +17,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from robustjax import conditioning
-from robustjax.selection._class_layout import ClassLayout, best_of_classes
+from robustjax.placement import Placement, on_host
+from robustjax.selection._class_layout import (
+    ClassLayout,
+    best_of_classes,
+    examples_at,
+)
 from robustjax.selection._cosine_kernel import (
     cosines,
     inverse_norms,
@@ -69,6 +74,7 @@ def _block(
 
 
 def threshold_kernel(
+    place: Placement,
     features: Any,
     threshold: float,
     *,
@@ -78,6 +84,7 @@ def threshold_kernel(
     """All similarities above a threshold, found block by block.
 
     Args:
+      place: where the features are to lie; the matrix is on one device.
       features: (N, d) finite floats, no row zero.
       threshold: in [0, 1].
       similarity: see `cosine_kernel.SIMILARITIES`.
@@ -87,26 +94,27 @@ def threshold_kernel(
     Raises:
       ValueError: more entries than `max_bytes` holds, told as soon as that is seen.
     """
-    points = conditioning.scaled_rows("features", features)
+    given = conditioning.scaled_on_host("features", features)
+    points = place.rows(given)
     inverse = jax.jit(inverse_norms)(points)
-    first = jnp.asarray(first_equal_rows(points))
-    size = points.shape[0]
+    first = place.rows(first_equal_rows(given))
+    size = len(given)
     rows = max(1, min(size, _BLOCK_NUMBERS // size, 1024))
     most = min(max_bytes // _BYTES_PER_ENTRY, np.iinfo(np.int32).max - 2 * _ROUND_UP)
     counts = np.zeros(size, np.int64)
     parts: list[tuple[np.ndarray, np.ndarray]] = []
     for start in range(0, size, rows):
-        block = np.asarray(
+        block = on_host(
             _block(
                 points,
                 inverse,
                 first,
-                jnp.int32(start),
-                jnp.float32(threshold),
+                np.int32(start),
+                np.float32(threshold),
                 similarity=similarity,
                 rows=rows,
             )
-        )[: size - start]
+        )[: size - start, :size]
         here = block > 0
         counts[start : start + len(block)] = here.sum(axis=1)
         parts.append((np.nonzero(here)[1].astype(np.int32), block[here]))
@@ -183,13 +191,12 @@ def _advance(
 ) -> _State:
     """Evaluates and picks until `stop` picks are made."""
     size = confidence.shape[0]
-    example = jnp.append(layout.order, size)
 
     def step(state: _State) -> _State:
         turn = turns[state.made][None]
         best, positions = best_of_classes(state.bounds, layout, turn, evaluated + 1)
         order = jnp.sort(positions[0, :-1])
-        rows = example[order]
+        rows = examples_at(layout, order, size)
         safe = jnp.minimum(rows, size - 1)
         usable = (rows < size) & (state.bounds[safe] > -jnp.inf)
         fresh = jax.vmap(lambda row: _gain(kernel, state.level, row, confidence[row]))

@@ -11,12 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from robustjax.row_source import RowSource
+
 # Numbers hashed at once, 8 bytes each.
 _BLOCK_NUMBERS = 4_000_000
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 
 
-def _hashes(rows: np.ndarray, multipliers: np.ndarray) -> np.ndarray:
+def _hashes(rows: np.ndarray | RowSource, multipliers: np.ndarray) -> np.ndarray:
     """A (N,) uint64 hash of every row, the same for 0 and -0."""
     hashes = np.empty(len(rows), np.uint64)
     step = max(1, _BLOCK_NUMBERS // max(1, rows.shape[1]))
@@ -33,12 +35,15 @@ def first_equal_rows(*features: Any) -> np.ndarray:
 
     Args:
       *features: one or several (N, d) float32, compared exactly; the factors of an
-        example's features.
+        example's features. Of a source blocks are read.
 
     Returns:
       (N,) int32, ascending where examples differ from all before; `i` itself for those.
     """
-    parts = [np.asarray(part, np.float32) for part in features]
+    parts = [
+        part if isinstance(part, RowSource) else np.asarray(part, np.float32)
+        for part in features
+    ]
     # Any fixed odd numbers do; equal hashes are compared in full below.
     rng = np.random.default_rng(0)
     size = len(parts[0])
@@ -52,6 +57,10 @@ def first_equal_rows(*features: Any) -> np.ndarray:
     later = np.flatnonzero(found != np.arange(size))
     equal = np.ones(len(later), bool)
     for part in parts:
-        equal &= (part[later] == part[found[later]]).all(axis=1)
+        step = max(1, _BLOCK_NUMBERS // max(1, part.shape[1]))
+        for start in range(0, len(later), step):
+            some = slice(start, start + step)
+            same = part[later[some]] == part[found[later[some]]]
+            equal[some] &= same.all(axis=1)
     found[later[~equal]] = later[~equal]
     return found.astype(np.int32)

@@ -16,13 +16,15 @@ no part at all.
 from __future__ import annotations
 
 import functools
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from robustjax import checks, conditioning
+from robustjax.placement import Placement, on_host
 from robustjax.selection._cosine_kernel import (
     SIMILARITIES,
     inverse_norms,
@@ -55,14 +57,27 @@ KEEP_BYTES = 2**29
 _ROUND_UP = 256
 
 
-def _factors(name: str, features: Any) -> Factors:
+# Rows of every factor on the host, float32.
+HostFactors = tuple[np.ndarray, ...]
+
+
+def _factors(name: str, features: Any) -> HostFactors:
     """Checked factors as float32."""
     parts = features if isinstance(features, tuple) else (features,)
     for part in parts:
         if len(check_features(name, part, nonzero=True)) == 0:
             raise ValueError(f"{name}: got no rows, expected at least one")
     checks.same_length(**{f"{name}[{i}]": part for i, part in enumerate(parts)})
-    rows = [conditioning.scaled_rows(name, part) for part in parts]
+    return tuple(conditioning.scaled_on_host(name, part) for part in parts)
+
+
+def _divided(place: Placement, factors: HostFactors) -> Factors:
+    rows = [place.rows(array) for array in factors]
+    return tuple((array, jax.jit(inverse_norms)(array)) for array in rows)
+
+
+def _everywhere(place: Placement, factors: HostFactors) -> Factors:
+    rows = [place.whole(array) for array in factors]
     return tuple((array, jax.jit(inverse_norms)(array)) for array in rows)
 
 
@@ -79,10 +94,24 @@ def _largest(pool: Factors, others: Factors, *, similarity: str) -> jax.Array:
     return jax.lax.fori_loop(0, -(-number // _BLOCK), block, jnp.zeros(size))
 
 
+class _Given(NamedTuple):
+    """A pool.
+
+    Attributes:
+      host: (N, d) rows of every factor, on the host.
+      pool: the same, divided among devices.
+      low: (N,) float32, nu times the largest similarities to the private set.
+    """
+
+    host: HostFactors
+    pool: Factors
+    low: np.ndarray
+
+
 def _maximise(
-    factors: Factors,
-    low: jax.Array,
-    high: jax.Array,
+    place: Placement,
+    given: _Given,
+    high: np.ndarray | None,
     budget: int,
     similarity: str,
     candidates: int,
@@ -90,31 +119,39 @@ def _maximise(
     on_progress: Progress | None,
 ) -> Selection:
     """Greedy for coverage of the pool itself, confined to [low, high]."""
-    size = low.shape[0]
-    useful = np.flatnonzero(np.asarray(high > low))
+    low = given.low
+    size = len(low)
+    high = np.full_like(low, np.inf) if high is None else high
+    useful = np.flatnonzero(high > low)
     if useful.size == 0:
         # Every gain is zero, now and later: in order of index.
         return selection(np.arange(budget), np.zeros(budget, np.float32), 0.0, size)
-    first = jnp.asarray(first_equal_rows(*(array for array, _ in factors)))
-    pool = Pool(factors, first)
-    extra = jnp.zeros(size, jnp.float32)
-    if useful.size == size:
-        coverage = Coverage(pool, None, low, high, extra)
-    else:
+    first = first_equal_rows(*given.host)
+    pool = Pool(given.pool, place.rows(first))
+    ground = None
+    if useful.size < size:
         fill = -useful.size % _ROUND_UP
-        ground = pool.take(jnp.asarray(np.pad(useful, (0, fill))))
         # What fills up takes no part: nothing is larger than its zero.
-        low, high = (jnp.pad(end[useful], (0, fill)) for end in (low, high))
-        coverage = Coverage(pool, ground, low, high, extra)
+        low, high = (np.pad(end[useful], (0, fill)) for end in (low, high))
+        useful = np.pad(useful, (0, fill))
+        factors = _divided(place, tuple(array[useful] for array in given.host))
+        ground = Pool(factors, place.rows(first[useful]))
+    extra = np.zeros(size, np.float32)
     return greedy_coverage(
-        coverage, budget, similarity, candidates, keep_bytes, on_progress
+        place,
+        Coverage(pool, ground, low, high, extra),
+        budget,
+        similarity,
+        candidates,
+        keep_bytes,
+        on_progress,
     )
 
 
-def _check_like(name: str, others: Factors, pool: Factors) -> None:
+def _check_like(name: str, others: HostFactors, pool: HostFactors) -> None:
     """Raises `ValueError` unless both have the same factors and widths."""
-    got = [array.shape[1] for array, _ in others]
-    expected = [array.shape[1] for array, _ in pool]
+    got = [array.shape[1] for array in others]
+    expected = [array.shape[1] for array in pool]
     if got != expected:
         raise ValueError(
             f"{name}: got rows of width {got}, expected those of the pool, {expected}"
@@ -132,6 +169,7 @@ def facility_location_cmi(
     similarity: str = "shifted",
     candidates: int = CANDIDATES,
     keep_bytes: int = KEEP_BYTES,
+    mesh: Mesh | None = None,
     on_progress: Progress | None = None,
 ) -> Selection:
     """Greedy maximisation of FLCMI, the conditional mutual information.
@@ -160,6 +198,10 @@ def facility_location_cmi(
       keep_bytes: up to so many bytes of similarities are kept, 4 N² if no example is
         excluded; of influence on time and memory only, up to rounding between
         near-ties.
+      mesh: devices among which the pool is divided, one axis of kind Auto; by default
+        one device has all. Each gets its own part from the host, and similarities are
+        not kept. Gains are summed in another order, which may be seen where two agree
+        to six digits.
       on_progress: called now and then with the picks made and the budget.
 
     Returns:
@@ -167,15 +209,18 @@ def facility_location_cmi(
 
     Raises:
       ValueError: features of a wrong rank or width, not finite or with a zero row, a
-        number outside its range, an unknown similarity.
+        number outside its range, an unknown similarity, a mesh of other axes.
     """
     checks.in_range("eta", eta, 0, np.inf, high_open=True)
-    points, low = _pool_and_low(pool, private, budget, nu, similarity, candidates)
+    place = Placement(mesh)
+    given = _given(place, pool, private, budget, nu, similarity, candidates)
     asked = _factors("query", query)
-    _check_like("query", asked, points)
-    high = jnp.maximum(eta * _largest(points, asked, similarity=similarity), low)
+    _check_like("query", asked, given.host)
+    high = np.maximum(
+        np.float32(eta) * _likeness(place, given, asked, similarity), given.low
+    )
     return _maximise(
-        points, low, high, budget, similarity, candidates, keep_bytes, on_progress
+        place, given, high, budget, similarity, candidates, keep_bytes, on_progress
     )
 
 
@@ -188,6 +233,7 @@ def facility_location_cg(
     similarity: str = "shifted",
     candidates: int = CANDIDATES,
     keep_bytes: int = KEEP_BYTES,
+    mesh: Mesh | None = None,
     on_progress: Progress | None = None,
 ) -> Selection:
     """Greedy maximisation of FLCG, the conditional gain; facility location without P.
@@ -200,6 +246,7 @@ def facility_location_cg(
       similarity: "shifted" or "cosine".
       candidates: evaluated together.
       keep_bytes: of similarities that may be kept.
+      mesh: devices that share the work.
       on_progress: called with the picks made and the budget.
 
     Returns:
@@ -208,28 +255,45 @@ def facility_location_cg(
     Raises:
       ValueError: see `facility_location_cmi`.
     """
-    points, low = _pool_and_low(pool, private, budget, nu, similarity, candidates)
-    high = jnp.full_like(low, jnp.inf)
+    place = Placement(mesh)
+    given = _given(place, pool, private, budget, nu, similarity, candidates)
     return _maximise(
-        points, low, high, budget, similarity, candidates, keep_bytes, on_progress
+        place, given, None, budget, similarity, candidates, keep_bytes, on_progress
     )
 
 
-def _pool_and_low(
-    pool: Any, private: Any, budget: int, nu: float, similarity: str, candidates: int
-) -> tuple[Factors, jax.Array]:
+def _likeness(
+    place: Placement, given: _Given, others: HostFactors, similarity: str
+) -> np.ndarray:
+    """(N,) the largest similarity of every example of the pool to others."""
+    found = _largest(given.pool, _everywhere(place, others), similarity=similarity)
+    return on_host(found)[: len(given.low)]
+
+
+def _given(
+    place: Placement,
+    pool: Any,
+    private: Any,
+    budget: int,
+    nu: float,
+    similarity: str,
+    candidates: int,
+) -> _Given:
     """The checked pool, and nu times its largest similarities to the private set."""
     checks.one_of("similarity", similarity, SIMILARITIES)
     checks.in_range("nu", nu, 0, np.inf, high_open=True)
     checks.at_least("candidates", candidates, 1)
     points = _factors("pool", pool)
-    size = points[0][0].shape[0]
-    check_budget(budget, size)
+    check_budget(budget, len(points[0]))
+    given = _Given(
+        points, _divided(place, points), np.zeros(len(points[0]), np.float32)
+    )
     if private is None:
-        return points, jnp.zeros(size, jnp.float32)
+        return given
     hidden = _factors("private", private)
     _check_like("private", hidden, points)
-    return points, nu * _largest(points, hidden, similarity=similarity)
+    low = np.float32(nu) * _likeness(place, given, hidden, similarity)
+    return given._replace(low=low)
 
 
 def facility_location_qmi(
@@ -241,6 +305,7 @@ def facility_location_qmi(
     similarity: str = "shifted",
     candidates: int = CANDIDATES,
     keep_bytes: int = KEEP_BYTES,
+    mesh: Mesh | None = None,
     on_progress: Progress | None = None,
 ) -> Selection:
     """Greedy maximisation of FLQMI, mutual information over the query set alone.
@@ -261,6 +326,7 @@ def facility_location_qmi(
       similarity: "shifted" or "cosine".
       candidates: evaluated together.
       keep_bytes: of similarities that may be kept, 4 |Q| N.
+      mesh: devices that share the work.
       on_progress: called with the picks made and the budget.
 
     Returns:
@@ -270,23 +336,19 @@ def facility_location_qmi(
       ValueError: see `facility_location_cmi`.
     """
     checks.in_range("eta", eta, 0, np.inf, high_open=True)
-    points, _ = _pool_and_low(pool, None, budget, 0.0, similarity, candidates)
+    place = Placement(mesh)
+    given = _given(place, pool, None, budget, 0.0, similarity, candidates)
     asked = _factors("query", query)
-    _check_like("query", asked, points)
-    every = tuple(
-        (jnp.concatenate([x, y]), jnp.concatenate([inverse_x, inverse_y]))
-        for (x, inverse_x), (y, inverse_y) in zip(points, asked)
-    )
-    both = Pool(every, jnp.asarray(first_equal_rows(*(array for array, _ in every))))
-    size, total = points[0][0].shape[0], both.first.shape[0]
-    number = total - size
+    _check_like("query", asked, given.host)
+    first = first_equal_rows(*(np.concatenate(each) for each in zip(given.host, asked)))
+    size, number = len(given.low), len(asked[0])
     coverage = Coverage(
-        both.take(jnp.arange(size)),
-        both.take(jnp.arange(size, total)),
-        jnp.zeros(number, jnp.float32),
-        jnp.full(number, jnp.inf, jnp.float32),
-        eta * _largest(points, asked, similarity=similarity),
+        Pool(given.pool, place.rows(first[:size])),
+        Pool(_divided(place, asked), place.rows(first[size:])),
+        np.zeros(number, np.float32),
+        np.full(number, np.inf, np.float32),
+        np.float32(eta) * _likeness(place, given, asked, similarity),
     )
     return greedy_coverage(
-        coverage, budget, similarity, candidates, keep_bytes, on_progress
+        place, coverage, budget, similarity, candidates, keep_bytes, on_progress
     )

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from robustjax import arrays, checks
+from robustjax.row_source import RowSource, check_source
 
 Progress = Callable[[int, int], None]
 """Called with the number of picks made and to be made."""
@@ -99,6 +100,15 @@ def selection(picks: Any, gains: Any, objective: float, examples: int) -> Select
             "and of usual size?"
         )
     return Selection(indices, gains, objective)
+
+
+def check_rows(
+    name: str, features: Any, *, nonzero: bool = False
+) -> np.ndarray | RowSource:
+    """As `check_features`, but rows of a file stay there."""
+    if isinstance(features, RowSource):
+        return check_source(name, features, nonzero=nonzero)
+    return check_features(name, features, nonzero=nonzero)
 
 
 def check_features(name: str, features: Any, *, nonzero: bool = False) -> np.ndarray:

@@ -11,14 +11,17 @@ import numpy as np
 from jax.sharding import Mesh
 
 from robustjax import arrays, checks, conditioning
+from robustjax.placement import Placement, on_host
+from robustjax.row_source import RowSource, row_blocks
 from robustjax.selection import _ahead as ahead
-from robustjax.selection._class_layout import class_layout
+from robustjax.selection._ahead_examples import Examples, OfFile, Resident
+from robustjax.selection._class_layout import one_class
 from robustjax.selection._equal_rows import first_equal_rows
 from robustjax.selection._greedy import (
     Progress,
     Selection,
     check_budget,
-    check_features,
+    check_rows,
     selection,
 )
 
@@ -56,6 +59,11 @@ def _squares(points: jax.Array) -> jax.Array:
     return jnp.sum(points**2, axis=1)
 
 
+@jax.jit
+def _farthest(level: jax.Array, taken: jax.Array) -> jax.Array:
+    return jnp.max(jnp.where(taken, 0.0, level))
+
+
 def k_center(
     features: Any,
     budget: int,
@@ -79,8 +87,11 @@ def k_center(
     Beside the points and a centred copy, memory holds `candidates / 4 × N` distances;
     there is no N × N and no budget × N array. See `ahead` for why it is fast.
 
+    Rows of a file stay there: they are read five times at first, and then once for
+    every round of up to `candidates / 4` picks. With a mesh each device holds its part.
+
     Args:
-      features: (N, d) finite floats.
+      features: (N, d) finite floats, or rows of a file (`data.open_rows`).
       budget: the number of new picks.
       initial: (M,) distinct indices of examples that are picked already, such as
         labelled ones; they are not picked again and not part of the answer. Without
@@ -88,7 +99,7 @@ def k_center(
       key: draws that first pick uniformly; without it the first pick is example 0.
       candidates: looked at together; of influence on time and memory only.
       mesh: devices among which the examples are divided, one axis of kind Auto; by
-        default one device has all. Each gets its part once all are on the first.
+        default one device has all. Each gets its own part from the host.
       on_progress: called now and then with the picks made and the budget.
 
     Returns:
@@ -108,47 +119,35 @@ def k_center(
       >>> selection.k_center(points, 2, initial=[0]).indices.tolist()
       [3, 2]
     """
-    points = check_features("features", features)
+    points = check_rows("features", features)
     checks.at_least("candidates", candidates, 2)
     size = len(points)
     given = np.zeros(0, np.int32) if initial is None else _indices(initial, size)
     check_budget(budget, size - given.size)
 
+    place = Placement(mesh)
     rule = _FarthestFirst()
     shared: ahead.Rows = {}
-    # Distances do not change; cancellation in the expanded square does.
-    centred = conditioning.centred("features", points)
-    near, scale = jnp.asarray(centred.points), centred.scale
-    del centred, points  # Memory: on most devices the points have been copied.
-    rows: ahead.Rows = {
-        "points": near,
-        "square": _squares(near),
-        "first": jnp.asarray(first_equal_rows(near)),
-    }
-    taken = jnp.zeros(size, bool).at[given].set(True)
-    state = ahead.start(jnp.full(size, jnp.inf, jnp.float32), taken, budget)
-    if given.size:
-        level = ahead.absorb_given(rule, state.level, rows, shared, jnp.asarray(given))
-        state = state._replace(level=level)
-    else:
-        first = jnp.int32(0) if key is None else jax.random.randint(key, (), 0, size)
-        level = ahead.absorb_given(
-            rule, state.level, rows, shared, first[None], width=1
-        )
-        state = state._replace(
-            level=level,
-            taken=taken.at[first].set(True),
-            picks=state.picks.at[0].set(first),
-            scores=state.scores.at[0].set(jnp.inf),
-            made=jnp.int32(1),
-        )
-    if mesh is not None:
-        rows, state = ahead.over_devices(mesh, rows, state)
-    state = ahead.advance(
+    examples, scale = _examples(place, points)
+    del points  # Memory: on most devices the points have been copied.
+    drawn = given.size == 0
+    if drawn:
+        given = np.zeros(1, np.int32)
+        if key is not None:
+            given = np.asarray(jax.random.randint(key, (1,), 0, size))
+    taken = np.zeros(size, bool)
+    taken[given] = True
+    state = ahead.start(place, np.full(size, np.inf, np.float32), taken, budget)
+    state = examples.absorb(rule, shared, state, given, 1 if drawn else 64)
+    if drawn:
+        picks, scores = np.zeros(budget, np.int32), np.zeros(budget, np.float32)
+        picks[0], scores[0] = given[0], np.inf
+        picks, scores, made = place.whole((picks, scores, np.int32(1)))
+        state = state._replace(picks=picks, scores=scores, made=made)
+    state = examples.advance(
         rule,
-        rows,
         shared,
-        class_layout(np.zeros(size, np.int32)),
+        one_class(len(state.level)),
         np.zeros(budget, np.int32),
         state,
         budget,
@@ -156,11 +155,33 @@ def k_center(
         on_progress=on_progress,
     )
     # Products of different shapes round differently; distances cannot increase.
-    gains = np.minimum.accumulate(np.sqrt(np.asarray(state.scores)))
-    radius = float(jnp.sqrt(jnp.max(jnp.where(state.taken, 0.0, state.level))))
+    gains = np.minimum.accumulate(np.sqrt(on_host(state.scores)))
+    radius = float(np.sqrt(on_host(_farthest(state.level, state.taken))))
     # A power of two: no digit of a usual gain changes.
     gains = (gains * scale).astype(np.float32)
-    return selection(state.picks, gains, radius * scale, size)
+    return selection(on_host(state.picks), gains, radius * scale, size)
+
+
+def _examples(
+    place: Placement, points: np.ndarray | RowSource
+) -> tuple[Examples, float]:
+    """Checked points as the rule wants them, and by what they were divided."""
+    # Distances do not change; cancellation in the expanded square does.
+    near: np.ndarray | RowSource
+    if isinstance(points, RowSource):
+        source = conditioning.CentredRows("features", points)
+        near, scale = source, source.scale
+    else:
+        centred = conditioning.centred("features", points)
+        near, scale = centred.points, centred.scale
+    first = first_equal_rows(near)
+    if isinstance(near, RowSource) and place.mesh is None:
+        squares = [np.asarray(_squares(near[here])) for here in row_blocks(near)]
+        light = {"square": np.concatenate(squares), "first": first}
+        return OfFile(near, light), scale
+    on_device = place.rows(near)
+    rows = {"points": on_device, "square": _squares(on_device)}
+    return Resident(place, {**rows, "first": place.rows(first)}), scale
 
 
 def _indices(initial: Any, size: int) -> np.ndarray:

@@ -13,7 +13,11 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from robustjax.selection._class_layout import ClassLayout, best_of_classes
+from robustjax.selection._class_layout import (
+    ClassLayout,
+    best_of_classes,
+    examples_at,
+)
 from robustjax.selection._factored_pool import Pool, similarities
 
 
@@ -71,7 +75,6 @@ def advance_lazily(
       candidates: evaluated together.
     """
     size, budget = state.bounds.shape[0], state.picks.shape[0]
-    example = jnp.append(layout.order, size)
 
     def gains_of(columns: jax.Array, covered: jax.Array) -> jax.Array:
         return jnp.sum(jnp.maximum(columns - covered[None], 0.0), axis=1)
@@ -82,7 +85,7 @@ def advance_lazily(
         )
         left_gain, left_position = best[0, -1], positions[0, -1]
         order = jnp.sort(positions[0, :-1])
-        rows = example[order]
+        rows = examples_at(layout, order, size)
         safe = jnp.minimum(rows, size - 1)
         usable = (rows < size) & (state.bounds[safe] > -jnp.inf)
         # All that a candidate can cover, held for the picks of this round.

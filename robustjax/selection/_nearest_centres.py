@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from robustjax.graph._neighbors import largest_columns
+from robustjax.graph._neighbor_search import largest_columns
 
 # Numbers held at once, small enough to stay in a CPU's cache.
 _BLOCK_NUMBERS = 4_000_000

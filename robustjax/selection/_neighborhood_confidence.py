@@ -8,8 +8,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh, PartitionSpec
 
 from robustjax import arrays, checks, conditioning
+from robustjax.placement import Placement, on_host
 from robustjax.selection._cosine_kernel import (
     SIMILARITIES,
     cosines,
@@ -22,24 +24,46 @@ from robustjax.selection._greedy import check_features
 _BLOCK_NUMBERS = 4_000_000
 
 
-@functools.partial(jax.jit, static_argnames=("similarity", "rows"))
+@functools.partial(jax.jit, static_argnames=("place", "similarity", "rows"))
 def _levels(
     points: jax.Array,
-    subset: jax.Array,
+    others: jax.Array,
+    confidence: jax.Array,
+    threshold: jax.Array,
+    *,
+    place: Placement,
+    similarity: str,
+    rows: int,
+) -> jax.Array:
+    """Of divided points, by the others and their confidence, which all devices have."""
+    near = functools.partial(_levels_of, similarity=similarity, rows=rows)
+    if place.mesh is not None:
+        whole = PartitionSpec()
+        near = jax.shard_map(
+            near,
+            mesh=place.mesh,
+            in_specs=(place.axis, whole, whole, whole),
+            out_specs=place.axis,
+        )
+    return near(points, others, confidence, threshold)
+
+
+def _levels_of(
+    points: jax.Array,
+    others: jax.Array,
     confidence: jax.Array,
     threshold: jax.Array,
     *,
     similarity: str,
     rows: int,
 ) -> jax.Array:
-    inverse = inverse_norms(points)
-    others, inverse_others = points[subset], inverse[subset]
+    inverse, inverse_others = inverse_norms(points), inverse_norms(others)
 
     def one(row: tuple[jax.Array, jax.Array]) -> jax.Array:
         point, norm = row
         cosine = cosines(point[None], others, norm[None], inverse_others)
         near = thresholded(cosine[0], threshold, similarity)
-        return jnp.dot(near, confidence[subset], precision=jax.lax.Precision.HIGHEST)
+        return jnp.dot(near, confidence, precision=jax.lax.Precision.HIGHEST)
 
     return jax.lax.map(one, (points, inverse), batch_size=rows)
 
@@ -51,6 +75,7 @@ def neighborhood_confidence(
     *,
     threshold: float = 0.975,
     similarity: str = "shifted",
+    mesh: Mesh | None = None,
 ) -> jax.Array:
     """The reduced neighbourhood confidence of every example, block by block.
 
@@ -68,14 +93,18 @@ def neighborhood_confidence(
       subset: (M,) distinct indices; by default all examples.
       threshold: tau in [0, 1]; see `prune4rel` for published values.
       similarity: "shifted", (1 + cos) / 2, or "cosine".
+      mesh: devices among which the examples are divided, one axis of kind Auto; by
+        default one device has all. Each has the subset whole.
 
     Returns:
-      (N,) float32 in [0, inf).
+      (N,) float32 in [0, inf), on one device.
 
     Raises:
       ValueError: a wrong rank, NaN, different lengths, a zero row, negative
-        confidence, an index out of range or repeated, a threshold out of range.
+        confidence, an index out of range or repeated, a threshold out of range,
+        a mesh of other axes.
     """
+    place = Placement(mesh)
     checks.one_of("similarity", similarity, SIMILARITIES)
     checks.in_range("threshold", threshold, 0, 1)
     check_features("features", features, nonzero=True)
@@ -92,11 +121,13 @@ def neighborhood_confidence(
         chosen = checks.labels("subset", subset, size)
         if np.unique(chosen).size < chosen.size:
             raise ValueError("subset: got an index twice, expected distinct indices")
-    return _levels(
-        conditioning.scaled_rows("features", features),
-        jnp.asarray(chosen, jnp.int32),
-        arrays.float32("confidence", confidence),
-        jnp.float32(threshold),
+    points = conditioning.scaled_on_host("features", features)
+    sure = arrays.cast("confidence", confidence)
+    found = _levels(
+        place.rows(points),
+        *place.whole((points[chosen], sure[chosen], np.float32(threshold))),
+        place=place,
         similarity=similarity,
         rows=max(1, min(size, _BLOCK_NUMBERS // len(chosen))),
     )
+    return found if mesh is None else jnp.asarray(on_host(found)[:size])

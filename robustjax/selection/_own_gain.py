@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from robustjax import conditioning
+from robustjax.placement import Placement
+from robustjax.row_source import RowSource, row_blocks
 from robustjax.selection import _ahead as ahead
+from robustjax.selection._ahead_examples import Examples, OfFile, Resident
 from robustjax.selection._cosine_kernel import (
     cosines,
     inverse_norms,
@@ -104,34 +109,65 @@ class OwnGain(ahead.Rule):
         return _TANH_ROUNDING * jnp.tanh(largest / shared["temperature"])
 
 
-def own_rows(
-    features: Any, confidence: jax.Array, temperature: float, cosine: float | None
-) -> ahead.Rows:
-    """What the rule needs of every example.
+def own_examples(
+    place: Placement,
+    features: Any,
+    confidence: np.ndarray,
+    temperature: float,
+    cosine: float | None,
+) -> Examples:
+    """What the rule needs of every example, in a file if features are rows of one.
 
     Args:
+      place: where they are to lie.
       features: (N, d), no row zero.
       confidence: (N,) float32.
       temperature: eta.
       cosine: above which examples are neighbours, to leave out others before their
         products are made; None to make all.
     """
-    points = conditioning.scaled_rows("features", features)
-    c = confidence / temperature
-    log_sinh = c + jnp.log(-jnp.expm1(-2 * c) / 2)
-    inverse = jax.jit(inverse_norms)(points)
+    log_sinh = functools.partial(_log_sinh, temperature=np.float32(temperature))
+    given: np.ndarray | RowSource
+    if isinstance(features, RowSource):
+        given = conditioning.ScaledRows("features", features)
+    else:
+        given = conditioning.scaled_on_host("features", features)
+    first = first_equal_rows(given)
+    if isinstance(given, RowSource) and place.mesh is None:
+        norms = [np.asarray(_inverse_norms(given[at])) for at in row_blocks(given)]
+        light = {
+            "inverse_norm": np.concatenate(norms),
+            "first": first,
+            "confidence": confidence,
+            "log_sinh": np.asarray(log_sinh(confidence)),
+        }
+        return OfFile(given, light)
+    points = place.rows(given)
+    inverse = _inverse_norms(points)
+    sure = place.rows(confidence)
     coarse = None
-    # An accelerator has made all products before it has found out which to leave out.
-    if cosine is not None and jax.default_backend() == "cpu":
+    # An accelerator has made all products before it has found out which to leave out,
+    # and so have devices together.
+    if place.mesh is None and cosine is not None and jax.default_backend() == "cpu":
         coarse = coarse_rows(points, inverse, cosine)
-    return {
+    rows = {
         **({} if coarse is None else {"coarse": coarse}),
         "points": points,
         "inverse_norm": inverse,
-        "first": jnp.asarray(first_equal_rows(points)),
-        "confidence": confidence,
-        "log_sinh": jnp.maximum(log_sinh, _LOG_ZERO),
+        "first": place.rows(first),
+        "confidence": sure,
+        "log_sinh": log_sinh(sure),
     }
+    return Resident(place, rows)
+
+
+_inverse_norms = jax.jit(inverse_norms)
+
+
+@jax.jit
+def _log_sinh(confidence: jax.Array, temperature: jax.Array) -> jax.Array:
+    c = confidence / temperature
+    return jnp.maximum(c + jnp.log(-jnp.expm1(-2 * c) / 2), _LOG_ZERO)
 
 
 def own_shared(threshold: float, temperature: float, similarity: str) -> ahead.Rows:

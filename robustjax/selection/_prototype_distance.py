@@ -12,10 +12,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh, PartitionSpec
 
 from robustjax import checks, conditioning
+from robustjax.placement import Placement, on_host
+from robustjax.row_source import RowSource, row_blocks
 from robustjax.selection._cosine_kernel import inverse_norms
-from robustjax.selection._greedy import check_features
+from robustjax.selection._greedy import check_rows
 from robustjax.selection._kmeans import kmeans_plus_plus
 
 METRICS = ("cosine", "euclidean")
@@ -24,8 +27,26 @@ METRICS = ("cosine", "euclidean")
 _BLOCK_NUMBERS = 4_000_000
 
 
-@functools.partial(jax.jit, static_argnames=("metric", "rows"))
+_fit = jax.jit(kmeans_plus_plus, static_argnames=("count", "iterations"))
+
+
+@functools.partial(jax.jit, static_argnames=("place", "metric", "rows"))
 def _nearest(
+    points: jax.Array, centres: jax.Array, *, place: Placement, metric: str, rows: int
+) -> jax.Array:
+    """Of divided points, to centres that all devices have."""
+    near = functools.partial(_nearest_of, metric=metric, rows=rows)
+    if place.mesh is not None:
+        near = jax.shard_map(
+            near,
+            mesh=place.mesh,
+            in_specs=(place.axis, PartitionSpec()),
+            out_specs=place.axis,
+        )
+    return near(points, centres)
+
+
+def _nearest_of(
     points: jax.Array, centres: jax.Array, *, metric: str, rows: int
 ) -> jax.Array:
     """Distances of unit rows ("cosine") or of centred points, and centres alike."""
@@ -52,6 +73,7 @@ def prototype_distances(
     metric: str = "cosine",
     iterations: int = 20,
     sample: int = 65_536,
+    mesh: Mesh | None = None,
 ) -> jax.Array:
     """Distance of every example to the nearest of some k-means centres.
 
@@ -60,23 +82,28 @@ def prototype_distances(
     there are classes and finds their number to matter little.
 
     Args:
-      features: (N, d) finite floats; for "cosine" no row zero.
+      features: (N, d) finite floats, or rows of a file (`data.open_rows`), of which
+        the sample and then a block at a time are in memory; for "cosine" no row zero.
       clusters: k, 1 … N.
       key: of the k-means++ seeds and of the sample.
       metric: "cosine", one minus the cosine, as in the paper, or "euclidean". The
         centres themselves are those of Euclidean k-means.
       iterations: of Lloyd's.
       sample: centres are fitted to at most this many random examples.
+      mesh: devices among which the examples are divided, one axis of kind Auto; by
+        default one device has all. Each gets its own part from the host. Means are
+        summed in another order, so that distances may differ in the last digits.
 
     Returns:
-      (N,) float32 in [0, inf).
+      (N,) float32 in [0, inf), on one device.
 
     Raises:
       ValueError: a wrong rank, NaN, a zero row, a number out of range, or an unknown
-        metric.
+        metric, a mesh of other axes.
     """
+    place = Placement(mesh)
     checks.one_of("metric", metric, METRICS)
-    given = check_features("features", features, nonzero=metric == "cosine")
+    given = check_rows("features", features, nonzero=metric == "cosine")
     checks.at_least("clusters", clusters, 1)
     size = len(given)
     if clusters > min(size, sample):
@@ -85,26 +112,42 @@ def prototype_distances(
             f"they are fitted to, {min(size, sample)}"
         )
     # Clusters do not depend on a common offset and scale.
-    centred = conditioning.centred("features", given)
-    points = jnp.asarray(centred.points)
+    near: np.ndarray | RowSource
+    if isinstance(given, RowSource):
+        source = conditioning.CentredRows("features", given)
+        near, scale, origin = source, source.scale, source.origin
+    else:
+        near, _, scale, origin = conditioning.centred("features", given)
     draw_key, seed_key = jax.random.split(key)
-    fitted = points
+    drawn: Any = slice(None)
     if size > sample:
-        fitted = points[jax.random.permutation(draw_key, size)[:sample]]
-    fit = jax.jit(kmeans_plus_plus, static_argnames=("count", "iterations"))
-    centres = fit(
-        seed_key,
-        fitted,
-        jnp.ones(len(fitted), bool),
+        drawn = np.asarray(jax.random.permutation(draw_key, size)[:sample])
+    centres = _fit(
+        place.whole(seed_key),
+        place.rows(near[drawn]),
+        place.rows(np.ones(min(size, sample), bool), False),
         count=clusters,
         iterations=iterations,
     )
-    rows = max(1, min(size, _BLOCK_NUMBERS // clusters))
     if metric == "cosine":
         # These do depend on the origin; a cluster around it has no direction.
-        whole = np.asarray(centres, np.float64) * centred.scale + centred.origin
-        unit = jnp.asarray(conditioning.unit_rows(whole), jnp.float32)
-        directions = conditioning.scaled_rows("features", given)
-        return _nearest(directions, unit, metric=metric, rows=rows)
-    distances = _nearest(points, centres, metric=metric, rows=rows)
-    return distances * jnp.float32(centred.scale)
+        whole = on_host(centres).astype(np.float64) * scale + origin
+        centres, scale = place.whole(_directions(whole)), 1.0
+        if isinstance(given, RowSource):
+            near = conditioning.ScaledRows("features", given)
+        else:
+            near = conditioning.scaled_on_host("features", given)
+    rows = max(1, min(size, _BLOCK_NUMBERS // clusters))
+    measure = functools.partial(_nearest, place=place, metric=metric, rows=rows)
+    if isinstance(near, RowSource) and mesh is None:
+        blocks = [np.asarray(measure(near[at], centres)) for at in row_blocks(near)]
+        found = jnp.asarray(np.concatenate(blocks))
+    else:
+        found = measure(place.rows(near), centres)
+    if mesh is not None:
+        found = jnp.asarray(on_host(found)[:size])
+    return found * np.float32(scale)
+
+
+def _directions(centres: np.ndarray) -> np.ndarray:
+    return conditioning.unit_rows(centres).astype(np.float32)

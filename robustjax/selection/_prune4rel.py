@@ -20,19 +20,21 @@ import numpy as np
 from jax.sharding import Mesh
 
 from robustjax import arrays, checks
+from robustjax.placement import Placement, on_host
+from robustjax.row_source import RowSource
 from robustjax.selection import _ahead as ahead
 from robustjax.selection import _coverage as coverage
-from robustjax.selection._class_layout import ClassLayout, class_layout
+from robustjax.selection._class_layout import class_layout, one_class
 from robustjax.selection._class_turns import BALANCES, class_turns
 from robustjax.selection._cosine_kernel import SIMILARITIES
 from robustjax.selection._greedy import (
     Progress,
     Selection,
     check_budget,
-    check_features,
+    check_rows,
     selection,
 )
-from robustjax.selection._own_gain import OwnGain, own_rows, own_shared
+from robustjax.selection._own_gain import OwnGain, own_examples, own_shared
 from robustjax.selection._projection_bound import WIDTH
 
 OBJECTIVES = ("own", "coverage")
@@ -71,7 +73,7 @@ def _check(
     checks.one_of("similarity", similarity, SIMILARITIES)
     checks.one_of("ranking", ranking, RANKINGS)
     checks.one_of("balance", balance, BALANCES)
-    check_features("features", features, nonzero=True)
+    check_rows("features", features, nonzero=True)
     confidence = arrays.numbers("confidence", confidence, 1)
     size = checks.same_length(features=features, confidence=confidence)
     checks.finite("confidence", confidence)
@@ -137,7 +139,10 @@ def prune4rel(
     threshold may fall on either side.
 
     Args:
-      features: (N, d) finite floats, no row zero.
+      features: (N, d) finite floats, no row zero; for "own" also rows of a file
+        (`data.open_rows`), which stay there and are read three times at first, and then
+        once for every round of up to `candidates / 4` picks; with a mesh each device
+        holds its part of them.
       confidence: (N,) non-negative floats, C: the largest probability of the warm-up
         classifier (MaxProb) or the difference of the two largest (DiffProb).
       budget: 1 … N.
@@ -158,9 +163,9 @@ def prune4rel(
       key: for ties.
       candidates: looked at together; of influence on time and memory only.
       max_bytes: the largest sparse matrix for "coverage".
-      mesh: devices among which the examples of "own" are divided, one axis of kind
-        Auto; by default one device has all. Each gets its part once all are on the
-        first. "coverage" has none.
+      mesh: devices among which the examples are divided, one axis of kind Auto; by
+        default one device has all. Each gets its own part from the host. For
+        "coverage" they find the similarities, of which one device then picks.
       on_progress: called now and then with the picks made and the budget.
 
     Returns:
@@ -170,8 +175,8 @@ def prune4rel(
     Raises:
       ValueError: a wrong rank, different lengths, NaN, a zero row of features, a
         negative confidence, a number outside its range, an unknown name, labels that
-        are no class indices, neighbourhoods too dense for `max_bytes`, a mesh of other
-        axes, or one for "coverage".
+        are no class indices, neighbourhoods too dense for `max_bytes`, or a mesh of
+        other axes.
 
     Example:
       >>> import numpy as np
@@ -195,39 +200,40 @@ def prune4rel(
         ranking=ranking,
     )
     checks.at_least("candidates", candidates, 2)
-    if mesh is not None and objective != "own":
-        raise ValueError(f'mesh: got one with objective {objective!r}, expected "own"')
+    place = Placement(mesh)
     ranks = _ranks(len(classes), key)
-    layout = class_layout(classes, ranks)
+    plain = one_class(place.padded(len(classes)))
     turns = class_turns(classes, budget, balance)
-    confidence = arrays.float32("confidence", confidence)
+    confidence = arrays.cast("confidence", arrays.numbers("confidence", confidence))
     # After the balanced turns, if there are fewer than picks, any class will do.
-    free = class_layout(np.zeros_like(classes), ranks)
+    free = plain if ranks is None else class_layout(np.zeros_like(classes), ranks)
+    layout = free if labels is None else class_layout(classes, ranks)
     phases = [(layout, turns, len(turns))]
     if len(turns) < budget:
         phases.append((free, np.zeros(budget, np.int32), budget))
     if objective == "coverage":
+        if isinstance(features, RowSource):
+            raise ValueError(
+                "features: got rows of a file with objective='coverage', expected an "
+                "array; objective='own' reads them block by block"
+            )
         kernel = coverage.threshold_kernel(
-            features, threshold, similarity=similarity, max_bytes=max_bytes
+            place, features, threshold, similarity=similarity, max_bytes=max_bytes
         )
         return coverage.greedy(
-            kernel, confidence, budget, temperature, phases, on_progress
+            kernel, jnp.asarray(confidence), budget, temperature, phases, on_progress
         )
 
     rule = OwnGain(similarity, ranking)
     shared = own_shared(threshold, temperature, similarity)
-    # Devices together have made all products before it is clear which are needed.
-    cosine = float(shared["cosine"]) if mesh is None else None
-    rows = own_rows(features, confidence, temperature, cosine)
-    state = ahead.start(
-        jnp.zeros(len(classes), jnp.float32), jnp.zeros(len(classes), bool), budget
+    examples = own_examples(
+        place, features, confidence, temperature, float(shared["cosine"])
     )
-    if mesh is not None:
-        rows, state = ahead.over_devices(mesh, rows, state)
+    size = len(classes)
+    state = ahead.start(place, np.zeros(size, np.float32), np.zeros(size, bool), budget)
     for part, part_turns, end in phases:
-        state = ahead.advance(
+        state = examples.advance(
             rule,
-            rows,
             shared,
             part,
             part_turns,
@@ -236,12 +242,12 @@ def prune4rel(
             candidates=candidates,
             on_progress=on_progress,
         )
-    gains = np.asarray(state.scores)
+    gains = on_host(state.scores)
     if ranking == "stable":
         gains = np.exp(gains)
-    level = np.asarray(state.level, np.float64)[: len(classes)]
+    level = on_host(state.level).astype(np.float64)[:size]
     value = float(np.tanh(level / temperature).sum())
-    return selection(state.picks, gains, value, len(classes))
+    return selection(on_host(state.picks), gains, value, size)
 
 
 def prune4rel_bytes(
@@ -303,20 +309,21 @@ def prune4rel_estimate(
         ranking="stable",
     )
     size, dimensions = np.shape(features)
-    layout: ClassLayout = class_layout(classes)
+    layout = one_class(len(classes))
     shared = own_shared(threshold, temperature, similarity)
-    rows = own_rows(
+    place = Placement()
+    examples = own_examples(
+        place,
         features,
-        arrays.float32("confidence", confidence),
+        arrays.cast("confidence", arrays.numbers("confidence", confidence)),
         temperature,
         float(shared["cosine"]),
     )
-    state = ahead.start(jnp.zeros(size, jnp.float32), jnp.zeros(size, bool), budget)
+    state = ahead.start(place, np.zeros(size, np.float32), np.zeros(size, bool), budget)
 
     def go(state: ahead.State, stop: int) -> ahead.State:
-        return ahead.advance(
+        return examples.advance(
             OwnGain(similarity, "stable"),
-            rows,
             shared,
             layout,
             np.zeros(budget, np.int32),
@@ -324,6 +331,7 @@ def prune4rel_estimate(
             budget,
             stop=min(stop, budget),
             candidates=candidates,
+            on_progress=None,
         )
 
     # The first call compiles.

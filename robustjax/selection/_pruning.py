@@ -13,6 +13,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
 from robustjax import arrays, checks, scores
 from robustjax.selection import _pruning_rules as rules
@@ -45,12 +46,14 @@ class PruningMethod:
         there is used.
       balances: how it can share the budget among classes, the default first.
       draws: whether it needs a PRNG key.
+      divides: whether devices can share its work.
     """
 
     rule: Callable[..., Selection]
     needs: tuple[tuple[str, ...], ...]
     balances: tuple[str, ...] = _RANKED
     draws: bool = False
+    divides: bool = False
 
     @property
     def options(self) -> tuple[str, ...]:
@@ -68,7 +71,9 @@ PRUNING_METHODS: Mapping[str, PruningMethod] = types.MappingProxyType(
         "small_loss": PruningMethod(rules.small_loss, (("losses",), _PREDICTED)),
         "most_confident": PruningMethod(rules.most_confident, (("probabilities",),)),
         "margin": PruningMethod(rules.margin, (("probabilities",),)),
-        "k_center": PruningMethod(rules.farthest_first, (("features",),), ("none",)),
+        "k_center": PruningMethod(
+            rules.farthest_first, (("features",),), ("none",), divides=True
+        ),
         "forgetting": PruningMethod(
             rules.forgetting,
             (("forgetting",),),
@@ -78,16 +83,19 @@ PRUNING_METHODS: Mapping[str, PruningMethod] = types.MappingProxyType(
             rules.grand, (("grand",), ("features", "probabilities", "labels"))
         ),
         "el2n": PruningMethod(rules.el2n, (("el2n",), _PREDICTED)),
-        "ssp": PruningMethod(rules.ssp, (("features",),), draws=True),
+        "ssp": PruningMethod(rules.ssp, (("features",),), draws=True, divides=True),
         "moderate": PruningMethod(rules.moderate, (("features", "labels"),)),
         "ccs": PruningMethod(
             rules.ccs, (("hardness",), ("el2n",), _PREDICTED), ("none",), draws=True
         ),
         "prune4rel": PruningMethod(
-            rules.confident_neighbors, (_EMBEDDED,), ("none", "even", "authors")
+            rules.confident_neighbors,
+            (_EMBEDDED,),
+            ("none", "even", "authors"),
+            divides=True,
         ),
         "prune4rel_balanced": PruningMethod(
-            rules.confident_neighbors, (_EMBEDDED,), ("even", "authors")
+            rules.confident_neighbors, (_EMBEDDED,), ("even", "authors"), divides=True
         ),
     }
 )
@@ -215,6 +223,7 @@ def select(
     forgetting: Any = None,
     learned: Any = None,
     hardness: Any = None,
+    mesh: Mesh | None = None,
     on_progress: Progress | None = None,
     **options: Any,
 ) -> Selection:
@@ -290,6 +299,8 @@ def select(
       forgetting: (N,) forgetting events.
       learned: (N,) bool, whether an example was ever classified correctly.
       hardness: (N,) score for `ccs`, high for hard examples.
+      mesh: devices among which the examples are divided by `k_center`, `ssp` and
+        Prune4ReL, see these; the other methods compare no examples.
       on_progress: called with the picks made and the budget by `k_center` and
         Prune4ReL, which take long.
       **options: of the method.
@@ -303,7 +314,8 @@ def select(
     Raises:
       ValueError: an unknown name, a fraction out of range, NaN, rows that are no
         distribution, zero rows, labels out of range, different lengths, inputs or a
-        key that the method needs and were not given.
+        key that the method needs and were not given, a mesh for a method that does
+        not divide its work.
 
     Example:
       >>> import numpy as np
@@ -341,6 +353,9 @@ def select(
             f"balance={balance!r}"
         )
     chosen = PRUNING_METHODS[method]
+    if mesh is not None and not chosen.divides:
+        able = ", ".join(name for name, one in PRUNING_METHODS.items() if one.divides)
+        raise ValueError(f"mesh: got one with method={method!r}, expected {able}")
     if chosen.draws and key is None:
         raise ValueError(
             f"key: got None, expected a PRNG key, by which method={method!r} draws"
@@ -351,6 +366,8 @@ def select(
         classes = inputs.probabilities.argmax(axis=1).astype(np.int32)
     inputs = dataclasses.replace(inputs, classes=classes)
     budget = budget_from_fraction(fraction, inputs.size)
-    found = chosen.rule(inputs, Task(budget, balance, key, on_progress), **options)
+    found = chosen.rule(
+        inputs, Task(budget, balance, key, mesh, on_progress), **options
+    )
     check_picks(found.indices, inputs.size)
     return found

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
 from robustjax import arrays, checks, scores
 from robustjax.selection._coverage_centric import coverage_centric
@@ -57,12 +58,14 @@ class Task:
       budget: the number of picks.
       balance: how they are shared among classes.
       key: of random draws and of ties, or None.
+      mesh: of devices that share the work, or None.
       on_progress: for what takes long.
     """
 
     budget: int
     balance: str
     key: jax.Array | None
+    mesh: Mesh | None = None
     on_progress: Progress | None = None
 
     def ties(self, size: int) -> np.ndarray | None:
@@ -151,7 +154,11 @@ def margin(inputs: Inputs, task: Task) -> Selection:
 def farthest_first(inputs: Inputs, task: Task) -> Selection:
     """Farthest-first traversal of the features."""
     return k_center(
-        inputs.features, task.budget, key=task.key, on_progress=task.on_progress
+        inputs.features,
+        task.budget,
+        key=task.key,
+        mesh=task.mesh,
+        on_progress=task.on_progress,
     )
 
 
@@ -213,7 +220,9 @@ def ssp(
                 "clusters: got None, expected their number where neither "
                 "probabilities nor labels tell the number of classes"
             )
-    values = prototype_distances(inputs.features, clusters, task.key, metric=metric)
+    values = prototype_distances(
+        inputs.features, clusters, task.key, metric=metric, mesh=task.mesh
+    )
     return _keep(values, inputs, task, largest=keep == "hard")
 
 
@@ -267,5 +276,6 @@ def confident_neighbors(
         similarity=similarity,
         ranking=ranking,
         key=task.key,
+        mesh=task.mesh,
         on_progress=task.on_progress,
     )

@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from robustjax.selection._class_layout import class_layout
+from robustjax.placement import Placement, on_host
+from robustjax.selection._class_layout import one_class
 from robustjax.selection._factored_pool import Pool
 from robustjax.selection._greedy import Progress, Selection, selection
 from robustjax.selection._kept_similarities import (
@@ -28,8 +29,8 @@ class Coverage(NamedTuple):
     """Candidates, and what they are to cover.
 
     Attributes:
-      pool: N candidates.
-      ground: G examples, or None where they are the candidates.
+      pool: N candidates, divided among devices, with what fills them up.
+      ground: G examples, likewise, or None where they are the candidates.
       low: (G,) float32, to where an example counts as covered at the start.
       high: (G,) float32, up to where it can be covered.
       extra: (N,) float32, >= 0, what a candidate is worth beside what it covers.
@@ -37,9 +38,9 @@ class Coverage(NamedTuple):
 
     pool: Pool
     ground: Pool | None
-    low: jax.Array
-    high: jax.Array
-    extra: jax.Array
+    low: np.ndarray
+    high: np.ndarray
+    extra: np.ndarray
 
 
 def _padded(pool: Pool, size: int) -> Pool:
@@ -57,15 +58,15 @@ def _padded(pool: Pool, size: int) -> Pool:
 
 def _of_kept(
     coverage: Coverage, budget: int, similarity: str
-) -> tuple[Callable[[KeptState, jax.Array], KeptState], KeptState]:
+) -> tuple[Callable[[KeptState, np.int32], KeptState], KeptState]:
     """Greedy picks on the whole matrix of similarities."""
     pool, ground, low, high, extra = coverage
     size, width = extra.shape[0], -(-extra.shape[0] // TILE) * TILE
     height = -(-low.shape[0] // TILE) * TILE
     # What fills up covers nothing, is covered by nothing and is not to be picked.
     fill = (0, height - low.shape[0])
-    low, high = jnp.pad(low, fill), jnp.pad(high, fill)
-    extra = jnp.pad(extra, (0, width - size))
+    floor, ceiling = (jnp.asarray(np.pad(end, fill)) for end in (low, high))
+    worth = jnp.asarray(np.pad(extra, (0, width - size)))
     candidates = _padded(pool, width)
     if ground is None:
         kernel = kept_similarities(candidates, None, similarity=similarity)
@@ -74,7 +75,7 @@ def _of_kept(
             _padded(ground, height), candidates, similarity=similarity
         )
     state = KeptState(
-        low,
+        floor,
         jnp.where(jnp.arange(width) < size, 0.0, -jnp.inf),
         jnp.float32(-jnp.inf),
         jnp.zeros(budget, jnp.int32),
@@ -84,8 +85,8 @@ def _of_kept(
     advance = functools.partial(
         advance_kept,
         kernel,
-        high,
-        extra,
+        ceiling,
+        worth,
         symmetric=ground is None,
         by_rows=jax.default_backend() == "cpu",
     )
@@ -93,24 +94,23 @@ def _of_kept(
 
 
 def _of_lazy(
-    coverage: Coverage, budget: int, similarity: str, candidates: int
-) -> tuple[Callable[[LazyState, jax.Array], LazyState], LazyState]:
+    place: Placement, coverage: Coverage, budget: int, similarity: str, candidates: int
+) -> tuple[Callable[[LazyState, np.int32], LazyState], LazyState]:
     """Greedy picks on blocks of similarities, made when they are needed."""
     size = coverage.extra.shape[0]
+    picks, values = np.zeros(budget, np.int32), np.zeros(budget, np.float32)
+    bounds = np.full(size, np.inf, np.float32)
     state = LazyState(
-        coverage.low,
-        jnp.full(size, jnp.inf, jnp.float32),
-        jnp.zeros(budget, jnp.int32),
-        jnp.zeros(budget, jnp.float32),
-        jnp.int32(0),
+        # What fills up is covered as far as it can be.
+        place.rows(coverage.low, 0),
+        *place.whole((bounds, picks, values, np.int32(0))),
     )
     advance = functools.partial(
         advance_lazily,
         coverage.pool,
         coverage.pool if coverage.ground is None else coverage.ground,
-        coverage.high,
-        coverage.extra,
-        class_layout(np.zeros(size, np.int32)),
+        place.rows(coverage.high, 0),
+        *place.whole((coverage.extra, one_class(size))),
         similarity=similarity,
         candidates=min(candidates, size),
     )
@@ -118,7 +118,7 @@ def _of_lazy(
 
 
 def _all_picks(
-    advance: Callable[[_State, jax.Array], _State],
+    advance: Callable[[_State, np.int32], _State],
     state: _State,
     budget: int,
     on_progress: Progress | None,
@@ -127,7 +127,7 @@ def _all_picks(
     made = 0
     step = budget if on_progress is None else max(1, budget // 100)
     while made < budget:
-        state = advance(state, jnp.int32(min(made + step, budget)))
+        state = advance(state, np.int32(min(made + step, budget)))
         made = int(state.made)
         if on_progress is not None:
             on_progress(made, budget)
@@ -135,6 +135,7 @@ def _all_picks(
 
 
 def greedy_coverage(
+    place: Placement,
     coverage: Coverage,
     budget: int,
     similarity: str,
@@ -145,14 +146,15 @@ def greedy_coverage(
     """Greedy for `sum_i clip(max_{j in A} s_ij, low_i, high_i) - low_i + extra_A`."""
     size, height = coverage.extra.shape[0], coverage.low.shape[0]
     state: KeptState | LazyState
-    if 4 * (size + TILE) * (height + TILE) <= keep_bytes:
+    if place.mesh is None and 4 * (size + TILE) * (height + TILE) <= keep_bytes:
         kept = _of_kept(coverage, budget, similarity)
         state = _all_picks(*kept, budget, on_progress)
     else:
-        lazy = _of_lazy(coverage, budget, similarity, candidates)
+        lazy = _of_lazy(place, coverage, budget, similarity, candidates)
         state = _all_picks(*lazy, budget, on_progress)
-    picks = np.asarray(state.picks)
-    covered = np.asarray(state.covered, np.float64)[:height]
-    value = covered - np.asarray(coverage.low, np.float64)
-    own = np.asarray(coverage.extra, np.float64)[picks]
-    return selection(picks, state.values, float(value.sum() + own.sum()), size)
+    picks = on_host(state.picks)
+    covered = on_host(state.covered).astype(np.float64)[:height]
+    value = covered - coverage.low.astype(np.float64)
+    own = coverage.extra.astype(np.float64)[picks]
+    reached = float(value.sum() + own.sum())
+    return selection(picks, on_host(state.values), reached, size)

@@ -1,7 +1,7 @@
 """In which order `correct` asks, where nobody says: by how many labels seem wrong.
 
 Where few are wrong, what matters is to find them: the ranking under cross-validation,
-whose networks have not seen the label. Where most are, any rule finds them, and the
+whose networks have not seen the label. Where many are, any rule finds them, and the
 robust training of ALC learns more from the answers (measured in docs/answering.md).
 """
 
@@ -30,7 +30,7 @@ from robustjax.training import StopRequest
 _FILE = "order.json"
 _FOLDS = 5
 # By confident learning's estimate: see docs/answering.md.
-MOSTLY_WRONG = 0.5
+MANY_WRONG = 0.3
 
 
 class Order(NamedTuple):
@@ -50,14 +50,14 @@ class Order(NamedTuple):
         other = "alc" if self.method == "label_issues" else "label_issues"
         return (
             f"about {self.noise_rate:.0%} of the labels seem wrong, {side} "
-            f"{MOSTLY_WRONG:.0%}: asks in the order of {self.method} (--method={other} "
+            f"{MANY_WRONG:.0%}: asks in the order of {self.method} (--method={other} "
             "in another folder for the other one)"
         )
 
 
 def order_for(noise_rate: float) -> Order:
     """The order that suits an estimated share of wrong labels, in [0, 1]."""
-    method = "label_issues" if noise_rate < MOSTLY_WRONG else "alc"
+    method = "label_issues" if noise_rate < MANY_WRONG else "alc"
     return Order(method, noise_rate)
 
 

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
 from robustjax import checks, data, graph, scores
 from robustjax.tools.array_files import read_arrays
-from robustjax.tools.options.find_issues import ISSUES, ReportFlags
+from robustjax.tools.options.find_issues import ISSUES, ReportFlags, looks_for
 from robustjax.tools.tables import text_table
 
 # Directions in so few dimensions say little.
 _FEW_NUMBERS = 3
 _SHOWN = 3
+_MEASURED = "duplicates, outliers or order"
 
 
 class Found(NamedTuple):
@@ -41,8 +44,7 @@ def wanted_issues(config: ReportFlags) -> tuple[str, ...]:
     """
     if not config.issues:
         raise ValueError(f"issues: got none, expected any of {', '.join(ISSUES)}, all")
-    asked = ISSUES if "all" in config.issues else config.issues
-    return tuple(kind for kind in ISSUES if kind in asked)
+    return tuple(kind for kind in ISSUES if looks_for(config, kind))
 
 
 def check_report(config: ReportFlags) -> None:
@@ -52,21 +54,23 @@ def check_report(config: ReportFlags) -> None:
         scores.find_outliers(np.ones((2, 1)), threshold=config.outlier_threshold)
     if config.features is not None and not _measured(wanted):
         raise ValueError(
-            "features: distances are measured for --issues=duplicates or outliers alone"
+            f"features: distances are measured for --issues={_MEASURED} alone"
         )
 
 
 def report_on(
     config: ReportFlags,
     dataset: data.Dataset,
+    key: jax.Array,
     report: Callable[[str], None],
 ) -> list[Found]:
-    """Finds all that is asked for but wrong labels.
+    """Finds all that is asked for but wrong and missing labels.
 
     Args:
       config: what to look for.
       dataset: whose inputs (N, ...) are compared, and whose classes are counted.
-      report: called with a sentence on how distances were measured.
+      key: of the permutations that an order is compared with.
+      report: called with sentences on how distances were measured, and on the order.
 
     Raises:
       ValueError: features that cannot be read or do not fit, fewer than two examples,
@@ -84,6 +88,8 @@ def report_on(
             found += _duplicates(config, dataset, neighbors)
         if "outliers" in wanted:
             found.append(_outliers(config, neighbors))
+        if "order" in wanted:
+            found.append(_row_order(config, dataset, neighbors, key, report))
     if "classes" in wanted:
         found.append(_classes(config, dataset))
     return found
@@ -107,7 +113,7 @@ def summary(dataset: data.Dataset, found: Sequence[Found]) -> str:
 
 
 def _measured(wanted: Sequence[str]) -> bool:
-    return "duplicates" in wanted or "outliers" in wanted
+    return not {"duplicates", "outliers", "order"}.isdisjoint(wanted)
 
 
 def _vectors(config: ReportFlags, dataset: data.Dataset) -> np.ndarray:
@@ -191,6 +197,41 @@ def _outliers(config: ReportFlags, neighbors: graph.Neighbors) -> Found:
         "is_outlier": found.is_outlier,
     }
     return Found("outliers", found.is_outlier, found.scores, columns)
+
+
+def _row_order(
+    config: ReportFlags,
+    dataset: data.Dataset,
+    neighbors: graph.Neighbors,
+    key: jax.Array,
+    report: Callable[[str], None],
+) -> Found:
+    # A folder of images has no other order than that of its classes' names.
+    sorted_by_class = _is_folder(config) and bool((np.diff(dataset.labels) >= 0).all())
+    within = scores.row_order(neighbors.indices, key=key, groups=dataset.labels)
+    whole = within if sorted_by_class else scores.row_order(neighbors.indices, key=key)
+    ordered = whole.p_value <= config.order_level
+    said = "within classes " if sorted_by_class else ""
+    said = f"order: {said}neighbours are {_apart(whole)}"
+    if ordered and not sorted_by_class:
+        said += f"; within classes {_apart(within)}"
+        if within.p_value > config.order_level:
+            said += ", so it is the order of the classes"
+    report(said)
+    columns = {"order_gap": whole.gaps, "is_in_order": np.full(len(dataset), ordered)}
+    return Found("in an order", columns["is_in_order"], -whole.gaps, columns)
+
+
+def _is_folder(config: ReportFlags) -> bool:
+    name = getattr(config, "dataset", None)
+    return name is not None and pathlib.Path(name).is_dir()
+
+
+def _apart(found: scores.RowOrder) -> str:
+    return (
+        f"{found.ratio:.2f} times as many rows apart as by chance "
+        f"(p = {found.p_value:.2g})"
+    )
 
 
 def _classes(config: ReportFlags, dataset: data.Dataset) -> Found:

@@ -10,6 +10,7 @@ from typing import IO, Any
 import numpy as np
 
 from robustjax.files import atomic_file
+from robustjax.tools.plot_titles import fit_titles
 
 BINS = 40
 
@@ -104,8 +105,9 @@ def panels_of(count: int, columns: int, share: bool) -> tuple[Any, Any]:
 
 
 def save(figure: Any, path: pathlib.Path | IO[bytes], title: str) -> None:
-    """Writes a figure with a title, whole or not at all."""
+    """Writes a figure with a title that fits, whole or not at all."""
     figure.suptitle(title, fontsize=9)
+    fit_titles(figure)
     if not isinstance(path, pathlib.Path):
         figure.savefig(path, dpi=110)
         return

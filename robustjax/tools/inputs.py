@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from robustjax import checks, data
 from robustjax.data._table_files import TABLE_SUFFIXES
+from robustjax.data._table_labels import SKIP_UNLABELED
+from robustjax.tools.array_pairs import is_pair, load_pair
 from robustjax.tools.decoded_cache import decoded_folder
 from robustjax.tools.options.groups import OwnDataFlags, OwnLabelFlags
 
@@ -33,6 +36,8 @@ def load(
     label_key: str | None = None,
     id_column: str | None = None,
     text_column: str | None = None,
+    image_column: str | None = None,
+    skip_unlabeled: bool = False,
 ) -> data.Dataset:
     """A split of a data set, as `data.load` reads it; images are decoded once.
 
@@ -44,6 +49,8 @@ def load(
       label_key: which tfds feature, or column of a table, is the label.
       id_column: which column of a table names the examples.
       text_column: which column of a table is for people to read.
+      image_column: which column of a table has the paths of images.
+      skip_unlabeled: leave out a table's rows without a label.
 
     Raises:
       ValueError: a source that cannot be read.
@@ -55,6 +62,8 @@ def load(
         label_key=label_key,
         id_column=id_column,
         text_column=text_column,
+        image_column=image_column,
+        skip_unlabeled=skip_unlabeled,
         image_size=image_size or None,
         cache_dir=decoded_folder(),
     )
@@ -91,17 +100,26 @@ def load_splits(
     return train, test
 
 
-def load_own(config: OwnDataFlags) -> data.Dataset:
+def load_own(config: OwnDataFlags, *, skip_unlabeled: bool = False) -> data.Dataset:
     """A data set of one's own.
 
     Args:
       config: whose `dataset` is given.
+      skip_unlabeled: leave out a table's rows without a label.
 
     Raises:
       ValueError: a source that cannot be read.
     """
     assert config.dataset is not None
-    with checks.errors_name(label_key="label_column", text_column="texts"):
+    if getattr(config, "embed_column", None) is not None:
+        assert isinstance(config, OwnLabelFlags)
+        return _load_texts(config, skip_unlabeled=skip_unlabeled)
+    if getattr(config, "embedding_model", None) is not None:
+        raise ValueError("embedding_model: needs --embed-column")
+    with (
+        checks.errors_name(label_key="label_column", text_column="texts"),
+        _advice_of_verbs(),
+    ):
         return load(
             config.dataset,
             config.split,
@@ -110,13 +128,58 @@ def load_own(config: OwnDataFlags) -> data.Dataset:
             label_key=config.label_column,
             id_column=config.id_column,
             text_column=text_column_of(config),
+            image_column=config.image_column,
+            skip_unlabeled=skip_unlabeled,
         )
 
 
+def _load_texts(config: OwnLabelFlags, *, skip_unlabeled: bool) -> data.Dataset:
+    # Models of sentences take seconds to import.
+    from robustjax.tools.text_embedding import check_embedding, embedding_of
+    from robustjax.training import StopRequest
+
+    assert config.dataset is not None
+    assert config.embed_column is not None
+    if not is_table(config.dataset):
+        raise ValueError(
+            f"embed_column: got {config.embed_column!r} for {config.dataset!r}, "
+            "expected it for tables alone"
+        )
+    check_embedding(config.embedding, config.embedding_model, None)
+    embed = embedding_of(config.embedding, config.embedding_model, None)
+    with checks.errors_name(source="dataset"), _advice_of_verbs():
+        return data.load_text_table(
+            config.dataset,
+            config.embed_column,
+            config.split,
+            embed=lambda texts: embed(texts, StopRequest()),
+            label_column=config.label_column,
+            id_column=config.id_column,
+            skip_unlabeled=skip_unlabeled,
+        )
+
+
+@contextlib.contextmanager
+def _advice_of_verbs() -> Iterator[None]:
+    """Errors of the library name an argument that the command has no option for."""
+    try:
+        yield
+    except ValueError as error:
+        if SKIP_UNLABELED not in str(error):
+            raise
+        advice = " (robustjax find-issues --issues=all lists such rows)"
+        text = str(error).replace(SKIP_UNLABELED, advice)
+        raise ValueError(text) from None
+
+
 def text_column_of(config: OwnDataFlags) -> str | None:
-    """The column that `--texts` names, if it names no file."""
+    """The column that people read: of `--texts`, if that is no file, or embedded."""
     texts = getattr(config, "texts", None)
-    if texts is None or not is_table(config.dataset) or pathlib.Path(texts).is_file():
+    if texts is None:
+        # What is read to be embedded, people can read, too.
+        embedded: str | None = getattr(config, "embed_column", None)
+        return embedded
+    if not is_table(config.dataset) or pathlib.Path(texts).is_file():
         return None
     return str(texts)
 
@@ -150,6 +213,11 @@ def load_labeled(
     Raises:
       ValueError: a source that cannot be read, or labels that do not join.
     """
+    if is_pair(config.dataset):
+        assert config.dataset is not None
+        dataset = load_pair(config.dataset, config.labels, config.split)
+        report(classes_found(dataset))
+        return dataset
     dataset = load_own(config)
     report(classes_found(dataset))
     if config.labels is None:
@@ -157,3 +225,48 @@ def load_labeled(
     rows, labels = data.read_labels(config.labels, dataset, "label", name="labels")
     given = data.join(dataset, dataset.ids[rows], labels, name="labels")
     return dataclasses.replace(dataset, labels=given)
+
+
+def load_partly_labeled(
+    config: OwnLabelFlags, report: Callable[[str], None] = lambda line: None
+) -> tuple[data.Dataset, np.ndarray]:
+    """As `load_labeled`, of examples that have a label, and the ids of the others.
+
+    Args:
+      config: whose `dataset` is given.
+      report: called with what was found.
+
+    Returns:
+      The labelled examples, and (M,) ids of those without a label: blank in a table,
+      blank or absent in the file of labels.
+
+    Raises:
+      ValueError: a source that cannot be read, or labels that do not join.
+    """
+    assert config.dataset is not None
+    if is_pair(config.dataset):
+        dataset = load_labeled(config, report)
+        return dataset, dataset.ids[:0]
+    dataset = load_own(config, skip_unlabeled=is_table(config.dataset))
+    report(classes_found(dataset))
+    missing: list[np.ndarray] = []
+    if is_table(config.dataset):
+        missing.append(
+            data.unlabeled_ids(
+                config.dataset,
+                config.split,
+                label_column=config.label_column,
+                id_column=config.id_column,
+                image_column=config.image_column,
+            )
+        )
+    if config.labels is not None:
+        rows, labels = data.read_labels(config.labels, dataset, "label", name="labels")
+        if not rows.size:
+            raise ValueError(f"labels: {config.labels!r} has no label")
+        order = np.argsort(rows)
+        missing.append(np.delete(dataset.ids, rows))
+        dataset = dataclasses.replace(
+            data.take(dataset, rows[order]), labels=labels[order]
+        )
+    return dataset, np.concatenate(missing) if missing else dataset.ids[:0]

@@ -11,9 +11,14 @@ import numpy as np
 
 from robustjax import checks, data
 from robustjax.data import array_names, read_arrays, without_prefix
+from robustjax.data._load import images_of_split
+from robustjax.data._shards import MANIFEST
 from robustjax.files import digest_of
 from robustjax.methods import entries
 from robustjax.methods.active_learning import OOD_NAME, UNASKED, QueryStrategy
+from robustjax.tools.array_files import read_array
+from robustjax.tools.array_pairs import is_pair
+from robustjax.tools.command.output import say
 from robustjax.tools.inputs import load_own
 from robustjax.tools.method_choice import choose
 from robustjax.tools.options.label import LabelConfig
@@ -36,7 +41,19 @@ _PURITY_DECIDES = "mqnet.first_round=raw"
 def load_pool(config: LabelConfig) -> tuple[np.ndarray, np.ndarray]:
     """Inputs and ids."""
     assert config.dataset is not None
-    if pathlib.Path(config.dataset).suffix != ".npz":
+    path = pathlib.Path(config.dataset)
+    if path.is_dir() and not (path / config.split / MANIFEST).exists():
+        found = data.load_unlabeled_images(
+            images_of_split(path, config.split),
+            image_size=config.image_size or None,
+            report=say,
+        )
+        return found.inputs, found.ids
+    if is_pair(config.dataset):
+        inputs = read_array(path, "dataset")
+        found = data.make_dataset(inputs, np.zeros(inputs.shape[:1], np.int32))
+        return found.inputs, found.ids
+    if path.suffix != ".npz":
         found = load_own(config)
         return found.inputs, found.ids
     # Files of `data.save_npz` have the split before every name.

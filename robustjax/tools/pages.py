@@ -15,7 +15,7 @@ from robustjax.output_paths import check_output_file, check_output_folder
 from robustjax.tools.command.output import say
 from robustjax.tools.inputs import text_column_of
 from robustjax.tools.options.correct import CorrectConfig
-from robustjax.tools.options.find_issues import FindIssuesConfig
+from robustjax.tools.options.find_issues import FindIssuesConfig, looks_for
 from robustjax.tools.options.label import LabelConfig
 
 _Shown = CorrectConfig | FindIssuesConfig | LabelConfig
@@ -58,7 +58,12 @@ def media_of(config: _Shown, dataset: data.Dataset) -> pages.Media:
     """
     texts = None
     if (column := text_column_of(config)) is not None:
-        texts = data.read_texts(config.dataset, column, config.split)
+        labeled_by = None
+        if isinstance(config, FindIssuesConfig) and looks_for(config, "unlabeled"):
+            labeled_by = config.label_column or "label"
+        texts = data.read_texts(
+            config.dataset, column, config.split, labeled_by=labeled_by
+        )
     elif config.texts is not None:
         cells = data.read_csv(config.texts, name="texts")
         texts = [""] * len(dataset)

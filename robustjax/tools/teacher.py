@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
-import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from robustjax import checks
 from robustjax.data import Record
-from robustjax.files import write_atomically
 from robustjax.methods import instructions
-from robustjax.methods.instructions import Ranking, TeacherReport
+from robustjax.methods.instructions import PromptedRanker, Ranking, TeacherReport
 from robustjax.output_paths import check_output_file
 from robustjax.tools.command.output import say
 from robustjax.tools.options.select_instructions import TeacherFlags
@@ -35,80 +33,102 @@ def check_teacher(config: TeacherFlags) -> bool:
             raise ValueError(f"{name}: got nothing, expected --{name}=… with base_url")
         if given is not None and not served:
             raise ValueError(f"{name}: got {given!r} without base_url")
-    if config.dry_run and not served:
-        raise ValueError("dry_run: a server is asked for what it takes: give base_url")
     if config.answers is not None and not os.path.exists(config.answers):
         check_output_file("answers", config.answers)
     return served or config.model_folder is not None
+
+
+def prompted_ranker(config: TeacherFlags, *, check: bool = True) -> PromptedRanker:
+    """The ranker that the flags name; asks nothing.
+
+    Args:
+      config: that names one, see `check_teacher`.
+      check: whether the server must be there.
+
+    Raises:
+      ValueError: a server that is not there, or a folder that holds no model.
+    """
+    asker: instructions.Asker
+    if config.model_folder is not None:
+        with checks.errors_name(folder="model_folder"):
+            asker = instructions.load_local_model(config.model_folder)
+    else:
+        assert config.base_url is not None
+        assert config.model is not None
+        assert config.answers is not None
+        with checks.errors_name(api_key_variable="key_variable", cache="answers"):
+            asker = endpoint = instructions.Endpoint(
+                config.base_url,
+                config.model,
+                config.answers,
+                api_key_variable=config.key_variable or None,
+                constraint=config.constraint,  # type: ignore[arg-type]
+                concurrency=config.concurrency,
+                max_tokens=config.max_tokens or None,
+            )
+            if check:
+                endpoint.check()
+    return PromptedRanker(
+        asker,
+        form=config.form,  # type: ignore[arg-type]
+        calls=config.calls or None,
+        # Small enough for the bar to move.
+        chunk=1 if config.model_folder is not None else 16,
+    )
 
 
 class NothingAsked(Exception):  # noqa: N818
     """A dry run has said what it had to say."""
 
 
-class Teacher:
-    """A ranker with a bar, that says what came of it. Implements `Ranker`."""
+class DryRun:
+    """Says what a teacher behind a server would be asked. Implements `Ranker`."""
 
-    def __init__(self, config: TeacherFlags, stop: StopRequest, report: pathlib.Path):
-        """Reaches the model, but asks nothing.
-
-        Args:
-          config: that names one, see `check_teacher`.
-          stop: checked after every chunk of groups.
-          report: the file for what was asked and how it was answered.
-
-        Raises:
-          ValueError: a server that is not there, or a folder that holds no model.
-        """
-        self._stop, self._report = stop, report
-        self._dry_run = config.dry_run
-        self._endpoint: instructions.Endpoint | None = None
-        asker: instructions.Asker
-        if config.model_folder is not None:
-            with checks.errors_name(folder="model_folder"):
-                asker = instructions.load_local_model(config.model_folder)
-        else:
-            assert config.base_url is not None
-            assert config.model is not None
-            assert config.answers is not None
-            with checks.errors_name(api_key_variable="key_variable", cache="answers"):
-                asker = self._endpoint = instructions.Endpoint(
-                    config.base_url,
-                    config.model,
-                    config.answers,
-                    api_key_variable=config.key_variable or None,
-                    constraint=config.constraint,  # type: ignore[arg-type]
-                    concurrency=config.concurrency,
-                    max_tokens=config.max_tokens or None,
-                )
-                if not config.dry_run:
-                    self._endpoint.check()
-        chunk = 64 if self._endpoint is not None else 1
-        self._ranker = instructions.PromptedRanker(
-            asker,
-            form=config.form,  # type: ignore[arg-type]
-            calls=config.calls or None,
-            chunk=chunk,
-        )
+    def __init__(self, ranker: PromptedRanker):
+        """Takes the ranker of an endpoint."""
+        assert isinstance(ranker.asker, instructions.Endpoint)
+        self._ranker, self._endpoint = ranker, ranker.asker
 
     def rank(
         self, instruction_groups: Sequence[Sequence[Record]], seed: int
     ) -> list[Ranking]:
-        """See `Ranker.rank`.
+        """Never ranks.
 
         Raises:
-          NothingAsked: a dry run, after it said what asking would take.
+          NothingAsked: always, after it said what asking would take.
         """
-        if self._dry_run:
-            assert self._endpoint is not None
-            questions = self._ranker.questions(instruction_groups, seed)
-            estimate = self._endpoint.estimate(questions)
-            say(
-                f"{estimate.questions:,} questions, {estimate.cached:,} of them "
-                f"answered before; about {estimate.prompt_tokens:,} tokens to read and "
-                f"at most {estimate.answer_tokens:,} to write; nothing was asked"
-            )
-            raise NothingAsked
+        questions = self._ranker.questions(instruction_groups, seed)
+        estimate = self._endpoint.estimate(questions)
+        say(
+            f"{estimate.questions:,} questions, {estimate.cached:,} of them "
+            f"answered before; about {estimate.prompt_tokens:,} tokens to read and "
+            f"at most {estimate.answer_tokens:,} to write; nothing was asked"
+        )
+        raise NothingAsked
+
+
+class Teacher:
+    """A ranker with a bar, that says what came of it. Implements `Ranker`."""
+
+    def __init__(
+        self,
+        ranker: PromptedRanker,
+        stop: StopRequest,
+        tell: Callable[[TeacherReport], None],
+    ):
+        """Asks nothing yet.
+
+        Args:
+          ranker: who is asked.
+          stop: checked after every chunk of groups.
+          tell: called with what was asked and how it was answered.
+        """
+        self._ranker, self._stop, self._tell = ranker, stop, tell
+
+    def rank(
+        self, instruction_groups: Sequence[Sequence[Record]], seed: int
+    ) -> list[Ranking]:
+        """See `Ranker.rank`."""
         with progress_bar(len(instruction_groups), "teacher", unit="group") as bar:
 
             def advance(done: int) -> None:
@@ -121,17 +141,13 @@ class Teacher:
         self._tell(report)
         return rankings
 
-    def _tell(self, report: TeacherReport) -> None:
-        counts = {k: v for k, v in report._asdict().items() if k != "calls"}
-        counts["asked"] = report.asked._asdict()
-        counts["first_by_position"] = {
-            size: shares.tolist()
-            for size, shares in instructions.first_by_position(report.calls).items()
-        }
-        self._report.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(self._report, json.dumps(counts, indent=2) + "\n")
-        say(
-            f"the teacher ranked {report.ranked:,} clusters, dropped all of "
-            f"{report.all_dropped:,} and answered {report.malformed:,} in no readable "
-            f"way; {self._report} tells more"
-        )
+
+def counted(report: TeacherReport) -> dict[str, Any]:
+    """What a report says, JSON-serialisable, without the single calls."""
+    counts = {k: v for k, v in report._asdict().items() if k != "calls"}
+    counts["asked"] = report.asked._asdict()
+    counts["first_by_position"] = {
+        str(size): shares.tolist()
+        for size, shares in instructions.first_by_position(report.calls).items()
+    }
+    return counts

@@ -8,7 +8,7 @@ import numpy as np
 
 from robustjax import checks, data, models
 from robustjax.output_paths import check_output_folder
-from robustjax.tools.options.select_instructions import EMBEDDINGS
+from robustjax.tools.options.groups import EMBEDDINGS
 from robustjax.training import StopRequest, progress_bar
 
 # Texts of a file of the cache: what a stopped run may lose.

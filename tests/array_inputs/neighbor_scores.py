@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import jax
 import numpy as np
 
 from robustjax import scores
@@ -104,6 +105,19 @@ TABLE = {
         {"distances": DISTANCES},
         {"indices": INDICES},
         **_LISTS,
+    ),
+    "row_order": Row(
+        lambda indices, groups: (
+            scores.row_order(
+                indices, key=jax.random.key(0), groups=groups, permutations=3
+            ).gaps
+        ),
+        lambda indices, groups: (
+            np.abs(np.arange(12)[:, None] - indices).mean(axis=1) * 3 / 13
+        ),
+        {},
+        {"indices": INDICES, "groups": LABELS},
+        must_refuse=("empty",),
     ),
     "class_balance": Row(
         lambda labels: scores.class_balance(labels, 3, threshold=0.9),

@@ -83,7 +83,7 @@ def test_image_folder_resizes(folder):
 
 
 def test_bad_image_folders(folder):
-    with pytest.raises(ValueError, match="is not a folder"):
+    with pytest.raises(ValueError, match="split: got 'test', but .* has only 'train'"):
         data.load(str(folder), "test")
     (folder / "train" / "dog" / "0.png").write_bytes(b"not an image")
     with pytest.raises(ValueError, match=r"cannot read .*0.png"):
@@ -93,6 +93,34 @@ def test_bad_image_folders(folder):
         file.unlink()
     with pytest.raises(ValueError, match="class folder 'dog' holds no image"):
         data.load(str(folder), "train")
+
+
+def test_a_folder_of_classes_is_all_train(folder):
+    whole = data.load(str(folder / "train"), "train")
+    assert whole.ids.tolist() == data.load(str(folder), "train").ids.tolist()
+    assert whole.class_names == ("cat", "dog")
+    with pytest.raises(ValueError, match="split: got 'test', but .* no splits"):
+        data.load(str(folder / "train"), "test")
+
+
+def test_images_without_labels_are_found_however_deep(folder):
+    (folder / "train" / "notes.txt").write_text("x")
+    (folder / "train" / ".hidden.png").write_bytes(b"x")
+    (folder / "train" / ".DS_Store").write_bytes(b"x")
+    Image.new("RGB", (4, 5), "red").save(folder / "train" / "ein Bild №.png")
+    said = []
+    found = data.load_unlabeled_images(folder, report=said.append)
+    names = [f"train/{c}/{i}.png" for c in ("cat", "dog") for i in range(3)]
+    assert found.ids.tolist() == [*names, "train/ein Bild №.png"]
+    assert found.inputs[6].tolist() == np.full((5, 4, 3), [255, 0, 0]).tolist()
+    assert found.class_names == ("unlabeled",)
+    assert len(said) == 1
+    assert "left out 2 hidden or no image (first: 'train/.hidden.png')" in said[0]
+    (folder / "empty").mkdir()
+    with pytest.raises(ValueError, match="path: no image below"):
+        data.load_unlabeled_images(folder / "empty")
+    with pytest.raises(ValueError, match="path: .* is not a folder"):
+        data.load_unlabeled_images(folder / "absent")
 
 
 def test_unknown_names_list_the_known(tmp_path):

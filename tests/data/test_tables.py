@@ -209,3 +209,11 @@ def test_bad_arguments(tmp_path):
     for argument in ("label_key", "id_column"):
         with pytest.raises(ValueError, match=f"{argument}: got 'x' for 'digits'"):
             data.load("digits", "train", **{argument: "x"})
+
+
+def test_lists_of_lists_become_a_number_each():
+    table = pa.table({"m": [[[1, 2], [3, 4]], [[5, 6], [7, 8]]], "label": [0, 1]})
+    assert data.load_table(table).inputs.tolist() == [[1, 2, 3, 4], [5, 6, 7, 8]]
+    ragged = pa.table({"m": [[[1, 2], [3]], [[5, 6], [7, 8]]], "label": [0, 1]})
+    with pytest.raises(ValueError, match="the lists of 'm' have 1 to 2 numbers"):
+        data.load_table(ragged)

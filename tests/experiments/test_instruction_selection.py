@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
+import re
 
 import numpy as np
 import pytest
@@ -12,9 +14,11 @@ from experiments.studies.instruction_selection import study as study_lib
 from experiments.studies.instruction_selection.config import InstructionSelectionConfig
 from experiments.studies.instruction_selection.pools import read_pools
 from experiments.study.run import Request, run_study
+from experiments.study.table import Table
 from robustjax.methods.instructions import RecordScores
 from robustjax.tools.record_scores import COLUMNS, score_rows
 from robustjax.training import StopRequest, write_csv
+from tests.methods.instructions.scripted_server import ScriptedServer
 
 
 @pytest.fixture
@@ -154,6 +158,56 @@ def test_a_study_compares_with_chance_and_ranks_answers(files, tmp_path):
     assert {row["records"] for row in ranks} == {"20"}
 
 
+def _names_the_marked_last(exchange):
+    """Keeps what HaluEval has not marked: it marks every "other answer 3k"."""
+    text = "".join(each["content"] for each in exchange.body["messages"])
+    wrong = [int(n) % 3 == 0 for n in re.findall(r"other answer (\d+)", text)]
+    exchange.answer(
+        " > ".join(f"[{i + 1}]" for i, bad in enumerate(wrong) if not bad) or "none"
+        if len(wrong) > 1
+        else ("Yes" if wrong[0] else "No")
+    )
+
+
+def test_a_language_model_is_the_teacher(files, tmp_path):
+    pytest.importorskip("httpx2")
+    given = {
+        "dataset": files[1],
+        "limit": 18,
+        "shares": (0.4,),
+        "repeats": 2,
+        "teacher": "model",
+        "model": "m",
+        "key_variable": "",
+        "answers": str(tmp_path / "answers.sqlite"),
+        "methods": ("random", "fp_instruction"),
+    }
+    with ScriptedServer(_names_the_marked_last) as server:
+        given["base_url"] = server.url
+        request = Request((), None, given, str(tmp_path / "runs"), "run")
+        folder = run_study(study_lib.STUDY, request, StopRequest())
+        sent = len(server.prompts)
+        # A second run elsewhere asks nothing again.
+        again = run_study(
+            study_lib.STUDY, dataclasses.replace(request, name="again"), StopRequest()
+        )
+        assert len(server.prompts) == sent > 0
+    table = Table.read(folder)
+    ours = table.one(method="fp_instruction", share=0.4)
+    assert ours.values["kept"].tolist() == [0, 0]
+    asked = table.records("teacher")
+    assert [record["repeat"] for record in asked] == [0, 1]
+    assert sum(r["asked"]["requests"] for r in asked) == sent
+    assert all(not r["malformed"] for r in asked)
+    with open(folder / "teacher.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["ranked"]) for row in rows] == [r["ranked"] for r in asked]
+    assert (again / "summary.csv").read_bytes() == (folder / "summary.csv").read_bytes()
+    pools = read_pools(InstructionSelectionConfig(dataset=files[1], limit=18))
+    assert len({tuple(rows) for rows in pools.rows}) == 3
+    assert {len(rows) for rows in pools.rows} == {18}
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
@@ -172,6 +226,13 @@ def test_a_study_compares_with_chance_and_ranks_answers(files, tmp_path):
         ({"embedding": "minilm"}, "embedding_model: got None with embedding=minilm"),
         ({"embedding_model": "x"}, "embedding_model: got 'x' with embedding=tfidf"),
         ({"dataset": "absent.json"}, "dataset: "),
+        ({"teacher": "model"}, "teacher: got model, expected a base_url or"),
+        ({"teacher": "man"}, "teacher: unknown 'man'"),
+        ({"model_folder": "x"}, "model_folder: got one with teacher=oracle"),
+        (
+            {"teacher": "model", "model_folder": "x", "teacher_noise": (0.5,)},
+            "teacher_noise: got .* with teacher=model",
+        ),
     ],
 )
 def test_bad_flags_are_told_before_any_work(given, message, tmp_path):

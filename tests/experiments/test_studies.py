@@ -55,6 +55,20 @@ def whole(request, tmp_path_factory):
     return request.param, paths, run(request.param, paths, folder / "whole")
 
 
+def _report(small, folder):
+    return importlib.import_module(small.study).STUDY.report(Table.read(folder))
+
+
+def _is_sentence(line):
+    """No row of a table, whose columns have two blanks between them."""
+    return "  " not in line.strip() and len(line.split()) >= 5
+
+
+def test_a_table_is_no_sentence():
+    assert not _is_sentence("ce    57.3 ±4.4     60.4 ±0.0      48.7 ±5.6")
+    assert not _is_sentence("----  ---------")
+
+
 def test_a_run_leaves_what_it_says(whole):
     small, _, folder = whole
     names = {path.name for path in folder.iterdir()}
@@ -67,6 +81,7 @@ def test_a_run_leaves_what_it_says(whole):
         "speed.csv",
     }
     assert any(name.endswith(".png") for name in names)
+    assert _is_sentence(_report(small, folder).rstrip().splitlines()[-1])
     assert not list(folder.rglob("*.partial"))
     table = Table.read(folder)
     assert table.record["study"] == folder.parent.name == small.launcher

@@ -8,7 +8,8 @@ from sklearn import metrics
 from sklearn.neighbors import NearestNeighbors
 
 from robustjax import graph
-from robustjax.graph import _neighbors as neighbors
+from robustjax.graph import _neighbor_search as search
+from robustjax.placement import Placement
 
 
 def sklearn_neighbors(points, k, metric):
@@ -69,15 +70,23 @@ def test_duplicates_are_neighbours_and_ties_go_to_the_lowest_index():
 
 def test_two_level_search_equals_top_k(rng):
     values = rng.integers(0, 50, (20, 64 * 40)).astype(np.float32)
-    got = neighbors.largest_columns(jnp.asarray(values), 16)
+    got = search.largest_columns(jnp.asarray(values), 16)
     np.testing.assert_array_equal(got, jax.lax.top_k(values, 16)[1])
 
 
 def test_memory_stays_linear_at_100_000_points():
     """Compiled, not run: what XLA reserves for N = 100,000, d = 512."""
     points = jax.ShapeDtypeStruct((100_000, 512), jnp.float32)
-    compiled = neighbors._candidates.lower(
-        points, points, k=10, block_rows=40
+    some = jax.ShapeDtypeStruct((8_000, 512), jnp.float32)
+    number = jax.ShapeDtypeStruct((), jnp.int32)
+    compiled = search.search.lower(
+        search.Part(points, points, number, number),
+        search.Asked(some, some, jax.ShapeDtypeStruct((8_000,), jnp.int32)),
+        jax.ShapeDtypeStruct((), jnp.float32),
+        place=Placement(),
+        count=16,
+        block_rows=40,
+        metric="euclidean",
     ).compile()
     temporary = compiled.memory_analysis().temp_size_in_bytes
     assert temporary < 1e9  # The N×N matrix would take 40e9.

@@ -24,6 +24,7 @@ from tests.printed_tables import (
     label_noise,
     pruning,
     results,
+    scaling,
     speed,
     sweeps,
 )
@@ -42,6 +43,7 @@ __all__ = [
     "label_noise",
     "pruning",
     "results",
+    "scaling",
     "speed",
     "sweeps",
 ]

@@ -60,11 +60,14 @@ class Files:
         """That of what the others are compared with."""
         return self.milliseconds(name, self._benchmark(name)["baseline"])
 
-    def _benchmark(self, name: str) -> dict[str, Any]:
-        path = f"benchmarks/{name}.json"
+    def json(self, path: str) -> dict[str, Any]:
+        """A record."""
         self.read.add(path)
         record: dict[str, Any] = json.loads((RESULTS / path).read_text())
         return record
+
+    def _benchmark(self, name: str) -> dict[str, Any]:
+        return self.json(f"benchmarks/{name}.json")
 
 
 BUILDERS: dict[str, Callable[[Files], Table]] = {}

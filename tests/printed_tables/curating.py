@@ -62,6 +62,8 @@ _DATA = {
     "breast_cancer": "breast cancer, a table",
     "mnist_folder": "MNIST, a folder",
 }
+# P-values that either side takes as a finding by default.
+_LEVELS = {"robustjax": 0.01, "Datalab": 0.05}
 _KINDS = (
     ("labels", "wrong labels"),
     ("exact duplicates", "copies"),
@@ -96,6 +98,28 @@ def data_report(files: Files) -> Table:
             work = np.mean([run["cpu_seconds"][side] for run in record["runs"]])
             lines = record["runs"][0]["lines"][side]
             table.append([words, side, *cells, f"{work:.0f}", str(lines)])
+    return table
+
+
+@builder
+def data_orders(files: Files) -> Table:
+    table = [["data", "by", "random order: flagged", "drifting: flagged"]]
+    for name, words in _DATA.items():
+        path = f"benchmarks/data_report/{name}.json"
+        if not (RESULTS / path).exists():
+            continue
+        files.read.add(path)
+        rows = json.loads((RESULTS / path).read_text()).get("orders", [])
+        for side, level in _LEVELS.items() if rows else ():
+            cells = []
+            for order in ("random", "drifting"):
+                found = [
+                    row["p_value"]
+                    for row in rows
+                    if (row["by"], row["order"]) == (side, order)
+                ]
+                cells.append(f"{sum(p <= level for p in found)} of {len(found)}")
+            table.append([words, side, *cells])
     return table
 
 

@@ -82,3 +82,56 @@ def instruction_selection(files: Files) -> Table:
             ]
         )
     return table
+
+
+_POOLS = ("halueval_400", "alpaca_9k", "alpaca_9k_added")
+
+
+@builder
+def instruction_pools(files: Files) -> Table:
+    table = [["pool", "method", "wrong answers kept", "records kept"]]
+    for pool in _POOLS:
+        folder = f"instruction_selection/{pool}"
+        for row in files.rows(f"{folder}/summary.csv"):
+            if row["share"] not in ("0.2", "0.1923"):
+                continue
+            noise = row["teacher_noise"]
+            mark = ""
+            if row["method"] != "random":
+                mark = MARKS[
+                    files.row(
+                        f"{folder}/comparison.csv",
+                        method=row["method"],
+                        teacher_noise=noise,
+                        share=row["share"],
+                        measure="kept",
+                        base="random",
+                    )["verdict"]
+                ]
+            teacher = f", noise {float(noise):g}" if noise else ""
+            table.append(
+                [
+                    f"`{pool}`",
+                    f"`{row['method']}`{teacher}",
+                    f"{spread(row, 'kept')}{mark}",
+                    number(row, "selected"),
+                ]
+            )
+    return table
+
+
+@builder
+def answer_ranks(files: Files) -> Table:
+    table = [["embedded", "answers", "number", "median", "mean", "nearest of all"]]
+    for row in files.rows("instruction_selection/alpaca_9k/answer_ranks.csv"):
+        table.append(
+            [
+                row["embedded"],
+                row["answers"],
+                row["count"],
+                f"{float(row['median']):g}",
+                f"{float(row['mean']):.1f}",
+                f"{float(row['first']):.1f} %",
+            ]
+        )
+    return table

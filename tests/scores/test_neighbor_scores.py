@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import jax
 import numpy as np
 import pytest
 from sklearn.neighbors import LocalOutlierFactor
@@ -135,3 +136,40 @@ def test_neighbours_come_nearest_first():
 def test_a_threshold_is_positive():
     with pytest.raises(ValueError, match=r"threshold: got 0, expected a number in \(0"):
         scores.find_outliers([[1.0], [1.0]], threshold=0)
+
+
+def test_an_order_is_told_from_none_and_from_that_of_classes(rng):
+    labels = rng.integers(0, 3, 240)
+    cloud = rng.normal(size=(240, 5)) + 6 * np.eye(3, 5)[labels]
+    key = jax.random.key(0)
+
+    def order(rows, **more):
+        found = graph.nearest_neighbors(cloud[rows], 5).indices
+        return scores.row_order(found, key=key, permutations=199, **more)
+
+    whole = order(np.arange(240))
+    assert whole.p_value > 0.05
+    assert whole.ratio == pytest.approx(1, abs=0.1)
+    assert whole.gaps.mean() == pytest.approx(1, abs=0.1)
+    by_class = np.argsort(labels, kind="stable")
+    sorted_ones = order(by_class)
+    assert sorted_ones.p_value == 1 / 200
+    assert sorted_ones.ratio < 0.5
+    within = order(by_class, groups=labels[by_class])
+    assert within.p_value > 0.05
+    drifting = np.lexsort((cloud[:, 3] + rng.normal(size=240) / 4, labels))
+    assert order(drifting, groups=labels[drifting]).p_value == 1 / 200
+
+
+def test_the_order_counts_what_a_permutation_does():
+    ring = np.stack([np.roll(np.arange(8), 1), np.roll(np.arange(8), -1)], 1)
+    found = scores.row_order(ring, key=jax.random.key(1), permutations=999)
+    # Inside 1 row apart; at the seam 1 and 7; the mean of random pairs is 3.
+    assert found.gaps.tolist() == [4 / 3] + 6 * [1 / 3] + [4 / 3]
+    assert found.ratio == pytest.approx(14 / 8 / 3, rel=0.02)
+    with pytest.raises(ValueError, match="groups"):
+        scores.row_order(ring, key=jax.random.key(1), groups=[0, 1])
+    with pytest.raises(ValueError, match="permutations: got 0"):
+        scores.row_order(ring, key=jax.random.key(1), permutations=0)
+    with pytest.raises(ValueError, match="indices: got 9"):
+        scores.row_order(ring + 2, key=jax.random.key(1))

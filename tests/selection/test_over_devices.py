@@ -9,7 +9,7 @@ from jax.sharding import AxisType
 
 from robustjax import graph, selection
 
-SIZE = 101  # No multiple of the devices.
+SIZE = 102  # No multiple of the devices.
 
 
 def devices(count, kind=AxisType.Auto):
@@ -19,9 +19,10 @@ def devices(count, kind=AxisType.Auto):
 
 
 def points(seed, size):
-    """Small integers: products are exact in whatever order they are added."""
+    """Sums of few bits, and a mean of 0: exact in whatever order they are added."""
     rng = np.random.default_rng(seed)
-    return rng.integers(-8, 9, size=(size, 6)).astype(np.float32) + 0.5
+    half = rng.integers(-8, 9, size=(-(-size // 2), 6)).astype(np.float32) + 0.5
+    return rng.permutation(np.concatenate([half, -half]))[:size]
 
 
 @settings(max_examples=12, deadline=None)
@@ -54,6 +55,112 @@ def test_prune4rel(seed, by_class):
     np.testing.assert_allclose(many.objective, one.objective, rtol=1e-6)
 
 
+@settings(max_examples=6, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_prune4rel_by_coverage(seed):
+    x = points(seed, SIZE)
+    confidence = np.random.default_rng(seed).integers(1, 16, SIZE) / 16.0
+
+    def picked(**where):
+        return selection.prune4rel(
+            x, confidence, 25, threshold=0.8, objective="coverage", **where
+        )
+
+    one, many = picked(), picked(mesh=devices(8))
+    np.testing.assert_array_equal(many.indices, one.indices)
+    np.testing.assert_allclose(many.gains, one.gains, rtol=1e-6)
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from(["cmi", "cg", "qmi"]))
+def test_facility_location(seed, kind):
+    rng = np.random.default_rng(seed)
+    pool, asked, hidden = (rng.normal(size=(n, 6)) for n in (SIZE, 9, 5))
+
+    def picked(**more):
+        if kind == "cmi":
+            call = selection.facility_location_cmi
+            return call(pool, asked, hidden, 15, candidates=8, **more)
+        if kind == "qmi":
+            call = selection.facility_location_qmi
+            return call(pool, asked, 15, candidates=8, **more)
+        call = selection.facility_location_cg
+        return call(pool, None, 15, candidates=8, **more)
+
+    one, many = picked(keep_bytes=0), picked(mesh=devices(8))
+    np.testing.assert_allclose(many.gains, one.gains, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(many.objective, one.objective, rtol=1e-5)
+    # Sums in another order may change the places of picks that gain the same.
+    apart = np.abs(np.diff(one.gains, append=-1)) > 1e-5 * one.gains[0]
+    sure = int(np.argmin(apart)) if not apart.all() else len(apart)
+    np.testing.assert_array_equal(many.indices[:sure], one.indices[:sure])
+
+
+@settings(max_examples=8, deadline=None)
+@given(
+    st.integers(0, 2**31 - 1), st.sampled_from([("euclidean", 60), ("cosine", SIZE)])
+)
+def test_k_means(seed, how):
+    # No ties: a point between two centres would go to either.
+    x = np.random.default_rng(seed).normal(size=(SIZE, 6)).astype(np.float32)
+    one, many = (
+        selection.prototype_distances(
+            x, 5, jax.random.key(seed), metric=how[0], sample=how[1], **where
+        )
+        for where in ({}, {"mesh": devices(8)})
+    )
+    np.testing.assert_allclose(many, one, rtol=1e-4, atol=1e-6)
+
+
+@settings(max_examples=6, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_neighborhood_confidence(seed):
+    x, rng = points(seed, SIZE), np.random.default_rng(seed)
+    confidence, subset = rng.uniform(size=SIZE), rng.permutation(SIZE)[:30]
+    one, many = (
+        selection.neighborhood_confidence(x, confidence, subset, threshold=0.7, **where)
+        for where in ({}, {"mesh": devices(8)})
+    )
+    np.testing.assert_allclose(many, one, rtol=1e-6)
+
+
+def test_pruning_methods_share_their_work():
+    rng = np.random.default_rng(0)
+    probabilities = rng.dirichlet(np.ones(3), size=SIZE)
+    for method in ("k_center", "ssp", "prune4rel"):
+        one, many = (
+            selection.select(
+                points(0, SIZE),
+                probabilities,
+                None,
+                0.2,
+                method,
+                key=jax.random.key(0),
+                **where,
+            )
+            for where in ({}, {"mesh": devices(8)})
+        )
+        np.testing.assert_array_equal(many.indices, one.indices)
+
+
+def test_each_device_gets_its_rows_from_the_host_and_no_others(monkeypatch):
+    sent = []
+    put = jax.make_array_from_callback
+
+    def noted(shape, sharding, part, **more):
+        def one(at):
+            found = part(at)
+            sent.append(found.shape)
+            return found
+
+        return put(shape, sharding, one, **more)
+
+    monkeypatch.setattr(jax, "make_array_from_callback", noted)
+    monkeypatch.setattr(jax, "device_put", None)
+    selection.k_center(points(0, SIZE), 3, mesh=devices(8))
+    assert {shape for shape in sent if len(shape) == 2} == {(13, 6)}
+
+
 @settings(max_examples=12, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.sampled_from(["euclidean", "cosine"]))
 def test_nearest_neighbors(seed, metric):
@@ -75,7 +182,7 @@ def test_bad_meshes():
     two = jax.make_mesh((4, 2), ("a", "b"), axis_types=(AxisType.Auto,) * 2)
     with pytest.raises(ValueError, match=r"mesh: got axes \('a', 'b'\)"):
         graph.nearest_neighbors(points(0, 16), 2, mesh=two)
-    with pytest.raises(ValueError, match="mesh: got one with objective 'coverage'"):
-        selection.prune4rel(
-            points(0, 16), np.ones(16), 2, objective="coverage", mesh=devices(8)
+    with pytest.raises(ValueError, match="mesh: got one with method='margin', expec"):
+        selection.select(
+            None, np.full((16, 2), 0.5), None, 0.5, "margin", mesh=devices(8)
         )

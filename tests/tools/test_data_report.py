@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 
 import numpy as np
 import pytest
@@ -80,6 +81,7 @@ def test_all_that_was_planted_is_in_one_table(pool, tmp_path):
         "exact duplicates",
         "near duplicates",
         "outliers",
+        "in an order",
         "in rare classes",
     ]
 
@@ -138,7 +140,7 @@ def test_bad_options_are_named(pool, tmp_path):
         ({"outlier_threshold": 0}, "outlier_threshold: got 0.0, expected a number"),
         (
             {"issues": "classes", "features": tmp_path / "short.npy"},
-            "features: distances are measured for --issues=duplicates or outliers",
+            "features: distances are measured for --issues=duplicates, outliers",
         ),
         (
             {"issues": "outliers", "features": tmp_path / "short.npy"},
@@ -156,3 +158,90 @@ def test_bad_options_are_named(pool, tmp_path):
     runs = [_flags(tmp_path, **changes) for changes, _ in cases]
     for message, (_, expected) in zip(endings("find-issues", runs), cases):
         assert message.startswith(expected), message
+
+
+def test_rows_in_an_order_are_told_and_what_it_is_the_order_of(pool, tmp_path):
+    flags = _flags(tmp_path, issues="order")
+    done = run_verb("find-issues", **flags)
+    assert done.returncode == 0, done.stderr
+    with open(flags["out"], newline="") as file:
+        assert _marked(list(csv.DictReader(file)), "is_in_order") == set()
+    assert re.search(r"\norder: neighbours are (0.9|1.0)\d times as", done.stdout)
+    by_class = np.argsort(pool.labels, kind="stable")
+    data.save_npz(tmp_path / "sorted.npz", train=data.take(pool, by_class))
+    flags["dataset"] = tmp_path / "sorted.npz"
+    done = run_verb("find-issues", **flags)
+    with open(flags["out"], newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(_marked(rows, "is_in_order")) == 120
+    assert min(float(row["order_gap"]) for row in rows) < 0.5
+    assert ", so it is the order of the classes\n" in done.stdout
+    assert "in an order" in done.stdout
+    assert _marked(rows, "is_in_order") == set(pool.ids.tolist())
+
+
+def _with_blanks(pool, path):
+    """A table of the pool, three rows of which have no label."""
+    lines = ["id,label,said," + ",".join(f"x{i}" for i in range(16))]
+    for row, (name, label, numbers) in enumerate(
+        zip(pool.ids, pool.labels, pool.inputs)
+    ):
+        given = {3: "", 50: "  ", 119: ""}.get(row, NAMES[label].strip("="))
+        cells = [name, given, f"text {row}", *(f"{x:.5f}" for x in numbers)]
+        lines.append(",".join(cells))
+    path.write_text("\n".join(lines) + "\n")
+
+
+def test_rows_without_a_label_are_listed_and_the_others_judged(pool, tmp_path):
+    _with_blanks(pool, tmp_path / "pool.csv")
+    missing = ["nr 3", "nr 50", "nr 119"]
+    kept = [row for row in range(120) if pool.ids[row] not in missing]
+    np.save(tmp_path / "p.npy", np.load(tmp_path / "p.npy")[kept][:, [0, 2, 1]])
+    flags = _flags(
+        tmp_path,
+        issues="labels,unlabeled",
+        probabilities=tmp_path / "p.npy",
+        dataset=tmp_path / "pool.csv",
+        texts="said",
+        page=True,
+    )
+    done = run_verb("find-issues", **flags)
+    assert done.returncode == 0, done.stderr
+    with open(flags["out"], newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["id"] for row in rows if row["is_unlabeled"] == "True"] == missing
+    assert [row["id"] for row in rows[-3:]] == missing
+    assert {row["given_label"] for row in rows[-3:]} == {""}
+    assert all(row["score"] and row["is_unlabeled"] == "False" for row in rows[:-3])
+    assert "3 (2.5%) without a label, at the end of the table" in done.stdout
+    page = (tmp_path / "report.html").read_text()
+    shown = [
+        row
+        for row in range(120)
+        if f"text {row}\\u0022" in page
+        or f'text {row}"' in page
+        or f">text {row}<" in page
+    ]
+    assert shown
+    assert not {3, 50, 119} & set(shown)
+    # Not asked for, a blank is no label.
+    (message,) = endings("find-issues", [flags | {"issues": "labels"}])
+    assert message.startswith("label_column: row 3 (from 0) has a blank in 'label'")
+    assert message.endswith("(robustjax find-issues --issues=all lists such rows)")
+
+
+def test_labels_that_are_elsewhere_may_lack_some(pool, tmp_path):
+    lines = ["id,label", *(f"nr {i},{pool.labels[i]}" for i in range(119, 4, -1))]
+    (tmp_path / "labels.csv").write_text("\n".join([*lines, "nr 4,"]) + "\n")
+    flags = _flags(tmp_path, issues="unlabeled,classes", labels=tmp_path / "labels.csv")
+    done = run_verb("find-issues", **flags)
+    assert done.returncode == 0, done.stderr
+    with open(flags["out"], newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["id"] for row in rows[-5:]] == [f"nr {i}" for i in range(5)]
+    given = {row["id"]: row["given_label"] for row in rows[:-5]}
+    assert given == {f"nr {i}": NAMES[pool.labels[i]] for i in range(5, 120)}
+    full = "\n".join(["id,label", *(f"nr {i},0" for i in range(120))])
+    (tmp_path / "labels.csv").write_text(full)
+    done = run_verb("find-issues", **flags)
+    assert done.stdout.endswith("every example has a label\n")

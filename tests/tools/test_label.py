@@ -123,3 +123,31 @@ def test_embeddings_of_other_data_or_settings_have_another_file():
     assert len(set(names)) == len(names)
     # The classifier's own settings change nothing.
     assert name(epochs=3) == name()
+
+
+def test_a_folder_of_photographs_is_a_pool(tmp_path):
+    """No class folders, names with blanks and accents, some of it deeper."""
+    Image = pytest.importorskip("PIL.Image")
+    (tmp_path / "Ferien ü" / "Tag 2").mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    names = [f"Bild {n}.png" for n in range(6)] + [f"Tag 2/x {n}.png" for n in range(6)]
+    for name in names:
+        pixels = rng.integers(0, 256, (8, 8, 3), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "Ferien ü" / name)
+    flags = {
+        "dataset": tmp_path / "Ferien ü",
+        "classes": "Meer,Berg",
+        "folder": tmp_path / "labelling",
+        "batch": 12,
+        "method": "random",
+        "network": "mlp",
+        "batch_size": 4,
+    }
+    done = run_verb("label", **flags)
+    assert done.returncode == 0, done.stderr
+    asked = read(tmp_path / "labelling" / "to_label.csv")
+    assert sorted(row["id"] for row in asked) == names
+    page = (tmp_path / "labelling" / "to_label.html").read_text()
+    assert page.count('class="picture"') == 12
+    (message,) = endings("label", [flags | {"split": "test"}])
+    assert message.startswith("split: got 'test', but the folder")

@@ -96,3 +96,84 @@ def test_a_platform_that_is_not_here_is_one_line(reviews):
         "error: --jax-platforms: got cuda, expected a platform of this machine: "
     )
     assert not (reviews / "issues.csv").exists()
+
+
+def test_two_arrays_are_a_data_set(tmp_path):
+    rng = np.random.default_rng(0)
+    labels = np.arange(40) % 2
+    inputs = rng.normal(size=(40, 3)) + 6 * labels[:, None]
+    given = np.where(np.arange(40) == 9, 1 - labels, labels)
+    np.save(tmp_path / "x.npy", inputs)
+    np.save(tmp_path / "y.npy", np.array(["Uhu", "Kauz ü"])[given])
+    np.save(tmp_path / "p.npy", 0.9 * np.eye(2)[1 - labels] + 0.05)
+    flags = {
+        "dataset": tmp_path / "x.npy",
+        "labels": tmp_path / "y.npy",
+        "probabilities": tmp_path / "p.npy",
+        "issues": "labels,unlabeled",
+        "out": tmp_path / "issues.csv",
+        "audit": 0,
+    }
+    done = run_verb("find-issues", **flags)
+    assert done.returncode == 0, done.stderr
+    assert "40 examples, 2 classes: Kauz ü, Uhu" in done.stdout
+    rows = data.read_csv(flags["out"], name="issues")
+    assert [r["id"] for r in rows if r["is_issue"] == "True"] == ["9"]
+    assert (rows[0]["given_label"], rows[0]["suggested_label"]) == ("Uhu", "Kauz ü")
+    np.save(tmp_path / "short.npy", np.arange(39))
+    np.save(tmp_path / "float.npy", np.ones(40))
+    np.save(tmp_path / "objects.npy", np.array([{}] * 40), allow_pickle=True)
+    for change, message in (
+        ({"labels": None}, "labels: got none, expected an .npy file of labels"),
+        ({"labels": tmp_path / "short.npy"}, "labels: got shape (39,), expected (40,)"),
+        ({"labels": tmp_path / "float.npy"}, "labels: got float64, expected integers"),
+        ({"labels": tmp_path / "objects.npy"}, "labels: cannot read"),
+        ({"split": "test"}, "split: got 'test', but"),
+    ):
+        (found,) = endings("find-issues", [flags | change])
+        assert found.startswith(message), found
+
+
+def test_texts_are_embedded_and_shown(tmp_path):
+    rng = np.random.default_rng(0)
+    words = (["owl", "night", "wing", "hoot"], ["train", "rail", "station", "late"])
+    lines = ["key,kind,said"]
+    for row in range(60):
+        of = row % 2
+        text = " ".join(rng.choice(words[of], 6))
+        kind = ("bird", "travel")[1 - of if row == 7 else of] if row != 9 else ""
+        lines.append(f'n{row},{kind},"{text}, {row}"')
+    (tmp_path / "texts.csv").write_text("\n".join(lines))
+    flags = {
+        "dataset": tmp_path / "texts.csv",
+        "embed_column": "said",
+        "label_column": "kind",
+        "id_column": "key",
+        "issues": "labels,unlabeled",
+        "out": tmp_path / "issues.csv",
+        "hidden": "16",
+        "epochs": 12,
+        "folds": 3,
+        "batch_size": 8,
+    }
+    done = run_verb("find-issues", **flags)
+    assert done.returncode == 0, done.stderr
+    rows = data.read_csv(flags["out"], name="issues")
+    assert (rows[0]["id"], rows[0]["suggested_label"]) == ("n7", "travel")
+    assert rows[-1]["id"] == "n9"
+    assert ", 7" in (tmp_path / "issues.html").read_text()
+    found = data.load_text_table(
+        flags["dataset"], "said", label_column="kind", skip_unlabeled=True
+    )
+    assert found.inputs.shape == (59, 58)
+    for change, message in (
+        ({"embed_column": "x"}, "embed_column: got 'x', expected one of 'key', 'kind'"),
+        ({"embedding": "minilm"}, "embedding_model: got None with embedding=minilm"),
+        (
+            {"embed_column": None, "embedding_model": "m", "texts": "said"},
+            "embedding_model: needs --embed-column",
+        ),
+        ({"dataset": "digits"}, "embed_column: got 'said' for 'digits', expected it"),
+    ):
+        (ending,) = endings("find-issues", [flags | change])
+        assert ending.startswith(message), ending

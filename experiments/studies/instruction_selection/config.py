@@ -6,15 +6,17 @@ import dataclasses
 
 from experiments.study.flag_groups import RunFlags
 from robustjax.tools.command.fields import option
-from robustjax.tools.options.select_instructions import EMBEDDINGS
+from robustjax.tools.options.select_instructions import EMBEDDINGS, TeacherFlags
 
 MIXES = ("own", "replace", "join", "add")
+
+TEACHERS = ("oracle", "model")
 
 HALUEVAL = "instructions/halueval_general.json"
 
 
 @dataclasses.dataclass(frozen=True)
-class InstructionSelectionConfig(RunFlags):
+class InstructionSelectionConfig(RunFlags, TeacherFlags):
     """All settings of one study; the flags of the launcher."""
 
     dataset: str = option(
@@ -35,6 +37,9 @@ class InstructionSelectionConfig(RunFlags):
     wrong_count: int = option(
         0, "Wrong answers in a pool, drawn anew in each repeat; 0: all.", low=0
     )
+    limit: int = option(
+        0, "Records of a pool at most, drawn anew in each repeat; 0: all.", low=0
+    )
     shares: tuple[float, ...] = option(
         (0.05, 0.2, 0.5), "Shares of the records to keep."
     )
@@ -52,10 +57,14 @@ class InstructionSelectionConfig(RunFlags):
         None,
         "File of robustjax score-instructions; records that it lacks are left out.",
     )
+    teacher: str = option(
+        "oracle",
+        "Who ranks: an oracle that knows what is wrong, or a language model behind "
+        "--base_url or in --model_folder.",
+        choices=TEACHERS,
+    )
     teacher_noise: tuple[float, ...] = option(
-        (0.0,),
-        "Of the oracle that is the teacher: in what share of the clusters it knows "
-        "nothing.",
+        (0.0,), "teacher=oracle: in what share of the clusters it knows nothing."
     )
     answer_ranks: bool = option(
         True, "mix=replace, join or add: rank other answers by distance."

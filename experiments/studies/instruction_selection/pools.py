@@ -71,12 +71,29 @@ class Pools(NamedTuple):
 
 
 def read_pools(config: InstructionSelectionConfig) -> Pools:
-    """Reads the files and draws which wrong answers each repeat has.
+    """Reads the files and draws what each repeat has.
 
     Raises:
-      ValueError: a file that cannot be read, records that do not join, or fewer wrong
-        answers than are wanted.
+      ValueError: a file that cannot be read, records that do not join, fewer wrong
+        answers than are wanted, or none among the records that are drawn.
     """
+    pools = _whole(config)
+    if not config.limit:
+        return pools
+    rows = []
+    for repeat, mine in enumerate(pools.rows):
+        generator = np.random.default_rng([config.seed, repeat, 1])
+        drawn = np.sort(generator.permutation(mine)[: config.limit])
+        if not pools.wrong[drawn].any():
+            raise ValueError(
+                f"limit: got {config.limit}, expected enough for a wrong answer: "
+                f"repeat {repeat} has none"
+            )
+        rows.append(drawn)
+    return pools._replace(rows=tuple(rows))
+
+
+def _whole(config: InstructionSelectionConfig) -> Pools:
     if config.mix == "own":
         return _own(config, data.load_halueval(_place(config.dataset), name="dataset"))
     halueval = data.load_halueval(_place(config.halueval), name="halueval")

@@ -41,7 +41,10 @@ PRESETS: dict[str, Preset] = {
     "halueval_400": Preset(
         {**_OWN, "wrong_count": 400},
         about="the same with 400 of the marked ones",
-        expect=_NOT_YET,
+        expect=(
+            "wrong answers kept at a fifth: 18.8 % (random), 23.9 % (longest), 21.4 % "
+            "(cluster_random), 0 and 8.8 % (fp_instruction, noise 0 and 0.5)"
+        ),
     ),
     "teacher_noise": Preset(
         {
@@ -58,14 +61,34 @@ PRESETS: dict[str, Preset] = {
             "0.5, 17.9 ±0.7 % at 1; 19.2 % by chance"
         ),
     ),
+    "teacher": Preset(
+        {
+            **_OWN,
+            "limit": 150,
+            "shares": (_PUBLISHED_SHARE,),
+            "teacher": "model",
+            "teacher_noise": (0.0,),
+            "methods": ("random", "longest", "cluster_random", "fp_instruction"),
+            "options": (),
+            "form": "letters",
+        },
+        about="150 of them, ranked by a language model (--base_url or --model_folder)",
+        expect=_NOT_YET,
+    ),
     "alpaca_9k": Preset(
         {**_ALPACA, "mix": "replace"},
         about="9,225 records of Alpaca, 158 of them with HaluEval's marked answers",
-        expect=_NOT_YET,
+        expect=(
+            "wrong answers kept: 18.8 % (random), 51.9 % (longest), 19.4 % "
+            "(cluster_random), 0 and 11.4 % (fp_instruction, noise 0 and 0.5)"
+        ),
     ),
     "alpaca_9k_added": Preset(
         {**_ALPACA, "mix": "add"},
         about="the same records with 657 marked answers beside them",
-        expect=_NOT_YET,
+        expect=(
+            "wrong answers kept: 19.2 % (random), 49.8 % (longest), 20.4 % "
+            "(cluster_random), 0 and 9.0 % (fp_instruction, noise 0 and 0.5)"
+        ),
     ),
 }

@@ -10,7 +10,7 @@ from experiments.studies.instruction_selection.comparison import (
     compare,
     write_comparison,
 )
-from experiments.studies.instruction_selection.runner import RANKED
+from experiments.studies.instruction_selection.runner import RANKED, TEACHER
 from experiments.study.numbers import Measure
 from experiments.study.plot import Line, Panel, draw
 from experiments.study.table import Table
@@ -37,7 +37,8 @@ def report(table: Table) -> str:
     _draw_shares(table)
     _draw_noise(table)
     parts = [_text(table, "kept"), _text(table, "radius"), _text(table, "tokens")]
-    return "\n\n".join([*parts, meaning(compared), *_answer_ranks(table)])
+    asked = _teacher(table)
+    return "\n\n".join([*parts, meaning(compared), *asked, *_answer_ranks(table)])
 
 
 def _text(table: Table, key: str) -> str:
@@ -84,6 +85,37 @@ def meaning(compared: list[Compared]) -> str:
 
 def _percents(shares: list[float]) -> str:
     return ", ".join(f"{100 * share:g} %" for share in shares)
+
+
+def _teacher(table: Table) -> list[str]:
+    """What a language model as the teacher was asked; also `teacher.csv`."""
+    records = table.records(TEACHER)
+    if not records:
+        return []
+    kept = ("method", "repeat", "share")
+    counts = ("ranked", "all_dropped", "malformed", "singletons", "found_wrong", "cut")
+    rows = []
+    first: dict[int, list[float]] = {}
+    for record in records:
+        rows.append(
+            {name: record[name] for name in (*kept, *counts)}
+            | {f"asked_{name}": value for name, value in record["asked"].items()}
+        )
+        for size, shares in record["first_by_position"].items():
+            first.setdefault(int(size), []).append(shares[0])
+    write_csv(table.folder / "teacher.csv", rows)
+    total = {name: sum(row[name] for row in rows) for name in counts}
+    lines = [
+        f"The teacher ranked {total['ranked']:,} clusters, dropped all of "
+        f"{total['all_dropped']:,} and answered {total['malformed']:,} in no readable "
+        "way.",
+        *(
+            f"Of {size} records it put the one that was shown first first in "
+            f"{np.mean(shares):.0%} of its answers ({1 / size:.0%} by chance)."
+            for size, shares in sorted(first.items())
+        ),
+    ]
+    return ["\n".join(lines)]
 
 
 def _draw_shares(table: Table) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import time
 from collections.abc import Callable, Sequence
@@ -14,12 +15,19 @@ from experiments.studies.instruction_selection.config import InstructionSelectio
 from experiments.studies.instruction_selection.pools import Pools
 from experiments.study.journal import Cell, Journal
 from robustjax.methods import instructions
-from robustjax.methods.instructions import InstructionPool, RecordScores
+from robustjax.methods.instructions import (
+    InstructionPool,
+    PromptedRanker,
+    RecordScores,
+    TeacherReport,
+)
 from robustjax.tools.method_choice import Choice
+from robustjax.tools.teacher import Teacher, counted
 from robustjax.training import StopRequest, advance, progress_bar
 
 SELECTED = "selected"
 RANKED = "answer_ranks"
+TEACHER = "teacher"
 RANKS_CELL = "data/answer_ranks"
 
 
@@ -29,7 +37,7 @@ class Task(NamedTuple):
     Attributes:
       label: of the method.
       repeat: its number.
-      noise: of its teacher; None where it asks none.
+      noise: of the oracle that is its teacher; None where it asks none.
     """
 
     label: str
@@ -45,10 +53,13 @@ class Task(NamedTuple):
 
 def tasks_of(choice: Choice, config: InstructionSelectionConfig) -> list[Task]:
     """All cells, in the order of the tables."""
+    oracle = config.teacher == "oracle"
     return [
         Task(label, repeat, noise)
         for label, entry in choice.chosen.items()
-        for noise in (config.teacher_noise if "teacher" in entry.needs else (None,))
+        for noise in (
+            config.teacher_noise if oracle and "teacher" in entry.needs else (None,)
+        )
         for repeat in range(config.repeats)
     ]
 
@@ -68,6 +79,7 @@ class Runner:
         pools: Pools,
         scores: RecordScores | None,
         embed: Callable[[Sequence[str]], np.ndarray],
+        ranker: PromptedRanker | None = None,
     ):
         """Embeds nothing yet.
 
@@ -77,9 +89,10 @@ class Runner:
           pools: what they choose from.
           scores: of all records, or None.
           embed: texts to vectors; called once for all texts of a kind.
+          ranker: the teacher; None for an oracle.
         """
         self._config, self._choice, self._pools = config, choice, pools
-        self._scores, self._embed = scores, embed
+        self._scores, self._embed, self._ranker = scores, embed, ranker
         self._vectors: np.ndarray | None = None
 
     def run(self, journal: Journal, stop: StopRequest) -> None:
@@ -158,6 +171,10 @@ class Runner:
             if task.noise is not None:
                 ids = [pool.records[i].id for i in np.flatnonzero(wrong).tolist()]
                 given["ranker"] = instructions.OracleRanker({}, ids, task.noise)
+            elif "teacher" in entry.needs:
+                assert self._ranker is not None
+                tell = functools.partial(_tell, cell, task, share)
+                given["ranker"] = Teacher(self._ranker, stop, tell)
             with self._choice.errors(task.label):
                 chosen = entry.make(pool, **given).selection.indices
             found = instructions.share_kept(chosen, wrong)
@@ -210,3 +227,9 @@ class Runner:
         np.savez_compressed(content, **arrays)
         cell.attach(RANKED, "ranks.npz", content.getvalue(), size=len(base))
         cell.finish()
+
+
+def _tell(cell: Cell, task: Task, share: float, report: TeacherReport) -> None:
+    cell.write(
+        TEACHER, method=task.label, repeat=task.repeat, share=share, **counted(report)
+    )

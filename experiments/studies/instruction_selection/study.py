@@ -12,6 +12,7 @@ import numpy as np
 from experiments.studies.instruction_selection import report
 from experiments.studies.instruction_selection.config import (
     MIXES,
+    TEACHERS,
     InstructionSelectionConfig,
 )
 from experiments.studies.instruction_selection.pools import read_pools
@@ -31,6 +32,7 @@ from robustjax.tools.command.output import say
 from robustjax.tools.method_choice import Choice
 from robustjax.tools.method_options import choose_methods, preset_options, read_options
 from robustjax.tools.record_scores import read_scores
+from robustjax.tools.teacher import check_teacher, prompted_ranker
 from robustjax.tools.text_embedding import check_embedding, embedding_of
 from robustjax.training import StopRequest
 
@@ -41,6 +43,9 @@ METHODS = tuple(
 )
 """Without those that need ratings, which nobody has given HaluEval's answers, or a
 training."""
+
+
+_ANYWHERE = {"base_url", "key_variable", "answers", "concurrency", "max_tokens"}
 
 
 class Settings(NamedTuple):
@@ -82,6 +87,7 @@ def check(config: InstructionSelectionConfig, choice: Choice) -> None:
     if not config.teacher_noise:
         raise ValueError("teacher_noise: got none, expected at least one")
     checks.in_range("teacher_noise", config.teacher_noise, 0, 1)
+    _check_teacher(config)
     for name in ("shares", "teacher_noise"):
         values = getattr(config, name)
         if len(set(values)) < len(values):
@@ -109,6 +115,23 @@ def check(config: InstructionSelectionConfig, choice: Choice) -> None:
             )
 
 
+def _check_teacher(config: InstructionSelectionConfig) -> None:
+    checks.one_of("teacher", config.teacher, TEACHERS)
+    named = check_teacher(config)
+    if named and config.teacher == "oracle":
+        name = "model_folder" if config.base_url is None else "base_url"
+        raise ValueError(f"{name}: got one with teacher=oracle, expected teacher=model")
+    if config.teacher == "oracle":
+        return
+    if not named:
+        raise ValueError("teacher: got model, expected a base_url or a model_folder")
+    if config.teacher_noise != (0.0,):
+        raise ValueError(
+            f"teacher_noise: got {config.teacher_noise} with teacher=model, which has "
+            "its own"
+        )
+
+
 def _plan(request: Request) -> Plan[Settings]:
     preset, base = preset_of(PRESETS, request.preset, request.given.get("dataset"))
     config = InstructionSelectionConfig(**{**base, **request.given})
@@ -121,7 +144,9 @@ def _plan(request: Request) -> Plan[Settings]:
     name = preset or f"{pathlib.Path(config.dataset).stem}-{config.mix}"
     if config.embedding != "tfidf" and preset is None:
         name = f"{name}-{config.embedding}"
-    return Plan(dataclasses.asdict(config), name, Settings(config, choice, preset))
+    # The same model may answer from elsewhere when a killed run goes on.
+    known = {k: v for k, v in dataclasses.asdict(config).items() if k not in _ANYWHERE}
+    return Plan(known, name, Settings(config, choice, preset))
 
 
 def _prepare(plan: Plan[Settings], stop: StopRequest) -> Ready[Parts]:
@@ -136,6 +161,8 @@ def _prepare(plan: Plan[Settings], stop: StopRequest) -> Ready[Parts]:
     for share in config.shares:
         checks.at_least("shares", round(share * smallest), 1)
     embed = _embedder(config, stop)
+    # A server that is not there ends here.
+    ranker = prompted_ranker(config) if config.teacher == "model" else None
     tasks = tasks_of(choice, config)
     ranks = config.answer_ranks and pools.own.size
     return Ready(
@@ -153,7 +180,7 @@ def _prepare(plan: Plan[Settings], stop: StopRequest) -> Ready[Parts]:
             f"{pools.description}{of_all}",
             *(f"  {n}: {e.description}" for n, e in choice.chosen.items()),
         ),
-        Parts(choice, Runner(config, choice, pools, scores, embed)),
+        Parts(choice, Runner(config, choice, pools, scores, embed, ranker)),
         [
             Known(
                 {"repeat": repeat},

@@ -112,7 +112,26 @@ def report(table: Table) -> str:
                 parts.append(
                     table.text("accuracy", "mode", "labels", title=title, **where)
                 )
-    return "\n\n".join([*parts, first_batch_text(table)])
+    return "\n\n".join([*parts, first_batch_text(table), meaning(table)])
+
+
+def meaning(table: Table) -> str:
+    """Which way to spread is best in the end, of every candidate set, in a sentence."""
+    sentences = []
+    for size in table.column("candidates"):
+        last: dict[str, float] = {}
+        for setting in table.where(candidates=size):
+            mode, space = (setting.columns[c] for c in ("mode", "space"))
+            # The settings of a variant are in the order of their labels.
+            last[f"{mode} {space}".strip()] = float(
+                100 * mean(setting.values["accuracy"])
+            )
+        best = max(last, key=lambda name: last[name])
+        said = f"|C| = {size}: {best} ends best with {last[best]:.1f} % test accuracy"
+        if best != "none" and "none" in last:
+            said += f", against {last['none']:.1f} % without diffusion"
+        sentences.append(f"{said}.")
+    return "\n".join(sentences)
 
 
 def first_batch_text(table: Table) -> str:

@@ -16,8 +16,9 @@ random, from which it tells how many wrong labels are left. What it saves is for
     robustjax find-issues --dataset=table.csv --issues=all --out=report.csv
 
 reports on the data, too: what occurs twice, exactly or nearly, what lies far from all
-else, and the classes that hardly occur, in further columns of the same table. Without
-`labels` among --issues nothing is trained.
+else, the classes that hardly occur, whether the rows stand in an order that has to do
+with what is in them, and the rows without a label, in further columns of the same
+table. Without `labels` among --issues nothing is trained.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ FILTERS = (
 )
 
 
-ISSUES = ("labels", "duplicates", "outliers", "classes")
+ISSUES = ("labels", "duplicates", "outliers", "classes", "order", "unlabeled")
 METRICS = ("euclidean", "cosine")
 
 
@@ -83,6 +84,9 @@ class ReportFlags:
     rare_threshold: float = option(
         0.1, "A class is rare below this share of an even one.", low=0, high=1
     )
+    order_level: float = option(
+        0.01, "Rows are in an order from this p-value down.", low=0, high=1
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,3 +117,8 @@ class FindIssuesConfig(
     save_probabilities: str | None = option(
         None, "An .npz file to keep the probabilities in, for --probabilities."
     )
+
+
+def looks_for(config: ReportFlags, kind: str) -> bool:
+    """Whether a kind of issue is asked for, by its name or with all."""
+    return kind in config.issues or "all" in config.issues

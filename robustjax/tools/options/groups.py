@@ -11,6 +11,9 @@ from typing import ClassVar
 
 from robustjax.tools.command.fields import option
 
+EMBEDDINGS = ("tfidf", "minilm")
+"""How texts become vectors."""
+
 
 @dataclasses.dataclass(frozen=True)
 class SourceFlags:
@@ -52,8 +55,9 @@ class OwnDataFlags(SourceFlags):
     group: ClassVar[str] = "Data"
     dataset: str | None = option(
         None,
-        "An .npz file of inputs or features, a table (.csv, .tsv, .parquet, .feather), "
-        "an image folder, or a tfds name.",
+        "An .npz or .npy file of inputs or features, a table (.csv, .tsv, .parquet, "
+        ".feather), an image folder, a folder that Hugging Face datasets saved, or a "
+        "tfds name.",
     )
     split: str = option("train", "Its split; of a table, its column of that name.")
     label_column: str | None = option(
@@ -61,6 +65,11 @@ class OwnDataFlags(SourceFlags):
     )
     id_column: str | None = option(
         None, "Of a table: what names its rows; by default id, or else their numbers."
+    )
+    image_column: str | None = option(
+        None,
+        "Of a table: paths of images, seen from its folder, which are the inputs; they "
+        "name the rows where nothing else does.",
     )
 
 
@@ -70,7 +79,18 @@ class OwnLabelFlags(OwnDataFlags, StandardizeFlags):
 
     group: ClassVar[str] = "Data"
     labels: str | None = option(
-        None, "CSV with columns id and label: the labels in doubt, if elsewhere."
+        None,
+        "CSV with columns id and label: the labels in doubt, if elsewhere; beside an "
+        ".npy file of inputs, an .npy file of labels.",
+    )
+    embed_column: str | None = option(
+        None, "Of a table: texts, whose embeddings are the inputs."
+    )
+    embedding: str = option(
+        "tfidf", "embed_column: how texts are embedded.", choices=EMBEDDINGS
+    )
+    embedding_model: str | None = option(
+        None, "embedding=minilm: folder or wheel of the model."
     )
 
 
@@ -102,9 +122,9 @@ class AnswerFlags(PageFlags):
     group: ClassVar[str] = "Answers"
     amend: str | None = option(
         None,
-        "CSV with columns id and new_label, or a JSON export of Label Studio: other "
-        "answers to questions of any round, or about any example. What follows from "
-        "them is computed again.",
+        "CSV with columns id and new_label, a JSON export of Label Studio, or an XML "
+        "export of CVAT (for images 1.1): other answers to questions of any round, or "
+        "about any example. What follows from them is computed again.",
     )
 
 

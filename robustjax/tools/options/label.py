@@ -33,8 +33,8 @@ class LabelConfig(OpenSetFlags, AnswerFlags, OwnDataFlags):
 
     dataset: str | None = option(
         None,
-        "An .npz file with the array inputs (and ids, if there are), or an image "
-        "folder or tfds name whose own labels are not looked at.",
+        "An .npz file with the array inputs (and ids, if there are), or a "
+        "folder of images, a table or a tfds name whose own labels are not looked at.",
     )
     classes: tuple[str, ...] = option((), "The classes you want, at least two.")
     known: str | None = option(

@@ -29,14 +29,13 @@ import dataclasses
 from typing import ClassVar
 
 from robustjax.tools.command.fields import option
-from robustjax.tools.options.groups import SeedFlags
+from robustjax.tools.options.groups import EMBEDDINGS, SeedFlags
 
 METHODS = (
     *("random", "longest", "max_cover", "min_cover", "high_quality", "low_quality"),
     *("alpagasus", "ifd", "superfiltering", "curated_stand_in"),
     *("cluster_random", "cluster_score", "fp_instruction"),
 )
-EMBEDDINGS = ("tfidf", "minilm")
 LAYOUTS = ("alpaca", "dolly", "halueval", "messages", "sharegpt")
 INCOMPLETE = ("refuse", "drop")
 FORMS = ("text", "choice", "letters")
@@ -70,11 +69,18 @@ class TeacherFlags:
     max_tokens: int = option(
         0, "Budget of all answers in the file; 0: none.", low=0, high=10**12
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class DryRunFlags(TeacherFlags):
+    """A teacher that may first be estimated."""
+
+    group: ClassVar[str] = "Teacher"
     dry_run: bool = option(False, "Say what asking the server would take, and stop.")
 
 
 @dataclasses.dataclass(frozen=True)
-class SelectInstructionsConfig(SeedFlags, TeacherFlags):
+class SelectInstructionsConfig(SeedFlags, DryRunFlags):
     """The options. Those of one method alone are None unless given."""
 
     records: str | None = option(None, "File or folder of instructions and answers.")

@@ -67,6 +67,8 @@ def main(config: CorrectConfig, stop: StopRequest) -> None:
 
     settings = classifier_settings(config, config, len(dataset))
     if config.method is None and config.scores is None:
+        # What is said while a bar stands would stand in its line.
+        said: list[str] = []
         with LateBar("estimating", unit="epoch") as estimating:
             method = choose_order(
                 pathlib.Path(config.folder),
@@ -74,9 +76,10 @@ def main(config: CorrectConfig, stop: StopRequest) -> None:
                 settings,
                 config.seed,
                 on_epoch=lambda *_: estimating.advance(config.epochs),
-                report=say,
+                report=said.append,
                 stop=stop,
             )
+        say("\n".join(said))
     exchange = methods.LabelExchange(
         config.folder,
         dataset,

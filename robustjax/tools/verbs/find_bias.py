@@ -108,7 +108,7 @@ def main(config: FindBiasConfig, stop: StopRequest) -> None:
     folder = _check(config)
     dataset = None
     if config.dataset is not None:
-        dataset = load_labeled(config)
+        dataset = load_labeled(config, say)
     outputs = None
     if config.probabilities is not None:
         outputs, dataset = read_outputs(config.probabilities, dataset)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -23,11 +23,14 @@ from robustjax.tools.data_report import (
     summary,
     wanted_issues,
 )
-from robustjax.tools.inputs import load_labeled
+from robustjax.tools.inputs import load_labeled, load_partly_labeled
 from robustjax.tools.options.find_issues import FindIssuesConfig
 from robustjax.tools.pages import check_page, page_beside, write_issues
 from robustjax.tools.row_files import check_format, write_rows
 from robustjax.training import LateBar, StopRequest
+
+# Ids of examples without a label that are printed.
+_SHOWN = 3
 
 
 def _check(config: FindIssuesConfig) -> None:
@@ -162,12 +165,32 @@ def _columns(dataset: data.Dataset, judged: _Judged | None) -> dict[str, Any]:
     }
 
 
-def _order(judged: _Judged | None, found: Sequence[Found]) -> np.ndarray:
+def _order(judged: _Judged | None, found: Sequence[Found], count: int) -> np.ndarray:
     """The least trusted label first, or else what has most issues."""
     if judged is not None:
         return np.argsort(judged.quality, kind="stable")
-    many = np.sum([each.flagged for each in found], axis=0)
+    many = np.sum([each.flagged for each in found] or [np.zeros(count)], axis=0)
     return np.argsort(-many, kind="stable")
+
+
+def _load(
+    config: FindIssuesConfig, wanted: Sequence[str]
+) -> tuple[data.Dataset, np.ndarray | None]:
+    """The labelled examples, and the ids of the others if they are asked for."""
+    if "unlabeled" in wanted:
+        return load_partly_labeled(config, say)
+    return load_labeled(config, say), None
+
+
+def _rows(
+    columns: dict[str, Any], order: np.ndarray, unlabeled: np.ndarray | None
+) -> Iterator[dict[str, Any]]:
+    """Of the table, what has no label last."""
+    more = {} if unlabeled is None else {"is_unlabeled": False}
+    for row in order.tolist():
+        yield {name: _plain(values[row]) for name, values in columns.items()} | more
+    for name in () if unlabeled is None else unlabeled.tolist():
+        yield dict.fromkeys(columns) | {"id": name, "is_unlabeled": True}
 
 
 def main(config: FindIssuesConfig, stop: StopRequest) -> None:
@@ -175,13 +198,13 @@ def main(config: FindIssuesConfig, stop: StopRequest) -> None:
     _check(config)
     assert config.out is not None
     form = check_format(config.out, config.format)
-    dataset = load_labeled(config, say)
     wanted = wanted_issues(config)
+    dataset, unlabeled = _load(config, wanted)
     found: list[Found] = []
     if wanted != ("labels",):
         # Before a training that may take hours.
         shown = data.standardize(dataset)[0] if config.standardize else dataset
-        found = report_on(config, shown, say)
+        found = report_on(config, shown, jax.random.key(config.seed), say)
     judged = None
     if "labels" in wanted:
         judged = _judge_labels(config, dataset, stop)
@@ -190,10 +213,7 @@ def main(config: FindIssuesConfig, stop: StopRequest) -> None:
         columns |= each.columns
     write_rows(
         config.out,
-        (
-            {name: _plain(values[row]) for name, values in columns.items()}
-            for row in _order(judged, found)
-        ),
+        _rows(columns, _order(judged, found, len(dataset)), unlabeled),
         form,
     )
     if judged is not None:
@@ -208,8 +228,21 @@ def main(config: FindIssuesConfig, stop: StopRequest) -> None:
             wrong = Found("labels", judged.issues, -judged.quality, {})
             found = [wrong, *found]
         say(f"{summary(dataset, found)}\n{config.out} lists all {len(dataset):,}")
+    if unlabeled is not None:
+        say(_unlabeled_words(unlabeled, len(dataset)))
     if config.page and judged is not None:
         write_issues(config, dataset, *judged)
+
+
+def _unlabeled_words(ids: np.ndarray, labeled: int) -> str:
+    if not ids.size:
+        return "every example has a label"
+    first = ", ".join(str(each) for each in ids[:_SHOWN].tolist())
+    return (
+        f"{len(ids):,} ({len(ids) / (len(ids) + labeled):.1%}) without a label, at the "
+        f"end of the table and left out of all else: {first}"
+        + (", …" if len(ids) > _SHOWN else "")
+    )
 
 
 def _plain(value: Any) -> Any:

@@ -159,7 +159,7 @@ def main(config: KeepConfig, stop: StopRequest) -> None:
     arrays, ids = _read(config)
     names: tuple[str, ...] = ()
     if config.dataset is not None:
-        dataset = load_labeled(config)
+        dataset = load_labeled(config, say)
         checks.same_length(dataset=dataset.inputs, **arrays)
         arrays["labels"], ids, names = dataset.labels, dataset.ids, dataset.class_names
         wanted = missing_inputs(config.method, arrays)
@@ -169,7 +169,7 @@ def main(config: KeepConfig, stop: StopRequest) -> None:
     _report_estimate(config, arrays, options)
     assert config.fraction is not None
     assert config.out is not None
-    given = {name: arrays.get(name) for name in _INPUTS}
+    given: dict[str, Any] = {name: arrays.get(name) for name in _INPUTS}
     with _progress(config.method, stop) as report:
         chosen = selection.select(
             fraction=config.fraction,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import json
 import pathlib
@@ -15,7 +16,11 @@ from robustjax import checks, data, methods
 from robustjax.data._located_json import read_objects
 from robustjax.files import write_atomically
 from robustjax.methods import instructions
-from robustjax.methods.instructions import InstructionPool, InstructionSelection
+from robustjax.methods.instructions import (
+    InstructionPool,
+    InstructionSelection,
+    TeacherReport,
+)
 from robustjax.output_paths import check_output_file, check_output_folder
 from robustjax.selection._size_constrained_kmeans import check_sizes
 from robustjax.tools.array_files import read_array
@@ -23,9 +28,12 @@ from robustjax.tools.command.output import say
 from robustjax.tools.options.select_instructions import SelectInstructionsConfig
 from robustjax.tools.record_scores import read_scores
 from robustjax.tools.teacher import (
+    DryRun,
     NothingAsked,
     Teacher,
     check_teacher,
+    counted,
+    prompted_ranker,
 )
 from robustjax.tools.text_embedding import check_embedding, embedding_of
 from robustjax.training import StopRequest, write_csv
@@ -49,6 +57,8 @@ def _check(config: SelectInstructionsConfig) -> dict[str, Any]:
     wanted += ["scores"] if needs_scores else []
     teacher = "teacher" in entry.needs
     asks = check_teacher(config)
+    if config.dry_run and config.base_url is None:
+        raise ValueError("dry_run: a server is asked for what it takes: give base_url")
     if asks and not teacher:
         raise ValueError(f"method: {config.method} asks no teacher")
     for name in ("rankings", "groups"):
@@ -241,6 +251,16 @@ def _rows(
             }
 
 
+def _tell(path: pathlib.Path, report: TeacherReport) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, json.dumps(counted(report), indent=2) + "\n")
+    say(
+        f"the teacher ranked {report.ranked:,} clusters, dropped all of "
+        f"{report.all_dropped:,} and answered {report.malformed:,} in no readable "
+        f"way; {path} tells more"
+    )
+
+
 def main(config: SelectInstructionsConfig, stop: StopRequest) -> None:
     """Selects, and writes the records and the table."""
     options = _check(config)
@@ -267,8 +287,12 @@ def main(config: SelectInstructionsConfig, stop: StopRequest) -> None:
         given["ranker"] = instructions.ReplayRanker(config.rankings)
     elif "teacher" in METHODS[config.method].needs and config.groups is None:
         assert config.out is not None
+        ranker = prompted_ranker(config, check=not config.dry_run)
         report = pathlib.Path(config.out) / "teacher.json"
-        given["ranker"] = Teacher(config, stop, report)
+        tell = functools.partial(_tell, report)
+        given["ranker"] = (
+            DryRun(ranker) if config.dry_run else Teacher(ranker, stop, tell)
+        )
     pool = _pool(config, found.records, stop)
     stop.check()
     if config.groups is not None:

@@ -1,0 +1,99 @@
+"""Where the rows of a computation lie: on one device, or divided among those of a mesh.
+
+Rows come from the host, or from a file, to the device that is to hold them, and pass
+through no other. Where several processes have the devices, all must come here with the
+same rows; each takes those of its own devices, and nothing is sent.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from robustjax import checks
+
+
+@dataclasses.dataclass(frozen=True)
+class Placement:
+    """One device, or a mesh.
+
+    Attributes:
+      mesh: with one axis of kind Auto; None for JAX's default device.
+    """
+
+    mesh: Mesh | None = None
+
+    def __post_init__(self) -> None:
+        """Raises `ValueError` for a mesh of other axes."""
+        if self.mesh is not None:
+            checks.one_auto_axis("mesh", self.mesh)
+
+    @property
+    def axis(self) -> PartitionSpec:
+        """Of arrays whose first axis is divided."""
+        assert self.mesh is not None
+        return PartitionSpec(self.mesh.axis_names[0])
+
+    def padded(self, size: int) -> int:
+        """The rows that `rows` makes of so many: a multiple of the devices."""
+        return size if self.mesh is None else size + -size % self.mesh.size
+
+    def rows(self, array: Any, fill: Any = None) -> jax.Array:
+        """Rows of the host, divided among the devices.
+
+        Args:
+          array: (N, ...), of which slices of rows can be taken.
+          fill: of the rows that are added, see `padded`; by default the last row.
+        """
+        if self.mesh is None:
+            return jax.device_put(np.asarray(array))
+        size = len(array)
+        last = None if fill is not None or not size else array[size - 1 : size]
+
+        def part(at: Any) -> np.ndarray:
+            first, end, _ = at[0].indices(self.padded(size))
+            found = np.asarray(array[min(first, size) : min(end, size)])
+            missing = end - first - len(found)
+            if not missing:
+                return found
+            shape = (missing, *found.shape[1:])
+            more = np.broadcast_to(np.asarray(fill if last is None else last), shape)
+            return np.concatenate([found, more.astype(found.dtype)])
+
+        shape = (self.padded(size), *array.shape[1:])
+        sharding = NamedSharding(self.mesh, self.axis)
+        return jax.make_array_from_callback(shape, sharding, part)
+
+    def whole(self, tree: Any) -> Any:
+        """A pytree of arrays that every device holds whole."""
+        if self.mesh is None:
+            return jax.tree.map(jax.device_put, tree)
+        everywhere = NamedSharding(self.mesh, PartitionSpec())
+
+        def one(leaf: Any) -> Any:
+            is_key = isinstance(leaf, jax.Array) and jax.dtypes.issubdtype(
+                leaf.dtype, jax.dtypes.prng_key
+            )
+            if is_key:
+                data = one(jax.random.key_data(leaf))
+                return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
+            array = np.asarray(leaf)
+            return jax.make_array_from_callback(
+                array.shape, everywhere, lambda at: array[at]
+            )
+
+        return jax.tree.map(one, tree)
+
+
+def on_host(array: jax.Array | np.ndarray) -> np.ndarray:
+    """A whole array in this process; all that have a part of it must come here."""
+    if isinstance(array, np.ndarray):
+        return array
+    if array.is_fully_addressable or array.is_fully_replicated:
+        return np.asarray(array)
+    return np.asarray(multihost_utils.process_allgather(array, tiled=True))

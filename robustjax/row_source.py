@@ -1,0 +1,101 @@
+"""Rows that are read when they are asked for: of files larger than memory."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from robustjax import checks
+
+# Bytes of rows that are read at once.
+_BLOCK_BYTES = 2**25
+
+
+class RowSource(abc.ABC):
+    """Rows of numbers, such as `data.open_rows` and `data.open_table_rows` give.
+
+    Attributes:
+      shape: (N, ...).
+      dtype: of every number.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+    @property
+    def ndim(self) -> int:
+        """The rank."""
+        return len(self.shape)
+
+    def __len__(self) -> int:
+        """The number of rows, N."""
+        return self.shape[0]
+
+    @abc.abstractmethod
+    def __getitem__(self, rows: Any) -> np.ndarray:
+        """The rows of a slice or of (M,) numbers."""
+
+
+def row_numbers(rows: Any, size: int) -> np.ndarray:
+    """The (M,) numbers of the rows that a slice, numbers or a mask (N,) mean.
+
+    Raises:
+      IndexError: a number out of range, or indices of another rank.
+    """
+    if isinstance(rows, slice):
+        return np.arange(*rows.indices(size))
+    given = np.asarray(rows)
+    if given.ndim != 1:
+        raise IndexError(f"rows: got shape {given.shape}, expected (M,)")
+    if given.dtype == bool:
+        if len(given) != size:
+            raise IndexError(f"rows: got a mask of {len(given)}, expected {size}")
+        return np.flatnonzero(given)
+    if not given.size:
+        return np.zeros(0, np.int64)
+    if given.dtype.kind not in "iu" or given.min() < -size or given.max() >= size:
+        raise IndexError(
+            f"rows: got {given.dtype} {given.min()} … {given.max()}, expected integers "
+            f"below {size}"
+        )
+    return np.where(given < 0, given + size, given).astype(np.int64)
+
+
+def take(array: Any, rows: Any) -> np.ndarray:
+    """Rows of an array, or of a source, by a slice or by indices of any shape."""
+    if isinstance(rows, np.ndarray) and rows.ndim > 1 and isinstance(array, RowSource):
+        return array[rows.reshape(-1)].reshape(*rows.shape, *array.shape[1:])
+    found: np.ndarray = array[rows]
+    return found
+
+
+def row_blocks(source: RowSource, *, multiple: int = 1) -> Iterator[slice]:
+    """Runs of rows that are to be in memory together.
+
+    Args:
+      source: of the rows.
+      multiple: of which the number of rows of every block but the last one is.
+    """
+    row_bytes = int(np.prod(source.shape[1:], dtype=np.int64)) * source.dtype.itemsize
+    step = max(1, _BLOCK_BYTES // max(1, row_bytes * multiple)) * multiple
+    for start in range(0, len(source), step):
+        yield slice(start, min(start + step, len(source)))
+
+
+def check_source(name: str, source: RowSource, *, nonzero: bool = False) -> RowSource:
+    """Raises `ValueError` for rows that are no finite (and not zero) vectors."""
+    checks.rank(name, source, 2)
+    for here in row_blocks(source):
+        block = source[here]
+        if np.isfinite(block).all() and not (nonzero and (~block.any(axis=1)).any()):
+            continue
+        bad = ~np.isfinite(block).all(axis=1)
+        what = "holds NaN or infinity" if bad.any() else "is zero"
+        bad = bad if bad.any() else ~block.any(axis=1)
+        row = here.start + int(np.flatnonzero(bad)[0])
+        expected = "a vector with a direction" if nonzero else "finite values"
+        raise ValueError(f"{name}: row {row} {what}, expected {expected}")
+    return source
