@@ -189,6 +189,8 @@ def check_scaling():
     names = run("scaling.md", {})
     assert names["metrics"]["loss"].shape == (1, 4)
     assert len(names["shards"]) == 200
+    assert names["near"].indices.shape == (20, 5)
+    assert names["issues"].shape == (300,)
 
 
 def check_pruning():
