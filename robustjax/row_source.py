@@ -34,6 +34,12 @@ class RowSource(abc.ABC):
         """The number of rows, N."""
         return self.shape[0]
 
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        """All rows, in memory."""
+        if copy is False:
+            raise ValueError("copy: got False, expected a copy: rows are read")
+        return self[:].astype(dtype or self.dtype, copy=False)
+
     @abc.abstractmethod
     def __getitem__(self, rows: Any) -> np.ndarray:
         """The rows of a slice or of (M,) numbers."""

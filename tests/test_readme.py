@@ -198,6 +198,8 @@ def check_scaling():
         assert images.inputs.shape == (4, 224, 224, 3)
     assert names["metrics"]["loss"].shape == (1, 4)
     assert len(names["shards"]) == 200
+    assert names["near"].indices.shape == (20, 5)
+    assert names["issues"].shape == (300,)
 
 
 def check_sweeps():

@@ -155,12 +155,6 @@ class FileRows(RowSource):
         wanted = row_numbers(rows, len(self))
         return self._read(wanted if self._rows is None else self._rows[wanted])
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        """All rows, in memory."""
-        if copy is False:
-            raise ValueError("copy: got False, expected a copy: rows are read")
-        return self[:].astype(dtype or self.dtype, copy=False)
-
     def _read(self, wanted: np.ndarray) -> np.ndarray:
         found = np.empty((len(wanted), *self.shape[1:]), self.dtype)
         if not len(wanted):

@@ -321,6 +321,7 @@ WITHOUT = {
     "unlabeled_ids": "a file or a data frame",
     "load_tfds": "a name",
     "open_rows": "a file",
+    "open_table_rows": "a file",
     "nested_hallucinations": "records",
     "parse_labels": "strings",
     "read_arrays": "a file",

@@ -44,7 +44,9 @@ def selection_scaling(files: Files) -> Table:
             peak = cell["peak_bytes"] / 1e9
             row.append(f"{seen[size]:.2g} s, {peak:.2g} GB")
         fitted = {n: s for n, s in seen.items() if n >= _FITTED_FROM}
-        fitted = fitted if len(fitted) > 1 else seen
+        if len(fitted) < 2:
+            table.append([*row, "none"])
+            continue
         slope = np.polyfit(np.log(list(fitted)), np.log(list(fitted.values())), 1)[0]
         table.append([*row, f"{slope:.2f}"])
     return table
