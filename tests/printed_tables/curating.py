@@ -57,6 +57,19 @@ def noise_rate_estimates(files: Files) -> Table:
     return table
 
 
+@builder
+def wanted_examples(files: Files) -> Table:
+    table = [["pool", "drawn at random: wanted", "chosen: wanted"]]
+    rows = files.rows("active_learning/wanted/mnist.csv")
+    cells = []
+    for chosen in (False, True):
+        mine = [row for row in rows if (row["round"] != "0") is chosen]
+        wanted = [int(row["wanted"]) for row in mine]
+        asked = sum(int(row["asked"]) for row in mine)
+        cells.append(f"{' + '.join(map(str, wanted))} of {asked}")
+    return [*table, ["MNIST, a folder of 1,000 images", *cells]]
+
+
 _DATA = {
     "digits": "digits, a table",
     "breast_cancer": "breast cancer, a table",
