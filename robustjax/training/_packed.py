@@ -141,7 +141,7 @@ class _PackedPhase:
             functions = [epoch for epoch, _ in self._of_one]
             axes = TrainData(inputs=None, labels=0, extras=0)  # type: ignore[arg-type]
             self._epoch = self._together(functions, (_one(state), one), (0, axes), (1,))
-        return self._epoch(state, data)  # type: ignore[no-any-return]
+        return self._epoch(state, data)
 
     def predict(self, state: TrainState, inputs: jax.Array) -> jax.Array:
         """See `Program.predict`."""
@@ -150,7 +150,7 @@ class _PackedPhase:
             self._predict = self._together(
                 functions, (_one(state), inputs), (0, None), ()
             )
-        return self._predict(state, inputs)  # type: ignore[no-any-return]
+        return self._predict(state, inputs)
 
     def _together(
         self, functions: Any, shapes: Any, axes: Any, donated: tuple[int, ...]

@@ -120,7 +120,7 @@ class Trainer:
         key = jax.random.fold_in(task.repeat_keys[repeat], 3)
         state = fit(
             program,
-            program.init(key[None], inputs[:1]),
+            program.init(key[None], jnp.asarray(inputs[:1])),
             program.make_data(
                 Stream(inputs) if config.stream else inputs,
                 task.given[repeat][None, indices],
