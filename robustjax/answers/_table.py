@@ -11,10 +11,12 @@ from typing import NamedTuple
 import numpy as np
 
 from robustjax import data
-from robustjax.answers._cvat import CVAT_SUFFIX, read_cvat
-from robustjax.answers._label_studio import LABEL_STUDIO_SUFFIX, read_label_studio
+from robustjax.answers._cvat import read_cvat
+from robustjax.answers._label_studio import read_label_studio
 from robustjax.answers._said import OPEN, parse_said, said_text
+from robustjax.data._cvat_export import CVAT_SUFFIX
 from robustjax.data._label_files import need_columns
+from robustjax.data._label_studio_export import LABEL_STUDIO_SUFFIX
 from robustjax.data._names import plain_name
 
 ANSWER, ANNOTATOR = "new_label", "annotator"

@@ -8,7 +8,9 @@ import pathlib
 from typing import Any
 
 from robustjax import checks
+from robustjax.data._annotation_exports import IMAGE
 from robustjax.data._array_files import load_npz
+from robustjax.data._cvat_export import CVAT_SUFFIX
 from robustjax.data._dataset import Dataset
 from robustjax.data._digits import load_digits
 from robustjax.data._image_folder import load_image_folder
@@ -38,7 +40,8 @@ def load(
 
     Args:
       name: "digits" (bundled with scikit-learn); a path to an `.npz` file or to a table
-        (`.csv`, `.tsv`, `.parquet`, `.feather`, see `load_table`); a path to a folder
+        (`.csv`, `.tsv`, `.parquet`, `.feather`, see `load_table`); an export of CVAT
+        (`annotations.xml`, of images) or Label Studio (`.json`); a path to a folder
         with a sub-folder per split, which holds shards (`write_shards`) or a sub-folder
         of images per class; a path to a folder of such sub-folders, which all is
         "train"; a folder that Hugging Face `datasets` saved; or the name of a tfds
@@ -77,6 +80,8 @@ def load(
         if saved:
             source, pictures = read_saved(path, split)
             image_column = image_column or next(iter(pictures), None)
+        elif path.suffix.lower() == CVAT_SUFFIX:
+            image_column = image_column or IMAGE
         with checks.errors_name(source="dataset", label_column="label_key"):
             columns: dict[str, Any] = {
                 "label_column": label_key,

@@ -1,4 +1,4 @@
-"""CSV, TSV, Parquet and Feather files, and data frames, as Arrow tables."""
+"""Files of tables, exports of annotation tools and data frames, as Arrow tables."""
 
 from __future__ import annotations
 
@@ -7,13 +7,19 @@ import pathlib
 from collections.abc import Collection
 from typing import Any
 
+from robustjax.data._annotation_exports import EXPORT_SUFFIXES, export_columns
 from robustjax.data._label_files import delimiter_of
 from robustjax.files import check_readable
 
 CSV_SUFFIXES = (".csv", ".tsv")
 PARQUET_SUFFIXES = (".parquet", ".pq")
 FEATHER_SUFFIXES = (".feather", ".arrow")
-TABLE_SUFFIXES = (*CSV_SUFFIXES, *PARQUET_SUFFIXES, *FEATHER_SUFFIXES)
+TABLE_SUFFIXES = (
+    *CSV_SUFFIXES,
+    *PARQUET_SUFFIXES,
+    *FEATHER_SUFFIXES,
+    *EXPORT_SUFFIXES,
+)
 
 
 def import_arrow(name: str) -> Any:
@@ -55,6 +61,8 @@ def read_table(path: pathlib.Path, *, texts: Collection[str | None], name: str) 
             from pyarrow import parquet
 
             table = parquet.read_table(path)
+        elif path.suffix.lower() in EXPORT_SUFFIXES:
+            table = pa.table(export_columns(path, name=name))
         else:
             from pyarrow import feather
 

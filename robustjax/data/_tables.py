@@ -49,7 +49,8 @@ def load_table(
 
     Args:
       source: the path of a `.csv`, `.tsv`, `.parquet` (`.pq`) or `.feather`
-        (`.arrow`) file, or a data frame (pandas, polars, Arrow).
+        (`.arrow`) file, or a data frame (pandas, polars, Arrow); or an export of CVAT
+        (`.xml`) or Label Studio (`.json`), whose choices are the column "label".
       split: rows whose column "split" has this value, where there is such a column.
         Without one the whole table is "train" (or whatever is asked for but "test").
       label_column: by default "label". Labels may be text, integers or truths.

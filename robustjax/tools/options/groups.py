@@ -56,8 +56,8 @@ class OwnDataFlags(SourceFlags):
     dataset: str | None = option(
         None,
         "An .npz or .npy file of inputs or features, a table (.csv, .tsv, .parquet, "
-        ".feather), an image folder, a folder that Hugging Face datasets saved, or a "
-        "tfds name.",
+        ".feather), an export of CVAT (.xml) or Label Studio (.json), an image folder, "
+        "a folder that Hugging Face datasets saved, or a tfds name.",
     )
     split: str = option("train", "Its split; of a table, its column of that name.")
     label_column: str | None = option(
