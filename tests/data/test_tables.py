@@ -45,7 +45,19 @@ def test_one_table_in_many_spellings(tmp_path, name, change):
     _is_plain(data.load_table(_csv(tmp_path, change(PLAIN), name)))
 
 
-@pytest.mark.parametrize("kind", ["parquet", "feather", "arrow", "frame", "pandas"])
+class Streamed:
+    """What polars and other libraries have in common: a stream of Arrow's."""
+
+    def __init__(self, table):
+        self._table = table
+
+    def __arrow_c_stream__(self, requested_schema=None):
+        return self._table.__arrow_c_stream__(requested_schema)
+
+
+@pytest.mark.parametrize(
+    "kind", ["parquet", "feather", "arrow", "frame", "pandas", "polars"]
+)
 def test_other_forms(tmp_path, kind):
     from pyarrow import feather, parquet
 
@@ -64,6 +76,8 @@ def test_other_forms(tmp_path, kind):
         feather.write_feather(table, source)
     elif kind == "frame":
         source = table
+    elif kind == "polars":
+        source = Streamed(table)
     else:
         pytest.importorskip("pandas")
         source = table.to_pandas()
