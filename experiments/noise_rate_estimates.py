@@ -9,39 +9,49 @@ by the settings of that verb.
 
 from __future__ import annotations
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
-from absl import flags
 
+from experiments.study.flags import define_flags, read_config
 from experiments.study.launch import launch
-from robustjax import corruption
+from robustjax import checks, corruption
 from robustjax.methods.label_correction import cross_validated_probabilities
 from robustjax.output_paths import check_output_file
 from robustjax.scores import estimated_noise_rate
 from robustjax.tools.classifier_settings import classifier_settings
+from robustjax.tools.command.fields import option
 from robustjax.tools.command.output import say
 from robustjax.tools.inputs import load
 from robustjax.tools.options.correct import CorrectConfig
 from robustjax.training import StopRequest, write_csv
 
-_DATASETS = flags.DEFINE_list("datasets", ["digits", "mnist"], "See `data.load`.")
-_EXAMPLES = flags.DEFINE_integer("examples", 2_000, "Taken from each, at most.", 1)
-_RATES = flags.DEFINE_list("rates", ["0.05", "0.1", "0.2", "0.4", "0.72"], "True ones.")
-_REPEATS = flags.DEFINE_integer("repeats", 3, "Draws of wrong labels.", 1)
-_OUT = flags.DEFINE_string("out", None, "The CSV file to write.", required=True)
+
+@dataclasses.dataclass(frozen=True)
+class EstimatesConfig:
+    """The flags."""
+
+    datasets: tuple[str, ...] = option(("digits", "mnist"), "See `data.load`.")
+    examples: int = option(2_000, "Taken from each, at most.", low=1)
+    rates: tuple[float, ...] = option((0.05, 0.1, 0.2, 0.4, 0.72), "True ones.")
+    repeats: int = option(3, "Draws of wrong labels.", low=1)
+    out: str = option("estimates.csv", "The CSV file to write.")
 
 
 def main(stop: StopRequest) -> None:
     """Estimates, prints and writes."""
-    check_output_file("out", _OUT.value)
+    given = read_config(EstimatesConfig)
+    check_output_file("out", given.out)
+    checks.in_range("rates", given.rates, 0, 1)
     rows = []
-    for name in _DATASETS.value:
+    for name in given.datasets:
         dataset = load(name, "train", data_dir=None)
-        count = min(_EXAMPLES.value, len(dataset))
+        count = min(given.examples, len(dataset))
         inputs, true = dataset.inputs[:count], dataset.labels[:count]
-        for rate in map(float, _RATES.value):
-            for repeat in range(_REPEATS.value):
+        for rate in given.rates:
+            for repeat in range(given.repeats):
                 noise_key, key = jax.random.split(jax.random.key(repeat))
                 noisy = np.asarray(
                     corruption.symmetric(
@@ -69,8 +79,10 @@ def main(stop: StopRequest) -> None:
                 }
                 say(row)
                 rows.append(row)
-    write_csv(_OUT.value, rows)
+    write_csv(given.out, rows)
 
 
 if __name__ == "__main__":
-    launch(main)
+    # Not where it is imported: names of flags are of a whole process.
+    define_flags(EstimatesConfig)
+    launch(main, EstimatesConfig)

@@ -11,25 +11,33 @@ fewer than three of five people chose the given label.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import pathlib
 
 import numpy as np
-from absl import flags
 
+from experiments.study.flags import define_flags, read_config
 from experiments.study.launch import launch
 from robustjax import scores
 from robustjax.output_paths import check_output_file
+from robustjax.tools.command.fields import option
 from robustjax.tools.command.output import say
 from robustjax.tools.tables import text_table
 from robustjax.training import StopRequest, write_csv
 
-_FOLDER = flags.DEFINE_string(
-    "folder", None, "Where the files are; $ROBUSTJAX_DATA/label_errors if set."
-)
-_TOP = flags.DEFINE_integer("top", 100, "Lowest scores that are counted.")
-_OUT = flags.DEFINE_string("out", None, "Also write what is counted to this CSV file.")
+
+@dataclasses.dataclass(frozen=True)
+class VerifiedConfig:
+    """The flags."""
+
+    folder: str | None = option(
+        None, "Where the files are; $ROBUSTJAX_DATA/label_errors if set."
+    )
+    top: int = option(100, "Lowest scores that are counted.", low=1)
+    out: str | None = option(None, "Also write what is counted to this CSV file.")
+
 
 DATASETS = ("mnist", "cifar10")
 _VOTES = 3
@@ -61,20 +69,21 @@ def count_found(
 def main(stop: StopRequest) -> None:
     """Prints a table per data set, and writes one file of all if asked to."""
     del stop
+    config = read_config(VerifiedConfig)
     root = os.environ.get("ROBUSTJAX_DATA")
     default = None if root is None else os.path.join(root, "label_errors")
-    given = _FOLDER.value or default
+    given = config.folder or default
     if given is None or not pathlib.Path(given).is_dir():
         raise ValueError(f"folder: got {given!r}, expected the folder of the files")
     folder = pathlib.Path(given)
     counts: list[dict[str, object]] = []
-    if _OUT.value is not None:
-        check_output_file("out", _OUT.value)
+    if config.out is not None:
+        check_output_file("out", config.out)
     for name in DATASETS:
         probabilities = np.load(folder / f"{name}_test_set_pyx.npy")
         labels = np.load(folder / f"{name}_test_set_original_labels.npy").astype(int)
         errors = verified_errors(folder / f"{name}_mturk.json")
-        rows = count_found(labels, probabilities, errors, _TOP.value)
+        rows = count_found(labels, probabilities, errors, config.top)
         say(f"\n{name}: {len(errors)} verified errors among {len(labels):,} labels")
         header = ["rule", "named", "verified"]
         say(text_table(header, [[r, str(n), str(v)] for r, n, v in rows]))
@@ -88,9 +97,11 @@ def main(stop: StopRequest) -> None:
             }
             for rule, named, verified in rows
         ]
-    if _OUT.value is not None:
-        write_csv(_OUT.value, counts)
+    if config.out is not None:
+        write_csv(config.out, counts)
 
 
 if __name__ == "__main__":
-    launch(main)
+    # Not where it is imported: names of flags are of a whole process.
+    define_flags(VerifiedConfig)
+    launch(main, VerifiedConfig)

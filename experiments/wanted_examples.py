@@ -10,29 +10,37 @@ verb's defaults. MNIST is a folder of images without classes, digits are vectors
 from __future__ import annotations
 
 import csv
+import dataclasses
 import pathlib
 import tempfile
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from absl import flags
 from PIL import Image
 
+from experiments.study.flags import define_flags, read_config
 from experiments.study.launch import launch
 from robustjax.output_paths import check_output_file
+from robustjax.tools.command.fields import option
 from robustjax.tools.command.output import say
 from robustjax.tools.inputs import load
 from robustjax.tools.options.label import LabelConfig
 from robustjax.tools.verbs import label
 from robustjax.training import StopRequest, write_csv
 
-_DATASETS = flags.DEFINE_list("datasets", ["digits", "mnist"], "See `data.load`.")
-_EXAMPLES = flags.DEFINE_integer("examples", 1_000, "In the pool.", 20)
-_ROUNDS = flags.DEFINE_integer("rounds", 4, "With the one that is drawn.", 2)
-_BATCH = flags.DEFINE_integer("batch", 40, "Questions per round.", 1)
-_REPEATS = flags.DEFINE_integer("repeats", 3, "Pools.", 1)
-_OUT = flags.DEFINE_string("out", None, "The CSV file to write.", required=True)
+
+@dataclasses.dataclass(frozen=True)
+class WantedConfig:
+    """The flags."""
+
+    datasets: tuple[str, ...] = option(("digits", "mnist"), "See `data.load`.")
+    examples: int = option(1_000, "In the pool.", low=20)
+    rounds: int = option(4, "With the one that is drawn.", low=2)
+    batch: int = option(40, "Questions per round.", low=1)
+    repeats: int = option(3, "Pools.", low=1)
+    out: str = option("wanted.csv", "The CSV file to write.")
+
 
 _FIFTH = 5
 _NAMES = ("first", "second")
@@ -89,22 +97,23 @@ def answered(folder: pathlib.Path, truth: Mapping[str, str]) -> tuple[int, int]:
 
 def main(stop: StopRequest) -> None:
     """Asks, answers, prints and writes."""
-    check_output_file("out", _OUT.value)
+    given = read_config(WantedConfig)
+    check_output_file("out", given.out)
     rows: list[dict[str, Any]] = []
-    for name in _DATASETS.value:
-        for repeat in range(_REPEATS.value):
+    for name in given.datasets:
+        for repeat in range(given.repeats):
             with tempfile.TemporaryDirectory() as temporary:
                 place = pathlib.Path(temporary)
-                path, truth = make_pool(name, repeat, _EXAMPLES.value, place)
+                path, truth = make_pool(name, repeat, given.examples, place)
                 config = LabelConfig(
                     dataset=str(path),
                     classes=_NAMES,
                     folder=str(place / "labelling"),
-                    batch=_BATCH.value,
+                    batch=given.batch,
                     seed=repeat,
                     page=False,
                 )
-                for number in range(_ROUNDS.value):
+                for number in range(given.rounds):
                     label.main(config, stop)
                     asked, wanted = answered(place / "labelling", truth)
                     row = {
@@ -116,8 +125,8 @@ def main(stop: StopRequest) -> None:
                     }
                     say(row)
                     rows.append(row)
-    write_csv(_OUT.value, rows)
-    for name in _DATASETS.value:
+    write_csv(given.out, rows)
+    for name in given.datasets:
         for chosen in (False, True):
             mine = [
                 r for r in rows if r["dataset"] == name and (r["round"] > 0) == chosen
@@ -128,4 +137,6 @@ def main(stop: StopRequest) -> None:
 
 
 if __name__ == "__main__":
-    launch(main)
+    # Not where it is imported: names of flags are of a whole process.
+    define_flags(WantedConfig)
+    launch(main, WantedConfig)

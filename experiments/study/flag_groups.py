@@ -8,7 +8,10 @@ from typing import ClassVar
 from robustjax.tools.command.fields import option
 from robustjax.tools.options.groups import SeedFlags
 
-GROUPS = ("Data", "Noise", "Network", "Contrastive networks", "Optimizer", "Run")
+GROUPS = (
+    *("Data", "Noise", "Network", "Contrastive networks", "Optimizer"),
+    *("Teacher", "Run"),
+)
 """Titles, in the order of `--help`."""
 
 

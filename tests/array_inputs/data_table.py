@@ -334,5 +334,6 @@ WITHOUT = {
     "swap_roles": "a data set, which was checked when it was made",
     "tfidf_embeddings": "texts",
     "without_prefix": "names",
+    "write_image_shards": "a folder of images",
     "write_shards": "blocks of rows; bad ones are in tests/data/test_shards.py",
 }

@@ -82,11 +82,12 @@ def test_the_text_and_the_files(tmp_path):
         repeats = list(csv.DictReader(file))
     last = [r["value"] for r in repeats if r["labels"] == "8"]
     assert last == ["80", "70"]
-    accuracy, first_batch = report.report(table).split("\n\n")
+    accuracy, first_batch, said = report.report(table).split("\n\n")
     assert "|C| = 5Q, input: accuracy %" in accuracy
     assert "60.0 ±14.1" in accuracy
     (line,) = (line for line in first_batch.splitlines() if "5Q" in line)
     assert line.split("  ")[0] == "|C| = 5Q, delta input"
     assert "  50 50 50 100  " in line
     assert line.endswith("  0 50 0 50")
+    assert said == "|C| = 5Q: delta input ends best with 75.0 % test accuracy."
     assert (folder / "accuracy.png").read_bytes().startswith(b"\x89PNG")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import types
 
 import chex
 import jax
@@ -108,9 +109,17 @@ def test_checkpoints_from_before_the_files_were_listed(saved, tmp_path):
 def test_where_nothing_can_be_written_nothing_is_trained(tmp_path):
     (tmp_path / "file").write_text("x")
     folder = training.CheckpointFolder(tmp_path / "file" / "checkpoints")
+    program = types.SimpleNamespace(row_spec=ExampleSpec(4, 2))
+    loss_state = LossState(rows=np.zeros((1, 4)), shared=())
+    state = training.TrainState((), (), (), loss_state, (), (), ())
     with pytest.raises(ValueError, match="checkpoints: cannot use .*: '.*file' is not"):
         training.fit(
-            None, None, None, epochs=3, checkpoints=folder, checkpoint_every_epochs=1
+            program,
+            state,
+            None,
+            epochs=3,
+            checkpoints=folder,
+            checkpoint_every_epochs=1,
         )
 
 
