@@ -57,17 +57,25 @@ def noise_rate_estimates(files: Files) -> Table:
     return table
 
 
+_POOLS = {
+    "digits": "digits, 1,000 vectors",
+    "mnist": "MNIST, a folder of 1,000 images",
+}
+
+
 @builder
 def wanted_examples(files: Files) -> Table:
     table = [["pool", "drawn at random: wanted", "chosen: wanted"]]
-    rows = files.rows("active_learning/wanted/mnist.csv")
-    cells = []
-    for chosen in (False, True):
-        mine = [row for row in rows if (row["round"] != "0") is chosen]
-        wanted = [int(row["wanted"]) for row in mine]
-        asked = sum(int(row["asked"]) for row in mine)
-        cells.append(f"{' + '.join(map(str, wanted))} of {asked}")
-    return [*table, ["MNIST, a folder of 1,000 images", *cells]]
+    for name, pool in _POOLS.items():
+        rows = files.rows(f"active_learning/wanted/{name}.csv")
+        cells = []
+        for chosen in (False, True):
+            mine = [row for row in rows if (row["round"] != "0") is chosen]
+            wanted = [int(row["wanted"]) for row in mine]
+            asked = sum(int(row["asked"]) for row in mine)
+            cells.append(f"{' + '.join(map(str, wanted))} of {asked}")
+        table.append([pool, *cells])
+    return table
 
 
 _DATA = {
