@@ -78,3 +78,13 @@ def selection_of_files(files: Files) -> Table:
 def selection_on_paper(files: Files) -> Table:
     del files
     return on_paper.table()
+
+
+@builder
+def layouts(files: Files) -> Table:
+    rows = files.rows("layouts/differences.csv")
+    columns = [name for name in rows[0] if name != "recipe"]
+    return [
+        ["recipe", *columns],
+        *([f"`{row['recipe']}`", *(row[name] for name in columns)] for row in rows),
+    ]
