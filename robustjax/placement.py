@@ -39,9 +39,14 @@ class Placement:
         assert self.mesh is not None
         return PartitionSpec(self.mesh.axis_names[0])
 
+    @property
+    def devices(self) -> int:
+        """How many devices there are."""
+        return 1 if self.mesh is None else self.mesh.size
+
     def padded(self, size: int) -> int:
         """The rows that `rows` makes of so many: a multiple of the devices."""
-        return size if self.mesh is None else size + -size % self.mesh.size
+        return size + -size % self.devices
 
     def rows(self, array: Any, fill: Any = None) -> jax.Array:
         """Rows of the host, divided among the devices.

@@ -45,6 +45,43 @@ class RowSource(abc.ABC):
         """The rows of a slice or of (M,) numbers."""
 
 
+class PartedRows(RowSource):
+    """Rows that come in runs, of which the last one that was looked at is kept.
+
+    Attributes:
+      starts: (P,) the number of the first row of every part, ascending.
+    """
+
+    starts: np.ndarray
+    _held: tuple[int, np.ndarray] | None = None
+
+    @abc.abstractmethod
+    def _part(self, number: int) -> np.ndarray:
+        """The rows of a part."""
+
+    def _keep(self, number: int) -> np.ndarray:
+        if self._held is None or self._held[0] != number:
+            self._held = number, self._part(number)
+        return self._held[1]
+
+    def __getitem__(self, rows: Any) -> np.ndarray:
+        """The rows of a number, a slice, (M,) numbers or an (N,) mask.
+
+        Raises:
+          IndexError: a number out of range.
+          ValueError: what `_part` refuses.
+        """
+        if isinstance(rows, int | np.integer):
+            return self[np.array([rows])][0]
+        wanted = row_numbers(rows, len(self))
+        found = np.empty((len(wanted), *self.shape[1:]), self.dtype)
+        which = np.searchsorted(self.starts, wanted, side="right") - 1
+        for number in np.unique(which):
+            here = which == number
+            found[here] = self._keep(int(number))[wanted[here] - self.starts[number]]
+        return found
+
+
 def row_numbers(rows: Any, size: int) -> np.ndarray:
     """The (M,) numbers of the rows that a slice, numbers or a mask (N,) mean.
 

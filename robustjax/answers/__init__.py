@@ -19,8 +19,8 @@ from robustjax.answers._standing import Standing as Standing
 from robustjax.answers._standing import disagreements as disagreements
 from robustjax.answers._standing import last_words as last_words
 from robustjax.answers._standing import standing as standing
-from robustjax.answers._table import EXPORT_SUFFIXES as EXPORT_SUFFIXES
 from robustjax.answers._table import AnswerTable as AnswerTable
 from robustjax.answers._table import read_answers as read_answers
 from robustjax.answers._taken_in import TakenIn as TakenIn
 from robustjax.answers._taken_in import taken_in as taken_in
+from robustjax.data._annotation_exports import EXPORT_SUFFIXES as EXPORT_SUFFIXES

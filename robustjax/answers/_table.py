@@ -20,8 +20,6 @@ from robustjax.data._label_studio_export import LABEL_STUDIO_SUFFIX
 from robustjax.data._names import plain_name
 
 ANSWER, ANNOTATOR = "new_label", "annotator"
-EXPORT_SUFFIXES = (LABEL_STUDIO_SUFFIX, CVAT_SUFFIX)
-"""Of files that are no tables."""
 _WHOLE = re.compile(r"([+-]?\d+)[.,]0*")
 
 

@@ -16,6 +16,7 @@ from robustjax.data._label_studio_export import (
 )
 
 EXPORT_SUFFIXES = (CVAT_SUFFIX, LABEL_STUDIO_SUFFIX)
+"""Of files that annotation tools write."""
 
 IMAGE = "image"
 """The column of an export of CVAT that has the paths of its images."""

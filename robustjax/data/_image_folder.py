@@ -127,18 +127,29 @@ def list_images(path: str | pathlib.Path, image_size: int | None) -> Listing:
       ValueError: no class folders, an empty class or a name that is not UTF-8.
       ImportError: Pillow is not installed.
     """
-    need_pillow()
-    root = pathlib.Path(path)
-    if not root.is_dir():
-        raise ValueError(f"path: {str(root)!r} is not a folder")
-    if image_size is not None:
-        checks.at_least("image_size", image_size, 1)
+    root = image_root(path, image_size)
     try:
         return _list(root)
     except OSError as error:
         raise ValueError(
             f"path: cannot read {str(error.filename)!r}: {error.strerror}"
         ) from None
+
+
+def image_root(path: str | pathlib.Path, image_size: int | None) -> pathlib.Path:
+    """The folder of some images that are to be decoded.
+
+    Raises:
+      ValueError: no folder, or a size that is none.
+      ImportError: Pillow is not installed.
+    """
+    need_pillow()
+    root = pathlib.Path(path)
+    if not root.is_dir():
+        raise ValueError(f"path: {str(root)!r} is not a folder")
+    if image_size is not None:
+        checks.at_least("image_size", image_size, 1)
+    return root
 
 
 def remark(

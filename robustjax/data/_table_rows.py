@@ -11,10 +11,10 @@ import numpy as np
 
 from robustjax.data._table_files import PARQUET_SUFFIXES, import_arrow
 from robustjax.files import check_readable
-from robustjax.row_source import RowSource, row_numbers
+from robustjax.row_source import PartedRows
 
 
-class TableRows(RowSource):
+class TableRows(PartedRows):
     """Rows of numbers of a Parquet file.
 
     A row group is read whole, and the last one that was read is kept: rows in order
@@ -38,43 +38,24 @@ class TableRows(RowSource):
         self._file = parquet.ParquetFile(path)
         meta = self._file.metadata
         counts = [meta.row_group(i).num_rows for i in range(meta.num_row_groups)]
-        self._first = np.cumsum([0, *counts])
-        self._held: tuple[int, np.ndarray] | None = None
+        *starts, size = np.cumsum([0, *counts])
+        self.starts = np.array(starts)
         types = [self._file.schema_arrow.field(name).type for name in columns]
         self.dtype = np.dtype(np.float32 if all(map(_narrow, types)) else np.float64)
-        self.shape = (int(self._first[-1]), self._group(0).shape[1])
+        self.shape = (int(size), self._keep(0).shape[1])
 
-    def __getitem__(self, rows: Any) -> np.ndarray:
-        """The rows of a number, a slice, (M,) numbers or an (N,) mask.
-
-        Raises:
-          IndexError: a number out of range.
-          ValueError: something else than numbers, or lists of another length.
-        """
-        if isinstance(rows, int | np.integer):
-            return self[np.array([rows])][0]
-        wanted = row_numbers(rows, len(self))
-        found = np.empty((len(wanted), self.shape[1]), self.dtype)
-        which = np.searchsorted(self._first, wanted, side="right") - 1
-        for number in np.unique(which):
-            here = which == number
-            group = self._group(int(number))
-            found[here] = group[wanted[here] - self._first[number]]
-        return found
-
-    def _group(self, number: int) -> np.ndarray:
-        if self._held is None or self._held[0] != number:
-            table = self._file.read_row_group(number, columns=self._columns)
-            parts = [self._numbers(table.column(name), name) for name in self._columns]
-            group = np.concatenate(parts, axis=1)
-            width = group.shape[1] if not hasattr(self, "shape") else self.shape[1]
-            if group.shape[1] != width:
-                raise ValueError(
-                    f"path: {str(self._path)!r} has {group.shape[1]} numbers in a row "
-                    f"of its group {number}, expected {width}"
-                )
-            self._held = number, group
-        return self._held[1]
+    def _part(self, number: int) -> np.ndarray:
+        """A row group; `ValueError` for lists of another length than the first's."""
+        table = self._file.read_row_group(number, columns=self._columns)
+        parts = [self._numbers(table.column(name), name) for name in self._columns]
+        group = np.concatenate(parts, axis=1)
+        width = group.shape[1] if not hasattr(self, "shape") else self.shape[1]
+        if group.shape[1] != width:
+            raise ValueError(
+                f"path: {str(self._path)!r} has {group.shape[1]} numbers in a row "
+                f"of its group {number}, expected {width}"
+            )
+        return group
 
     def _numbers(self, column: Any, name: str) -> np.ndarray:
         """(n, w) of one column of a group."""

@@ -9,10 +9,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from robustjax import checks
 from robustjax.data._dataset import Dataset, make_dataset
 from robustjax.data._image_decoding import SUFFIXES, is_image
-from robustjax.data._image_folder import check_sizes, decode, need_pillow
+from robustjax.data._image_folder import check_sizes, decode, image_root
 from robustjax.data._names import printable
 from robustjax.files import is_system_entry
 
@@ -46,12 +45,7 @@ def load_unlabeled_images(
         image, or sizes that differ without `image_size`.
       ImportError: Pillow is not installed.
     """
-    need_pillow()
-    root = pathlib.Path(path)
-    if not root.is_dir():
-        raise ValueError(f"path: {str(root)!r} is not a folder")
-    if image_size is not None:
-        checks.at_least("image_size", image_size, 1)
+    root = image_root(path, image_size)
     images, others = _images_below(root)
     if not images:
         raise ValueError(f"path: no image below {str(root)!r}")

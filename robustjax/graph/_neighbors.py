@@ -165,8 +165,7 @@ class _Views:
         """All points that lie in memory, or as many of a file as may be there."""
         whole = [slice(0, len(self._given))]
         if isinstance(self._given, RowSource):
-            devices = 1 if place.mesh is None else place.mesh.size
-            whole = list(row_blocks(self._given, multiple=devices))
+            whole = list(row_blocks(self._given, multiple=place.devices))
         for here in whole:
             points, compared = self.make(here)
             wide = compared is points
@@ -191,11 +190,10 @@ def _search(
     count = min(k + _SPARE, size - 1)
     ratio = place.whole(views.ratio)
     found: list[Found] = []
-    devices = 1 if place.mesh is None else place.mesh.size
     for part in views.parts(place):
         # The first part is the largest; rows asked for are grouped alike for all.
         if block_rows is None:
-            held = part.points.shape[0] // devices
+            held = part.points.shape[0] // place.devices
             block_rows = max(_MIN_BLOCK_ROWS, _BLOCK_NUMBERS // max(1, held))
             block_rows = min(number, block_rows, 1024)
         runs = -(-number // _ASKED)

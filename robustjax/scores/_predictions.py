@@ -14,7 +14,7 @@ import jax
 import numpy as np
 
 from robustjax import checks
-from robustjax.row_source import RowSource, row_blocks, row_numbers
+from robustjax.row_source import PartedRows, RowSource, row_blocks
 from robustjax.scores._confident_learning import (
     SLACK,
     Readings,
@@ -82,7 +82,7 @@ def _divided(array: Any) -> bool:
     )
 
 
-class _DeviceRows(RowSource):
+class _DeviceRows(PartedRows):
     """Rows of an array of which devices hold parts, a part at a time on the host."""
 
     def __init__(self, array: jax.Array):
@@ -95,20 +95,11 @@ class _DeviceRows(RowSource):
         parts = {
             part.index[0].start or 0: part.data for part in array.addressable_shards
         }
-        self._starts = np.array(sorted(parts))
-        self._parts = [parts[start] for start in self._starts]
-        self._held: tuple[int, np.ndarray] | None = None
+        self.starts = np.array(sorted(parts))
+        self._parts = [parts[start] for start in self.starts]
 
-    def __getitem__(self, rows: Any) -> np.ndarray:
-        wanted = row_numbers(rows, len(self))
-        which = np.searchsorted(self._starts, wanted, side="right") - 1
-        found = np.empty((len(wanted), self.shape[1]), self.dtype)
-        for number in np.unique(which):
-            if self._held is None or self._held[0] != number:
-                self._held = int(number), np.asarray(self._parts[number])
-            here = which == number
-            found[here] = self._held[1][wanted[here] - self._starts[number]]
-        return found
+    def _part(self, number: int) -> np.ndarray:
+        return np.asarray(self._parts[number])
 
 
 class _Held:
