@@ -8,6 +8,9 @@ from typing import Any
 
 from robustjax.data._located_json import Located
 
+SEVERAL, ONE = "dataset_dict.json", "state.json"
+"""Of which one lies in a folder of several splits, the other in that of one."""
+
 
 def read_arrow_objects(
     path: pathlib.Path, split: str | None, *, name: str
@@ -36,11 +39,9 @@ def read_arrow_objects(
     try:
         if path.is_file():
             tables = [parquet.read_table(path)]
-        elif (path / "dataset_dict.json").is_file():
-            splits = json.loads((path / "dataset_dict.json").read_text("utf-8"))
-            chosen = choose_split(list(splits["splits"]), split, path, name)
-            return read_arrow_objects(path / chosen, None, name=name)
-        elif (path / "state.json").is_file():
+        elif (path / SEVERAL).is_file():
+            return read_arrow_objects(saved_split(path, split, name), None, name=name)
+        elif (path / ONE).is_file():
             tables = saved_tables(path, pa, name)
         else:
             files = _parquet_files(path, split, name)
@@ -54,13 +55,23 @@ def read_arrow_objects(
     return [Located(f"row {number}", row) for number, row in enumerate(rows)]
 
 
+def saved_split(path: pathlib.Path, split: str | None, name: str) -> pathlib.Path:
+    """The folder of one of several splits that `datasets` saved.
+
+    Raises:
+      ValueError: a split that is unknown or missing.
+    """
+    known = json.loads((path / SEVERAL).read_text("utf-8"))["splits"]
+    return path / _choose(list(known), split, path, name)
+
+
 def saved_tables(path: pathlib.Path, pa: Any, name: str) -> list[Any]:
     """The Arrow tables of one split that `datasets` saved.
 
     Raises:
       ValueError: rows that are kept by an indices mapping.
     """
-    state = json.loads((path / "state.json").read_text("utf-8"))
+    state = json.loads((path / ONE).read_text("utf-8"))
     if state.get("_indices_files"):
         raise ValueError(
             f"{name}: {str(path)!r} keeps its rows by an indices mapping, expected a "
@@ -85,12 +96,10 @@ def _parquet_files(
     by_split: dict[str, list[pathlib.Path]] = {}
     for file in files:
         by_split.setdefault(file.stem.partition("-")[0], []).append(file)
-    return by_split[choose_split(list(by_split), split, path, name)]
+    return by_split[_choose(list(by_split), split, path, name)]
 
 
-def choose_split(
-    known: list[str], split: str | None, path: pathlib.Path, name: str
-) -> str:
+def _choose(known: list[str], split: str | None, path: pathlib.Path, name: str) -> str:
     """The split that is meant; `ValueError` for one that is unknown or missing."""
     if split in known:
         return str(split)

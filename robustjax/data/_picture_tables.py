@@ -12,7 +12,7 @@ from typing import Any
 from robustjax import checks
 from robustjax.data._dataset import Dataset
 from robustjax.data._image_folder import check_sizes, decode, need_pillow
-from robustjax.data._table_examples import TableExamples, read_table_examples
+from robustjax.data._table_examples import read_table_examples
 
 
 def load_picture_table(
@@ -52,7 +52,7 @@ def load_picture_table(
     need_pillow()
     if image_size is not None:
         checks.at_least("image_size", image_size, 1)
-    found = read_table_examples(
+    found, ids, pictures = read_table_examples(
         source,
         "image_column",
         image_column,
@@ -64,21 +64,22 @@ def load_picture_table(
     )
     if folder is None and isinstance(source, str | os.PathLike):
         folder = pathlib.Path(source).parent
-    with _files(found, image_column, pathlib.Path(folder or ".")) as files:
+    rows, root = found.rows.tolist(), pathlib.Path(folder or ".")
+    with _files(rows, pictures, image_column, root) as files:
         listed = [(0, file) for file in files]
         check_sizes(listed, same=image_size is None)
         inputs, _ = decode(listed, image_size)
-    return found.with_inputs(inputs)
+    return found.with_inputs(inputs, ids)
 
 
 @contextlib.contextmanager
 def _files(
-    table: TableExamples, column: str, root: pathlib.Path
+    rows: list[int], pictures: list[Any], column: str, root: pathlib.Path
 ) -> Iterator[list[pathlib.Path]]:
     """Where the images are; what a table holds itself is written out meanwhile."""
     with tempfile.TemporaryDirectory() as temporary:
         found = []
-        for row, picture in zip(table.rows.tolist(), table.column):
+        for row, picture in zip(rows, pictures):
             content = picture
             if isinstance(picture, dict):
                 content = picture.get("bytes") or picture.get("path")

@@ -6,15 +6,13 @@ import json
 import pathlib
 from typing import Any
 
-from robustjax.data._arrow_objects import choose_split, saved_tables
+from robustjax.data._arrow_objects import ONE, SEVERAL, saved_split, saved_tables
 from robustjax.data._table_files import import_arrow
-
-_SEVERAL, _ONE = "dataset_dict.json", "state.json"
 
 
 def is_saved(path: pathlib.Path) -> bool:
     """Whether `Dataset.save_to_disk` or `DatasetDict.save_to_disk` wrote a folder."""
-    return (path / _SEVERAL).is_file() or (path / _ONE).is_file()
+    return (path / SEVERAL).is_file() or (path / ONE).is_file()
 
 
 def read_saved(path: pathlib.Path, split: str) -> tuple[Any, list[str]]:
@@ -34,9 +32,8 @@ def read_saved(path: pathlib.Path, split: str) -> tuple[Any, list[str]]:
     """
     pa = import_arrow("path")
     try:
-        if (path / _SEVERAL).is_file():
-            known = json.loads((path / _SEVERAL).read_text("utf-8"))["splits"]
-            return read_saved(path / choose_split(list(known), split, path, "path"), "")
+        if (path / SEVERAL).is_file():
+            return read_saved(saved_split(path, split, "path"), "")
         if split not in ("", "train"):
             raise ValueError(f"split: got {split!r}, but {str(path)!r} is one split")
         table = pa.concat_tables(saved_tables(path, pa, "path"))

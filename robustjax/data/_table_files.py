@@ -37,6 +37,17 @@ def import_arrow(name: str) -> Any:
     return pyarrow
 
 
+def is_list(kind: Any) -> bool:
+    """Whether a column of this type holds a list in every row."""
+    from pyarrow import types
+
+    return bool(
+        types.is_list(kind)
+        or types.is_large_list(kind)
+        or types.is_fixed_size_list(kind)
+    )
+
+
 def read_table(path: pathlib.Path, *, texts: Collection[str | None], name: str) -> Any:
     """Reads a file as an Arrow table.
 

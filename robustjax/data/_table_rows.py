@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from robustjax.data._table_files import PARQUET_SUFFIXES, import_arrow
+from robustjax.data._table_files import PARQUET_SUFFIXES, import_arrow, is_list
 from robustjax.files import check_readable
 from robustjax.row_source import PartedRows
 
@@ -61,7 +61,7 @@ class TableRows(PartedRows):
         """(n, w) of one column of a group."""
         array = column.combine_chunks()
         count, width = len(array), 1
-        if _is_list(array.type) and array.null_count == 0:
+        if is_list(array.type) and array.null_count == 0:
             lengths = np.unique(array.value_lengths().to_numpy(zero_copy_only=False))
             if len(lengths) != 1:
                 raise ValueError(
@@ -78,21 +78,11 @@ class TableRows(PartedRows):
         return np.asarray(values).reshape(count, width)
 
 
-def _is_list(kind: Any) -> bool:
-    from pyarrow import types
-
-    return bool(
-        types.is_list(kind)
-        or types.is_large_list(kind)
-        or types.is_fixed_size_list(kind)
-    )
-
-
 def _number_type(kind: Any) -> Any:
     """The type of a column's numbers, or None for something else."""
     from pyarrow import types
 
-    inner = kind.value_type if _is_list(kind) else kind
+    inner = kind.value_type if is_list(kind) else kind
     numeric = types.is_floating(inner) or types.is_integer(inner)
     return inner if numeric or types.is_boolean(inner) else None
 

@@ -7,7 +7,7 @@ import os
 import pathlib
 import re
 from collections.abc import Callable, Collection, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from robustjax.data._table_files import (
     CSV_SUFFIXES,
     TABLE_SUFFIXES,
     as_table,
+    is_list,
     read_table,
 )
 from robustjax.data._table_labels import class_names_of, label_texts, unlabeled
@@ -90,22 +91,82 @@ def load_table(
     identity = id_column_of(id_column, columns)
     taken = {label, identity, text_column, SPLIT if SPLIT in columns else None}
     features = _features(columns, feature_columns, taken, name, report)
+    found = labeled_rows(
+        columns,
+        label,
+        neutralised,
+        split=split,
+        count=table.num_rows,
+        name=name,
+        skip_unlabeled=skip_unlabeled,
+    )
+    ids = ids_of_rows(columns, identity, neutralised, found.rows)
+    inputs = _inputs({key: columns[key] for key in features})[found.rows]
+    return found.with_inputs(inputs, ids)
+
+
+class LabeledRows(NamedTuple):
+    """The rows of a split, and their labels.
+
+    Attributes:
+      rows: (M,) their numbers.
+      labels: (M,) int32.
+      class_names: of the labels of all splits.
+      name: for reports.
+    """
+
+    rows: np.ndarray
+    labels: np.ndarray
+    class_names: list[str]
+    name: str
+
+    def with_inputs(self, inputs: np.ndarray, ids: np.ndarray) -> Dataset:
+        """The data set of inputs (M, ...) and ids (M,)."""
+        return make_dataset(
+            inputs,
+            self.labels,
+            ids=ids,
+            class_names=self.class_names,
+            name=self.name,
+        )
+
+
+def labeled_rows(
+    columns: dict[str, Any],
+    label: str,
+    neutralised: bool,
+    *,
+    split: str | None,
+    count: int,
+    name: str,
+    skip_unlabeled: bool,
+) -> LabeledRows:
+    """The labels of a split's rows.
+
+    Args:
+      columns: of the table.
+      label: the column of labels.
+      neutralised: whether cells were made safe for spreadsheets.
+      split: see `load_table`.
+      count: rows of the table.
+      name: of the table.
+      skip_unlabeled: see `load_table`.
+
+    Raises:
+      ValueError: an unknown split, or a missing label.
+    """
     labeled = ~unlabeled(columns[label]) if skip_unlabeled else None
-    texts_of_labels = label_texts(columns[label], label, neutralised, labeled)
-    rows = rows_of_split(columns.get(SPLIT), split, table.num_rows, name)
+    texts = label_texts(columns[label], label, neutralised, labeled)
+    rows = rows_of_split(columns.get(SPLIT), split, count, name)
     if labeled is not None:
         rows = rows[labeled[rows]]
-    names = class_names_of(list(texts_of_labels.values()))
+    names = class_names_of(list(texts.values()))
     place = {text: number for number, text in enumerate(names)}
-    ids = None
-    if identity is not None:
-        ids = ids_of(columns[identity], identity, neutralised)[rows]
-    return make_dataset(
-        _inputs({key: columns[key] for key in features})[rows],
-        np.array([place[texts_of_labels[row]] for row in rows.tolist()], np.int32),
-        ids=np.arange(table.num_rows)[rows] if ids is None else ids,
-        class_names=names,
-        name=name if split is None else f"{name}[{split}]",
+    return LabeledRows(
+        rows,
+        np.array([place[texts[row]] for row in rows.tolist()], np.int32),
+        names,
+        name if split is None else f"{name}[{split}]",
     )
 
 
@@ -171,9 +232,20 @@ def unlabeled_ids(
     rows = rows_of_split(columns.get(SPLIT), split, table.num_rows, name)
     rows = rows[unlabeled(columns[label])[rows]]
     identity = id_column_of(id_column, columns, fallback=image_column)
+    return ids_of_rows(columns, identity, neutralised, rows)
+
+
+def ids_of_rows(
+    columns: dict[str, Any], identity: str | None, neutralised: bool, rows: np.ndarray
+) -> np.ndarray:
+    """The ids of some rows (M,): those of a column, or else the rows' numbers.
+
+    Raises:
+      ValueError: a column that lacks one.
+    """
     if identity is None:
         return rows
-    return ids_of(columns[identity], identity, neutralised)[rows]
+    return _ids(columns[identity], identity, neutralised)[rows]
 
 
 def label_column_of(given: str | None, columns: dict[str, Any], name: str) -> str:
@@ -329,7 +401,7 @@ def rows_of_split(column: Any, split: str | None, count: int, name: str) -> np.n
     return rows
 
 
-def ids_of(column: Any, name: str, neutralised: bool) -> np.ndarray:
+def _ids(column: Any, name: str, neutralised: bool) -> np.ndarray:
     """Ids as text or integers; `ValueError` where one is missing."""
     values = column.to_pylist()
     missing = next(
@@ -366,11 +438,7 @@ def _numbers(name: str, column: Any) -> np.ndarray:
             f"feature_columns: row {row} (from 0) has nothing in {name!r}, expected a "
             "number; fill or drop what is missing"
         )
-    if (
-        types.is_list(kind)
-        or types.is_large_list(kind)
-        or types.is_fixed_size_list(kind)
-    ):
+    if is_list(kind):
         flat = column.flatten()
         width, rest = divmod(len(flat), len(column))
         lengths = (

@@ -41,7 +41,7 @@ def load_text_table(
         text or label.
       ImportError: pyarrow is not installed (extra `tools`).
     """
-    found = read_table_examples(
+    found, ids, texts = read_table_examples(
         source,
         "embed_column",
         embed_column,
@@ -51,4 +51,4 @@ def load_text_table(
         skip_unlabeled=skip_unlabeled,
         names_rows=False,
     )
-    return found.with_inputs(np.asarray(embed([str(text) for text in found.column])))
+    return found.with_inputs(np.asarray(embed([str(text) for text in texts])), ids)
