@@ -7,6 +7,7 @@ block by block, when all examples are to hear about the picks of a round.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 
 import jax
@@ -57,63 +58,81 @@ def _spread(
     return ahead.absorb_in_order(rule, level, relation, picked, count)
 
 
-def spread(
-    rule: ahead.Rule,
-    source: RowSource,
-    light: dict[str, np.ndarray],
-    shared: ahead.Rows,
-    level: np.ndarray,
-    picked: ahead.Rows,
-    count: int,
-) -> None:
-    """Brings levels (N,) up to date by the first `count` of some picks, in place."""
-    for here in row_blocks(source):
-        few = {name: array[here] for name, array in light.items()}
-        rows = {POINTS: source[here], **few}
-        level[here] = _spread(rule, level[here], rows, shared, picked, np.int32(count))
+@dataclasses.dataclass(frozen=True)
+class OfFile:
+    """Examples in a file, but for some numbers of each. Implements `Examples`.
 
-
-def advance(
-    rule: ahead.Rule,
-    source: RowSource,
-    light: dict[str, np.ndarray],
-    shared: ahead.Rows,
-    layout: ClassLayout,
-    turns: np.ndarray,
-    state: ahead.State,
-    end: int,
-    *,
-    stop: int | None,
-    candidates: int,
-    on_progress: Progress | None,
-) -> ahead.State:
-    """Picks on until `end` picks are made; see `_ahead.advance`.
-
-    Args:
-      rule: how scores follow from picks.
-      source: (N, d) float32, the rule's `POINTS`.
-      light: the rule's other rows, (N,) each.
-      shared: scalars.
-      layout: of the N examples.
-      turns: (budget,) int32, the class of every pick.
-      state: on the host.
-      end: at most the budget.
-      stop: enough picks for now; by default `end`.
-      candidates: looked at together.
-      on_progress: called after every round with the picks made and the budget.
+    Attributes:
+      source: (N, d) float32, the rule's rows by the name `POINTS`.
+      light: its other rows, (N,) on the host.
     """
-    level = np.array(state.level)
-    on_device = jax.device_put(light)
-    while int(state.made) < (end if stop is None else stop):
-        chosen = _choose(
-            rule, on_device, shared, layout, turns, state, candidates=candidates
-        )
-        points = source[np.asarray(chosen.indices)]
-        state, picked, count = _serve(
-            rule, points, on_device, shared, chosen, state, np.int32(end)
-        )
-        spread(rule, source, light, shared, level, picked, int(count))
-        state = state._replace(level=jax.device_put(level.copy()))
-        if on_progress is not None:
-            on_progress(int(state.made), state.picks.shape[0])
-    return state
+
+    source: RowSource
+    light: dict[str, np.ndarray]
+
+    def _tell_all(
+        self,
+        rule: ahead.Rule,
+        shared: ahead.Rows,
+        level: np.ndarray,
+        picked: ahead.Rows,
+        count: int,
+    ) -> None:
+        """Brings levels (N,) up to date by the first of some picks, in place."""
+        for here in row_blocks(self.source):
+            few = {name: array[here] for name, array in self.light.items()}
+            rows = {POINTS: self.source[here], **few}
+            level[here] = _spread(
+                rule, level[here], rows, shared, picked, np.int32(count)
+            )
+
+    def absorb(
+        self,
+        rule: ahead.Rule,
+        shared: ahead.Rows,
+        state: ahead.State,
+        given: np.ndarray,
+        width: int,
+    ) -> ahead.State:
+        """See `Examples`."""
+        level = np.array(state.level)
+        for start in range(0, len(given), width):
+            some = given[start : start + width]
+            count = len(some)
+            some = np.pad(some, (0, width - count), mode="edge")
+            few = {
+                name: jax.device_put(each[some]) for name, each in self.light.items()
+            }
+            picked = {POINTS: jax.device_put(self.source[some]), **few}
+            self._tell_all(rule, shared, level, picked, count)
+        return state._replace(level=jax.device_put(level))
+
+    def advance(
+        self,
+        rule: ahead.Rule,
+        shared: ahead.Rows,
+        layout: ClassLayout,
+        turns: np.ndarray,
+        state: ahead.State,
+        end: int,
+        *,
+        stop: int | None = None,
+        candidates: int,
+        on_progress: Progress | None,
+    ) -> ahead.State:
+        """See `Examples`; progress is told after every round."""
+        level = np.array(state.level)
+        on_device = jax.device_put(self.light)
+        while int(state.made) < (end if stop is None else stop):
+            chosen = _choose(
+                rule, on_device, shared, layout, turns, state, candidates=candidates
+            )
+            points = self.source[np.asarray(chosen.indices)]
+            state, picked, count = _serve(
+                rule, points, on_device, shared, chosen, state, np.int32(end)
+            )
+            self._tell_all(rule, shared, level, picked, int(count))
+            state = state._replace(level=jax.device_put(level.copy()))
+            if on_progress is not None:
+                on_progress(int(state.made), state.picks.shape[0])
+        return state

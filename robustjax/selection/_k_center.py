@@ -14,7 +14,8 @@ from robustjax import arrays, checks, conditioning
 from robustjax.placement import Placement, on_host
 from robustjax.row_source import RowSource, row_blocks
 from robustjax.selection import _ahead as ahead
-from robustjax.selection._ahead_examples import Examples, OfFile, Resident
+from robustjax.selection._ahead_examples import Examples, Resident
+from robustjax.selection._ahead_of_file import OfFile
 from robustjax.selection._class_layout import one_class
 from robustjax.selection._equal_rows import first_equal_rows
 from robustjax.selection._greedy import (

@@ -14,7 +14,8 @@ from robustjax import conditioning
 from robustjax.placement import Placement
 from robustjax.row_source import RowSource, row_blocks
 from robustjax.selection import _ahead as ahead
-from robustjax.selection._ahead_examples import Examples, OfFile, Resident
+from robustjax.selection._ahead_examples import Examples, Resident
+from robustjax.selection._ahead_of_file import OfFile
 from robustjax.selection._cosine_kernel import (
     cosines,
     inverse_norms,
