@@ -103,13 +103,14 @@ def _block_search(
     """The search for a block of rows (B): the fields of `Found`."""
     points, compared, first, valid = part
     size, width = points.shape
-    there = jnp.arange(size) < valid
+    # Here, and not of every block's similarities, which would be written once more.
+    points = jnp.pad(points, ((0, -size % _GROUP), (0, 0)))
+    there = jnp.arange(len(points)) < valid
     norm2 = jnp.where(there, jnp.sum(points**2, axis=1), 0.0)
     half_norm = jnp.where(there, norm2 / 2, jnp.inf)
     largest_norm = jnp.sqrt(jnp.max(norm2))
     # Of the product, and one more for the points themselves.
     rounding = (_ROUNDING * np.sqrt(width) + 1) * jnp.finfo(jnp.float32).eps
-    fill = -size % _GROUP
 
     def block(asked: Asked) -> tuple[jax.Array, ...]:
         # ||a - b||^2 / 2 = ||a||^2 / 2 - similarity; HIGHEST keeps float32 exact on
@@ -118,9 +119,8 @@ def _block_search(
             asked.points, points.T, precision=jax.lax.Precision.HIGHEST
         ) - jnp.expand_dims(half_norm, 0)
         place = asked.own - first
-        own = jnp.expand_dims(jnp.arange(size), 0) == place[:, None]
+        own = jnp.expand_dims(jnp.arange(len(points)), 0) == place[:, None]
         similarity = jnp.where(own, -jnp.inf, similarity)
-        similarity = jnp.pad(similarity, ((0, 0), (0, fill)), constant_values=-jnp.inf)
         columns = largest_columns(similarity, count)
         seemed = jnp.take_along_axis(similarity, columns, axis=1)
         # The expanded square loses digits to cancellation: rank the candidates by
