@@ -76,34 +76,21 @@ def load(
     if path.suffix == ".npz":
         return load_npz(path, split)
     if is_table or saved:
-        source: Any = path
-        if saved:
-            source, pictures = read_saved(path, split)
-            image_column = image_column or next(iter(pictures), None)
-        elif path.suffix.lower() == CVAT_SUFFIX:
-            image_column = image_column or IMAGE
+        rows: dict[str, Any] = {
+            "label_column": label_key,
+            "id_column": id_column,
+            "skip_unlabeled": skip_unlabeled,
+        }
         with checks.errors_name(source="dataset", label_column="label_key"):
-            columns: dict[str, Any] = {
-                "label_column": label_key,
-                "id_column": id_column,
-                "skip_unlabeled": skip_unlabeled,
-            }
-            of_source = None if saved else split
+            if saved:
+                return _from_saved(path, split, image_column, image_size, rows)
+            if path.suffix.lower() == CVAT_SUFFIX:
+                image_column = image_column or IMAGE
             if image_column is None:
-                found = load_table(
-                    source, of_source, text_column=text_column, **columns
-                )
-            else:
-                found = load_picture_table(
-                    source,
-                    image_column,
-                    of_source,
-                    image_size=image_size,
-                    folder=path if saved else None,
-                    **columns,
-                )
-        name_of_split = f"{printable(path)}[{split}]"
-        return dataclasses.replace(found, name=name_of_split) if saved else found
+                return load_table(path, split, text_column=text_column, **rows)
+            return load_picture_table(
+                path, image_column, split, image_size=image_size, **rows
+            )
     if (path / split / MANIFEST).exists():
         return _shards_of_size(path / split, image_size)
     if path.is_dir():
@@ -115,6 +102,25 @@ def load(
     return load_tfds(
         name, split, data_dir=data_dir, label_key=label_key, cache_dir=cache_dir
     )
+
+
+def _from_saved(
+    path: pathlib.Path,
+    split: str,
+    image_column: str | None,
+    image_size: int | None,
+    rows: dict[str, Any],
+) -> Dataset:
+    """A split that Hugging Face `datasets` saved: its images, or else its numbers."""
+    table, pictures = read_saved(path, split)
+    image_column = image_column or next(iter(pictures), None)
+    if image_column is None:
+        found = load_table(table, **rows)
+    else:
+        found = load_picture_table(
+            table, image_column, image_size=image_size, folder=path, **rows
+        )
+    return dataclasses.replace(found, name=f"{printable(path)}[{split}]")
 
 
 def images_of_split(path: pathlib.Path, split: str) -> pathlib.Path:
