@@ -58,10 +58,10 @@ def pruning_long(files: Files) -> Table:
         ("prune4rel", "0.95", "mnist_long"),
         ("prune4rel", "0.975", "mnist_long_975"),
         ("prune4rel_balanced", "0.95", "mnist_long"),
-        ("prune4rel_balanced", "0.975", "mnist_long_975_balanced"),
+        ("prune4rel_balanced", "0.975", "mnist_long_975"),
         ("prune4rel_coverage", "0.95", "mnist_long"),
         ("prune4rel_coverage", "0.975", "mnist_long_975"),
-        ("prune4rel_coverage_balanced", "0.975", "mnist_long_975_balanced"),
+        ("prune4rel_coverage_balanced", "0.975", "mnist_long_975"),
     )
     before = ""
     for method, threshold, folder in runs:

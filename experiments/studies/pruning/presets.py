@@ -85,8 +85,8 @@ PRESETS: dict[str, Preset] = {
         },
         about="12,000 images for one CPU core; ours",
         expect=(
-            "accuracy at 0.2: 86.8 ±0.5 (uniform), 91.2 ±0.4 (forgetting), "
-            "87.0 ±0.8 (prune4rel_coverage)"
+            "accuracy at 0.2: 86.8 ±0.6 (uniform), 91.1 ±0.3 (forgetting), "
+            "87.3 ±0.9 (prune4rel_coverage)"
         ),
     ),
     "mnist_balance": Preset(
