@@ -293,6 +293,7 @@ def check_walkthrough():
 
 def check_contributing():
     from experiments.studies.label_noise import method_presets
+    from robustjax.methods import Entry
     from robustjax.methods.label_noise import _entries
 
     module, entry, preset = blocks("CONTRIBUTING.md")
@@ -302,9 +303,13 @@ def check_contributing():
     missed = 1 - jax.nn.softmax(logits)[0, 1]
     got = method["taylor_loss"](logits, labels, order=2)
     np.testing.assert_allclose(got, [missed + missed**2 / 2], rtol=1e-6)
+    assert np.isnan(method["taylor_loss"](logits, jnp.asarray([2]), order=2)).all()
     with pytest.raises(ValueError, match="order"):
         method["taylor_ce"](order=0)
-    (added,) = eval(entry, {**vars(_entries), "taylor_ce": method["taylor_ce"]})
+    names = {**vars(_entries), "taylor_ce": method["taylor_ce"]}
+    # As it is pasted: an element of a tuple, with a comma behind it.
+    (added,) = eval(f"({entry.strip()},)", names)
+    assert isinstance(added, Entry)
     assert (added.name, added.options["order"].default) == ("taylor_ce", 2)
     added_preset = eval(f"{{{preset}}}", vars(method_presets))
     assert list(added_preset) == ["taylor_ce/digits"]
