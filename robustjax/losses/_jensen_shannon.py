@@ -13,8 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from robustjax import checks
-from robustjax.losses._label_distributions import as_distributions
-from robustjax.losses._per_class import prepare
+from robustjax.losses._per_class import inside, prepare
 
 
 def jensen_shannon(
@@ -47,8 +46,9 @@ def jensen_shannon(
       [0.0, 0.62, 2.0]
     """
     checks.in_range("label_weight", label_weight, 0, 1, low_open=True, high_open=True)
-    log_p, labels, _ = prepare(logits, labels)
-    y = as_distributions(labels, log_p.shape[-1])
+    log_p, labels, hard = prepare(logits, labels)
+    classes, dtype = log_p.shape[-1], log_p.dtype
+    y = jax.nn.one_hot(labels, classes, dtype=dtype) if hard else labels.astype(dtype)
     # Of a number in float64: near 1 float32 has no logarithm of what is left.
     traced = checks.is_traced(label_weight)
     log, log1p = (jnp.log, jnp.log1p) if traced else (math.log, math.log1p)
@@ -63,4 +63,6 @@ def jensen_shannon(
     total = label_weight * y * of_label + (1 - label_weight) * (
         jnp.exp(log_p) * of_prediction
     )
-    return jnp.sum(total, axis=-1) / ((1 - label_weight) * log_rest)
+    values = jnp.sum(total, axis=-1) / ((1 - label_weight) * log_rest)
+    # Not in y: there it would reach the gradient, also of rows that do not count.
+    return jnp.where(inside(labels, classes), values, jnp.nan) if hard else values

@@ -100,5 +100,12 @@ def test_the_weight_leaves_room_for_both(weight):
 def test_labels_of_no_class_are_nan_and_other_shapes_refused():
     values = losses.jensen_shannon(jnp.zeros((3, 2)), jnp.asarray([0, 2, -1]))
     assert np.isnan(values).tolist() == [False, True, True]
+    counted = jnp.asarray([1, 0, 0])
+    gradient = jax.grad(
+        lambda x: jnp.sum(
+            jnp.where(counted, losses.jensen_shannon(x, jnp.asarray([0, 2, -1])), 0)
+        )
+    )(jnp.zeros((3, 2)))
+    assert jnp.isfinite(gradient).all()
     with pytest.raises(ValueError, match=r"labels: got shape \(1,\), expected \(3,\)"):
         losses.jensen_shannon(jnp.zeros((3, 2)), jnp.zeros(1, int))
