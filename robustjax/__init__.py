@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from robustjax.transforms import given_labels as given_labels
     from robustjax.transforms import given_weights as given_weights
     from robustjax.transforms import inject_hyperparams as inject_hyperparams
+    from robustjax.transforms import jensen_shannon as jensen_shannon
     from robustjax.transforms import label_smoothing as label_smoothing
     from robustjax.transforms import learning_record as learning_record
     from robustjax.transforms import loss_head as loss_head
@@ -123,6 +124,7 @@ else:
         "given_labels",
         "given_weights",
         "inject_hyperparams",
+        "jensen_shannon",
         "label_smoothing",
         "learning_record",
         "loss_head",

@@ -117,12 +117,12 @@ def tiny(folder: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path]:
     """256 images of ten colours with a third of the labels wrong, and their CSV."""
     rng = np.random.default_rng(0)
     folder.mkdir(parents=True, exist_ok=True)
-    colours = rng.integers(40, 216, (10, 1, 1, 3))
+    colors = rng.integers(40, 216, (10, 1, 1, 3))
     arrays = {}
     for split, size in (("train", 256), ("test", 128)):
         labels = np.arange(size) % 10
         noise = rng.integers(-40, 41, (size, 32, 32, 3))
-        arrays[f"{split}_inputs"] = (colours[labels] + noise).astype(np.uint8)
+        arrays[f"{split}_inputs"] = (colors[labels] + noise).astype(np.uint8)
         arrays[f"{split}_labels"] = labels.astype(np.int32)
     np.savez(folder / "tiny.npz", allow_pickle=False, **arrays)
     true = arrays["train_labels"]

@@ -82,7 +82,7 @@ class Claim:
 
 
 @dataclasses.dataclass(frozen=True)
-class Arm:
+class Side:
     """One side: mean, sample deviation, number of repeats; `values` (n,) if kept."""
 
     mean: float
@@ -150,7 +150,7 @@ def read_rows(path: str) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def arms(claim: Claim, rows: Reader = read_rows) -> tuple[Arm, Arm]:
+def sides(claim: Claim, rows: Reader = read_rows) -> tuple[Side, Side]:
     """The method and its baseline, from the files of their runs.
 
     Args:
@@ -161,12 +161,12 @@ def arms(claim: Claim, rows: Reader = read_rows) -> tuple[Arm, Arm]:
       ValueError: the files have not just one row for either.
     """
     return (
-        _arm(claim, claim.run, claim.method, rows),
-        _arm(claim, claim.baseline_run or claim.run, claim.baseline, rows),
+        _side(claim, claim.run, claim.method, rows),
+        _side(claim, claim.baseline_run or claim.run, claim.baseline, rows),
     )
 
 
-def _arm(claim: Claim, run: str, own: Mapping[str, str], rows: Reader) -> Arm:
+def _side(claim: Claim, run: str, own: Mapping[str, str], rows: Reader) -> Side:
     wanted = {**claim.where, **own}
 
     def matching(path: str) -> list[Row]:
@@ -183,7 +183,7 @@ def _arm(claim: Claim, run: str, own: Mapping[str, str], rows: Reader) -> Arm:
     )
     count, path = int(found[0]["repeats"]), f"{run}/repeats.csv"
     if not (RESULTS / path).exists():
-        return Arm(mean, deviation, count)
+        return Side(mean, deviation, count)
     kept = [r for r in matching(path) if r["measure"] == claim.measure]
     values = {int(r["repeat"]): float(r["value"]) for r in kept}
     if len(kept) != count or sorted(values) != list(range(count)):
@@ -191,10 +191,10 @@ def _arm(claim: Claim, run: str, own: Mapping[str, str], rows: Reader) -> Arm:
             f"claim: {claim.effect!r}: {path} has repeats {sorted(values)} with "
             f"{wanted}, expected 0 to {count - 1} as summary.csv says"
         )
-    return Arm(mean, deviation, count, np.array([values[n] for n in range(count)]))
+    return Side(mean, deviation, count, np.array([values[n] for n in range(count)]))
 
 
-def difference(method: Arm, baseline: Arm, *, same_run: bool = True) -> Difference:
+def difference(method: Side, baseline: Side, *, same_run: bool = True) -> Difference:
     """Method minus baseline, paired by repeat where the repeats were kept.
 
     Args:

@@ -1,4 +1,4 @@
-"""Plots of a run: panels of lines with bands, and histograms; nothing of any study."""
+"""Plots of a run: panels of lines with bands; nothing of any study."""
 
 from __future__ import annotations
 
@@ -11,12 +11,7 @@ import numpy as np
 
 from experiments.study.numbers import deviation, mean
 from experiments.study.table import Table
-from robustjax.tools.histograms import (
-    Histogram,
-    draw_histograms,
-    panels_of,
-    save,
-)
+from robustjax.tools.histograms import panels_of, save
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,32 +131,6 @@ def draw_kinds(
             panels.append(Panel(lines, "epoch", ylabel, method))
     if panels:
         draw(table.folder / name, panels, table.title)
-
-
-def draw_label_histograms(table: Table, names: Sequence[str] = ()) -> None:
-    """Draws `examples.png`: what methods think of right and of wrong labels.
-
-    A panel per method and number that it keeps of an example, of the first repeat.
-    Nothing is drawn where no label is wrong.
-
-    Args:
-      table: of the run; its cells keep "given" and "true" labels.
-      names: of the numbers; by default all.
-    """
-    wrong = np.zeros(0, bool)
-    panels = []
-    for label, _, arrays in table.examples(repeat=0):
-        if not label:
-            wrong = arrays["given"] != arrays["true"]
-            if not wrong.any():
-                return
-            continue
-        for name, values in arrays.items():
-            if name in names or (not names and name not in ("ids", "predicted")):
-                words = name.replace("_", " ")
-                panels.append(Histogram.of(label, words, values, wrong))
-    if panels:
-        draw_histograms(table.folder / "examples.png", panels, table.title)
 
 
 def _draw_line(axes: Any, panel: Panel, line: Line, style: dict[str, Any]) -> None:

@@ -216,8 +216,8 @@ def bilinear(planes: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.nd
       (B, H', W', C) float32.
     """
     count, height, width, channels = planes.shape
-    row, down = _neighbours(rows, height)
-    column, right = _neighbours(columns, width)
+    row, down = _neighbors(rows, height)
+    column, right = _neighbors(columns, width)
     # Written out: inner loops over the few channels of a pixel would be slow.
     down, right = (
         np.repeat(weight, channels).reshape(*weight.shape, channels)
@@ -241,7 +241,7 @@ def bilinear(planes: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.nd
     return lower
 
 
-def _neighbours(places: np.ndarray, size: int) -> tuple[list[np.ndarray], np.ndarray]:
+def _neighbors(places: np.ndarray, size: int) -> tuple[list[np.ndarray], np.ndarray]:
     """Both whole neighbours of each place, mirrored, and the weight of the second."""
     places = places.astype(np.float32)
     floor = np.floor(places)

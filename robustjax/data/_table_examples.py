@@ -6,16 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from robustjax.data._tables import (
+from robustjax.data._table_columns import (
     SPLIT,
-    LabeledRows,
     id_column_of,
     ids_of_rows,
     label_column_of,
-    labeled_rows,
+    named_column,
     open_table,
     table_columns,
 )
+from robustjax.data._tables import LabeledRows, labeled_rows
 
 
 def read_table_examples(
@@ -49,11 +49,7 @@ def read_table_examples(
     texts = (label_column or "label", id_column or "id", SPLIT, column)
     table, name, neutralised = open_table(source, texts)
     columns = table_columns(table, name)
-    if column not in columns:
-        raise ValueError(
-            f"{argument}: got {column!r}, expected one of "
-            f"{', '.join(map(repr, list(columns)[:12]))}"
-        )
+    named_column(argument, column, "", columns)
     label = label_column_of(label_column, columns, name)
     fallback = column if names_rows else None
     identity = id_column_of(id_column, columns, fallback=fallback)

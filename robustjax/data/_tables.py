@@ -3,36 +3,36 @@
 from __future__ import annotations
 
 import logging
-import os
-import pathlib
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from robustjax.data._dataset import Dataset, make_dataset
-from robustjax.data._names import printable
-from robustjax.data._table_files import (
-    CSV_SUFFIXES,
-    TABLE_SUFFIXES,
-    as_table,
-    is_list,
-    read_table,
+from robustjax.data._table_columns import (
+    ID,
+    LABEL,
+    SPLIT,
+    id_column_of,
+    ids_of_rows,
+    label_column_of,
+    listed,
+    named_column,
+    open_table,
+    rows_of_split,
+    table_columns,
 )
+from robustjax.data._table_files import is_list
 from robustjax.data._table_labels import class_names_of, label_texts, unlabeled
 from robustjax.files import original_cell
 
 _log = logging.getLogger(__name__)
 
-LABEL, ID, SPLIT = "label", "id", "split"
-# Of a data frame's index without a name.
-_INDEX = "__index_level_0__"
 # What spreadsheets and pandas call a column that has no name.
 _UNNAMED = re.compile(r"\s*|Unnamed: \d+")
 # Fewer rows may count by chance.
 _COUNTED_ROWS = 10
-_EXACT_IN_FLOAT32 = 2**24
 
 
 def load_table(
@@ -86,7 +86,7 @@ def load_table(
     texts = (label_column or LABEL, id_column or ID, SPLIT, text_column)
     table, name, neutralised = open_table(source, texts)
     columns = table_columns(table, name)
-    _named("text_column", text_column, "", columns)
+    named_column("text_column", text_column, "", columns)
     label = label_column_of(label_column, columns, name)
     identity = id_column_of(id_column, columns)
     taken = {label, identity, text_column, SPLIT if SPLIT in columns else None}
@@ -191,8 +191,8 @@ def read_texts(
     """
     table, name, neutralised = open_table(source, (column, SPLIT, labeled_by))
     columns = table_columns(table, name)
-    _named("column", column, "", columns)
-    _named("labeled_by", labeled_by, "", columns)
+    named_column("column", column, "", columns)
+    named_column("labeled_by", labeled_by, "", columns)
     rows = rows_of_split(columns.get(SPLIT), split, table.num_rows, name)
     if labeled_by is not None:
         rows = rows[~unlabeled(columns[labeled_by])[rows]]
@@ -235,99 +235,6 @@ def unlabeled_ids(
     return ids_of_rows(columns, identity, neutralised, rows)
 
 
-def ids_of_rows(
-    columns: dict[str, Any], identity: str | None, neutralised: bool, rows: np.ndarray
-) -> np.ndarray:
-    """The ids of some rows (M,): those of a column, or else the rows' numbers.
-
-    Raises:
-      ValueError: a column that lacks one.
-    """
-    if identity is None:
-        return rows
-    return _ids(columns[identity], identity, neutralised)[rows]
-
-
-def label_column_of(given: str | None, columns: dict[str, Any], name: str) -> str:
-    """The column of labels: as given, or "label"; `ValueError` where there is none."""
-    label = _named("label_column", given, LABEL, columns)
-    if label is None:
-        raise ValueError(
-            f"label_column: {name!r} has no column {LABEL!r}; expected one of "
-            f"{_listed(columns)}"
-        )
-    return label
-
-
-def id_column_of(
-    given: str | None, columns: dict[str, Any], *, fallback: str | None = None
-) -> str | None:
-    """The column of ids: as given, or "id", or a data frame's index.
-
-    Args:
-      given: its name, if it was said.
-      columns: of the table.
-      fallback: a column that names rows where nothing else does, if it is of text.
-
-    Raises:
-      ValueError: an unknown name.
-    """
-    from pyarrow import types
-
-    found = _named("id_column", given, ID, columns)
-    if found is None and _INDEX in columns:
-        return _INDEX
-    if found is None and fallback in columns:
-        kind = columns[fallback].type
-        if types.is_string(kind) or types.is_large_string(kind):
-            return fallback
-    return found
-
-
-def open_table(source: Any, texts: Collection[str | None]) -> tuple[Any, str, bool]:
-    """An Arrow table, its name, and whether cells were made safe for spreadsheets."""
-    if not isinstance(source, str | os.PathLike):
-        return as_table(source, name="source"), type(source).__name__, False
-    path = pathlib.Path(source)
-    if path.suffix.lower() not in TABLE_SUFFIXES:
-        raise ValueError(
-            f"source: got {str(path)!r}, expected a file of the suffix "
-            f"{', '.join(TABLE_SUFFIXES)}"
-        )
-    table = read_table(path, texts=texts, name="source")
-    return table, printable(path), path.suffix.lower() in CSV_SUFFIXES
-
-
-def table_columns(table: Any, name: str) -> dict[str, Any]:
-    """Columns by name."""
-    names = table.column_names
-    twice = sorted({key for key in names if key.strip() and names.count(key) > 1})
-    if twice:
-        raise ValueError(
-            f"source: {name!r} has {names.count(twice[0])} columns called "
-            f"{twice[0]!r}, expected one"
-        )
-    return dict(zip(names, (column.combine_chunks() for column in table.columns)))
-
-
-def _listed(columns: Any, most: int = 12) -> str:
-    names = [repr(key) for key in columns]
-    rest = len(names) - most
-    return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
-
-
-def _named(
-    argument: str, given: str | None, usual: str, columns: dict[str, Any]
-) -> str | None:
-    if given is None:
-        return usual if usual in columns else None
-    if given not in columns:
-        raise ValueError(
-            f"{argument}: got {given!r}, expected one of {_listed(columns)}"
-        )
-    return given
-
-
 def _features(
     columns: dict[str, Any],
     given: Sequence[str] | None,
@@ -341,7 +248,7 @@ def _features(
         if unknown or not given:
             got = repr(unknown[0]) if unknown else "none"
             raise ValueError(
-                f"feature_columns: got {got}, expected any of {_listed(columns)}"
+                f"feature_columns: got {got}, expected any of {listed(columns)}"
             )
         return list(given)
     found: list[str] = []
@@ -356,11 +263,11 @@ def _features(
     if not found:
         raise ValueError(
             f"feature_columns: {name!r} has none beside its labels and ids; its "
-            f"columns are {_listed(columns)}"
+            f"columns are {listed(columns)}"
         )
     if left_out:
         (report or _log.warning)(
-            f"table {name!r}: left out {_listed(left_out)}, which has no name or just "
+            f"table {name!r}: left out {listed(left_out)}, which has no name or just "
             "counts the rows"
         )
     return found
@@ -378,40 +285,6 @@ def _counts_rows(column: Any) -> bool:
         0,
         1,
     )
-
-
-def rows_of_split(column: Any, split: str | None, count: int, name: str) -> np.ndarray:
-    """The rows of a split; `ValueError` for an unknown one."""
-    if split is None:
-        return np.arange(count)
-    if column is None:
-        if split == "test":
-            raise ValueError(
-                f"split: {name!r} has no column {SPLIT!r}, so it has no 'test'"
-            )
-        return np.arange(count)
-    values = [str(value) for value in column.to_pylist()]
-    rows = np.flatnonzero(np.array(values) == split)
-    if not rows.size:
-        known = sorted(set(values))
-        raise ValueError(
-            f"split: got {split!r}, expected one of {_listed(known)}, the values of "
-            f"column {SPLIT!r}"
-        )
-    return rows
-
-
-def _ids(column: Any, name: str, neutralised: bool) -> np.ndarray:
-    """Ids as text or integers; `ValueError` where one is missing."""
-    values = column.to_pylist()
-    missing = next(
-        (row for row, value in enumerate(values) if value in (None, "")), None
-    )
-    if missing is not None:
-        raise ValueError(f"id_column: row {missing} (from 0) has nothing in {name!r}")
-    if neutralised:
-        values = [original_cell(value) for value in values]
-    return np.array(values)
 
 
 def _inputs(columns: dict[str, Any]) -> np.ndarray:

@@ -29,6 +29,7 @@ from robustjax.losses._feature_penalties import (
 from robustjax.losses._feature_penalties import (
     uniform_cross_entropy as uniform_cross_entropy,
 )
+from robustjax.losses._jensen_shannon import jensen_shannon as jensen_shannon
 from robustjax.losses._label_distributions import as_distributions as as_distributions
 from robustjax.losses._label_distributions import smooth_labels as smooth_labels
 from robustjax.losses._ranking import loss_prediction as loss_prediction

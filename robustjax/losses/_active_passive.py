@@ -21,7 +21,7 @@ PASSIVE = ("rce", "mae")
 DETACHED = ("both", "normaliser", "none")
 
 
-def _normalised(
+def _normalized(
     values: jax.Array, below: jax.Array, labels: jax.Array, hard: bool
 ) -> jax.Array:
     """`values_y / sum_k below_k` from (..., C) values of one sign."""
@@ -54,7 +54,7 @@ def nce(logits: jax.Array, labels: jax.Array) -> jax.Array:
       ValueError: shapes that do not match.
     """
     log_p, labels, hard = prepare(logits, labels)
-    return _normalised(log_p, log_p, labels, hard)
+    return _normalized(log_p, log_p, labels, hard)
 
 
 rce = reverse_cross_entropy
@@ -84,7 +84,7 @@ def ngce(
     checks.in_range("q", q, 0, 1)
     log_p, labels, hard = prepare(logits, labels)
     values = box_cox(log_p, q)
-    return _normalised(values, values, labels, hard)
+    return _normalized(values, values, labels, hard)
 
 
 def focal(
@@ -155,7 +155,7 @@ def nfl(
     constant = jax.lax.stop_gradient(factor)
     above = constant if detached == "both" else factor
     below = factor if detached == "none" else constant
-    return _normalised(above * log_p, below * log_p, labels, hard)
+    return _normalized(above * log_p, below * log_p, labels, hard)
 
 
 def active_passive(

@@ -12,7 +12,7 @@ from robustjax import checks
 _SMALLEST_NORM = 1e-8
 
 
-def _normalise(embeddings: jax.Array) -> jax.Array:
+def _normalize(embeddings: jax.Array) -> jax.Array:
     embeddings = embeddings.astype(jnp.promote_types(embeddings.dtype, jnp.float32))
     square = jnp.sum(embeddings**2, axis=-1, keepdims=True)
     return embeddings * jax.lax.rsqrt(jnp.maximum(square, _SMALLEST_NORM**2))
@@ -55,7 +55,7 @@ def nt_xent(
     batch = first.shape[0]
     if mask is not None and mask.shape != (batch,):
         raise ValueError(f"mask: got shape {mask.shape}, expected {(batch,)}")
-    views = _normalise(jnp.concatenate([first, second]))
+    views = _normalize(jnp.concatenate([first, second]))
     real = jnp.ones(batch, bool) if mask is None else jnp.asarray(mask, bool)
     real = jnp.concatenate([real, real])
     own = jnp.arange(2 * batch)

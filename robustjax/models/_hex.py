@@ -85,7 +85,7 @@ class NeuralCooccurrence(nn.Module):
         gray = jnp.mean(images, axis=-1) / self.maximum
         level = jnp.floor(jnp.clip(gray, 0.0, 1.0) * (self.levels - 1))
         level = level.astype(jnp.int32)
-        difference = _neighbours(level, self.direction) - level
+        difference = _neighbors(level, self.direction) - level
 
         def draw(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
             return jax.random.uniform(key, shape, jnp.float32, 0, self.levels)
@@ -117,7 +117,7 @@ def _pair_counts(difference: jax.Array, level: jax.Array, levels: int) -> jax.Ar
     return count.reshape(-1, 2 * levels - 1, levels)
 
 
-def _neighbours(level: jax.Array, direction: tuple[int, int]) -> jax.Array:
+def _neighbors(level: jax.Array, direction: tuple[int, int]) -> jax.Array:
     """(B, H, W) levels of every pixel's neighbour, of itself at the border."""
     rows, columns = direction
     height, width = level.shape[1:]

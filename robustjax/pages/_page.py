@@ -114,7 +114,7 @@ def _renderer() -> Callable[[Callable[[bytes], str], Batch], str]:
         return environment.get_template("label.html").render(
             batch=batch,
             facts=facts,
-            labelled=facts["labelled"],
+            labeled=facts["labeled"],
             suggesting=facts["suggesting"],
             scored=any(card.score is not None for card in batch.cards),
             style=_style(),
@@ -139,7 +139,7 @@ def facts_of(batch: Batch) -> dict[str, Any]:
         "ranked": batch.ranked,
         "others": batch.others,
         "none_of_them": batch.none_of_them,
-        "labelled": any(card.current for card in batch.cards),
+        "labeled": any(card.current for card in batch.cards),
         "suggesting": any(card.suggested for card in batch.cards),
         # Few pixels are shown as they are.
         "small": all(media_type(picture) == "png" for picture in pictures),

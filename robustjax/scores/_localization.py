@@ -244,8 +244,8 @@ def _boxes_of(maps: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
 def _largest_component(masks: np.ndarray) -> np.ndarray:
     """Boxes (B, 4) of masks (B, H, W) whose last row is empty."""
     count, height, width = masks.shape
-    neighbours = np.ones((3, 3), bool)
-    labels = ndimage.label(masks.reshape(-1, width), neighbours)[0]
+    neighbors = np.ones((3, 3), bool)
+    labels = ndimage.label(masks.reshape(-1, width), neighbors)[0]
     sizes = np.bincount(labels.ravel())
     sizes[0] = 0
     flat = labels.reshape(count, -1)

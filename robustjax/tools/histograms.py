@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import IO, Any
 
 import numpy as np
@@ -61,10 +61,42 @@ class Histogram:
         return cls(title, xlabel, edges, shares, kinds[1], line)
 
 
+def label_histograms(
+    kept: Iterable[tuple[str, Mapping[str, Any], Mapping[str, np.ndarray]]],
+    names: Sequence[str] = (),
+) -> list[Histogram]:
+    """What methods think of right and of wrong labels, by method and number.
+
+    Args:
+      kept: of one repeat: the name of a method, keys, and the numbers (N,) that it
+        keeps of examples. Before all methods, under the name "", the "given" and the
+        "true" labels (N,).
+      names: of the numbers; by default all.
+
+    Returns:
+      A histogram each; none where no label is wrong.
+    """
+    wrong = np.zeros(0, bool)
+    found = []
+    for label, _, arrays in kept:
+        if not label:
+            wrong = arrays["given"] != arrays["true"]
+            if not wrong.any():
+                return []
+            continue
+        for name, values in arrays.items():
+            if name in names or (not names and name not in ("ids", "predicted")):
+                words = name.replace("_", " ")
+                found.append(Histogram.of(label, words, values, wrong))
+    return found
+
+
 def draw_histograms(
     path: pathlib.Path, histograms: Sequence[Histogram], title: str
 ) -> None:
-    """Draws histograms of two kinds of examples, a panel each, as densities."""
+    """Draws histograms of two kinds of examples, a panel each; none draw nothing."""
+    if not histograms:
+        return
     figure, flat = panels_of(len(histograms), min(4, len(histograms)), False)
     for axes, histogram in zip(flat, histograms):
         for label, shares in histogram.shares.items():

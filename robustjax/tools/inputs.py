@@ -89,10 +89,11 @@ def load_splits(
     Raises:
       ValueError: a source that cannot be read, or splits with different classes.
     """
-    train, test = (
-        load(name, split, data_dir=data_dir, image_size=image_size)
-        for split in (train_split, test_split)
-    )
+    found = []
+    for flag, split in (("train_split", train_split), ("test_split", test_split)):
+        with checks.errors_name(path="dataset", split=flag):
+            found.append(load(name, split, data_dir=data_dir, image_size=image_size))
+    train, test = found
     if train.class_names != test.class_names:
         raise ValueError(
             "test_split: its classes differ from those of the training set"
@@ -117,7 +118,9 @@ def load_own(config: OwnDataFlags, *, skip_unlabeled: bool = False) -> data.Data
     if getattr(config, "embedding_model", None) is not None:
         raise ValueError("embedding_model: needs --embed-column")
     with (
-        checks.errors_name(label_key="label_column", text_column="texts"),
+        checks.errors_name(
+            path="dataset", label_key="label_column", text_column="texts"
+        ),
         _advice_of_verbs(),
     ):
         return load(

@@ -52,6 +52,7 @@ from robustjax.transforms._heads import ce as ce
 from robustjax.transforms._heads import forward_correction as forward_correction
 from robustjax.transforms._heads import gce as gce
 from robustjax.transforms._heads import gce_weighted_ce as gce_weighted_ce
+from robustjax.transforms._heads import jensen_shannon as jensen_shannon
 from robustjax.transforms._heads import loss_head as loss_head
 from robustjax.transforms._heads import mae as mae
 from robustjax.transforms._heads import symmetric_ce as symmetric_ce

@@ -93,6 +93,14 @@ def symmetric_ce(
     )
 
 
+def jensen_shannon(label_weight: float = 0.5) -> LossTransform:
+    """Jensen-Shannon divergence; see `losses.jensen_shannon`. Needs `logits`."""
+    checks.in_range("label_weight", label_weight, 0, 1, low_open=True, high_open=True)
+    return loss_head(
+        losses.jensen_shannon, name="jensen_shannon", label_weight=label_weight
+    )
+
+
 def forward_correction(transition: jax.Array) -> LossTransform:
     """Forward-corrected cross-entropy; see `losses.forward_corrected_ce`.
 

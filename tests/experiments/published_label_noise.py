@@ -258,6 +258,23 @@ APL_ROWS = [
     )
 ]  # fmt: skip
 
+# ErikEnglesson/GJS, scripts/C*/*sym/js-*.yaml (js_weights: the label's first) and
+# datasets/cifar.py; of network and augmentation see DIFFERENCES.
+JS_SOURCE = "ErikEnglesson/GJS, scripts/C*/*sym/js-*.yaml"
+JS_ROWS = [
+    Row(JS_SOURCE, "jensen_shannon", preset, (model, rate),
+        stepped(400, step, decay, (200, 300), nesterov=True, **how),
+        {"label_weight": weight})
+    for preset, model, step, decay, how, weights in (
+        ("cifar10", "symmetric", 0.01, 5e-4, ANY, (0.7, 0.7, 0.9, 0.9)),
+        ("cifar10", "asymmetric", 0.1, 1e-3, {"noise_count": "exact_per_class"},
+         (0.3, 0.3)),
+        ("cifar100", "symmetric", 0.2, 1e-4, ANY, (0.1, 0.3, 0.5, 0.3)),
+        ("cifar100", "asymmetric", 0.1, 1e-4, {"noise_count": "exact"}, (0.5, 0.5)),
+    )
+    for rate, weight in zip((0.2, 0.4, 0.6, 0.8), weights)
+]  # fmt: skip
+
 # UCSC-REAL/cifar-10-100n, main.py: ResNet-34, the drop at epoch 60 (the paper says 50).
 BASELINE_ROWS = [
     Row("UCSC-REAL/cifar-10-100n, main.py", method, "cifar10_n", "worse",
@@ -267,5 +284,5 @@ BASELINE_ROWS = [
 
 ROWS = [
     *ELR_ROWS, *ELR_PLUS_ROWS, *SOP_ROWS, *MIX_ROWS, *SMALL_LOSS_ROWS, *GCE_ROWS,
-    *APL_ROWS, *BASELINE_ROWS,
+    *APL_ROWS, *JS_ROWS, *BASELINE_ROWS,
 ]  # fmt: skip

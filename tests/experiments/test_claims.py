@@ -15,11 +15,11 @@ from experiments.reporting.claims import (
     REPRODUCED,
     SAME_ORDER,
     SEEN,
-    Arm,
     Claim,
-    arms,
+    Side,
     as_claim,
     difference,
+    sides,
     verdict,
 )
 from experiments.reporting.kept_runs import read_run
@@ -42,17 +42,17 @@ PAPER = Claim(
 )
 
 
-def arm(*values):
+def side(*values):
     array = np.array(values, float)
-    return Arm(float(array.mean()), float(array.std(ddof=1)), len(array), array)
+    return Side(float(array.mean()), float(array.std(ddof=1)), len(array), array)
 
 
-def without_values(arm):
-    return Arm(arm.mean, arm.deviation, arm.count)
+def without_values(side):
+    return Side(side.mean, side.deviation, side.count)
 
 
 def test_a_difference_is_paired_by_repeat_where_repeats_were_kept():
-    method, baseline = arm(51, 62, 73), arm(50, 60, 70)
+    method, baseline = side(51, 62, 73), side(50, 60, 70)
     found = difference(method, baseline)
     assert found.paired
     np.testing.assert_allclose(
@@ -63,7 +63,7 @@ def test_a_difference_is_paired_by_repeat_where_repeats_were_kept():
     for apart in (
         difference(method, without_values(baseline)),
         difference(method, baseline, same_run=False),
-        difference(method, arm(50, 70)),
+        difference(method, side(50, 70)),
     ):
         assert not apart.paired
     apart = difference(without_values(method), without_values(baseline))
@@ -90,7 +90,7 @@ def test_a_difference_is_paired_by_repeat_where_repeats_were_kept():
     ],
 )
 def test_verdicts_follow_the_rule(gain, changes, want):
-    method, baseline = arm(*(50 + gain + d for d in (-0.3, 0, 0.3))), arm(50, 50, 50)
+    method, baseline = side(*(50 + gain + d for d in (-0.3, 0, 0.3))), side(50, 50, 50)
     claim = Claim(**{**vars(PAPER), **changes})
     assert verdict(claim, difference(method, baseline)) == want
     assert verdict(claim, None) == NOT_RUN
@@ -115,10 +115,10 @@ def test_rows_are_found_and_ambiguous_ones_refused():
         {**row, "method": "c", "last_mean": "2"},
         {**row, "method": "b", "fraction": "0.1"},
     ]
-    method, baseline = arms(claim, lambda path: table)
-    assert (method, baseline) == (Arm(3, 1, 4), Arm(2, 1, 4))
+    method, baseline = sides(claim, lambda path: table)
+    assert (method, baseline) == (Side(3, 1, 4), Side(2, 1, 4))
     with pytest.raises(ValueError, match="has 2 rows with .*expected one"):
-        arms(claim, lambda path: [*table, table[0]])
+        sides(claim, lambda path: [*table, table[0]])
 
 
 @pytest.mark.parametrize(

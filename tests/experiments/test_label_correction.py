@@ -56,11 +56,11 @@ def finished(tmp_path_factory):
         ),
         (
             {"dataset": "./none.npz"},
-            "path: cannot read 'none.npz' as .npz: .*No such file",
+            "dataset: cannot read 'none.npz' as .npz: .*No such file",
         ),
         (
             {"train_split": "training"},
-            "split: got 'training', expected 'train' or 'test'",
+            "train_split: got 'training', expected 'train' or 'test'",
         ),
         ({"noise": "uniforme"}, "noise: unknown 'uniforme' .*did you mean 'uniform'"),
         ({"noise_rate": 1.5}, r"noise_rate: got 1.5, expected a number in \[0, 1\]"),

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from experiments.common.noise import make_noise
-from experiments.studies.label_noise import configs, methods, setup
+from experiments.studies.label_noise import configs, setup
 from experiments.studies.label_noise.config import NoisyLabelsConfig
 from experiments.studies.label_noise.method_presets import DIFFERENCES, METHOD_PRESETS
 from experiments.studies.label_noise.presets import PUBLISHED
@@ -222,7 +222,7 @@ def test_images_enter_as_they_are_where_they_did(monkeypatch):
         seen[entry.name] = setting.preprocess(np.full((1, 8, 8, 1), 0.25, np.float32))
         raise StopError
 
-    monkeypatch.setattr(methods, "make_recipe", make_recipe)
+    monkeypatch.setattr(setup, "make_recipe", make_recipe)
     task = setup.prepare(NoisyLabelsConfig(dataset="digits", repeats=1))
     assert task.train.inputs.ndim == 4
     for normalize in (True, False):

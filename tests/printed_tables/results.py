@@ -8,12 +8,12 @@ from experiments.reporting.claims import (
     CLAIMS,
     RESULTS,
     VERDICTS,
-    Arm,
     Claim,
     Difference,
-    arms,
+    Side,
     difference,
     read_claims,
+    sides,
     verdict,
 )
 from experiments.reporting.kept_runs import read_run
@@ -38,14 +38,14 @@ def claims_of(files: Files) -> tuple[Claim, ...]:
 
 def compared(
     claim: Claim, files: Files
-) -> tuple[Arm | None, Arm | None, Difference | None]:
+) -> tuple[Side | None, Side | None, Difference | None]:
     """Method, baseline, and their difference; None where nothing was run."""
     if not claim.run:
         return None, None, None
     for run in {claim.run, claim.baseline_run} - {""}:
         if (RESULTS / run / "repeats.csv").exists():
             files.read.add(f"{run}/repeats.csv")
-    method, baseline = arms(claim, files.rows)
+    method, baseline = sides(claim, files.rows)
     same = not claim.baseline_run
     return method, baseline, difference(method, baseline, same_run=same)
 
@@ -57,8 +57,8 @@ def in_print(values: tuple[float, ...], digits: int = 2) -> str:
     return " ±".join(f"{value:.{digits}f}" for value in values)
 
 
-def ours(arm: Arm) -> str:
-    return f"{arm.mean:.1f} ±{arm.deviation:.1f}"
+def ours(side: Side) -> str:
+    return f"{side.mean:.1f} ±{side.deviation:.1f}"
 
 
 def claims_table(files: Files, area: str) -> Table:

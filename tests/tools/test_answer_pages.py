@@ -163,5 +163,5 @@ def test_a_pools_page_offers_what_belongs_to_no_class(animals):
     assert done.returncode == 0, done.stderr
     found = facts((folder / "labelling" / "to_label.html").read_text())
     assert found["none_of_them"]
-    assert not found["labelled"]
+    assert not found["labeled"]
     assert len(found["cards"]) == 6

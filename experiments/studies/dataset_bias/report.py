@@ -96,5 +96,4 @@ def _draw_examples(table: Table) -> None:
             for name, values in arrays.items()
             if name not in _NOT_SCORES
         ]
-    if panels:
-        draw_histograms(table.folder / "examples.png", panels, table.title)
+    draw_histograms(table.folder / "examples.png", panels, table.title)

@@ -118,16 +118,19 @@ def _load_composed(config: FeatureDebiasingConfig) -> Target:
 
     Training images are made of training splits alone, test images of test splits.
     """
-    digits, backgrounds = (
-        load_splits(
-            name,
-            config.train_split,
-            config.test_split,
-            data_dir=config.data_dir,
-            image_size=0,
-        )
-        for name in (config.digits, config.backgrounds)
-    )
+    found = []
+    for flag in ("digits", "backgrounds"):
+        with errors_name_flags(dataset=flag):
+            found.append(
+                load_splits(
+                    getattr(config, flag),
+                    config.train_split,
+                    config.test_split,
+                    data_dir=config.data_dir,
+                    image_size=0,
+                )
+            )
+    digits, backgrounds = found
     with errors_name_flags(ood_names="backgrounds"):
         data.check_no_class_overlap(digits[0].class_names, backgrounds[0].class_names)
     train_size, test_size = _sizes(config)

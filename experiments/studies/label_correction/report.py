@@ -10,8 +10,9 @@ from experiments.study.numbers import (
     mean,
     shown,
 )
-from experiments.study.plot import Line, Panel, draw, draw_label_histograms
+from experiments.study.plot import Line, Panel, draw
 from experiments.study.table import Table
+from robustjax.tools.histograms import draw_histograms, label_histograms
 from robustjax.tools.tables import text_table
 
 MEASURES = (
@@ -34,7 +35,8 @@ def report(table: Table) -> str:
             lines.append(Line(method, x, 100 * values, style))
         panels.append(Panel(lines, "labels corrected", words))
     draw(table.folder / "accuracy.png", panels, table.title)
-    draw_label_histograms(table, ("weight",))
+    weights = label_histograms(table.examples(repeat=0), ("weight",))
+    draw_histograms(table.folder / "examples.png", weights, table.title)
     parts = (
         table.text("accuracy", "method", "labels"),
         selection_text(table),

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from experiments.studies.label_noise import methods, setup
+from experiments.studies.label_noise import setup
 from experiments.studies.label_noise.config import SHARED_FIELDS, NoisyLabelsConfig
 from experiments.studies.label_noise.method_presets import (
     DIFFERENCES,
@@ -111,12 +111,12 @@ class MethodConfig:
             )
         optimizer = setup.optimizer_options(config)
         mean, deviation = channel_statistics(study.train.inputs) if images else ([], [])
-        setting = methods.Setting(
+        setting = setup.Setting(
             model=setup.network_of(config, study, execution),
             optimizer=make_optimizer(optimizer, config.epochs, steps),
             epochs=config.epochs,
             weak=weak_augmentation(config.augment),
-            strong=methods.strong_augmentation(config.augment, mean),
+            strong=setup.strong_augmentation(config.augment, mean),
             preprocess=(
                 data.normalize(mean, deviation)
                 if mean and config.normalize
@@ -125,7 +125,7 @@ class MethodConfig:
             noise_rate=study.noise_rate,
         )
         with errors_name_options(self.label, self.entry, self.options):
-            recipe = methods.make_recipe(self.entry, setting, self.options)
+            recipe = setup.make_recipe(self.entry, setting, self.options)
         devices = jax.device_count()
         program = RecipeProgram(
             recipe,

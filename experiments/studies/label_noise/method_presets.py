@@ -8,8 +8,9 @@ symmetric noise, and the latter also how they drew other noise.
 
 Sources: the authors' repositories shengliu66/ELR and shengliu66/SOP,
 LiJunnan1992/DivideMix, bhanML/Co-teaching, hongxin001/JoCoR, HanxunH/Active-Passive-
-Losses, and of generalised cross-entropy AlanChou/Truncated-Loss, which has the paper's
-numbers. `DIFFERENCES` says where a preset cannot be, or is not, what was published.
+Losses, ErikEnglesson/GJS, and of generalised cross-entropy AlanChou/Truncated-Loss,
+which has the paper's numbers. `DIFFERENCES` says where a preset cannot be, or is not,
+what was published.
 """
 
 from __future__ import annotations
@@ -79,6 +80,18 @@ _APL_100 = {
     "learning_rate": 0.1,
     "weight_decay": 1e-5,
 }
+
+_JS = {
+    "epochs": 400,
+    "learning_rate": 0.01,
+    "schedule": "steps",
+    "drop_at": (200, 300),
+    "nesterov": True,
+    **_EXACT_ANY,
+}
+_JS_ASYMMETRIC = {**_JS, "learning_rate": 0.1, "weight_decay": 1e-3, **_PER_CLASS}
+_JS_100 = {**_JS, "learning_rate": 0.2, "weight_decay": 1e-4}
+_JS_100_ASYMMETRIC = {**_JS_100, "learning_rate": 0.1}
 
 _ELR = {"network": "resnet34", "weight_decay": 1e-3, **_EXACT_ANY}
 # A cosine from 0.02 to 0.001, anew every ten epochs.
@@ -151,6 +164,14 @@ METHOD_PRESETS: dict[str, dict[str, Any]] = {
     "active_passive/cifar100": _with(_APL_100, "alpha=10", "beta=0.1"),
     "symmetric_ce/cifar10": _with(_APL, "alpha=0.1", "beta=1"),
     "symmetric_ce/cifar100": _with(_APL_100, "alpha=6", "beta=0.1"),
+    "jensen_shannon/cifar10/symmetric": _with(_JS, "label_weight=0.7"),
+    "jensen_shannon/cifar10/symmetric-60": _with(_JS, "label_weight=0.9"),
+    "jensen_shannon/cifar10/symmetric-80": _with(_JS, "label_weight=0.9"),
+    "jensen_shannon/cifar10/asymmetric": _with(_JS_ASYMMETRIC, "label_weight=0.3"),
+    "jensen_shannon/cifar100/symmetric": _with(_JS_100, "label_weight=0.3"),
+    "jensen_shannon/cifar100/symmetric-20": _with(_JS_100, "label_weight=0.1"),
+    "jensen_shannon/cifar100/symmetric-60": _with(_JS_100, "label_weight=0.5"),
+    "jensen_shannon/cifar100/asymmetric": _with(_JS_100_ASYMMETRIC, "label_weight=0.5"),
     "elr/cifar10/symmetric": _with(_ELR_RESTARTED, "strength=3", "decay=0.7"),
     "elr/cifar10/asymmetric": _with(_ELR_ASYMMETRIC, "strength=1", "decay=0.9"),
     "elr/cifar10_n": _with(_ELR_RESTARTED, "strength=3", "decay=0.7"),
@@ -237,6 +258,10 @@ _SOP_LENGTH = "no length of SOP without the plus is known here: that of SOP+"
 _NO_RATE = "no lambda_u is published for this noise"
 _APL_CNN = "published with a CNN of eight layers"
 _APL_RESNET = "the authors' code has a ResNet-50, the paper a ResNet-34"
+_JS_IMAGES = (
+    "the authors' images pass RandAugment and Cutout, and their PreActResNet has three "
+    "stages of five blocks, from 32 channels on"
+)
 _SCE = "trained as in the comparison of Ma et al. (2020), not as in Wang et al. (2019)"
 _HUMAN = "nothing is published for human labels: that of CIFAR-10"
 
@@ -265,6 +290,11 @@ DIFFERENCES: dict[str, str] = {
     "truncated_gce/cifar100": "examples are chosen anew every epoch, not every tenth",
     "active_passive/cifar10": _APL_CNN,
     "active_passive/cifar100": _APL_RESNET,
+    **{
+        name: _JS_IMAGES
+        for name in METHOD_PRESETS
+        if name.startswith("jensen_shannon") and name.split("/")[1] in PUBLISHED
+    },
     "symmetric_ce/cifar10": f"{_SCE}; {_APL_CNN}",
     "symmetric_ce/cifar100": f"{_SCE}; {_APL_RESNET}",
     "co_teaching/cifar10_n": _HUMAN,

@@ -5,14 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from experiments.study.numbers import Measure, deviation
-from experiments.study.plot import (
-    Line,
-    Panel,
-    draw,
-    draw_kinds,
-    draw_label_histograms,
-)
+from experiments.study.plot import Line, Panel, draw, draw_kinds
 from experiments.study.table import Table
+from robustjax.tools.histograms import draw_histograms, label_histograms
 
 MEASURES = (
     Measure("last", "last"),
@@ -33,7 +28,8 @@ def report(table: Table) -> str:
     """Draws `accuracy.png`, `memorisation.png` and `examples.png`; the text."""
     _draw_accuracy(table)
     draw_kinds(table, "memorisation.png", _KINDS, "training examples (%)", scale=100)
-    draw_label_histograms(table)
+    beliefs = label_histograms(table.examples(repeat=0))
+    draw_histograms(table.folder / "examples.png", beliefs, table.title)
     text = meaning(table)
     return f"{table.overview('method')}\n" + (f"\n{text}" if text else "")
 

@@ -36,7 +36,7 @@ _MNIST: dict[str, Any] = {
 _MNIST_RATES = ("sop_plus.lr_u=10", "sop_plus.lr_v=100")
 # Rules beside themselves with classes shared evenly, by given or predicted label; fixed
 # before any of it was run.
-_BALANCE_ARMS = (
+_BALANCE_METHODS = (
     "uniform",
     "uniform_predicted=uniform",
     "confident_predicted=most_confident",
@@ -49,7 +49,7 @@ _BALANCE_ARMS = (
 )
 _BALANCE_OPTIONS = tuple(
     f"{label}.balance_labels={kind}"
-    for label in (arm.partition("=")[0] for arm in _BALANCE_ARMS)
+    for label in (method.partition("=")[0] for method in _BALANCE_METHODS)
     for kind in ("given", "predicted")
     if label.endswith(f"_{kind}")
 )
@@ -92,7 +92,7 @@ PRESETS: dict[str, Preset] = {
     "mnist_balance": Preset(
         {
             **_MNIST,
-            "methods": _BALANCE_ARMS,
+            "methods": _BALANCE_METHODS,
             "fractions": (0.1, 0.2),
             "epochs": 100,
             "repeats": 10,

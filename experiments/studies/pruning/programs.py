@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.studies.label_noise import methods as robust_methods
+from experiments.studies.label_noise import setup as robust_setup
 from experiments.studies.pruning.setup import Data, relabeler_options
 from robustjax import data, methods, transforms
 from robustjax.methods import Entry, entry
@@ -74,13 +74,13 @@ def build(task: Data) -> Programs:
     mean, deviation = channel_statistics(task.train.inputs) if task.images else ([], [])
     preprocess: Preprocess = data.normalize(mean, deviation) if mean else as_float
     weak = weak_augmentation(config.augment)
-    strong = robust_methods.strong_augmentation(config.augment, mean)
+    strong = robust_setup.strong_augmentation(config.augment, mean)
     values = relabeler_options(config)
     relabeler = entry(config.relabeler, "label_noise")
 
-    def setting(steps: int, epochs: int) -> robust_methods.Setting:
+    def setting(steps: int, epochs: int) -> robust_setup.Setting:
         options = OptimizerOptions.of(config)
-        return robust_methods.Setting(
+        return robust_setup.Setting(
             model=task.model,
             # The warm-up is the beginning of the final schedule.
             optimizer=make_optimizer(options, config.epochs, steps),
@@ -110,7 +110,7 @@ def build(task: Data) -> Programs:
             batch = 2 * batch
         subsets = {}
         for fraction, budget in task.budgets.items():
-            recipe = robust_methods.make_recipe(
+            recipe = robust_setup.make_recipe(
                 relabeler,
                 setting(-(-budget // batch), config.epochs),
                 {**_ON_SUBSETS.get(config.relabeler, {}), **values},
@@ -130,11 +130,11 @@ def build(task: Data) -> Programs:
 
 
 def _warmup_recipe(
-    relabeler: Entry, setting: robust_methods.Setting, values: dict[str, Any]
+    relabeler: Entry, setting: robust_setup.Setting, values: dict[str, Any]
 ) -> Recipe:
     """The re-labelling model's own warm-up loss, recorded."""
     if relabeler.name == "sop_plus":
-        return robust_methods.make_recipe(relabeler, setting, values | {"record": True})
+        return robust_setup.make_recipe(relabeler, setting, values | {"record": True})
     return methods.robust_loss(
         setting.model,
         setting.optimizer,

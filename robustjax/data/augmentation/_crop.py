@@ -170,7 +170,7 @@ def cutout(
     checks.at_least("size", size, 0)
     images = to_float(images)
     batch, height, width, channels = images.shape
-    colour = fill_color("fill", fill, channels)
+    color = fill_color("fill", fill, channels)
     row_key, column_key = jax.random.split(key)
 
     def covered(key: jax.Array, length: int) -> jax.Array:
@@ -180,7 +180,7 @@ def cutout(
 
     rows, columns = covered(row_key, height), covered(column_key, width)
     square = rows[:, :, None, None] & columns[:, None, :, None]
-    return jnp.where(square, colour[None, None, None], images)
+    return jnp.where(square, color[None, None, None], images)
 
 
 def check_bounds(name: str, bounds: Sequence[float], highest: float) -> None:

@@ -41,6 +41,7 @@ from robustjax.methods.active_learning._open_set_exchange import (
 from robustjax.methods.active_learning._open_set_loop import OpenSetRun as OpenSetRun
 from robustjax.methods.active_learning._open_set_round import SKIPPED as SKIPPED
 from robustjax.methods.active_learning._open_set_round import UNASKED as UNASKED
+from robustjax.methods.active_learning._open_set_round import WANTS as WANTS
 from robustjax.methods.active_learning._open_set_round import Observation as Observation
 from robustjax.methods.active_learning._open_set_round import (
     QueryStrategy as QueryStrategy,

@@ -152,6 +152,22 @@ ENTRIES = (
         },
     ),
     _loss(
+        "jensen_shannon",
+        transforms.jensen_shannon,
+        "Jensen-Shannon divergence of label and prediction",
+        "Englesson, Azizpour, NeurIPS 2021",
+        {
+            "cifar10/symmetric": {"label_weight": 0.7},
+            "cifar10/symmetric-60": {"label_weight": 0.9},
+            "cifar10/symmetric-80": {"label_weight": 0.9},
+            "cifar10/asymmetric": {"label_weight": 0.3},
+            "cifar100/symmetric": {"label_weight": 0.3},
+            "cifar100/symmetric-20": {"label_weight": 0.1},
+            "cifar100/symmetric-60": {"label_weight": 0.5},
+            "cifar100/asymmetric": {"label_weight": 0.5},
+        },
+    ),
+    _loss(
         "bootstrap",
         transforms.bootstrap,
         "labels mixed with predictions",

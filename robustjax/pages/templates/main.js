@@ -23,7 +23,7 @@ function show() {
     : "Answers are kept in this browser.";
   at("kept").classList.toggle("warn", problem !== "");
   at("undo").disabled = !state.steps.length;
-  if (!batch.labelled) return;
+  if (!batch.labeled) return;
   const [text, rule] = estimateTexts(wrongLeft(batch.cards, state.answers, batch));
   at("estimate").firstElementChild.textContent = text;
   at("estimate").lastElementChild.textContent = rule;
@@ -148,7 +148,7 @@ function extend(index) {
 
 const ACTIONS = [
   ["Enter", "take the suggestion", () => answer((card) => (card.suggested >= 0 ? card.suggested : undefined)), batch.suggesting],
-  [".", "keep the label", () => answer((card) => (card.current >= 0 ? card.current : undefined)), batch.labelled],
+  [".", "keep the label", () => answer((card) => (card.current >= 0 ? card.current : undefined)), batch.labeled],
   ["-", "none of them", () => answer(() => NONE), batch.none_of_them],
   ["?", "don't know", () => answer(() => UNKNOWN), true],
   [" ", "skip (stays open)", () => answer(() => SKIP), true],

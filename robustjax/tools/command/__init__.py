@@ -4,5 +4,5 @@ Nothing that is imported here needs JAX: help is there at once, and what a verb 
 loaded when it runs.
 """
 
-from robustjax.tools.command.run import main as main
-from robustjax.tools.command.run import run as run
+from robustjax.tools.command.entry import main as main
+from robustjax.tools.command.entry import run as run

@@ -7,11 +7,7 @@ import numpy as np
 import pytest
 
 from robustjax.methods import entries, entry
-from robustjax.methods.active_learning import (
-    UNASKED,
-    make_strategy,
-)
-from robustjax.methods.active_learning._open_set_round import WANTS
+from robustjax.methods.active_learning import UNASKED, WANTS, make_strategy
 from tests.methods.query_views import K, view_of
 
 ENTRIES = entries("active_learning", "strategy")

@@ -10,15 +10,13 @@ import optax
 import pytest
 
 import robustjax as rj
-from robustjax import losses
+from robustjax import losses, methods
 from robustjax.methods.label_noise import ROBUST_LOSSES, heteroscedastic, robust_loss
 from robustjax.models import MLP
 from robustjax.transforms import Stage
 from tests.methods import recipe_problem
+from tests.methods.test_registry import required
 from tests.training import toy
-
-# Those with an argument that has no default.
-ARGUMENTS = {"small_loss": {"forget_rate": 0.3}}
 
 
 def batch_of_six(rng):
@@ -41,7 +39,7 @@ def test_every_name_is_a_whole_loss(rng):
 
     values = {}
     for name, factory in ROBUST_LOSSES.items():
-        transform = factory(**ARGUMENTS.get(name, {}))
+        transform = factory(**required(methods.entry(name, "label_noise")))
         assert transform.stages.count(Stage.HEAD) == 1, name
         values[name] = float(reduced(transform))
     expected = {
@@ -53,6 +51,7 @@ def test_every_name_is_a_whole_loss(rng):
         "nfl": losses.nfl,
         "ngce": losses.ngce,
         "active_passive": losses.active_passive,
+        "jensen_shannon": losses.jensen_shannon,
         "bootstrap": functools.partial(losses.bootstrap_ce, beta=0.95),
     }
     for name, loss in expected.items():
