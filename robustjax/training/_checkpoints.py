@@ -174,8 +174,24 @@ class CheckpointFolder:
                 )
         return self._shared
 
+    def _is_read_by_all(self, folder: pathlib.Path, record: dict[str, Any]) -> bool:
+        """Whether all processes see that checkpoint of the first one."""
+        seen = from_every_process(lambda: _sees(folder, record))
+        if "rows" not in record:
+            reason = "it is from before there were shapes of rows in it"
+        elif not all(seen):
+            reason = f"process {seen.index(False)} does not see it"
+        else:
+            return True
+        self._tell(
+            "checkpoints: process 0 reads all, and sends it to the others, for "
+            f"{reason}",
+            logging.WARNING,
+        )
+        return False
+
     def _tell(self, sentence: str, level: int = logging.INFO) -> None:
-        """Called by all processes with how several of them write."""
+        """Says how several processes share the work; all of them come here."""
         if jax.process_index() == 0:
             _log.log(level, sentence)
 
@@ -226,11 +242,8 @@ class CheckpointFolder:
         record, problem = from_first_process(lambda: _attempt(lambda: _record(folder)))
         if problem is not None:
             return None, {}, problem
-        together = (
-            any(map(is_divided, jax.tree.leaves(plain)))
-            and "rows" in record
-            and all(from_every_process(lambda: _sees(folder, record)))
-        )
+        divided = any(map(is_divided, jax.tree.leaves(plain)))
+        together = divided and self._is_read_by_all(folder, record)
         index, count = jax.process_index(), jax.process_count()
         part = (index, count) if together else (0, 1)
         tree: Any = None
