@@ -14,6 +14,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from experiments.study.lost_process import end_as_lost, is_lost
 from robustjax import training
 from robustjax.training import _checkpoint_files as files
 from robustjax.training._elastic import ExampleRows
@@ -106,9 +107,11 @@ def main(root: pathlib.Path) -> None:
         files.write = die_after
     try:
         folder.save(3, tree(3, mesh))
-    except jax.errors.JaxRuntimeError:
-        # An ordinary exit would wait for the other one.
-        os._exit(1)
+    except jax.errors.JaxRuntimeError as error:
+        # As launchers do.
+        if is_lost(error):
+            end_as_lost(str(error))
+        raise
 
 
 def _damage(checkpoint: pathlib.Path) -> None:
