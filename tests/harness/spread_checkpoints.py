@@ -107,7 +107,7 @@ def main(root: pathlib.Path) -> None:
         files.write = die_after
     try:
         folder.save(3, tree(3, mesh))
-    except jax.errors.JaxRuntimeError as error:
+    except (jax.errors.JaxRuntimeError, ValueError) as error:
         # As launchers do.
         if is_lost(error):
             end_as_lost(str(error))
