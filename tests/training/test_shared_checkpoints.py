@@ -13,6 +13,7 @@ import pytest
 from jax.sharding import Mesh
 
 from robustjax import training
+from robustjax.files import digest_of_record
 from robustjax.training import _checkpoint_files as files
 from tests.harness import spread_checkpoints
 
@@ -102,7 +103,7 @@ def test_rows_of_another_shape_are_refused(tmp_path, mesh):
     path = tmp_path / "1" / "meta.json"
     record = json.loads(path.read_text())
     del record["rows"]
-    old = record | {"digest": files.digest_of_record(record)}
+    old = record | {"digest": digest_of_record(record)}
     rows = tree["rows"]
     other = tree | {"rows": type(rows)(rows.array, rows.examples - 1)}
     for content, message in (
