@@ -64,6 +64,7 @@ class Journal:
         self._events = Events(folder / "tensorboard", wanted=tensorboard)
         self._records = from_first_process(lambda: read_cells(folder, report=say))
         self._cells: dict[str, Cell] = {}
+        self._said: set[str] = set()
         self._rewrite()
 
     def __enter__(self) -> Journal:
@@ -252,6 +253,12 @@ class Cell:
             del self._records[count:]
             self._journal._rewrite()
 
+    def say_once(self, sentence: str) -> None:
+        """Prints what holds for all cells, and is found out in each."""
+        if sentence not in self._journal._said:
+            self._journal._said.add(sentence)
+            say(sentence)
+
     def _drop_from_damaged_files(self) -> None:
         folder = self._journal.folder
         number = from_first_process(lambda: first_damaged(folder, self._records))
@@ -281,6 +288,10 @@ class CellCheckpoints(CheckpointFolder):
         found = super().restore_latest(like, report=report or say)
         self._cell.rewind(0 if found is None else found[2]["records"])
         return found
+
+    def _tell(self, sentence: str, level: int = 0) -> None:
+        del level
+        self._cell.say_once(sentence)
 
     def _counts(self, meta: Mapping[str, Any]) -> bool:
         """Whether the records that were there when it was saved still are."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import pathlib
@@ -11,16 +10,23 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
-import numpy as np
-import orbax.checkpoint as ocp
 
-from robustjax.files import digest_of_record, is_system_entry
+from robustjax.files import digest_of_record
 from robustjax.output_paths import check_output_folder
-from robustjax.training._processes import from_first_process, on_host, placed_like
+from robustjax.training import _checkpoint_files as files
+from robustjax.training._checkpoint_files import is_divided
+from robustjax.training._elastic import ExampleRows
+from robustjax.training._processes import (
+    from_every_process,
+    from_first_process,
+    on_host,
+    placed_like,
+)
+from robustjax.training._shared_folder import processes_apart
 
 _log = logging.getLogger(__name__)
 _STATE = "state"
-_META = "meta.json"
+_Problem = tuple[str, str] | None
 
 
 class CheckpointError(RuntimeError):
@@ -38,62 +44,6 @@ def _plain(tree: Any) -> Any:
         return x
 
     return jax.tree.map(leaf, tree)
-
-
-def _checkpointer() -> ocp.StandardCheckpointer:
-    """One that writes and reads in the first process, and waits for no other."""
-    alone = ocp.options.MultiprocessingOptions(
-        primary_host=0, active_processes={0}, barrier_sync_key_prefix="first"
-    )
-    several = jax.process_count() > 1
-    return ocp.StandardCheckpointer(
-        **({"multiprocessing_options": alone} if several else {})
-    )
-
-
-def _file_digests(folder: pathlib.Path) -> dict[str, str]:
-    """Relative name -> SHA-256 of every file under a folder."""
-    return {
-        path.relative_to(folder).as_posix(): _sha256_of(path)
-        for path in sorted(p for p in folder.rglob("*") if p.is_file())
-    }
-
-
-def _sha256_of(path: pathlib.Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _check_content(folder: pathlib.Path, record: dict[str, Any]) -> None:
-    """Raises `ValueError` unless all that was written is there as it was written.
-
-    What else lies there, such as a file manager's notes, is not looked at.
-    """
-    if "files" not in record:
-        _check_old_content(folder, record["digest"])
-        return
-    if digest_of_record(record) != record["digest"]:
-        raise ValueError(f"{_META} does not match its digest")
-    for name, digest in record["files"].items():
-        path = folder / name
-        if not path.is_file():
-            raise ValueError(f"its file {name} is missing")
-        if _sha256_of(path) != digest:
-            raise ValueError(f"its file {name} does not match its digest")
-
-
-def _check_old_content(folder: pathlib.Path, digest: str) -> None:
-    """The same of a checkpoint from before the files were listed."""
-    hasher = hashlib.sha256()
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-        if is_system_entry(path.name):
-            continue
-        content = path.read_bytes()
-        name = path.relative_to(folder).as_posix()
-        hasher.update(f"{name} {len(content)};".encode())
-        hasher.update(content)
-    if hasher.hexdigest() != digest:
-        raise ValueError("its content does not match its digest")
 
 
 class CheckpointFolder:
@@ -118,6 +68,7 @@ class CheckpointFolder:
         """
         self._path = pathlib.Path(path).absolute()
         self._keep = keep
+        self._shared: bool | None = None
         if self._path.exists() and not self._path.is_dir():
             raise ValueError(f"checkpoints: {str(path)!r} is not a folder")
 
@@ -149,7 +100,7 @@ class CheckpointFolder:
 
     def _meta(self, step: int) -> dict[str, Any]:
         try:
-            record = json.loads((self._path / str(step) / _META).read_text())
+            record = json.loads((self._path / str(step) / files.META).read_text())
             meta = (
                 record["meta"] if digest_of_record(record) == record["digest"] else {}
             )
@@ -160,47 +111,102 @@ class CheckpointFolder:
     def save(self, step: int, tree: Any, meta: dict[str, Any] | None = None) -> None:
         """Writes a checkpoint and removes those that are too old.
 
-        Of several processes, the first writes what all of them hold; all must come
-        here.
+        All processes must come here. Where arrays are divided among them and all see
+        the folder, each writes its own part; else the first one writes what the others
+        send it. Which it is goes to the log.
 
         Args:
           step: number of the checkpoint; an existing one of that number is replaced.
           tree: pytree of arrays.
           meta: JSON-serialisable record to keep beside it.
         """
-        # On the host: of copies on several devices orbax would have each write a
-        # slice, a program to compile per device and shape.
-        tree = on_host(_plain(tree))
-        if jax.process_index():
-            return
+        plain = _plain(tree)
+        divided = any(map(is_divided, jax.tree.leaves(plain)))
+        together = divided and self._is_shared()
+        own = jax.tree.map(_own_part if together else _whole, plain)
         final = self._path / str(step)
         partial = self._path / f"{step}.partial"
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        with _checkpointer() as checkpointer:
-            checkpointer.save(partial / _STATE, tree)
-            checkpointer.wait_until_finished()
-        record = {"files": _file_digests(partial / _STATE), "meta": meta or {}}
+        first = jax.process_index() == 0
+        from_first_process(lambda: _begin(partial))
+        from_every_process(
+            lambda: files.write(partial / _STATE, own) if together or first else None
+        )
+        names = from_first_process(lambda: files.finish(partial / _STATE))
+        # Who has written a file has it in memory still.
+        mine = [n for n in names if files.written_by(n) == jax.process_index()]
+        digests = from_every_process(lambda: files.digests(partial / _STATE, mine))
+        record = {
+            "files": {
+                name: digest for part in digests for name, digest in part.items()
+            },
+            "rows": files.shapes_of_rows(plain),
+            "meta": meta or {},
+        }
+        from_first_process(lambda: self._commit(partial, final, record))
+
+    def _commit(
+        self, partial: pathlib.Path, final: pathlib.Path, record: dict[str, Any]
+    ) -> None:
         # As it will be read: JSON has no tuples, and only text as keys.
         record = json.loads(json.dumps(record))
         record["digest"] = digest_of_record(record)
-        (partial / _META).write_text(json.dumps(record))
+        (partial / files.META).write_text(json.dumps(record))
         shutil.rmtree(final, ignore_errors=True)
         partial.rename(final)
         for old in self._steps()[: -self._keep]:
             shutil.rmtree(self._path / str(old), ignore_errors=True)
+
+    def _is_shared(self) -> bool:
+        """Whether all processes write to the same folder; found out once."""
+        if self._shared is None:
+            apart = processes_apart(self._path)
+            self._shared = not apart
+            if apart:
+                self._tell(
+                    "checkpoints: process 0 writes all, which the others send it, for "
+                    f"process {apart[0]} does not share its folder",
+                    logging.WARNING,
+                )
+            else:
+                self._tell(
+                    f"checkpoints: each of {jax.process_count()} processes writes its "
+                    "own part, for all share the folder"
+                )
+        return self._shared
+
+    def _is_read_by_all(self, folder: pathlib.Path, record: dict[str, Any]) -> bool:
+        """Whether all processes see that checkpoint of the first one."""
+        seen = from_every_process(lambda: _sees(folder, record))
+        if "rows" not in record:
+            reason = "it is from before there were shapes of rows in it"
+        elif not all(seen):
+            reason = f"process {seen.index(False)} does not see it"
+        else:
+            return True
+        self._tell(
+            "checkpoints: process 0 reads all, and sends it to the others, for "
+            f"{reason}",
+            logging.WARNING,
+        )
+        return False
+
+    def _tell(self, sentence: str, level: int = logging.INFO) -> None:
+        """Says how several processes share the work; all of them come here."""
+        if jax.process_index() == 0:
+            _log.log(level, sentence)
 
     def restore_latest(
         self, like: Any, *, report: Callable[[str], None] | None = None
     ) -> tuple[int, Any, dict[str, Any]] | None:
         """Reads the newest checkpoint that is intact.
 
-        Of several processes, the first reads for all; all must come here.
+        All processes must come here. Where arrays are divided among them and all see
+        the checkpoint, each reads its own part; else the first one reads for all.
 
         Args:
           like: pytree of arrays (or shapes with shardings) to restore into.
-          report: called with a sentence about every damaged checkpoint; by default
-            a warning in the log.
+          report: called by the first process with a sentence about every damaged
+            checkpoint; by default a warning in the log.
 
         Returns:
           (step, tree, meta), or None where there is no checkpoint at all.
@@ -208,34 +214,20 @@ class CheckpointFolder:
         Raises:
           CheckpointError: checkpoints exist but none can be read.
         """
-        plain, form = jax.tree.flatten(_plain(like))
-        found = from_first_process(
-            lambda: self._read_latest(plain, form, report or _log.warning)
-        )
-        if found is None:
-            return None
-        step, leaves, meta = found
-        tree = jax.tree.unflatten(form, map(placed_like, leaves, plain))
-        return step, _with_keys(tree, like), meta
-
-    def _read_latest(
-        self, plain: list[Any], form: Any, report: Callable[[str], None]
-    ) -> tuple[int, list[np.ndarray], dict[str, Any]] | None:
-        steps = self._steps()
+        plain = _plain(like)
+        steps = self.steps()
         reasons = []
         for step in reversed(steps):
-            try:
-                leaves, meta = self._read(step, plain, form)
-            except Exception as error:  # Damage shows in many ways inside orbax.
-                first_line = str(error).split("\n")[0]
-                reasons.append(first_line)
-                report(
+            found, meta, problem = self._read(step, plain)
+            if problem is None:
+                return step, _with_keys(found, like), meta
+            kind, reason = problem
+            reasons.append(reason)
+            if jax.process_index() == 0:
+                (report or _log.warning)(
                     f"checkpoint {self._path / str(step)} cannot be read "
-                    f"({type(error).__name__}: {first_line}); falling back to the "
-                    "previous one"
+                    f"({kind}: {reason}); falling back to the previous one"
                 )
-                continue
-            return step, leaves, meta
         if steps:
             raise CheckpointError(
                 f"checkpoints: none of {len(steps)} under {str(self._path)!r} can be "
@@ -244,20 +236,84 @@ class CheckpointFolder:
             )
         return None
 
-    def _read(
-        self, step: int, plain: list[Any], form: Any
-    ) -> tuple[list[np.ndarray], dict[str, Any]]:
+    def _read(self, step: int, plain: Any) -> tuple[Any, dict[str, Any], _Problem]:
+        """(tree, meta, what is wrong with it), the same in all processes."""
         folder = self._path / str(step)
-        record = json.loads((folder / _META).read_text())
-        # Before orbax sees it: at damaged files it fails late, and leaves readers
+        record, problem = from_first_process(lambda: _attempt(lambda: _record(folder)))
+        if problem is not None:
+            return None, {}, problem
+        divided = any(map(is_divided, jax.tree.leaves(plain)))
+        together = divided and self._is_read_by_all(folder, record)
+        index, count = jax.process_index(), jax.process_count()
+        part = (index, count) if together else (0, 1)
+        tree: Any = None
+
+        def read() -> None:
+            nonlocal tree
+            tree = files.read(folder / _STATE, record, plain, divided=together)
+
+        # The files first: where they are damaged orbax fails late, and leaves readers
         # behind that complain long after.
-        _check_content(folder / _STATE, record)
-        target = [np.empty(x.shape, x.dtype) for x in plain]
-        with _checkpointer() as checkpointer:
-            tree = checkpointer.restore(
-                folder / _STATE, jax.tree.unflatten(form, target)
-            )
-        return jax.tree.leaves(tree), record["meta"]
+        for work in (lambda: files.check(folder / _STATE, record, *part), read):
+            problem = _first_problem(work, by_all=together)
+            if problem is not None:
+                return None, {}, problem
+        if not together:
+            leaves = from_first_process(lambda: jax.tree.leaves(tree))
+            tree = jax.tree.unflatten(jax.tree.structure(plain), leaves)
+        return jax.tree.map(_placed, tree, plain), record["meta"], None
+
+
+def _first_problem(work: Callable[[], None], *, by_all: bool) -> _Problem:
+    """What goes wrong where it is done: in all processes, or in the first alone."""
+    does = by_all or jax.process_index() == 0
+    found = from_every_process(lambda: _attempt(work)[1] if does else None)
+    return next((each for each in found if each is not None), None)
+
+
+def _record(folder: pathlib.Path) -> dict[str, Any]:
+    record = dict(json.loads((folder / files.META).read_text()))
+    return {**record, "meta": dict(record["meta"])}
+
+
+def _begin(partial: pathlib.Path) -> None:
+    shutil.rmtree(partial, ignore_errors=True)
+    (partial / _STATE).mkdir(parents=True)
+
+
+def _sees(folder: pathlib.Path, record: dict[str, Any]) -> bool:
+    """Whether this process sees that checkpoint of the first one."""
+    try:
+        return _record(folder) == record
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _attempt(make: Callable[[], Any]) -> tuple[Any, _Problem]:
+    """What is made, or (kind, first line) of the error instead."""
+    try:
+        return make(), None
+    except Exception as error:  # Damage shows in many ways inside orbax.
+        return None, (type(error).__name__, str(error).split("\n")[0])
+
+
+def _own_part(leaf: Any) -> Any:
+    if not is_divided(leaf):
+        return _whole(leaf)
+    return leaf.array if isinstance(leaf, ExampleRows) else leaf
+
+
+def _whole(leaf: Any) -> Any:
+    # On the host: of copies on several devices orbax would have each write a slice, a
+    # program to compile per device and shape.
+    return leaf.whole() if isinstance(leaf, ExampleRows) else on_host(leaf)
+
+
+def _placed(found: Any, like: Any) -> Any:
+    divided = isinstance(found, jax.Array)
+    if isinstance(like, ExampleRows):
+        return like.filled_in_place(found) if divided else like.filled(found)
+    return found if divided else placed_like(found, like)
 
 
 def _with_keys(tree: Any, like: Any) -> Any:

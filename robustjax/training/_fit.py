@@ -9,11 +9,7 @@ import jax
 import numpy as np
 
 from robustjax.training._checkpoints import CheckpointFolder
-from robustjax.training._elastic import (
-    shape_without_padding,
-    with_padding,
-    without_padding,
-)
+from robustjax.training._elastic import with_example_rows
 from robustjax.training._health import check_losses
 from robustjax.training._interruption import StopRequest
 from robustjax.training._program import Program
@@ -64,11 +60,10 @@ def fit(
     first = 0
     if checkpoints is not None:
         # Where there is none, too: records of epochs that are trained again go.
-        like = shape_without_padding(state, program.row_spec)
+        like = with_example_rows(state, program.row_spec)
         found = checkpoints.restore_latest(like)
         if found is not None:
-            first, restored, _ = found
-            state = with_padding(restored, state)
+            first, state, _ = found
         if first < epochs:
             checkpoints.check_writable()
     for epoch in range(first, epochs):
@@ -84,7 +79,7 @@ def fit(
         stopping = stop is not None and stop.agree()
         due = done % checkpoint_every_epochs == 0 or done == epochs or stopping
         if checkpoints is not None and due:
-            checkpoints.save(done, without_padding(state, program.row_spec))
+            checkpoints.save(done, with_example_rows(state, program.row_spec))
         if stop is not None:
             stop.check()
     return state

@@ -1,4 +1,4 @@
-"""What the first of several processes does for all of them."""
+"""What one or all of several processes do for all of them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 Value = TypeVar("Value")
+_GATHERED = 4096
 
 
 def from_first_process(make: Callable[[], Value]) -> Value:
@@ -55,6 +56,45 @@ def _broadcast(raw: bytes) -> bytes:
     return np.asarray(share(content)).tobytes()
 
 
+def from_every_process(make: Callable[[], Value]) -> list[Value]:
+    """What every process makes, in all of them, by process.
+
+    All processes must come here in the same order; where one fails, all do.
+
+    Args:
+      make: what it returns must be picklable where there are several processes.
+
+    Raises:
+      Exception: what `make` raises; in the other processes a `ValueError` of the same
+        text that names the process.
+    """
+    if jax.process_count() == 1:
+        return [make()]
+    error: Exception | None = None
+    try:
+        raw = pickle.dumps((True, make()))
+    except Exception as raised:
+        error = raised
+        raw = pickle.dumps((False, (str(raised) or repr(raised)).splitlines()[0]))
+    answers = [pickle.loads(each) for each in _gather(raw)]
+    if error is not None:
+        raise error
+    for index, (well, value) in enumerate(answers):
+        if not well:
+            raise ValueError(f"of process {index}: {value}")
+    return [value for _, value in answers]
+
+
+def _gather(raw: bytes) -> list[bytes]:
+    """The bytes of every process, each shorter than 2 GiB."""
+    sizes = multihost_utils.process_allgather(np.array(len(raw), np.int32))
+    # A program is compiled for every length: there should be few.
+    padded = np.zeros(-(-int(sizes.max()) // _GATHERED) * _GATHERED, np.uint8)
+    padded[: len(raw)] = np.frombuffer(raw, np.uint8)
+    whole = np.asarray(multihost_utils.process_allgather(padded))
+    return [row[:size].tobytes() for row, size in zip(whole, sizes)]
+
+
 def on_host(tree: Any) -> Any:
     """A pytree's arrays as NumPy's, whole, in every process.
 
@@ -62,7 +102,8 @@ def on_host(tree: Any) -> Any:
     """
 
     def leaf(x: Any) -> Any:
-        if isinstance(x, jax.Array) and not x.is_fully_addressable:
+        held = not isinstance(x, jax.Array) or x.is_fully_addressable
+        if not held and not x.is_fully_replicated:
             return multihost_utils.process_allgather(x, tiled=True)
         return jax.device_get(x)
 

@@ -97,9 +97,11 @@ def both(folders, stop="none"):
 def told_by(folders, stop="none"):
     """What both processes say of what they have read; it must be the same."""
     ends = both(folders, stop)
-    lines = [out.splitlines()[-1] for out, _ in ends if out.startswith(("{", "[Gloo]"))]
+    lines = [out.splitlines()[-1] for out, _ in ends if out]
     assert len(lines) == 2, ends
     assert lines[0] == lines[1]
+    (told,) = (s for s in ends[0][0].splitlines() if "process 0 writes all" in s)
+    assert told.endswith("for process 1 does not share its folder")
     return json.loads(lines[0])
 
 

@@ -14,7 +14,7 @@ import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from robustjax import training
-from robustjax.training._elastic import without_padding
+from robustjax.training._elastic import with_example_rows
 from robustjax.transforms import ExampleSpec, LossState
 
 LIKE = {"a": jnp.zeros(5), "b": {"c": jnp.zeros((2, 3), jnp.int32)}}
@@ -182,6 +182,7 @@ def test_rows_of_something_else_are_not_cut():
         loss_state=LossState({"seen": np.zeros((1, 7))}, ())
     )
     with pytest.raises(ValueError, match=r"rows \(1, 7\), expected \(R, 4, \.\.\.\)"):
-        without_padding(state, ExampleSpec(4, 2))
-    kept = without_padding(state, ExampleSpec(5, 2, pad_to=7))
+        with_example_rows(state, ExampleSpec(4, 2))
+    kept = with_example_rows(state, ExampleSpec(5, 2, pad_to=7))
     assert kept.loss_state.rows["seen"].shape == (1, 5)
+    assert kept.loss_state.rows["seen"].whole().shape == (1, 5)
