@@ -7,13 +7,17 @@ PYTHON ?= $(shell for p in python3.12 python3.11 python3.13 python3; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	&& echo $$p && break; done)
 
-.PHONY: demo test lint docs clean
+.PHONY: demo test test-all lint docs clean
 
 # The main job: which labels to fix next, on the digits that scikit-learn bundles.
 demo: $(VENV)/installed-experiments
 	$(VENV)/bin/python -m experiments.label_correction --preset=digits
 
+# Without what is marked slow.
 test: $(VENV)/installed-$(EXTRAS)
+	$(VENV)/bin/python -m pytest $(PYTEST_FLAGS) -m "not slow"
+
+test-all: $(VENV)/installed-$(EXTRAS)
 	$(VENV)/bin/python -m pytest $(PYTEST_FLAGS)
 
 lint: $(VENV)/installed-$(EXTRAS)

@@ -37,6 +37,7 @@ def test_an_example_gives_what_it_shows(name):
     assert not report, "".join(report)
 
 
+@pytest.mark.slow
 def test_what_people_import_first_has_an_example():
     names = {name.rpartition(".")[2] for name in EXAMPLES}
     assert names >= {

@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 _HEAVY = (
     "flax",
     "orbax",
@@ -47,6 +49,7 @@ def _python(code):
     )
 
 
+@pytest.mark.slow
 def test_the_core_works_without_the_heavy_packages():
     done = _python(_USE.format(heavy=_HEAVY))
     assert done.returncode == 0, done.stderr
@@ -89,6 +92,7 @@ def test_type_checkers_see_the_names_that_there_are():
     assert told <= set(dir(robustjax))
 
 
+@pytest.mark.slow
 def test_imports_point_down_the_floors():
     """Lower rooms never import higher ones (the order of the architecture)."""
     import ast

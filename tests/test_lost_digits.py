@@ -256,6 +256,7 @@ def test_a_loss_that_is_no_number_spoils_no_other_weight(bad, average_epochs, rn
     assert weights[8] < 1e-4
 
 
+@pytest.mark.slow
 def test_mixtures_leave_out_what_is_not_finite(rng):
     values = np.concatenate([rng.normal(0, 0.1, 30), rng.normal(1, 0.1, 30)])
     dirty = np.concatenate([values, [np.inf, np.nan, -np.inf]])
@@ -351,6 +352,7 @@ def test_norms_of_huge_and_tiny_features(rng):
         assert (got > 0).sum() >= 4
 
 
+@pytest.mark.slow
 def test_rows_of_a_reference_are_exact():
     """In the precision of the array, both ways around the reference."""
     stamps = np.array([[2**62 + 7], [2**62], [-(2**62)]])

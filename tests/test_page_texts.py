@@ -5,6 +5,8 @@ from __future__ import annotations
 import pathlib
 import re
 
+import pytest
+
 from robustjax.tools.command.fields import flags_of
 from robustjax.tools.command.verbs import VERBS
 from tests.printed_tables.pages import printed_tables
@@ -83,6 +85,7 @@ def test_commands_are_modules_with_the_flags_that_are_shown():
     assert seen > 40
 
 
+@pytest.mark.slow
 def test_verbs_have_the_options_that_are_shown():
     """Every `robustjax VERB --option` of a page."""
     wrong, seen = [], set()

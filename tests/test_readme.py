@@ -335,6 +335,7 @@ CHECKS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", [name for name in PAGES if blocks(name)])
 def test_the_code_of_a_page_runs(page):
     assert page in CHECKS, f"nothing runs the code of {page}"

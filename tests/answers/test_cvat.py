@@ -119,6 +119,7 @@ def test_another_version_or_no_xml_is_one_line(tmp_path):
         answers.read_answers(path, _birds())
 
 
+@pytest.mark.slow
 def test_an_export_amends_a_correction(tmp_path):
     said = []
     settings = methods.ClassifierSettings(hidden=(4, 4, 4), epochs=1, batch_size=3)

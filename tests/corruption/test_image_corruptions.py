@@ -193,6 +193,7 @@ def test_both_kinds_of_keys_are_the_same():
     np.testing.assert_array_equal(change("fog", key=old), change("fog"))
 
 
+@pytest.mark.slow
 def test_without_pillow_two_say_what_to_install_and_the_others_work():
     code = """
 import sys

@@ -97,6 +97,7 @@ def test_snow(severity):
     assert np.mean(error != 0) < 0.01
 
 
+@pytest.mark.slow
 def test_frost_has_the_moments_of_the_photographs():
     draws = Draws.of(KEY, "frost", np.arange(4000, dtype=np.uint64))
     layer = _weather.frost_layer(draws, 32, 32)

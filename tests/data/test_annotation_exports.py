@@ -101,6 +101,7 @@ def test_images_labelled_in_label_studio(tmp_path, pixels):
         data.load(str(_label_studio(tmp_path, tasks)), "train", image_column="image")
 
 
+@pytest.mark.slow
 def test_texts_labelled_in_label_studio(tmp_path):
     words = ("who who owl night", "tea cup saucer milk")
     tasks = [

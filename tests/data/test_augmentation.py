@@ -124,6 +124,7 @@ def test_grayscale_is_luma_for_the_share_asked_for(rng):
     )
 
 
+@pytest.mark.slow
 def test_jitter_one_property_at_a_time(rng):
     images = rng.uniform(0.3, 0.6, (50, 4, 4, 3)).astype(np.float32)
     off = {"brightness": 0, "contrast": 0, "saturation": 0, "hue": 0, "probability": 1}

@@ -114,6 +114,7 @@ def test_row_13_is_the_papers():
     assert policies.CIFAR10_POLICY[13] == want
 
 
+@pytest.mark.slow
 def test_auto_augment_draws_the_published_policy(rng):
     image = picture(rng)
     outcomes = {}
@@ -135,6 +136,7 @@ def test_auto_augment_draws_the_published_policy(rng):
     check_outcomes(np.round(255 * out).astype(np.uint8), outcomes, 0.09)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("magnitude", [4, 14])
 def test_rand_augment_draws_every_operation_alike(rng, magnitude):
     share = magnitude / 10
@@ -162,6 +164,7 @@ def test_rand_augment_draws_every_operation_alike(rng, magnitude):
     check_outcomes(np.round(255 * np.asarray(out)).astype(np.uint8), outcomes, 0.07)
 
 
+@pytest.mark.slow
 def test_operations_follow_each_other(rng):
     image = picture(rng)
     images = np.repeat(image[None], 300, axis=0)

@@ -57,6 +57,7 @@ def test_standard_augmentation_is_crop_and_flip(rng):
     assert (out == 0).mean() < 0.2
 
 
+@pytest.mark.slow
 def test_strong_augmentation_under_vmap_and_scan(rng):
     augment = augmentation.strong_augmentation(padding=1, cutout_size=4, fill=1.0)
     images = pictures(rng)

@@ -207,6 +207,7 @@ def test_other_numbers_of_classes_are_refused(plain):
         data.corrupted_cifar10(few, 0.8, KEY)
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_mnist_in_the_order_of_its_file(data_dir):
     digits = data.load("mnist", "test", data_dir=str(data_dir / "tfds"))

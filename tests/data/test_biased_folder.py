@@ -177,6 +177,7 @@ def test_folders_without_images_are_refused(folder, tmp_path):
         data.load_biased_folder(tmp_path / "none")
 
 
+@pytest.mark.slow
 def test_without_pillow_it_says_what_to_install(folder):
     code = f"""
 import sys

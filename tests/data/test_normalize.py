@@ -24,6 +24,7 @@ def test_one_number_for_all_channels(rng, number):
     np.testing.assert_allclose(out, 2 * images - 1, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.data
 @pytest.mark.parametrize(
     ("name", "mean", "std"),

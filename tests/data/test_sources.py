@@ -163,6 +163,7 @@ def test_cifar10_ids_join_labels_that_come_in_another_order(data_dir):
         data.check_clean_labels(got, original[:200], name="label_errors")
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_cifar10_n_label_sets(data_dir):
     """Human labels of the first 2,000 training images (methods note 1.6)."""

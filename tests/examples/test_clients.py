@@ -41,6 +41,7 @@ def blobs():
     return images.astype(np.float32), labels
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CLIENTS)
 def test_trains_and_remembers_every_example(name, blobs):
     images, labels = blobs
@@ -72,6 +73,7 @@ def test_pmap_takes_a_loss_without_memory(blobs):
     assert np.isfinite(predict(blobs[0])).all()
 
 
+@pytest.mark.slow
 def test_microbatches_make_the_steps_of_one_batch(blobs):
     """SOP's rows, which the update itself trains, and the network."""
     client = _client("big_vision_update")
@@ -127,6 +129,7 @@ def on_noisy_mnist(data_dir):
     return trained
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_elr_beats_cross_entropy(on_noisy_mnist):
     """The README's pair."""
@@ -134,6 +137,7 @@ def test_elr_beats_cross_entropy(on_noisy_mnist):
     assert elr > on_noisy_mnist(rj.ce()) + 0.05
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_elr_on_gce_wants_its_strength_scaled(on_noisy_mnist):
     """GCE's gradient is C^-q of cross-entropy's, for which 3 is published."""

@@ -190,6 +190,7 @@ def _numbers(values):
     return np.array([{"True": 1, "False": 0}.get(v, v) for v in values], float)
 
 
+@pytest.mark.slow
 def test_what_is_measured(finished):
     assert finished.name == "digits-colors-symmetric-10"
     table = Table.read(finished)

@@ -41,6 +41,7 @@ def study():
     return setup.prepare(DatasetBiasConfig(**FIELDS))
 
 
+@pytest.mark.slow
 def test_both_features_and_both_heads(study, tmp_path, monkeypatch):
     monkeypatch.setattr(outcomes, "_EMBEDDED", 60)
     choice = Choice(choose_methods(("dfa",), entries("bias")), {"dfa": {}})
@@ -67,6 +68,7 @@ def test_both_features_and_both_heads(study, tmp_path, monkeypatch):
     assert (tmp_path / "dfa_features.png").stat().st_size > 5000
 
 
+@pytest.mark.slow
 def test_swapped_images_are_of_both_kinds(study, tmp_path, monkeypatch):
     monkeypatch.setattr(
         outcomes, "swap_images", lambda nets, translator, content, style: style

@@ -92,6 +92,7 @@ def test_marked_answers_beside_all_records_ask_something_new(files):
     assert len(pools.own) == 12
 
 
+@pytest.mark.slow
 def test_a_study_compares_with_chance_and_ranks_answers(files, tmp_path):
     own, other = files
     scores = tmp_path / "scores.csv"
@@ -169,6 +170,7 @@ def _names_the_marked_last(exchange):
     )
 
 
+@pytest.mark.slow
 def test_a_language_model_is_the_teacher(files, tmp_path):
     pytest.importorskip("httpx2")
     given = {

@@ -159,6 +159,7 @@ def _columns(folder, repeats=2):
     }
 
 
+@pytest.mark.slow
 def test_what_is_measured(finished):
     assert finished.name == "digits"
     config = json.loads((finished / "config.json").read_text())["config"]
@@ -247,6 +248,7 @@ def test_what_is_kept_of_examples(finished):
     assert weight[wrong].mean() < weight[~wrong].mean()
 
 
+@pytest.mark.slow
 def test_labels_from_a_file_join_by_id(tmp_path):
     train = data.load("digits", "train")
     rng = np.random.default_rng(0)

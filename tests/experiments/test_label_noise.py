@@ -139,6 +139,7 @@ def test_networks_for_images_refuse_vectors(tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.slow
 def test_what_is_measured(finished):
     assert finished.name == "digits-symmetric-50"
     settings = json.loads((finished / "config.json").read_text())["config"]["methods"]
@@ -235,6 +236,7 @@ def test_what_is_kept_of_examples(finished):
     }
 
 
+@pytest.mark.slow
 def test_groups_of_repeats_change_nothing_but_the_order_of_work(finished, tmp_path):
     folder = run(tmp_path, parallel_repeats=1, **VALIDATED)
     assert (folder / "ce" / "repeats_1-1").is_dir()
@@ -272,6 +274,7 @@ def test_every_method_preset_of_ours_is_reached_by_its_name():
         assert found.method_preset == name
 
 
+@pytest.mark.slow
 def test_streamed_shards_give_what_arrays_in_memory_give(tmp_path):
     for split in ("train", "test"):
         digits = data.load("digits", split)

@@ -104,6 +104,7 @@ def test_bad_arguments_end_with_status_2_and_bugs_are_shown():
     assert ending(jax.errors.JaxRuntimeError("INTERNAL: a bug")) is None
 
 
+@pytest.mark.slow
 def test_signals_bad_platforms_and_closed_pipes():
     """As processes of their own, all at once."""
     waits = "say('ready')\nfor _ in range(600):\n    time.sleep(0.1)\n    stop.check()"

@@ -80,6 +80,7 @@ def _inside(figure):
     assert max(box.y1 for box in boxes[:-1]) <= boxes[-1].y0 + 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 3])
 def test_titles_fit(tmp_path, figures, count):
     matplotlib.rcParams["font.family"] = "DejaVu Sans"

@@ -111,6 +111,7 @@ def one_device(monkeypatch):
     monkeypatch.delenv("XLA_FLAGS", raising=False)
 
 
+@pytest.mark.slow
 def test_the_first_of_two_processes_writes_and_reads_for_both(tmp_path):
     first, second = tmp_path / "first", tmp_path / "second"
     told = told_by((first, second), stop="3")
@@ -136,6 +137,7 @@ def test_the_first_of_two_processes_writes_and_reads_for_both(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_what_the_first_process_refuses_ends_both(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     ends = both((tmp_path, tmp_path / "second"))

@@ -96,6 +96,7 @@ def finished(tmp_path_factory, points):
     return run(tmp_path_factory.mktemp("runs"), points)
 
 
+@pytest.mark.slow
 def test_inputs_that_are_streamed_from_shards_give_the_same(tmp_path, points, finished):
     for split in ("train", "test"):
         whole = data.load(points, split)
@@ -298,6 +299,7 @@ class StopAfter(StopRequest):
             raise InterruptedRunError("stopped")
 
 
+@pytest.mark.slow
 def test_trainings_without_checkpoints_start_again(tmp_path, points, finished):
     # In the warm-up, between subsets, and within a training.
     for asks in (1, 9, 10):
@@ -312,6 +314,7 @@ def test_trainings_without_checkpoints_start_again(tmp_path, points, finished):
     assert len(epochs) == 14 * SMALL["epochs"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("relabeler", ["divide_mix", "sop_plus"])
 def test_other_relabelers(tmp_path, points, relabeler):
     folder = run(
@@ -338,6 +341,7 @@ def test_other_relabelers(tmp_path, points, relabeler):
         assert epochs[1]["labeled_share"] < 1.0
 
 
+@pytest.mark.slow
 def test_views_and_rounding_of_the_published_code(tmp_path, pictures, monkeypatch):
     def shifted(name, mean):
         del name, mean

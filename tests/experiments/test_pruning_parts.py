@@ -6,6 +6,7 @@ import dataclasses
 
 import jax
 import numpy as np
+import pytest
 
 from experiments.studies.pruning import programs, setup, subset_methods
 from experiments.studies.pruning.config import DataPruningConfig
@@ -18,6 +19,7 @@ from robustjax.training import StopRequest
 SMALL = {"dataset": "digits", "hidden": (16,), "repeats": 1, "relabeler": "ce"}
 
 
+@pytest.mark.slow
 def test_the_warm_up_is_the_beginning_of_the_final_schedule():
     """However long it is, and other than with a schedule of another length."""
 
@@ -37,6 +39,7 @@ def test_the_warm_up_is_the_beginning_of_the_final_schedule():
     assert max(np.abs(a - b).max() for a, b in zip(short, other)) > 1e-4
 
 
+@pytest.mark.slow
 def test_every_method_gets_what_it_needs_and_nested_ones_are(rng):
     config = DataPruningConfig(**{**SMALL, "methods": ("all",)})
     task = setup.prepare(config)
@@ -90,6 +93,7 @@ def test_presets_are_valid():
     assert setup.resolve(None, {"dataset": "cifar100_n"})[1].warmup_epochs == 30
 
 
+@pytest.mark.slow
 def test_arms_of_the_balance_preset_share_classes_as_they_are_called(rng):
     _, config = setup.resolve("mnist_balance", {"dataset": "digits"})
     known = subset_methods.methods_of(config)

@@ -360,6 +360,7 @@ def test_a_bad_argument_is_named(options, message, run_folder, tmp_path):
         write_report(**given)
 
 
+@pytest.mark.slow
 def test_the_launcher_takes_paths(run_folder, tmp_path):
     flags = ("--baseline=ce", "--format=html", "--examples=2")
     command = [sys.executable, "-m", "experiments.report", str(run_folder), *flags]

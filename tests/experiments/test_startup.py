@@ -7,6 +7,8 @@ import pathlib
 import subprocess
 import sys
 
+import pytest
+
 from experiments import benchmarks
 
 COUNTER = pathlib.Path(benchmarks.__file__).parent / "counted_programs.py"
@@ -20,6 +22,7 @@ def programs_of(tmp_path, *command):
     return [name for name, _ in json.loads(record.read_text())["programs"]]
 
 
+@pytest.mark.slow
 def test_label_correction_compiles_no_more_than_it_must(tmp_path):
     names = programs_of(
         tmp_path,

@@ -69,6 +69,7 @@ def test_a_table_is_no_sentence():
     assert not _is_sentence("----  ---------")
 
 
+@pytest.mark.slow
 def test_a_run_leaves_what_it_says(whole):
     small, _, folder = whole
     names = {path.name for path in folder.iterdir()}
@@ -108,6 +109,7 @@ def test_a_finished_run_stays_as_it_is(whole):
     assert before == after
 
 
+@pytest.mark.slow
 def test_a_stopped_run_continues_to_the_same_bytes(whole, tmp_path):
     small, paths, folder = whole
     with pytest.raises(InterruptedRunError):
@@ -115,6 +117,7 @@ def test_a_stopped_run_continues_to_the_same_bytes(whole, tmp_path):
     assert results(run(small, paths, tmp_path)) == results(folder)
 
 
+@pytest.mark.slow
 def test_damage_is_mended_or_refused(whole, tmp_path):
     small, paths, folder = whole
     mine = run_folder(small, tmp_path / "damaged")

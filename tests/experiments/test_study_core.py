@@ -230,6 +230,7 @@ def test_examples_of_other_ids_and_repeats_leave_cells_empty(folder):
         table.write_files()
 
 
+@pytest.mark.slow
 def test_of_many_examples_a_repeat_is_in_memory_at_a_time(folder):
     count, repeats = 20_000, 8
     ids = np.arange(count)

@@ -92,6 +92,7 @@ def test_every_layout_multiplies_like_scipy(width, rng):
         np.testing.assert_allclose(got, want + 1, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_layout_accepts_padded_and_repeated_entries(rng):
     dense = random_matrix(rng, 20, 0.1, 15)
     bcoo = jsparse.BCOO.fromdense(dense, nse=200)
@@ -111,6 +112,7 @@ def test_layout_accepts_padded_and_repeated_entries(rng):
     )
 
 
+@pytest.mark.slow
 def test_matvec_under_vmap_and_grad(built, rng):
     layout = graph.split_rows(built.transition)
     vectors = jnp.asarray(rng.normal(size=(3, 200)), jnp.float32)

@@ -87,6 +87,7 @@ def test_one_hot_distribution_equals_index(name, rng):
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=50, deadline=None)
 @given(st.floats(-30, 30), st.floats(0.01, 1.0))
 def test_gce_gradient_is_p_to_q_times_cross_entropy_gradient(z, q):
@@ -202,6 +203,7 @@ def test_bad_arguments(call, message):
         call(jnp.zeros((2, 3)), jnp.array([0, 1]))
 
 
+@pytest.mark.slow
 def test_a_label_of_64_bits_is_not_cut():
     """2**32 + 1 is no class, and above all not class 1."""
     labels = np.array([2**32 + 1, 0, -(2**40)])

@@ -228,6 +228,7 @@ def ran(name, family):
     return Ran(recipe, program, data, np.transpose(traced), states, metrics)
 
 
+@pytest.mark.slow
 @all_entries
 def test_an_epoch_is_compiled_once(entry):
     found = ran(entry.name, entry.family)
@@ -284,6 +285,7 @@ def test_a_state_that_was_stored_continues_to_the_same_bits(entry, tmp_path):
 ROUNDING = {"elr_plus": {"atol": 5e-3, "rtol": 1e-2}}
 
 
+@pytest.mark.slow
 @entries_beyond_a_loss
 def test_repeats_together_are_what_they_are_alone(entry):
     found = ran(entry.name, entry.family)
@@ -301,6 +303,7 @@ def test_repeats_together_are_what_they_are_alone(entry):
         )
 
 
+@pytest.mark.slow
 @entries_beyond_a_loss
 def test_padding_is_inert(entry):
     """Neither the gradient nor what is kept of a batch knows of its padding."""
@@ -343,6 +346,7 @@ def test_padding_is_inert(entry):
         chex.assert_trees_all_close(got, want, atol=2e-6, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_lines_are_of_recipes():
     names = {entry.name for entry in ENTRIES}
     assert set(OPTIONS) | set(MAKERS) | DRAWS_BY_ROW <= names

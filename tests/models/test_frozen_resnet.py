@@ -54,6 +54,7 @@ def test_resizing_agrees_with_pytorch(rng, size):
     )
 
 
+@pytest.mark.slow
 def test_frozen_features_of_digits(weights, tmp_path):
     function, fingerprint = models.resnet_features(None, weights, image_size=32)
     assert fingerprint.startswith("resnet18 ")
@@ -70,6 +71,7 @@ def test_frozen_features_of_digits(weights, tmp_path):
     np.testing.assert_allclose(got.inputs, want, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_fingerprints_tell_weights_and_sizes_apart(weights, tmp_path):
     with np.load(weights) as file:
         state = dict(file)
@@ -85,6 +87,7 @@ def test_fingerprints_tell_weights_and_sizes_apart(weights, tmp_path):
     assert again[1] == calls[0][1]
 
 
+@pytest.mark.slow
 def test_bad_arguments(weights, tmp_path):
     good = np.zeros((1, 4, 4, 3), np.uint8)
     with pytest.raises(ValueError, match="images: got float32 of shape"):

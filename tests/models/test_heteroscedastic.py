@@ -164,6 +164,7 @@ def test_without_noise_it_is_the_tempered_softmax(rng):
     np.testing.assert_allclose(got, jax.nn.log_softmax(dist.mean / 2), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_streams(features):
     head = HeteroscedasticHead(K, rank=1, num_samples=8)
     variables = random_variables(head, features)
@@ -256,6 +257,7 @@ def test_the_classifier_trains(rng):
     assert np.mean(np.asarray(log_p).argmax(1) == labels) > 0.8
 
 
+@pytest.mark.slow
 def test_errors():
     for match, settings in (
         ("rank: got -1", {"rank": -1}),

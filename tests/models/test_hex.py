@@ -74,6 +74,7 @@ def train(problem, images=None, mask=None, **options):
     )(own if images is None else images, mask)
 
 
+@pytest.mark.slow
 def test_training_logits_are_projected_and_predictions_lack_texture(problem):
     images, params, _ = problem
     logits, changed = train(problem, ridge=0.1)

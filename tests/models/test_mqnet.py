@@ -131,6 +131,7 @@ def test_detached_maps_get_no_gradient(rng):
     assert np.any(slopes(False)[1][0])
 
 
+@pytest.mark.slow
 def test_bad_arguments():
     with pytest.raises(ValueError, match="hidden"):
         mqnet.MQNet(hidden=0)

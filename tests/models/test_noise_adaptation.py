@@ -162,6 +162,7 @@ def test_with_the_confusion_as_bias_the_right_classes_are_the_likeliest(rng):
     assert losses[second] > losses[best] + 0.1
 
 
+@pytest.mark.slow
 def test_errors(rng):
     with pytest.raises(ValueError, match="kind: unknown 'hard'"):
         NoiseAdaptation(K, "hard")

@@ -138,6 +138,7 @@ def test_half_precision_has_float32_statistics(variables, rng):
     np.testing.assert_allclose(np.asarray(outputs, np.float64), want, atol=0.03)
 
 
+@pytest.mark.slow
 def test_errors(variables, values):
     with pytest.raises(ValueError, match=r"inputs: got shape \(8,\)"):
         train(variables, values[:, 0, 0, 0])

@@ -24,6 +24,7 @@ def test_parameter_counts_are_the_published(depth, published):
     assert sum(leaf.size for leaf in jax.tree.leaves(params)) == published
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("depth", "width"), [(18, 512), (50, 2048)])
 def test_shapes_of_features_and_logits(depth, width):
     model = ResNet(depth, 7)

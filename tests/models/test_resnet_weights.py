@@ -82,6 +82,7 @@ def hugging_face(**config):
     return torch, model
 
 
+@pytest.mark.slow
 @pytest.mark.parity
 @pytest.mark.parametrize(
     ("depth", "config"),
@@ -297,6 +298,7 @@ def test_missing_packages_and_suffixes(tmp_path, monkeypatch):
         read_state_dict(tmp_path / "weights.h5")
 
 
+@pytest.mark.slow
 def test_errors_name_the_keys(state, tmp_path):
     def without(*keys):
         return {key: value for key, value in state.items() if key not in keys}
@@ -332,6 +334,7 @@ def test_errors_name_the_keys(state, tmp_path):
         load_resnet_weights(tmp_path / "weights.npz", model)
 
 
+@pytest.mark.slow
 def test_hugging_face_configuration_tells_where_the_stride_is(state, tmp_path):
     shapes = {key: np.zeros(value.shape, np.float32) for key, value in state.items()}
     theirs = {to_hugging_face(key): value for key, value in shapes.items()}

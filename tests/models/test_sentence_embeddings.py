@@ -192,6 +192,7 @@ def test_what_is_no_such_model_is_refused(folder, tmp_path):
         (tmp_path / "1_Pooling" / "config.json").unlink(missing_ok=True)
 
 
+@pytest.mark.slow
 def test_a_state_that_does_not_fit_is_refused():
     state = state_of()
     wanted = models.convert_bert(state, MODEL)

@@ -101,6 +101,7 @@ def train(digits, *, convolution, loop, repeats=2):
     return jax.device_get(state.params), np.concatenate(losses, axis=1), accuracy
 
 
+@pytest.mark.slow
 def test_patches_in_a_scan_train_as_native_steps_do():
     digits = data.load_digits("train"), data.load_digits("test")
     scanned = train(digits, convolution="patches", loop="scan")
@@ -112,6 +113,7 @@ def test_patches_in_a_scan_train_as_native_steps_do():
     np.testing.assert_allclose(scanned[2], stepped[2], atol=0.01)
 
 
+@pytest.mark.slow
 def test_strides_halve_the_image_as_pools_do():
     images = jnp.asarray(np.random.default_rng(0).uniform(size=(2, 9, 8, 3)))
     images = images.astype(jnp.float32)

@@ -63,6 +63,7 @@ def test_codes_and_images_of_the_published_sizes(size, left):
     assert seen.shape == (2,)
 
 
+@pytest.mark.slow
 def test_codes_have_length_one_and_noise_is_off_without_a_key(rng):
     encoder = models.SwapEncoder((4, 6), structure=3, style=5)
     generator = models.SwapGenerator((4, 6))
@@ -82,6 +83,7 @@ def test_codes_have_length_one_and_noise_is_off_without_a_key(rng):
     np.testing.assert_array_equal(one, make(jax.random.key(0)))
 
 
+@pytest.mark.slow
 def test_patches_are_judged_by_the_mean_of_their_references(rng):
     network = models.PatchDiscriminator((4, 6), hidden=8)
     reference, target = rng.normal(size=(2, 2, 3, 4, 4, 3)).astype(np.float32)
@@ -95,6 +97,7 @@ def test_patches_are_judged_by_the_mean_of_their_references(rng):
     assert np.abs(judge(reference + 1, target) - found).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_bad_arguments():
     with pytest.raises(ValueError, match="widths: got .32,., expected two"):
         models.SwapEncoder((32,))

@@ -172,6 +172,7 @@ def test_more_classes_than_keys_are_found_by_typing(browser, tmp_path):
     assert said(browser) == ["→ class 35", "→ class 49", ""]
 
 
+@pytest.mark.slow
 def test_pictures_beside_the_page_load_and_nothing_else_may(browser, tmp_path):
     rng = np.random.default_rng(0)
     pictures = [

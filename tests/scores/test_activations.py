@@ -42,6 +42,7 @@ def test_cross_class_cosine_ignores_length(rng, labels):
     )
 
 
+@pytest.mark.slow
 def test_limits_of_cross_class_cosine():
     labels = np.array([0, 0, 1, 2])
     apart = jnp.eye(3)[labels]
@@ -78,6 +79,7 @@ def test_mean_activation_norm(rng):
     assert scores.mean_activation_norm(half) == 600
 
 
+@pytest.mark.slow
 def test_bad_arguments(labels):
     features = np.ones((25, 6), np.float32)
     with pytest.raises(ValueError, match="labels: got 1 alone"):

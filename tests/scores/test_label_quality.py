@@ -162,6 +162,7 @@ def test_unknown_methods_are_named_with_the_known():
         scores.label_quality_scores([0, 1, 0], GOOD, method="margin")
 
 
+@pytest.mark.slow
 def test_rounded_and_half_precision_probabilities_pass(rng):
     labels, p = problem(rng)
     want = scores.label_quality_scores(labels, p)

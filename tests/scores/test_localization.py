@@ -58,6 +58,7 @@ def test_class_activation_map_against_loops(rng):
     np.testing.assert_allclose(got, feature_map.sum(axis=-1), atol=0.05)
 
 
+@pytest.mark.slow
 def test_the_mean_of_a_class_activation_map_is_the_logit(rng):
     model = SmallCNN(4, ((3,), (6,)), hidden=(), pooling="average")
     images = rng.uniform(size=(2, 12, 16, 1)).astype(np.float32)
@@ -151,6 +152,7 @@ def test_gt_known_localization():
     np.testing.assert_allclose(got, [1 / 3, 1], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_max_box_accuracy_of_known_maps():
     """Nested squares of different height; the threshold says which becomes the box."""
     maps = np.zeros((2, 12, 12), np.float32)
@@ -172,6 +174,7 @@ def test_max_box_accuracy_of_known_maps():
     assert (result.best, result.best_threshold, result.fixed) == (1, 0.4, 0)
 
 
+@pytest.mark.slow
 def test_errors():
     feature_map, kernel = np.zeros((2, 3, 3, 4)), np.zeros((4, 5))
     with pytest.raises(ValueError, match="head_kernel: got shape"):

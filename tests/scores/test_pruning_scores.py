@@ -57,6 +57,7 @@ def test_exact_grand_of_one_layer_is_the_closed_form(problem):
         scores.grand(loss, params, examples, block_size=0)
 
 
+@pytest.mark.slow
 def test_exact_grand_equals_one_gradient_after_the_other(problem):
     _, f, y = problem
     params = [jnp.asarray(f[:C, :3]).T, jnp.asarray(f[:D, :C][:, :3])]

@@ -35,6 +35,7 @@ def test_entropy_limits():
     assert scores.entropy(jnp.array([1e4, 0, -1e4])) == 0
 
 
+@pytest.mark.slow
 def test_disagreement_scores(logits, rng):
     labels = rng.integers(0, 5, 30)
     p = softmax(logits)

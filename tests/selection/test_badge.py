@@ -125,6 +125,7 @@ def test_bad_arguments(change, message):
         badge_lib.badge(jax.random.key(0), **given)
 
 
+@pytest.mark.slow
 def test_draws_out_of_range():
     with pytest.raises(ValueError, match="uniforms"):
         badge_lib.badge_from_draws([1.0], np.ones((5, 3)), np.ones((5, 2)))

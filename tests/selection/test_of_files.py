@@ -32,6 +32,7 @@ def points(seed):
     return rng.permutation(np.concatenate([half, -half]))
 
 
+@pytest.mark.slow
 @settings(max_examples=6, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.booleans())
 def test_k_center(seed, some):
@@ -43,6 +44,7 @@ def test_k_center(seed, some):
     np.testing.assert_allclose(read.objective, one.objective, rtol=1e-6)
 
 
+@pytest.mark.slow
 @settings(max_examples=6, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.booleans())
 def test_prune4rel(seed, by_class):
@@ -58,6 +60,7 @@ def test_prune4rel(seed, by_class):
     np.testing.assert_allclose(read.objective, one.objective, rtol=1e-6)
 
 
+@pytest.mark.slow
 @settings(max_examples=8, deadline=None)
 @given(
     st.integers(0, 2**32 - 1),

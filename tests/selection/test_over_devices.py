@@ -25,6 +25,7 @@ def points(seed, size):
     return rng.permutation(np.concatenate([half, -half]))[:size]
 
 
+@pytest.mark.slow
 @settings(max_examples=12, deadline=None)
 @given(st.integers(0, 2**32 - 1))
 def test_k_center(seed):
@@ -37,6 +38,7 @@ def test_k_center(seed):
     np.testing.assert_allclose(many.objective, one.objective, rtol=1e-6)
 
 
+@pytest.mark.slow
 @settings(max_examples=12, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.booleans())
 def test_prune4rel(seed, by_class):
@@ -71,6 +73,7 @@ def test_prune4rel_by_coverage(seed):
     np.testing.assert_allclose(many.gains, one.gains, rtol=1e-6)
 
 
+@pytest.mark.slow
 @settings(max_examples=8, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.sampled_from(["cmi", "cg", "qmi"]))
 def test_facility_location(seed, kind):
@@ -96,6 +99,7 @@ def test_facility_location(seed, kind):
     np.testing.assert_array_equal(many.indices[:sure], one.indices[:sure])
 
 
+@pytest.mark.slow
 @settings(max_examples=8, deadline=None)
 @given(
     st.integers(0, 2**31 - 1), st.sampled_from([("euclidean", 60), ("cosine", SIZE)])
@@ -124,6 +128,7 @@ def test_neighborhood_confidence(seed):
     np.testing.assert_allclose(many, one, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_pruning_methods_share_their_work():
     rng = np.random.default_rng(0)
     probabilities = rng.dirichlet(np.ones(3), size=SIZE)

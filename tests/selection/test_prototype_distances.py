@@ -31,6 +31,7 @@ def test_ssp_keeps_what_is_far_from_prototypes(rng):
         assert (np.diff(easy.gains) >= 0).all()
 
 
+@pytest.mark.slow
 def test_prototype_distance_is_to_the_nearest_centre(rng):
     """As many clusters as distinct points: every distance is 0 but for rounding."""
     x = np.repeat(rng.normal(size=(4, D)), 5, axis=0).astype(np.float32)

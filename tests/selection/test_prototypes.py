@@ -279,6 +279,7 @@ def test_bad_arguments(call, message):
         call()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", [2.0**66, 2.0**-66])
 def test_size_of_the_features_has_no_influence(scale, rng):
     """Also where the squares of the features are no float32 numbers."""

@@ -64,6 +64,7 @@ def draw(seed, threshold):
     return x, confidence.astype(np.float32), rng.integers(CLASSES, size=N)
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([0.5, 3.0]))
 def test_own_equals_numpy(seed, eta):
@@ -78,6 +79,7 @@ def test_own_equals_numpy(seed, eta):
     np.testing.assert_allclose(got.objective, value, rtol=1e-4)
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.sampled_from(["even", "authors"]))
 def test_balanced_equals_numpy(seed, balance):
@@ -109,6 +111,7 @@ def test_balanced_equals_numpy(seed, balance):
     np.testing.assert_allclose(got.gains, gains, rtol=1e-3)
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([0.7, 4.0]))
 def test_coverage_equals_numpy(seed, eta):

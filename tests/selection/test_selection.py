@@ -120,6 +120,7 @@ def test_diffusion_spreads_the_picks(built):
     assert hits["delta"] < count
 
 
+@pytest.mark.slow
 def test_vmap_over_repeats(built, entropies, rng):
     diffusion = graph.clamped_diffusion(built.laplacian)
     many = jnp.asarray(np.stack([rng.permutation(entropies) for _ in range(3)]))
@@ -155,6 +156,7 @@ def test_fast_argmax(size, rng):
     assert selection.fast_argmax(jnp.full(size, -jnp.inf)) == 0
 
 
+@pytest.mark.slow
 def test_top_available():
     scores = jnp.array([3.0, 9.0, 3.0, 1.0, 7.0])
     indices, real = selection.top_available(

@@ -200,6 +200,7 @@ def test_too_little_room_is_refused(clusters, max_size, message):
         )
 
 
+@pytest.mark.slow
 def test_bad_points_are_refused():
     with pytest.raises(ValueError, match="points: .*NaN"):
         selection.size_constrained_kmeans([[np.nan], [1.0]], 1, 2, key=KEY)

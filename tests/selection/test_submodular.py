@@ -42,6 +42,7 @@ def naive(value, budget, size=N):
     return chosen, gains
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None)
 @given(
     st.integers(0, 2**32 - 1),
@@ -72,6 +73,7 @@ def test_cmi_equals_numpy(seed, weights, keep_bytes):
     assert (np.diff(got.gains) <= 1e-4).all()
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None)
 @given(
     st.integers(0, 2**32 - 1),

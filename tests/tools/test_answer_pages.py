@@ -99,6 +99,7 @@ def test_issues_have_a_page_with_pictures_texts_and_neighbours(animals):
         assert re.match(message, found), found
 
 
+@pytest.mark.slow
 def test_answers_of_the_issues_page_start_a_correction_and_are_amended(animals):
     """With the amendment the labels are those of one who was right at once."""
     folder, _ = animals
@@ -143,6 +144,7 @@ def test_answers_of_the_issues_page_start_a_correction_and_are_amended(animals):
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", times[0])
 
 
+@pytest.mark.slow
 def test_a_pools_page_offers_what_belongs_to_no_class(animals):
     folder, dataset = animals
     np.savez(folder / "pool.npz", inputs=dataset.inputs, ids=dataset.ids)

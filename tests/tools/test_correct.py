@@ -124,6 +124,7 @@ def test_sigterm_ends_the_training_and_keeps_the_answers(small):
     assert not (flags["folder"] / "to_label.csv").exists()
 
 
+@pytest.mark.slow
 def test_a_ranking_says_what_to_ask_first(small, tmp_path):
     flags, truth = small
     flags |= {"batch": 3, "epochs": 1, "scores": tmp_path / "issues.csv"}

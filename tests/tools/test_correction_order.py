@@ -39,6 +39,7 @@ def _run(points, labels, name, **more):
     return run_verb("correct", **flags | more), folder / name
 
 
+@pytest.mark.slow
 def test_few_wrong_labels_are_asked_about_by_those_that_have_not_seen_them(points):
     _, true, _ = points
     wrong = np.arange(SIZE) % 10 == 0
@@ -55,6 +56,7 @@ def test_few_wrong_labels_are_asked_about_by_those_that_have_not_seen_them(point
     assert all(int(row[2]) == true[int(row[0])] for row in rows)
 
 
+@pytest.mark.slow
 def test_where_many_seem_wrong_alc_asks(points):
     _, true, folder = points
     (folder / "many").mkdir()
@@ -67,6 +69,7 @@ def test_where_many_seem_wrong_alc_asks(points):
     assert order_for(MANY_WRONG - 0.01).method == "label_issues"
 
 
+@pytest.mark.slow
 def test_a_folder_keeps_its_order(points):
     _, true, folder = points
     done, _ = _run(points, true, "mine", epochs=1, method="random")

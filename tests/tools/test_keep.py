@@ -206,6 +206,7 @@ def test_bad_flags_are_named(small, tmp_path):
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_a_data_set_trains_what_a_method_needs(tmp_path):
     rng = np.random.default_rng(0)
     names = np.array(["éclair", "=pie"])[np.arange(60) % 2]
@@ -238,6 +239,7 @@ def test_a_data_set_trains_what_a_method_needs(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_nothing_is_trained_that_is_there():
     assert missing_inputs("uniform", {"labels"}) == ()
     assert missing_inputs("small_loss", {"labels"}) == ("losses",)

@@ -49,6 +49,7 @@ def pool(tmp_path):
     return flags, dict(zip(ids.tolist(), (NAMES[c] for c in true)))
 
 
+@pytest.mark.slow
 def test_a_pool_is_labeled_command_by_command(tmp_path, pool):
     flags, truth = pool
     write(tmp_path / "known.csv", [{"id": "bird 4", "label": "crow"}])
@@ -125,6 +126,7 @@ def test_embeddings_of_other_data_or_settings_have_another_file():
     assert name(epochs=3) == name()
 
 
+@pytest.mark.slow
 def test_a_folder_of_photographs_is_a_pool(tmp_path):
     """No class folders, names with blanks and accents, some of it deeper."""
     Image = pytest.importorskip("PIL.Image")

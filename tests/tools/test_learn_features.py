@@ -34,6 +34,7 @@ def _flags(images, **more):
     } | more
 
 
+@pytest.mark.slow
 def test_features_of_a_folder_are_a_data_set(images):
     flags = _flags(images)
     done = run_verb("learn-features", **flags)

@@ -80,6 +80,7 @@ def test_a_column_that_is_not_there_is_named(reviews):
     assert elsewhere.startswith("texts: cannot read 'said'")
 
 
+@pytest.mark.slow
 def test_a_platform_that_is_not_here_is_one_line(reviews):
     if any(device.platform in ("gpu", "cuda") for device in jax.devices()):
         pytest.skip("CUDA is here")
@@ -134,6 +135,7 @@ def test_two_arrays_are_a_data_set(tmp_path):
         assert found.startswith(message), found
 
 
+@pytest.mark.slow
 def test_texts_are_embedded_and_shown(tmp_path):
     rng = np.random.default_rng(0)
     words = (["owl", "night", "wing", "hoot"], ["train", "rail", "station", "late"])

@@ -19,6 +19,7 @@ def browser():
     yield from chromium()
 
 
+@pytest.mark.slow
 def test_what_the_page_saves_is_taken_in(browser, tmp_path):
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (20, 8, 8, 1), np.uint8)

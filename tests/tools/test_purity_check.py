@@ -71,6 +71,7 @@ def test_it_is_silent_above_chance_with_few_answers_and_without_purity():
     assert purity_warning((), *bad[1:], MQNET) is None
 
 
+@pytest.mark.slow
 def test_the_verb_warns_on_standard_error(tmp_path):
     """All that was drawn is wanted, and nothing of what was chosen."""
     rng = np.random.default_rng(0)

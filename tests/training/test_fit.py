@@ -46,6 +46,7 @@ def test_resume_is_exact(program, tmp_path):
         chex.assert_trees_all_equal(fit(program, 5, checkpoints=folder), want)
 
 
+@pytest.mark.slow
 def test_resume_onto_another_device_count(program, tmp_path, mesh):
     # Fifty examples are 56 rows on eight devices, and 50 on one.
     eight = toy.program(rj.chain(rj.alpha_weights(0.3), rj.ce()), mesh=mesh)
@@ -173,6 +174,7 @@ def test_csv_has_all_columns(tmp_path):
     assert (tmp_path / "t.csv").read_text() == "a,b\n1,\n2,3.5\n"
 
 
+@pytest.mark.slow
 def test_a_second_signal_ends_the_process():
     code = (
         "import os, signal, time\n"

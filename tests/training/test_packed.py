@@ -38,6 +38,7 @@ def point(rate, strength, epochs=EPOCHS, hidden=(8,), **options):
     )
 
 
+@pytest.mark.slow
 def test_points_together_are_what_they_are_alone():
     settings = [(0.1, 3.0), (0.02, 0.5)]
     points = [point(*each) for each in settings]

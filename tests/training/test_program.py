@@ -74,6 +74,7 @@ def test_training_equals_numpy():
     np.testing.assert_allclose(params["head"]["bias"], b2, atol=2e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WEIGHTED)
 def test_single_steps_equal_the_scan(name):
     scan = one_device(name)
@@ -81,6 +82,7 @@ def test_single_steps_equal_the_scan(name):
     chex.assert_trees_all_close(scan, steps, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WEIGHTED)
 def test_eight_devices_equal_one(name, mesh):
     one, history = one_device(name)
@@ -166,6 +168,7 @@ def test_every_example_once_per_epoch():
     assert (order != other).any()
 
 
+@pytest.mark.slow
 def test_steps_under_pmap_equal_the_global_steps():
     """The old way, `jax.pmap`: every device holds the state and sees two examples."""
     algorithm = toy.algorithm(rj.chain(rj.alpha_weights(), rj.ce(), rj.elr()))
@@ -276,6 +279,7 @@ def test_sizes_must_divide_among_devices(mesh):
         toy.program(mesh=mesh, batch_size=12)
 
 
+@pytest.mark.slow
 def test_execution_choice():
     choose = training.choose_execution
     assert choose(convolutional=False, backend="cpu")[:2] == ("scan", "native")

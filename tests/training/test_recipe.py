@@ -28,6 +28,7 @@ def fit(program, epochs, **options):
     return toy.without_keys(state)
 
 
+@pytest.mark.slow
 def test_equal_phases_are_one_training(tmp_path):
     algorithm = toy.algorithm()
     spec = rj.ExampleSpec(toy.N, toy.C)
@@ -106,6 +107,7 @@ class Counter(nn.Module):
         return nn.Dense(toy.C)(inputs)
 
 
+@pytest.mark.slow
 def test_networks_are_told_of_padding_and_inputs_are_augmented():
     algorithm = training.supervised(
         Counter(),

@@ -44,6 +44,7 @@ def run(program, data=None, epochs=2):
     return toy.without_keys(state), history
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TRANSFORMS)
 def test_the_same_bits_as_resident_inputs(name):
     # Four steps in chunks of two, the last one padded.
@@ -56,6 +57,7 @@ def test_the_same_bits_where_steps_are_single():
     chex.assert_trees_all_equal(run(own, streamed(own)), run(own))
 
 
+@pytest.mark.slow
 def test_eight_devices_get_their_parts(mesh):
     own = toy.program(TRANSFORMS["evaluated"](), mesh=mesh)
     data = streamed(own, chunk_bytes=3 * STEP_BYTES)

@@ -230,6 +230,7 @@ def test_missing_or_misshapen_losses():
         tx.epoch(tx.init(SPEC), losses=jnp.ones(13))
 
 
+@pytest.mark.slow
 def test_bad_aggregation():
     with pytest.raises(ValueError, match="reduction: unknown 'max'"):
         rj.aggregate_weighted("max")

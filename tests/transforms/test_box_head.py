@@ -38,6 +38,7 @@ def test_values_are_those_of_the_loss(case):
     np.testing.assert_allclose(values(tx, BOXES).value, want, rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", ["l1", "l1_iou", "d_iou"])
 def test_padding_is_inert(loss):
     mask = jnp.array([True, True, False])
@@ -55,6 +56,7 @@ def test_padding_is_inert(loss):
     assert not gradient[2].any()
 
 
+@pytest.mark.slow
 def test_bad_arguments():
     with pytest.raises(ValueError, match="loss: unknown 'iou'"):
         box_head("iou")

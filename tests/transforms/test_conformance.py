@@ -356,6 +356,7 @@ def test_half_precision_logits_give_float32_values(case):
     chex.assert_trees_all_equal_dtypes(case.start, new)
 
 
+@pytest.mark.slow
 def test_checkpoint_restores_onto_another_device_count(mesh, tmp_path):
     """The states of all transforms, of numbers that differ, in one checkpoint."""
     four = jax.sharding.Mesh(jax.devices()[:4], ("data",))

@@ -44,12 +44,14 @@ def test_epoch_rules_want_to_know_as_well():
         )
 
 
+@pytest.mark.slow
 def test_named_batch_axes_are_not_devices():
     """`vmap` over repeats with an axis name, as BatchNorm may want it, is free."""
     rows = jax.vmap(visit, axis_name="repeats")(LOGITS, LABELS, INDEX)
     assert rows[1]["target"].shape == (8, 16, 3)
 
 
+@pytest.mark.slow
 def test_devices_that_train_apart():
     apart = functools.partial(visit, local_rows=True)
     rows = jax.pmap(apart, axis_name="d")(LOGITS, LABELS, INDEX)

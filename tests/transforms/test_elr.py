@@ -156,6 +156,7 @@ def test_bad_arguments(arguments, message):
         rj.elr(**arguments)
 
 
+@pytest.mark.slow
 def test_missing_logits_name_the_transform():
     batch = batch_of([0], [0])
     with pytest.raises(TypeError, match="elr: needs the argument 'logits'"):

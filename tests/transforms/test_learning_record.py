@@ -42,6 +42,7 @@ def recorded(steps, labels, tx):
     return terms, state
 
 
+@pytest.mark.slow
 def test_equals_numpy(rng):
     labels = rng.integers(0, C, N)
     # Example 0 is visited, but never with the largest logit on its label.
@@ -119,6 +120,7 @@ def test_changes_no_term_and_reads_distributions(rng):
         np.testing.assert_allclose(a, b, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_reading():
     state = transforms.learning_record().init(SPEC)
     got = transforms.read_learning_record(state.rows, N)

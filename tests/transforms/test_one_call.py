@@ -76,6 +76,7 @@ def test_smoothing_before_sop():
     np.testing.assert_allclose(loss, want, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_microbatches_move_the_rows_as_one_batch_does():
     tx = rj.sop(5.0, 3.0)
     state = tx.init(SPEC)
@@ -130,6 +131,7 @@ def test_nothing_moves_to_the_device_unasked(name):
     assert np.isfinite(loss)
 
 
+@pytest.mark.slow
 def test_misspelt_names_have_a_hint():
     with pytest.raises(AttributeError, match="'elrr'; did you mean 'elr'"):
         rj.elrr  # noqa: B018

@@ -2,6 +2,7 @@
 
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 import robustjax as rj
 
@@ -26,6 +27,7 @@ def test_given_weights_average_over_what_is_left():
     np.testing.assert_allclose(rj.reduce(terms), want, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_loss_history_subtracts_the_epochs_mean():
     tx = rj.chain(rj.ce(), rj.accumulate_losses())
     state = tx.init(SPEC)

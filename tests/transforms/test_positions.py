@@ -104,6 +104,7 @@ def flat(batch, logits):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "make",
     [
@@ -170,6 +171,7 @@ def test_what_cannot_have_positions_says_so(make, batch, logits):
         rj.value(make(), make().init(SPEC), logits, **batch_arguments(batch))
 
 
+@pytest.mark.slow
 def test_memory_without_positions_says_so(batch, logits):
     tx = rj.chain(rj.ce(), rj.elr())
     with pytest.raises(ValueError, match=r"logits: got shape .*positions of the Exam"):

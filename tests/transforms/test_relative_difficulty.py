@@ -148,6 +148,7 @@ def test_class_maxima_ignore_foreign_rows():
     np.testing.assert_array_equal(found, [5, 0, 1])
 
 
+@pytest.mark.slow
 def test_bad_arguments():
     for make in (transforms.relative_difficulty, transforms.averaged_losses):
         with pytest.raises(ValueError, match="decay: got 1.5"):

@@ -106,6 +106,7 @@ def four():
     return Mesh(jax.devices()[:4], ("data",))
 
 
+@pytest.mark.slow
 def test_eight_devices_then_a_checkpoint_then_four(mesh, four, tmp_path):
     num_examples = 22
     params, state = start(num_examples)
@@ -144,6 +145,7 @@ def test_eight_devices_then_a_checkpoint_then_four(mesh, four, tmp_path):
     assert_spread(fewer[1].rows, 4)
 
 
+@pytest.mark.slow
 def test_a_step_moves_batch_sized_data_alone(mesh):
     """No collective of the compiled step is as large as one device's rows."""
     num_examples = 8 * 4096
@@ -164,6 +166,7 @@ def test_a_step_moves_batch_sized_data_alone(mesh):
     assert max(sizes) <= BATCH * max(C, D) * 8
 
 
+@pytest.mark.slow
 def test_device_local_rows_under_shard_map(mesh):
     """Each device owns the rows of its examples, and the loss is the whole batch's."""
     num_examples = 16

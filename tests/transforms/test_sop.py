@@ -285,6 +285,7 @@ def test_bad_arguments(make, message):
         make()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(), (1,)])
 def test_only_where_leaves_the_step_of_the_chosen_as_it_was(shape, rng):
     """The mean is over the batch, whoever of it the head was chosen for."""
@@ -307,6 +308,7 @@ def test_only_where_leaves_the_step_of_the_chosen_as_it_was(shape, rng):
     )
 
 
+@pytest.mark.slow
 def test_balance_is_of_the_chosen_whatever_the_shape_of_labels(rng):
     logits = jnp.asarray(rng.normal(size=(4, C)), jnp.float32)
     labels = jnp.asarray(rng.integers(0, C, 4))

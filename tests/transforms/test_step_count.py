@@ -119,6 +119,7 @@ def test_the_epochs_of_others_do_nothing():
         rj.epoch_every(rj.ce(), 0)
 
 
+@pytest.mark.slow
 def test_repad_keeps_examples_and_makes_padding_anew(rng):
     tx = rj.chain(rj.alpha_weights(0.5), rj.truncated_gce(), rj.elr())
     batches = stream(rng, 1)

@@ -225,6 +225,7 @@ def test_a_task_without_softmax_cannot_run_oat():
     update(oat(), boxes=boxes, ood_logits=jnp.ones((M, C)))
 
 
+@pytest.mark.slow
 def test_bad_shapes():
     with pytest.raises(ValueError, match=r"ood_logits: got shape \(4, 3, 2\)"):
         update(oat(), ood_logits=jnp.ones((M, 3, C)))

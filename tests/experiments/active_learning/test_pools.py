@@ -61,6 +61,7 @@ class AfterEpochs(StopRequest):
             raise InterruptedRunError("stopped by a test")
 
 
+@pytest.mark.slow
 def test_interrupted_embeddings_continue_to_the_same_bytes(tmp_path, sets):
     study = data_of(sets)
     pool = setup.make_pool(study, 0.4, 0)
@@ -89,6 +90,7 @@ def test_interrupted_embeddings_continue_to_the_same_bytes(tmp_path, sets):
     assert not networks.needs_embeddings({"loss_prediction"})
 
 
+@pytest.mark.slow
 def test_the_first_training_serves_all_strategies(sets):
     study = data_of(sets)
     pool = setup.make_pool(study, 0.4, 0)

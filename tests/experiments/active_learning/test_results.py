@@ -38,6 +38,7 @@ def finished(tmp_path_factory, sets):
     return run(folder, sets, METHODS, options=OPTIONS, last_training=True, screen=True)
 
 
+@pytest.mark.slow
 def test_a_study_leaves_a_summary_and_pictures(finished):
     rows = rows_of(finished / "summary.csv")
     assert len(rows) == 6 * 3
@@ -154,6 +155,7 @@ def test_examples_say_who_was_asked_when(finished, sets, repeat):
                 assert record["query_precision"] == pytest.approx(inside[asking].mean())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_classifier_variants_and_costs(tmp_path, sets, variant):
     folder = run(

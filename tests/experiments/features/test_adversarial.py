@@ -23,6 +23,7 @@ from tests.experiments.features.combined_runs import (
 from tests.experiments.features.feature_runs import read_rows
 
 
+@pytest.mark.slow
 def test_an_attack_is_measured_after_the_last_epoch_alone(tmp_path, two_sets, capsys):
     methods = ("standard", "taufe")
     options = ("adversarial.steps=2", "adversarial.radius=1")
@@ -72,6 +73,7 @@ def test_accuracy_under_an_attack(two_sets):
     assert right(moved).mean() < right(pixels).mean()
 
 
+@pytest.mark.slow
 def test_training_is_the_same_with_the_normalisation_inside(two_sets):
     study, network = study_of(two_sets, training="plain")
     assert type(network.model) is models.MLP
@@ -88,6 +90,7 @@ def test_training_is_the_same_with_the_normalisation_inside(two_sets):
     chex.assert_trees_all_close(*states, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["mlp", "small_cnn"])
 def test_a_normalized_network_has_the_same_variables(kind):
     model = models.MLP(3, (5,))
@@ -126,6 +129,7 @@ def test_a_normalized_network_has_the_same_variables(kind):
         assert moves == (name == "head")
 
 
+@pytest.mark.slow
 def test_a_frozen_network_keeps_its_running_statistics():
     model = models.ResNet(18, 3, stem="small", width=2)
     network = normalized(model, [0.1] * 3, [0.5] * 3)

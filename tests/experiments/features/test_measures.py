@@ -15,6 +15,7 @@ from robustjax import losses, scores
 from tests.experiments.features.feature_runs import applied, composed, images, study_of
 
 
+@pytest.mark.slow
 def test_measures_of_classification(sets):
     study, network, params, state = study_of(sets, detection_ood=("textures",))
     found = make_measure(study, network)(params, state)
@@ -44,6 +45,7 @@ def test_measures_of_classification(sets):
     assert found["energy_auroc"] == pytest.approx(want.auroc, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_measures_of_boxes_and_localization(sets):
     given = composed(sets, "boxes")
     study, network, params, state = study_of(sets, **given)
@@ -86,6 +88,7 @@ def test_an_observer_goes_over_chunks(monkeypatch, sets):
     np.testing.assert_allclose(found["outputs"], expected["outputs"], rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_taufe_and_oat_settings(sets):
     config = FeatureDebiasingConfig(
         options=(

@@ -6,6 +6,7 @@ import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from experiments.studies.features.config import FeatureDebiasingConfig
 from experiments.studies.features.semi_supervised import _optimizer, build_mix_match
@@ -18,6 +19,7 @@ from tests.experiments.features.combined_runs import (
 from tests.experiments.features.feature_runs import read_rows
 
 
+@pytest.mark.slow
 def test_mix_match_compares_methods(tmp_path, two_sets, capsys):
     folder = run(tmp_path, two_sets, ("standard", "taufe"), **MIX)
     rows = read_rows(folder / "summary.csv")
@@ -57,6 +59,7 @@ def test_mix_match_has_labels_of_its_repeat_alone(two_sets):
         assert training.variables(state.params, changed)[0]["head"] == 0
 
 
+@pytest.mark.slow
 def test_decay_of_kernels():
     config = FeatureDebiasingConfig(
         optimizer="adam",

@@ -29,6 +29,7 @@ from tests.experiments.features.combined_runs import (
 )
 
 
+@pytest.mark.slow
 def test_killed_pretraining_continues_to_the_same_results(tmp_path, two_sets):
     given = {**SIMCLR, "checkpoint_every_epochs": 2, "parallel_repeats": 1}
     methods = ("standard", "joint")
@@ -93,6 +94,7 @@ def pretrained(two_sets, tmp_path_factory):
     return states, [r for cell in read_cells(folder).values() for r in cell]
 
 
+@pytest.mark.slow
 def test_pretraining_is_shared_and_only_the_head_moves(pretrained):
     states, records = pretrained
     assert [(r["cell"], r["event"], r.get("epoch")) for r in records] == [
@@ -113,6 +115,7 @@ def test_pretraining_is_shared_and_only_the_head_moves(pretrained):
     assert np.abs(difference).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_the_whole_network_can_be_tuned(tmp_path, two_sets):
     given = {**SIMCLR, "fine_tune": "all", "repeats": 1, "epochs": 1}
     folder = run(tmp_path, two_sets, ("joint", "taufe"), **given)

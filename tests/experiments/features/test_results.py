@@ -28,6 +28,7 @@ def finished(tmp_path_factory, sets):
     )
 
 
+@pytest.mark.slow
 def test_classification_leaves_what_people_look_at(finished):
     record = json.loads((finished / "config.json").read_text())["config"]
     assert record["methods"] == ["standard", "oat", "taufe"]
@@ -112,6 +113,7 @@ def test_repeats_differ_and_methods_share_their_draws(finished):
     assert (values[:, 0] != values[:, 1]).all()
 
 
+@pytest.mark.slow
 def test_boxes(tmp_path, sets, capsys):
     given = composed(sets, "boxes", box_loss="d_iou", position_correlation=0.9)
     given |= {"train_image_size": 16, "augment": "window"}
@@ -125,6 +127,7 @@ def test_boxes(tmp_path, sets, capsys):
     assert not (folder / "detection.csv").exists()
 
 
+@pytest.mark.slow
 def test_localization(tmp_path, sets):
     given = composed(sets, "localization", standard_batch="half", num_examples=(0,))
     folder = run(tmp_path, sets, methods=("standard", "taufe"), **given)

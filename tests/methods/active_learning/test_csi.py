@@ -125,6 +125,7 @@ def test_copies_are_mirrored_before_they_are_turned():
     assert 0 < sum(mirrored) < len(mirrored)
 
 
+@pytest.mark.slow
 def test_padding_rows_change_nothing():
     class Flat(NormalizedFeatures):
         def features(self, inputs, *, train=False, mask=None):
@@ -147,6 +148,7 @@ def test_padding_rows_change_nothing():
     )
 
 
+@pytest.mark.slow
 def test_rotations_are_learnt_and_the_loss_falls():
     seen = []
     images = digits()[:128]
@@ -164,6 +166,7 @@ def test_rotations_are_learnt_and_the_loss_falls():
     assert program.predict(state, jnp.asarray(images[:3])).shape == (1, 3, 6)
 
 
+@pytest.mark.slow
 def test_embeddings_of_a_pool(tmp_path):
     images = digits()[:16]
     reports = []

@@ -68,6 +68,7 @@ def test_every_pass_holds_every_example():
     assert list(flat[:10]) != list(flat[10:20])
 
 
+@pytest.mark.slow
 def test_fit_recovers_the_order_on_new_examples():
     inputs, losses, is_in = answers(0)
     params, history = mqnet_meta.fit_mqnet(
@@ -84,6 +85,7 @@ def test_fit_recovers_the_order_on_new_examples():
     assert learnt > 0.93
 
 
+@pytest.mark.slow
 def test_fit_is_plain_sgd_on_the_hinge_of_halves():
     """Four steps by hand, with a rate that falls and decay on all parameters."""
     inputs, losses, is_in = answers(2, size=20)
@@ -123,6 +125,7 @@ def test_fit_is_plain_sgd_on_the_hinge_of_halves():
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4), got, wanted)
 
 
+@pytest.mark.slow
 def test_padding_and_losses_of_ood_examples_do_not_matter():
     inputs, losses, is_in = answers(4, size=40)
     mask = np.arange(40) < 30
@@ -147,6 +150,7 @@ def test_equal_targets_leave_the_start_as_it_is():
     jax.tree.map(np.testing.assert_array_equal, params, initial)
 
 
+@pytest.mark.slow
 def test_vmapped_fits_are_the_single_ones():
     inputs, losses, is_in = answers(6, size=40)
     losses = np.where(is_in, losses, 0.0)

@@ -62,6 +62,7 @@ def write(path, rows):
         writer.writerows(rows)
 
 
+@pytest.mark.slow
 def test_exchange_equals_the_simulated_oracle_whatever_process_it_is(tmp_path):
     run = OpenSetRun(
         InOrder(),

@@ -44,6 +44,7 @@ def started(run, blobs, rows=None):
     return run.start(rows, blobs.labels[rows])
 
 
+@pytest.mark.slow
 def test_a_whole_run_labels_what_it_asked_and_counts_it():
     blobs = make_blobs()
     run = make_run(blobs)
@@ -326,6 +327,7 @@ def test_an_ood_output_is_masked_in_one_accuracy_and_an_error_in_the_other():
     np.testing.assert_allclose(state.strict_accuracy[0], strict, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_run_restored_from_a_checkpoint_goes_on_as_before(tmp_path):
     blobs = make_blobs()
     run = make_run(blobs)

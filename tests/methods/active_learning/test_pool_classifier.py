@@ -75,6 +75,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_every_kind_learns_and_compiles_once(name):
     """More and fewer labels than a batch, with OOD examples and without."""
@@ -103,6 +104,7 @@ def test_every_kind_learns_and_compiles_once(name):
         assert seen.predicted_losses is None
 
 
+@pytest.mark.slow
 def test_what_labeled_ood_examples_do():
     _, truth = pool()
     labels, is_ood = answers(80), truth == K
@@ -148,6 +150,7 @@ def test_examples_without_a_role_have_no_influence(variant):
     assert max(float(jnp.abs(a - b).max()) for a, b in leaves) > 1e-4
 
 
+@pytest.mark.slow
 def test_taufe_without_ood_answers_is_half_a_batch_of_the_others():
     """With fewer answers than places, either batch holds all of them."""
     few = answers(6, classes=range(K))
@@ -158,6 +161,7 @@ def test_taufe_without_ood_answers_is_half_a_batch_of_the_others():
     chex.assert_trees_all_close(taufe, plain, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_predicted_losses_are_ordered_as_losses_are():
     """In one half of the space labels are noise, so that losses are large there."""
     rng = np.random.default_rng(0)
@@ -181,6 +185,7 @@ def test_predicted_losses_are_ordered_as_losses_are():
     assert predicted[hard[200:]].mean() > predicted[~hard[200:]].mean()
 
 
+@pytest.mark.slow
 def test_detachment_after_its_share_of_the_epochs():
     """A detached module, whatever its width, leaves the network as it is."""
     labels = answers(40)
@@ -210,6 +215,7 @@ class Biasless(NormalizedFeatures):
         self.head = nn.Dense(self.num_classes, use_bias=False)
 
 
+@pytest.mark.slow
 def test_bytes_through_a_network_with_running_averages_and_no_biases():
     inputs = np.clip(40 * pool()[0] + 128, 0, 255).astype(np.uint8)
     classifier = make(inputs, Biasless, variant="taufe")
@@ -225,6 +231,7 @@ def test_bytes_through_a_network_with_running_averages_and_no_biases():
     np.testing.assert_allclose(seen.logits, want, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_images():
     rng = np.random.default_rng(0)
     labels = np.arange(24) % K
@@ -285,6 +292,7 @@ def test_bad_arguments():
         classifier.on(pool()[0][1:])
 
 
+@pytest.mark.slow
 def test_a_classifier_without_a_pool_waits_for_one():
     classifier = make(epochs=1, steps_per_epoch=1)
     fitted = classifier.fit(KEY, answers(20))

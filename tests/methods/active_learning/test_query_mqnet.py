@@ -66,6 +66,7 @@ def test_sum_and_product():
         assert strategy.learn(view, (), query, answers) == ()
 
 
+@pytest.mark.slow
 def test_the_rounds_of_mqnet():
     strategy = make_strategy("mqnet", steps=50)
     view, memory = view_of(), start(strategy)
@@ -271,6 +272,7 @@ def test_the_ablation_has_another_model():
     np.testing.assert_array_equal(alike.rows, wanted)
 
 
+@pytest.mark.slow
 def test_purities_are_the_scores_of_the_pool():
     view = view_of()
     k, known, ood = view.num_classes, view.labeled_in, view.labeled_ood
@@ -357,6 +359,7 @@ def worth_of_second_round(name, view, truth, worth, count=60):
     return worth[strategy.select(view, memory, count).rows].mean()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("purity_helps", [True, False])
 def test_learnt_weights_beat_fixed_ones(purity_helps):
     gained = {name: [] for name in ("mqnet", "sum", "product")}

@@ -206,6 +206,7 @@ def plain_ccal(view, count, classes):
     return u[turns]
 
 
+@pytest.mark.slow
 def test_ccal_is_numpys():
     view = view_of(5, labeled_in=12)
     got = make_strategy("ccal").select(view, (), 8)
@@ -234,6 +235,7 @@ def test_ccal_without_labeled_in_examples_is_random():
     np.testing.assert_array_equal(got, wanted)
 
 
+@pytest.mark.slow
 def test_embeddings_are_needed():
     with pytest.raises(ValueError, match="embeddings: got none, expected 'semantic'"):
         make_strategy("ccal").select(view_of(embeddings={}), (), 3)

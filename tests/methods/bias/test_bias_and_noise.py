@@ -5,6 +5,7 @@ import functools
 import jax
 import numpy as np
 import optax
+import pytest
 
 import robustjax as rj
 from robustjax import training, transforms
@@ -76,6 +77,7 @@ def test_wrong_labels_weigh_as_much_as_conflicting_examples():
     assert found["wrong"] > found["conflicting"] - 0.1
 
 
+@pytest.mark.slow
 def test_small_losses_are_no_way_out():
     """The mixture of losses takes conflicting examples for wrong labels, too."""
     algorithm = bias.debiased_pair(

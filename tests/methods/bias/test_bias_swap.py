@@ -113,6 +113,7 @@ def game():
     return translator, critic, pairs, maps
 
 
+@pytest.mark.slow
 def test_neither_side_of_the_game_moves_the_other():
     """That each moves all of its own is seen in training."""
     translator, critic, pairs, maps = game()
@@ -133,6 +134,7 @@ def test_neither_side_of_the_game_moves_the_other():
         np.testing.assert_array_equal(leaf, 0)
 
 
+@pytest.mark.slow
 def test_the_critic_pays_a_penalty_where_it_is_due():
     translator, critic, pairs, maps = game()
 
@@ -144,6 +146,7 @@ def test_the_critic_pays_a_penalty_where_it_is_due():
     assert value(16.0) > value(0.0)
 
 
+@pytest.mark.slow
 def test_the_gradient_penalty_is_of_every_real_example():
     _, critic, pairs, _ = game()
     patches = jnp.asarray(

@@ -18,6 +18,7 @@ def digits():
     return data.colored_mnist(plain, 0.95, KEY, assignment="random")
 
 
+@pytest.mark.slow
 def test_all_scores_find_conflicting_digits(digits):
     epochs = []
     found = bias.biased_outputs(

@@ -68,6 +68,7 @@ def expected(params, batch, key, *, dis, swap, swap_bias, swaps):
     return apart + (swap * mixed if swaps else 0.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("swaps", [False, True])
 def test_a_step_descends_the_printed_loss(swaps):
     made = algorithm(
@@ -118,6 +119,7 @@ def test_branches_have_disjoint_gradients():
         assert any(np.any(leaf) for leaf in jax.tree.leaves(whole[name]))
 
 
+@pytest.mark.slow
 def test_lambda_dis_is_a_common_factor_that_adam_forgets():
     """Before the swapping a hundred times the factor moves nothing."""
     made = [algorithm(optax.adam(1e-2), lambda_dis=each) for each in (1.0, 100.0)]
@@ -137,6 +139,7 @@ def test_lambda_dis_is_a_common_factor_that_adam_forgets():
     chex.assert_trees_all_close(one, hundred, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_padding_is_inert_without_swapping():
     made = algorithm()
     state = problem.first_state(made)
@@ -167,6 +170,7 @@ def test_real_rows_are_shuffled_among_themselves():
         assert set(np.unique(many[:, place])) == {0, 2, 3, 5}
 
 
+@pytest.mark.slow
 def test_predictions_are_of_the_intrinsic_head():
     recipe = bias.dfa(MODEL, bias.dfa_optimizer(1e-2), epochs=2, swap_from_step=2)
     program, states = problem.run(recipe)

@@ -18,6 +18,7 @@ def recipe(**options):
     return bias.hex_projection(problem.MODEL, optax.sgd(0.1), **given)
 
 
+@pytest.mark.slow
 def test_both_phases_share_a_state_and_differ_in_the_projection():
     made = recipe()
     assert [phase.epochs for phase in made.phases] == [1, 1]

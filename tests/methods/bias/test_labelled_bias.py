@@ -29,6 +29,7 @@ def test_groups_are_labels_and_biases():
             bias.bias_groups(*given)
 
 
+@pytest.mark.slow
 def test_group_dro_draws_groups_alike_and_weighs_them():
     recipe = bias.group_dro(
         problem.MODEL, optax.sgd(0.1), epochs=2, groups=GROUPS, step_size=0.5
@@ -80,6 +81,7 @@ def test_group_dro_without_a_step_is_the_mean_of_group_means():
     chex.assert_trees_all_close(metrics, again, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_repair_learns_weights_then_trains_on_what_is_kept():
     recipe = bias.repair(
         problem.MODEL,

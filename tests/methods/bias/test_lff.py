@@ -52,6 +52,7 @@ def test_a_step_descends_both_networks_own_losses(form):
     }
 
 
+@pytest.mark.slow
 def test_padding_is_inert():
     recipe = bias.lff(problem.MODEL, optax.sgd(0.1), epochs=1)
     algorithm = recipe.phases[0].algorithm
@@ -60,6 +61,7 @@ def test_padding_is_inert():
     )
 
 
+@pytest.mark.slow
 def test_the_second_network_predicts_and_repeats_are_their_own():
     recipe = bias.lff(problem.MODEL, optax.adam(1e-2), epochs=2)
     program, states = problem.run(recipe)
@@ -74,6 +76,7 @@ def test_the_second_network_predicts_and_repeats_are_their_own():
     assert np.abs(rows["average"][0] - rows["average"][1]).max() > 0.01
 
 
+@pytest.mark.slow
 def test_a_pair_takes_any_chain_and_its_epochs():
     """Each transform's epoch rule sees the losses of its own network."""
     pair = bias.debiased_pair(
@@ -101,6 +104,7 @@ def badged_digits(rng, split, aligned):
     return np.concatenate([pixels, badge], axis=1), colour
 
 
+@pytest.mark.slow
 def test_lff_beats_plain_training_on_badged_digits():
     """Where the badge disagrees with the digit, and so on average over all badges."""
     train, test = data.load("digits", "train"), data.load("digits", "test")
@@ -124,6 +128,7 @@ def test_lff_beats_plain_training_on_badged_digits():
     assert unbiased["lff"] > unbiased["vanilla"] + 0.1
 
 
+@pytest.mark.slow
 def test_parts_against_wrong_labels_join_the_chains():
     def after(**options):
         recipe = bias.lff(problem.MODEL, optax.sgd(0.5), epochs=2, q=0.7, **options)

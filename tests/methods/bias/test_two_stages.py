@@ -22,6 +22,7 @@ def outputs(params, repeat):
     return features, np.asarray(problem.MODEL.apply(own, x)), y[repeat]
 
 
+@pytest.mark.slow
 def test_jtt_counts_the_first_networks_errors_and_starts_anew():
     recipe = bias.jtt(
         problem.MODEL,
@@ -47,6 +48,7 @@ def test_jtt_counts_the_first_networks_errors_and_starts_anew():
     assert np.abs(kernels[0] - kernels[1]).max() > 0.3
 
 
+@pytest.mark.slow
 def test_a_factor_of_one_is_plain_training_of_the_fresh_network():
     recipe = bias.jtt(problem.MODEL, ADAM, epochs=2, factor=1.0, by="weights")
     _, states = problem.run(recipe)
@@ -70,6 +72,7 @@ def test_a_factor_of_one_is_plain_training_of_the_fresh_network():
     assert fresh is not last
 
 
+@pytest.mark.slow
 def test_pgd_draws_by_the_last_layers_gradient_and_goes_on():
     recipe = bias.pgd(problem.MODEL, optax.sgd(0.1, momentum=0.9), epochs=4, order=1.0)
     program, states = problem.run(recipe)

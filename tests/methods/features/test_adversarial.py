@@ -143,6 +143,7 @@ def test_no_gradient_flows_through():
         np.testing.assert_array_equal(gradient, 0)
 
 
+@pytest.mark.slow
 def test_accuracy_under_attack_equals_numpy():
     """Eleven images in batches of four; the last one is padded."""
     rng = np.random.default_rng(0)

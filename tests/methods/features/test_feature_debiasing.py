@@ -173,6 +173,7 @@ def test_the_two_passes_have_statistics_of_their_own(ood_statistics):
     np.testing.assert_allclose(*supervised, rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tensor", ["features", "logits"])
 def test_padding_of_either_kind_is_inert(tensor):
     transform = transforms.chain(
@@ -198,6 +199,7 @@ def test_padding_of_either_kind_is_inert(tensor):
     chex.assert_trees_all_close(got[2], want[2], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_repeats_with_roles_of_their_own_equal_single_runs():
     roles = np.stack([feature_problem.toy_roles(repeat) for repeat in range(2)])
     x, y = toy.arrays()
@@ -233,6 +235,7 @@ def test_given_roles_survive_the_training():
     np.testing.assert_array_equal(roles[0], ROLES)
 
 
+@pytest.mark.slow
 def test_boxes_move_with_their_images():
     """Four outputs are boxes; a shift of the inputs shifts them, too."""
     boxes = np.random.default_rng(0).uniform(0, 9, (toy.N, 4)).astype(np.float32)
@@ -328,6 +331,7 @@ def test_bad_arguments(options, message):
         small(**options)
 
 
+@pytest.mark.slow
 def test_bad_arguments_found_later():
     with pytest.raises(ValueError, match="roles: got 7 for 50 examples, expected one"):
         start(small(roles=ROLES[:7]).phases[0].algorithm)

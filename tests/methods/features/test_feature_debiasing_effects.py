@@ -5,6 +5,7 @@ import functools
 import jax
 import numpy as np
 import optax
+import pytest
 
 import robustjax as rj
 from robustjax import scores, training, transforms
@@ -56,6 +57,7 @@ def trained(name):
     return squares, np.asarray(jax.vmap(cosine)(state.params))
 
 
+@pytest.mark.slow
 def test_taufe_silences_features_of_unseen_ood_examples_and_oat_does_not():
     standard, taufe, oat = (trained(name)[0] for name in ("standard", "taufe", "oat"))
     assert (taufe < 0.1 * standard).all()
@@ -68,6 +70,7 @@ def test_taufe_does_not_bring_classes_together():
     assert taufe.mean() < oat.mean()
 
 
+@pytest.mark.slow
 def test_training_under_attack_withstands_attacks():
     """One dimension tells the class by far; twenty tell it by less than the attack."""
     rng = np.random.default_rng(0)

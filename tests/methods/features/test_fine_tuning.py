@@ -158,6 +158,7 @@ def test_padding_is_inert():
         recipe_problem.assert_padding_is_inert(algorithm, state)
 
 
+@pytest.mark.slow
 def test_features_learned_without_labels_serve_few_labels():
     """SimCLR on digits and on images of nothing, then four labels per class."""
     train, test = data.load_digits("train"), data.load_digits("test")

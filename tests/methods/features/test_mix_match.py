@@ -110,6 +110,7 @@ def test_a_step_equals_its_definition(monkeypatch):
     chex.assert_trees_all_close(gradient, want, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_what_is_not_known_is_not_looked_at():
     """Neither the labels of unlabelled examples nor padding make a difference."""
     algorithm = small().phases[0].algorithm
@@ -176,6 +177,7 @@ def test_an_epoch_with_ood_examples():
     assert not OUTSIDE[draw(plain)].any()
 
 
+@pytest.mark.slow
 def test_the_penalty_reaches_the_features_and_not_the_head():
     """Of a step without it, nothing else changes."""
     with_ood = small(**UNLEARN).phases[0].algorithm
@@ -205,6 +207,7 @@ def test_the_penalty_reaches_the_features_and_not_the_head():
     )
 
 
+@pytest.mark.slow
 def test_ood_examples_are_neither_mixed_nor_guessed():
     """Whatever they are, the mixed rows' losses and statistics do not notice."""
     penalty = {**UNLEARN, "penalty": transforms.oat(1.0)}
@@ -230,6 +233,7 @@ def test_ood_examples_are_neither_mixed_nor_guessed():
     assert np.abs(norm[0]["var"] - norm[1]["var"]).max() > 0.1
 
 
+@pytest.mark.slow
 def test_ood_padding_is_inert():
     """Ten OOD examples fill ten of twelve places."""
     algorithm = small(model=NormalizedFeatures(), **UNLEARN).phases[0].algorithm
@@ -243,6 +247,7 @@ def test_ood_padding_is_inert():
     chex.assert_trees_all_close(got[2], want[2], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_prediction_is_by_the_average():
     """Two steps, each keeping three quarters of it."""
     algorithm = small(average_decay=0.75, **UNLEARN).phases[0].algorithm
@@ -268,6 +273,7 @@ def test_prediction_is_by_the_average():
     chex.assert_trees_all_close(second, beside.params, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_examples_without_labels_help():
     """Four clouds of points, four labels in each."""
     rng = np.random.default_rng(7)

@@ -44,6 +44,7 @@ def neighbour_accuracy(program, state):
     return classifier.score(methods.encode(program, state, test.inputs), test.labels)
 
 
+@pytest.mark.slow
 def test_features_beat_those_of_the_untrained_encoder():
     train, _ = digits()
     losses_seen = []
@@ -77,6 +78,7 @@ def start(algorithm, count=20, batch_size=8, padding=3):
     return state, batch
 
 
+@pytest.mark.slow
 def test_objective_is_the_mean_loss_of_real_views():
     def still(key, images):
         del key
@@ -105,6 +107,7 @@ class Normalized(nn.Module):
         return nn.relu(BatchNorm()(x, train=train, mask=mask))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoder", [TINY, Normalized()])
 def test_padding_rows_change_nothing(encoder):
     method = algorithm(encoder)
@@ -122,6 +125,7 @@ def test_padding_rows_change_nothing(encoder):
         assert np.abs(stats["mean"]).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_encoder_variables_make_the_same_features():
     method = algorithm(Normalized())
     train, _ = digits()
@@ -138,6 +142,7 @@ def test_encoder_variables_make_the_same_features():
     np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_same_key_same_state_and_labels_are_ignored():
     method = algorithm()
     state, batch = start(method)
@@ -152,6 +157,7 @@ def test_same_key_same_state_and_labels_are_ignored():
     assert not all(jax.tree.leaves(moved))
 
 
+@pytest.mark.slow
 def test_resumes_from_a_checkpoint(tmp_path):
     train, _ = digits()
 

@@ -59,6 +59,7 @@ def trained(transform, use_ood, seed):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1])
 def test_foreign_activations_fall_by_an_order_of_magnitude(seed):
     """Park et al. (2021), Section 5: and classes do not come closer to each other."""

@@ -221,6 +221,7 @@ Endpoint(url, "teacher", cache, concurrency=3).ask(questions)
 """
 
 
+@pytest.mark.slow
 def test_nothing_that_was_answered_is_asked_again_after_kill_9(tmp_path):
     """The process is killed while three questions are under way."""
     answered, held = [], threading.Semaphore(0)

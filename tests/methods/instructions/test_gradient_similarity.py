@@ -55,6 +55,7 @@ def test_a_sketch_keeps_inner_products_in_the_mean():
         instructions.gradient_sketch(0, key=jax.random.key(0))
 
 
+@pytest.mark.slow
 def test_gradients_one_by_one_rank_alike():
     config = language.LlamaConfig(
         vocab_size=32,

@@ -54,6 +54,7 @@ def _question(text, **fields):
     return Question((Message("system", "s"), Message("user", text)), **fields)
 
 
+@pytest.mark.slow
 def test_prompts_are_the_chat_template(model):
     question = _question("How far?")
     expected = model.tokenizer.apply_chat_template(

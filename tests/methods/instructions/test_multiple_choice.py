@@ -50,6 +50,7 @@ def test_the_published_prompt():
     )
 
 
+@pytest.mark.slow
 def test_the_likeliest_letter(model):
     found = instructions.multiple_choice(
         model, TOKENIZER, QUESTIONS, examples=EXAMPLES, num_shots=1, batch_size=2

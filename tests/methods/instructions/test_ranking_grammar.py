@@ -85,6 +85,7 @@ _PIECES = st.sampled_from(
 )
 
 
+@pytest.mark.slow
 @given(st.one_of(st.text(), st.lists(_PIECES).map("".join)), st.integers(2, 5))
 def test_any_text_gives_distinct_places_that_it_names(text, count):
     order, outcome, _ = parse_ranking(text, count)

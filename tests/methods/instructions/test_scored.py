@@ -72,6 +72,7 @@ def test_an_answer_without_scores_is_the_last_of_its_cluster():
         assert found.ranks[0] == 3
 
 
+@pytest.mark.slow
 def test_rules_stand_in_for_people():
     long = "The sum is twelve and the product is thirty. " * 10
     answers = {

@@ -87,6 +87,7 @@ def test_all_candidates_and_exhausted_pool(rng):
     assert set(np.asarray(picks[0])) == set(np.flatnonzero(~state.queried[0]))
 
 
+@pytest.mark.slow
 def test_weights_and_flags_reach_the_training():
     trainer = problem.trainer()
     _, _, noisy = problem.digits()
@@ -104,6 +105,7 @@ def test_weights_and_flags_reach_the_training():
             assert weights[wrong].mean() < weights[~wrong].mean() - 0.2
 
 
+@pytest.mark.slow
 def test_hidden_graph_and_warm_start_and_extra_epochs():
     method = methods.ActiveLabelCorrection(
         propagation=methods.Propagation(space="hidden", mode="delta"),

@@ -13,6 +13,7 @@ from tests.methods import problem
 NAMES = [entry.name for entry in methods.entries("label_correction")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_every_method_spends_its_budget_on_distinct_examples(name):
     state, _ = problem.finished_by_name(name)
@@ -100,6 +101,7 @@ def test_a_shared_first_training_is_done_once_and_reported_twice():
     chex.assert_trees_all_equal(seen[0][2], seen[4][2])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["alc", "dalc", "o2u_net", "simifeat"])
 def test_a_run_continues_from_a_checkpoint_of_any_round(name, tmp_path):
     want, _ = problem.finished_by_name(name)

@@ -53,6 +53,7 @@ def test_folds_are_alike(rng, count, folds):
         assert (fold_of != stratified_folds(labels, folds, jax.random.key(1))).any()
 
 
+@pytest.mark.slow
 def test_a_memorising_network_does_not_reveal_held_out_labels(nonsense):
     inputs, labels, fold_of = nonsense
     learned = {}
@@ -78,6 +79,7 @@ def test_a_memorising_network_does_not_reveal_held_out_labels(nonsense):
     assert (second != first).any(axis=1)[fold_of != 0].all()
 
 
+@pytest.mark.slow
 def test_held_out_inputs_do_not_enter_batch_statistics(nonsense):
     """Nor does the last row, which fills up the last batch and is held out, too."""
     inputs, labels, fold_of = nonsense
@@ -123,6 +125,7 @@ def test_epochs_visit_every_training_example_once_and_no_other():
     assert (orders[0] != orders[1]).any()
 
 
+@pytest.mark.slow
 def test_wrong_labels_of_digits_are_found():
     whole = data.take(data.load("digits", "train"), np.arange(450))
     rng = np.random.default_rng(3)
@@ -143,6 +146,7 @@ def test_wrong_labels_of_digits_are_found():
     assert flagged[wrong].mean() > 0.7
 
 
+@pytest.mark.slow
 def test_defaults_fit_a_small_data_set(nonsense):
     """Batches shrink to the training sets."""
     inputs, labels, _ = nonsense

@@ -41,6 +41,7 @@ def _answer(exchange, dataset, true, rows=None, count=None, rest=""):
     return [row["id"] for row in questions]
 
 
+@pytest.mark.slow
 def test_callback_is_asked_about_ids_and_its_answers_enter_the_labels(noisy):
     dataset, true = noisy
     truth = dict(zip(dataset.ids.tolist(), true))
@@ -64,6 +65,7 @@ def test_callback_is_asked_about_ids_and_its_answers_enter_the_labels(noisy):
     np.testing.assert_allclose(result.probabilities.sum(axis=1), 1, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_bad_answers_of_a_callback_are_named(noisy):
     dataset, _ = noisy
     with pytest.raises(ValueError, match=r"answers: .* out of range \(first: 10"):
@@ -78,6 +80,7 @@ def test_bad_answers_of_a_callback_are_named(noisy):
         methods.correct_labels(dataset, None, budget=301, batch=5, settings=SETTINGS)
 
 
+@pytest.mark.slow
 def test_exchange_asks_takes_in_and_asks_again(noisy, tmp_path):
     dataset, true = noisy
     exchange = methods.LabelExchange(tmp_path, dataset, batch=20, settings=SETTINGS)
@@ -145,6 +148,7 @@ def test_faulty_answers_lose_nothing(noisy, tmp_path):
     assert exchange.advance().round_number == 1
 
 
+@pytest.mark.slow
 def test_exchange_equals_the_callback(noisy, tmp_path):
     dataset, true = noisy
     truth = dict(zip(dataset.ids.tolist(), true))
@@ -340,6 +344,7 @@ def test_labels_are_there_before_the_first_answers(noisy, tmp_path):
     assert {row["status"] for row in rows} == {"given"}
 
 
+@pytest.mark.slow
 def test_reprs_of_all_methods_are_the_same_in_every_process():
     program = (
         "from robustjax import methods\n"
@@ -357,6 +362,7 @@ def test_reprs_of_all_methods_are_the_same_in_every_process():
     assert len(set(here)) == len(here)
 
 
+@pytest.mark.slow
 def test_defaults_fit_a_small_data_set(noisy):
     """No setting has to be passed for fewer examples than a batch, or neighbours."""
     dataset, true = noisy
@@ -368,6 +374,7 @@ def test_defaults_fit_a_small_data_set(noisy):
     np.testing.assert_array_equal(result.labels, true[rows])
 
 
+@pytest.mark.slow
 def test_ids_from_pandas_go_through_an_exchange(noisy, tmp_path):
     """Strings as objects, which is how pandas hands them out."""
     dataset, true = noisy

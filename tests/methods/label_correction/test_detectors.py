@@ -96,6 +96,7 @@ def test_consensus_recovers_the_matrix_that_labels_were_drawn_from(rng):
     np.testing.assert_allclose(fitted.prior, PRIOR, atol=0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", ["rank", "vote"])
 def test_simifeat_finds_wrong_labels(rule, rng):
     features, true, noisy = clusters(rng)
@@ -111,6 +112,7 @@ def test_simifeat_finds_wrong_labels(rule, rng):
     assert np.asarray(flagged[1]).mean() < 0.08  # Few false alarms on clean labels.
 
 
+@pytest.mark.slow
 def test_simifeat_takes_fresh_features_per_pass(rng):
     features, true, noisy = clusters(rng, 200)
     seen = []
@@ -137,6 +139,7 @@ def test_o2u_schedule_is_cyclic():
     np.testing.assert_allclose(values, [0.0175, 0.0175, 0.015, 0.01, 0.0175], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_o2u_flags_the_known_share_better_than_chance():
     train, _, noisy = problem.digits()
     wrong = noisy != train.labels[None]

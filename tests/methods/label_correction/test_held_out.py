@@ -26,6 +26,7 @@ def problem():
     return trainer, np.where(wrong, (true + 1) % CLASSES, true).astype(np.int32), wrong
 
 
+@pytest.mark.slow
 def test_the_wrong_labels_are_asked_about_and_the_right_ones_suggested(problem):
     trainer, labels, wrong = problem
     keys = jax.random.split(jax.random.key(0), 2)

@@ -10,6 +10,7 @@ from robustjax import data, methods
 SETTINGS = methods.ClassifierSettings(hidden=(32, 32, 32), epochs=8, batch_size=32)
 
 
+@pytest.mark.slow
 def test_ranking_puts_wrong_labels_first():
     whole = data.take(data.load("digits", "train"), np.arange(800))
     rng = np.random.default_rng(3)

@@ -4,6 +4,7 @@ import chex
 import flax.linen as nn
 import jax
 import numpy as np
+import pytest
 
 import robustjax as rj
 from robustjax import methods
@@ -20,6 +21,7 @@ class Normalised(nn.Module):
         return nn.Dense(2)(nn.relu(x))
 
 
+@pytest.mark.slow
 def test_a_second_training_starts_from_the_whole_network():
     rng = np.random.default_rng(0)
     inputs = rng.normal(3, 2, size=(20, 3)).astype(np.float32)

@@ -65,6 +65,7 @@ def numpy_step(params, x, labels, rate, learning_rate=0.1):
     return new, np.mean(losses)
 
 
+@pytest.mark.slow
 def test_a_step_equals_numpy():
     algorithm = small(0.5, num_gradual=3).phases[0].algorithm
     x, y = toy.arrays()
@@ -89,6 +90,7 @@ def test_a_step_equals_numpy():
         np.testing.assert_allclose(metrics["kept"], int((1 - rate) * 15) / 15)
 
 
+@pytest.mark.slow
 def test_a_step_under_pmap_equals_the_global_step():
     """The picks are of the whole batch, not of a device's part."""
     algorithm = small(num_gradual=0).phases[0].algorithm
@@ -111,6 +113,7 @@ def test_a_step_under_pmap_equals_the_global_step():
     np.testing.assert_allclose(seen["loss"], float(metrics["loss"]), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_networks_differ_and_the_first_predicts():
     state, history = recipe_problem.run_toy(small())
     kernels = state.params["head"]["kernel"]
@@ -124,6 +127,7 @@ def test_networks_differ_and_the_first_predicts():
     np.testing.assert_allclose(got[1], want, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_nothing_forgotten_is_two_plain_trainings():
     state, history = recipe_problem.run_toy(small(forget_rate=0.0))
     plain = training.supervised(MLP(toy.C, (8,)), rj.ce(), optax.sgd(0.1))
@@ -195,6 +199,7 @@ def test_published_optimizer_schedule():
     np.testing.assert_allclose(used["b1"][epochs - 1], b1s, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_beats_cross_entropy_on_wrong_labels():
     recipe = co_teaching(
         recipe_problem.DIGITS_MODEL, optax.adam(3e-3), epochs=40, forget_rate=0.5

@@ -75,6 +75,7 @@ def test_co_refine(rng):
     np.testing.assert_allclose(co_refine(labels, guesses, np.ones(3), 0.5), labels)
 
 
+@pytest.mark.slow
 def test_uniform_prior_penalty(rng):
     logits = rng.normal(size=(6, 3)).astype(np.float32)
     mask = np.array([True, True, False, True, True, False])
@@ -129,6 +130,7 @@ def test_each_network_gets_its_peers_division():
         assert not labeled[order[:, :, own, 1]].any()
 
 
+@pytest.mark.slow
 def test_a_step_equals_its_definition(monkeypatch):
     """Targets, mixing, losses, their weights and gradient, of both networks."""
 
@@ -234,6 +236,7 @@ def test_the_warm_up_equals_its_definition():
     assert metrics["labeled_share"] == 1
 
 
+@pytest.mark.slow
 def test_division_by_the_mean_of_the_last_epochs(rng):
     """Rows that pad the state have losses beyond all others, and do not count."""
     algorithm = small(average_epochs=2).phases[0].algorithm
@@ -261,6 +264,7 @@ def test_division_by_the_mean_of_the_last_epochs(rng):
     assert rows["history"].shape == (size, 2, 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", [0.0, 1.0])
 def test_a_division_with_one_kind_only(level):
     """No NaN, and what stands in for the missing examples makes no difference."""
@@ -303,6 +307,7 @@ def test_phases():
     assert shape(small(epochs=4, warmup_epochs=0)) == [(4, True)]
 
 
+@pytest.mark.slow
 def test_without_warm_up():
     """As on a chosen subset: all labels are right at first, then some are."""
     recipe = small(warmup_epochs=0, ramp_up_epochs=0, lambda_u=1.0)
@@ -321,6 +326,7 @@ def test_without_warm_up():
     np.testing.assert_allclose(got[1], (logits[0] + logits[1]) / 2, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_digits_with_wrong_labels():
     """Better than cross-entropy, and the division finds the wrong labels."""
     recipe = divide_mix(

@@ -158,6 +158,7 @@ def test_labels_that_were_never_predicted_count_as_they_are():
     assert np.isfinite(values).all()
 
 
+@pytest.mark.slow
 def test_a_step_equals_numpy(monkeypatch):
     """Memories from the peers' averages, labels and memories mixed alike."""
     lam = 0.7
@@ -248,6 +249,7 @@ def test_averages_follow_the_parameters_and_nothing_else():
     chex.assert_trees_all_equal(toy.without_keys(same), toy.without_keys(state))
 
 
+@pytest.mark.slow
 def test_a_run():
     """A decay of 0 keeps copies; every example is visited; both networks predict."""
     recipe = small(MLP(toy.C, (8,)), average_decay=0.0)
@@ -282,6 +284,7 @@ def test_networks_have_their_own_order():
     assert (order[..., 0] != order[..., 1]).any()
 
 
+@pytest.mark.slow
 def test_padding_is_inert():
     algorithm = small(weight_labels=True).phases[0].algorithm
 
@@ -295,6 +298,7 @@ def test_padding_is_inert():
     )
 
 
+@pytest.mark.slow
 def test_trains_over_a_mesh(mesh):
     """Data divided over eight devices, where rows and batches are padded."""
     recipe = small(MLP(toy.C, (8,)), epochs=1)
@@ -319,6 +323,7 @@ def test_trains_over_a_mesh(mesh):
         np.testing.assert_allclose(a["target"][:, : toy.N], b["target"], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_beats_cross_entropy_on_noisy_digits():
     def run(function, *arguments, **options):
         model, optimizer = MLP(10, (128,)), optax.sgd(0.1, momentum=0.9)

@@ -110,6 +110,7 @@ def test_a_step_equals_numpy():
     np.testing.assert_allclose(metrics["kept"], kept / size, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_beats_cross_entropy_on_wrong_labels():
     recipe = jocor(
         recipe_problem.DIGITS_MODEL,

@@ -63,6 +63,7 @@ def numpy_bias(chances, labels, soft):
     return np.log(counts / counts.sum(1, keepdims=True) + 1e-8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("soft", [False, True])
 def test_the_warm_up_ends_with_the_confusion_matrix(soft):
     """Of real examples only, and of the network as it is then."""
@@ -74,6 +75,7 @@ def test_the_warm_up_ends_with_the_confusion_matrix(soft):
     assert np.abs(last["bias"] - after["bias"]).max() > 1e-4
 
 
+@pytest.mark.slow
 def test_the_warm_up_is_plain_cross_entropy():
     states, _, _ = states_of(small())
     network = NoiseAdaptedClassifier(MODEL, toy.C, "simple", adapt=False)
@@ -89,6 +91,7 @@ def test_the_warm_up_is_plain_cross_entropy():
             assert all(jax.tree.leaves(same)) == (epoch < 3)
 
 
+@pytest.mark.slow
 def test_the_loss_is_through_the_layer_and_predictions_are_not():
     recipe = small()
     states, x, y = states_of(recipe)
@@ -106,6 +109,7 @@ def test_the_loss_is_through_the_layer_and_predictions_are_not():
     np.testing.assert_allclose(got, clean, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_complex_layer_comes_after_the_simple_one():
     recipe = small(4, 1, kind="complex", simple_epochs=2)
     assert [phase.epochs for phase in recipe.phases] == [1, 1, 1, 1]
@@ -133,6 +137,7 @@ def test_phases():
     assert epochs(**direct) == [1, 1, 7]
 
 
+@pytest.mark.slow
 def test_beats_cross_entropy_on_mapped_labels():
     recipe = noise_adaptation(
         recipe_problem.DIGITS_MODEL, optax.adam(3e-3), epochs=20, warmup_epochs=5

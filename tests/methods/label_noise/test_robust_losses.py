@@ -30,6 +30,7 @@ def updated(transform, batch, logits):
     return transform.update(rj.start(batch), state, batch, logits=logits)
 
 
+@pytest.mark.slow
 def test_every_name_is_a_whole_loss(rng):
     batch, logits = batch_of_six(rng)
 
@@ -82,6 +83,7 @@ def test_chains_equal_numpy(rng):
     np.testing.assert_allclose(rj.reduce(kept), np.sort(ce)[:4].mean(), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_beats_cross_entropy_on_noisy_digits():
     def run(name, **options):
         recipe = robust_loss(
@@ -130,6 +132,7 @@ def test_inputs_are_changed_in_training_only():
     np.testing.assert_allclose(got, logits(2 * x), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_heteroscedastic_head_replaces_the_models():
     recipe = heteroscedastic(
         MLP(toy.C, (8,)), optax.sgd(0.1), epochs=2, rank=2, num_samples=20, chunk=10

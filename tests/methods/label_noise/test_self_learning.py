@@ -104,6 +104,7 @@ def test_loss_is_of_both_labels():
     assert abs(want - np.mean(given)) > 1e-3
 
 
+@pytest.mark.slow
 def test_warm_up_is_plain_cross_entropy():
     recipe = small(epochs=3, warmup_epochs=2)
     assert [phase.epochs for phase in recipe.phases] == [1, 2]
@@ -127,6 +128,7 @@ def test_warm_up_is_plain_cross_entropy():
         assert (corrected_labels(ours) == -1).all() == (epoch == 0)
 
 
+@pytest.mark.slow
 def test_eight_devices_equal_one(mesh):
     x, y = toy.arrays()
     recipe = small()
@@ -145,6 +147,7 @@ def test_eight_devices_equal_one(mesh):
     assert (corrected_labels(states[1])[0, : toy.N] >= 0).all()
 
 
+@pytest.mark.slow
 def test_beats_cross_entropy_on_wrong_labels():
     recipe = self_learning(
         recipe_problem.DIGITS_MODEL,

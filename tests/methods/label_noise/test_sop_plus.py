@@ -36,6 +36,7 @@ def start(recipe, deviation=0.0):
     return state._replace(loss_state=state.loss_state._replace(rows=rows))
 
 
+@pytest.mark.slow
 def test_without_its_terms_and_augmentation_it_is_sop():
     plus, _ = recipe_problem.run_toy(
         small(consistency=0.0, balance=0.0, lr_u=5.0, lr_v=20.0)
@@ -100,6 +101,7 @@ def test_the_loss_equals_numpy():
     np.testing.assert_array_equal(moved[count:], 0)
 
 
+@pytest.mark.slow
 def test_by_default_the_strong_view_is_another_weak_one():
     x, y = toy.arrays()
     batch = {
@@ -122,6 +124,7 @@ def test_by_default_the_strong_view_is_another_weak_one():
     assert divergence(lambda key, x: x + jax.random.normal(key, x.shape)) > 0.05
 
 
+@pytest.mark.slow
 def test_a_record_changes_nothing_and_counts_every_visit():
     plain, _ = recipe_problem.run_toy(small())
     recorded, _ = recipe_problem.run_toy(small(record=True))
@@ -133,6 +136,7 @@ def test_a_record_changes_nothing_and_counts_every_visit():
     assert np.isfinite(record.loss).all()
 
 
+@pytest.mark.slow
 def test_beats_cross_entropy_on_noisy_digits():
     def weak(key, x):
         x = training.as_float(x)

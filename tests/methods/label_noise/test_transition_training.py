@@ -88,6 +88,7 @@ def first_phase(recipe):
     return first, state, program.predict(state, held.inputs)
 
 
+@pytest.mark.slow
 def test_matrix_is_estimated_once_from_cross_entropy_training():
     _, state, logits = first_phase(small(restart=False, percentile=90.0))
     # Phase one is plain training.
@@ -106,6 +107,7 @@ def test_matrix_is_estimated_once_from_cross_entropy_training():
     np.testing.assert_allclose(after.loss_state.shared["transition"], matrix, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_restart_begins_anew():
     first, state, _ = first_phase(small())
     kernel = np.asarray(state.params["hidden0"]["kernel"])
@@ -131,6 +133,7 @@ def test_phases():
     assert epochs(transition=KNOWN) == [4]
 
 
+@pytest.mark.slow
 def test_resumes_with_its_matrix(tmp_path):
     recipe = small(percentile=None)
     program = recipe_problem.toy_program(recipe)
@@ -149,6 +152,7 @@ def test_resumes_with_its_matrix(tmp_path):
     chex.assert_trees_all_equal(fit(4, checkpoints=folder), fit(4))
 
 
+@pytest.mark.slow
 def test_beats_cross_entropy_where_classes_are_confused():
     """Digits, 45 % of every class labelled as the next one."""
     train, test, _ = recipe_problem.noisy_digits()
@@ -204,6 +208,7 @@ def test_errors(options, message):
         small(**options)
 
 
+@pytest.mark.slow
 def test_a_matrix_of_another_size_is_refused():
     with pytest.raises(ValueError, match=r"transition: got shape \(3, 3\)"):
         transition_corrected("forward", KNOWN).init(rj.ExampleSpec(10, 4))

@@ -94,6 +94,7 @@ def test_texts_of_a_row_do_not_see_each_other(rng):
         begin += len(text)
 
 
+@pytest.mark.slow
 def test_log_likelihoods_are_those_of_the_logits(rng, monkeypatch):
     from robustjax.models.language import _head
 
@@ -107,6 +108,7 @@ def test_log_likelihoods_are_those_of_the_logits(rng, monkeypatch):
     np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_recomputed_activations_and_half_precision(rng):
     tokens = tiny.tokens(rng, 2, 6)
     params = tiny.model().params
@@ -125,6 +127,7 @@ def test_recomputed_activations_and_half_precision(rng):
     assert 0 < np.abs(np.asarray(half, np.float32) - whole).max() < 0.3
 
 
+@pytest.mark.slow
 def test_residual_dropout_rises_from_nothing_and_keeps_the_mean(rng):
     one = dataclasses.replace(C, num_layers=1)
     params = language.init_language_model(one, jax.random.key(1)).params
@@ -153,6 +156,7 @@ def test_sizes_that_do_not_fit(message, changes):
         dataclasses.replace(C, **changes)
 
 
+@pytest.mark.slow
 def test_arguments_that_do_not_fit(rng):
     tokens = tiny.tokens(rng, 2, 6)
     params = tiny.model().params

@@ -54,6 +54,7 @@ def test_prompts_that_cannot_be_asked(message, prompts, candidates):
         language.next_token_log_likelihoods(tiny.model(), prompts, candidates)
 
 
+@pytest.mark.slow
 def test_a_text_is_an_example_of_two_classes():
     given = jnp.array([1e-9, 1e-3, 0.3, 0.69, 0.71, 2.0, 30.0])
     p, zero = np.exp(-np.asarray(given, np.float64)), jnp.zeros(7, int)

@@ -50,6 +50,7 @@ def plain():
     return _tune()
 
 
+@pytest.mark.slow
 def test_a_step_is_adamw_on_the_mean_over_answer_tokens(plain):
     model, texts = tiny.model(), problem.texts()
     sizes = np.array([text.answers.sum() for text in texts])
@@ -91,6 +92,7 @@ def test_the_caller_keeps_the_model(plain):
     assert after.per_token < before.per_token - 0.05
 
 
+@pytest.mark.slow
 def test_packed_rows_make_the_same_step(plain):
     count = len(problem.PACKED.tokens)
     assert count < 5
@@ -101,6 +103,7 @@ def test_packed_rows_make_the_same_step(plain):
     np.testing.assert_allclose(moved, want, rtol=2e-3, atol=2e-3)
 
 
+@pytest.mark.slow
 def test_accumulated_gradients_make_the_same_step(plain):
     parts = _tune(rows_at_once=3, remat=True)
     np.testing.assert_allclose(parts.history["loss"], plain.history["loss"], rtol=1e-5)
@@ -144,6 +147,7 @@ def test_tokens_and_texts_have_the_same_cross_entropy(average):
     assert packed == pytest.approx(float(want), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_batches_divided_among_devices(mesh):
     recipe = dataclasses.replace(WHOLE, epochs=2, batch_size=8)
     rows = language.padded_rows(problem.texts(11), 10)
@@ -157,6 +161,7 @@ def test_batches_divided_among_devices(mesh):
     np.testing.assert_allclose(got, want, rtol=5e-3, atol=5e-3)
 
 
+@pytest.mark.slow
 def test_adapters_are_trained_alone():
     lora = Lora(rank=2, targets=("q_proj", "up_proj"))
     recipe = dataclasses.replace(WHOLE, epochs=3, learning_rate=0.05)
@@ -204,6 +209,7 @@ def test_loss_transforms_on_texts(transform):
     )
 
 
+@pytest.mark.slow
 def test_losses_at_the_end_of_an_epoch_belong_to_their_texts():
     """Alpha weights look at the loss of every text, wherever packing put it."""
     transform = rj.chain(rj.alpha_weights(0.5), rj.ce())
@@ -220,6 +226,7 @@ def test_losses_at_the_end_of_an_epoch_belong_to_their_texts():
     )
 
 
+@pytest.mark.slow
 def test_loss_transforms_on_tokens():
     """Stateless heads and memory per token, by the library's public call."""
     transform = rj.chain(rj.gce(0.5), rj.elr(strength=0.3))
@@ -282,6 +289,7 @@ def test_tokens_of_another_vocabulary():
         _tune(language.padded_rows([text] * 7))
 
 
+@pytest.mark.slow
 def test_diverged_training_says_so():
     recipe = dataclasses.replace(WHOLE, epochs=3, learning_rate=1e30)
     with pytest.raises(training.NonFiniteLossError, match="loss: non-finite in epoch"):

@@ -29,6 +29,7 @@ def _gradients(adapters, **options):
     )
 
 
+@pytest.mark.slow
 def test_they_are_those_of_a_loop(adapters):
     many = _gradients(adapters, batch_size=4)
     alone = _gradients(adapters, batch_size=1)
@@ -36,6 +37,7 @@ def test_they_are_those_of_a_loop(adapters):
     np.testing.assert_allclose(many, alone, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_they_are_differences_of_losses(adapters, rng):
     found = _gradients(adapters)
     leaves, form = jax.tree.flatten(adapters)
@@ -63,6 +65,7 @@ def test_projected(adapters, rng):
     np.testing.assert_allclose(got, _gradients(adapters) @ matrix, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_rows_with_several_texts(adapters):
     with pytest.raises(ValueError, match="expected padded rows"):
         language.per_example_lora_gradients(

@@ -31,6 +31,7 @@ def test_lima():
     )
 
 
+@pytest.mark.slow
 def test_alpagasus_warms_up():
     recipe = language.RECIPES["alpagasus"]
     rates = _rates(recipe, 100)

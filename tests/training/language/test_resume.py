@@ -42,6 +42,7 @@ def _tune(folder=None, recipe=RECIPE, stop_after=None, lora=None, transform=TRAN
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lora", [None, Lora(2)])
 def test_resume_is_exact(tmp_path, lora):
     want = _tune(lora=lora)
@@ -68,6 +69,7 @@ def test_resume_is_exact(tmp_path, lora):
             )
 
 
+@pytest.mark.slow
 def test_checkpoints_of_another_training(tmp_path):
     with pytest.raises(training.InterruptedRunError):
         _tune(tmp_path, stop_after=0)
