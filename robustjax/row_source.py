@@ -115,17 +115,21 @@ def take(array: Any, rows: Any) -> np.ndarray:
     return found
 
 
-def row_blocks(source: RowSource, *, multiple: int = 1) -> Iterator[slice]:
+def row_blocks(
+    source: RowSource | np.ndarray, *, multiple: int = 1, within: slice | None = None
+) -> Iterator[slice]:
     """Runs of rows that are to be in memory together.
 
     Args:
       source: of the rows.
       multiple: of which the number of rows of every block but the last one is.
+      within: a run of rows; by default all.
     """
     row_bytes = int(np.prod(source.shape[1:], dtype=np.int64)) * source.dtype.itemsize
     step = max(1, _BLOCK_BYTES // max(1, row_bytes * multiple)) * multiple
-    for start in range(0, len(source), step):
-        yield slice(start, min(start + step, len(source)))
+    first, end = (0, len(source)) if within is None else (within.start, within.stop)
+    for start in range(first, end, step):
+        yield slice(start, min(start + step, end))
 
 
 def check_source(name: str, source: RowSource, *, nonzero: bool = False) -> RowSource:
