@@ -82,6 +82,40 @@ class PartedRows(RowSource):
         return found
 
 
+class TakenRows(RowSource):
+    """Some rows of another source, by their numbers."""
+
+    def __init__(self, source: RowSource, rows: np.ndarray):
+        """Reads nothing yet."""
+        self._source, self._rows = source, rows
+        self.shape, self.dtype = (len(rows), *source.shape[1:]), source.dtype
+
+    def __getitem__(self, rows: Any) -> np.ndarray:
+        """The rows of a slice or of (M,) places among those taken."""
+        return self._source[self._rows[rows]]
+
+
+class JoinedRows(RowSource):
+    """The rows of several arrays or sources of one width, one after the other."""
+
+    def __init__(self, *parts: np.ndarray | RowSource):
+        """Reads nothing yet."""
+        self._parts = parts
+        self._starts = np.cumsum([0, *(len(part) for part in parts)])
+        self.shape = (int(self._starts[-1]), *parts[0].shape[1:])
+        self.dtype = np.result_type(*(part.dtype for part in parts))
+
+    def __getitem__(self, rows: Any) -> np.ndarray:
+        """The rows of a slice or of (M,) numbers."""
+        wanted = row_numbers(rows, len(self))
+        found = np.empty((len(wanted), *self.shape[1:]), self.dtype)
+        for part, start, end in zip(self._parts, self._starts, self._starts[1:]):
+            here = (wanted >= start) & (wanted < end)
+            if here.any():
+                found[here] = part[wanted[here] - start]
+        return found
+
+
 def row_numbers(rows: Any, size: int) -> np.ndarray:
     """The (M,) numbers of the rows that a slice, numbers or a mask (N,) mean.
 
