@@ -33,7 +33,10 @@ def is_of_file(factors: Factors) -> bool:
 
 def blocks_of(factors: Factors) -> Iterator[slice]:
     """Runs of rows that are to be in memory together."""
-    return row_blocks(max((x for x, _ in factors), key=lambda x: x.shape[1]))
+    widest: RowSource | np.ndarray = max(
+        (x for x, _ in factors), key=lambda x: int(x.shape[1])
+    )
+    return row_blocks(widest)
 
 
 class Covered(NamedTuple):
@@ -128,21 +131,24 @@ def cover_of_file(
     covered, seen = low.copy(), np.full(height, -np.inf, np.float32)
     bounds, gains = bounds.copy(), np.zeros(size)
     picks, values = np.zeros(budget, np.int32), np.zeros(budget, np.float32)
-    level = top = np.float32(-np.inf)
+    level = top = -np.inf
     found = bool(np.isfinite(bounds).all())
     made, evaluated = 0, 0 if found else size
     while made < budget:
         changed = covered > seen
-        many = np.float32(changed.sum())
+        many = float(changed.sum())
         if not found and worthwhile(many, evaluated, size, height):
             able = high > covered
-            anew = bool(is_anew(many, np.float32(able.sum()), level, top))
-            rows, *ends = (able, covered, high) if anew else (changed, seen, covered)
-            moved = _all_confined(pool, ground, rows, *ends, similarity)
-            gains = moved if anew else gains - moved
-            top = np.float32(gains.max())
+            anew = bool(is_anew(many, float(able.sum()), level, top))
+            if anew:
+                gains = _all_confined(pool, ground, able, covered, high, similarity)
+            else:
+                gains = gains - _all_confined(
+                    pool, ground, changed, seen, covered, similarity
+                )
+            top = float(gains.max())
             level = top if anew else level
-            slack = np.float32(slack_of(height, level, top))
+            slack = float(slack_of(height, level, top))
             bounds = np.minimum(bounds, (extra + gains + slack).astype(np.float32))
             seen, evaluated = covered.copy(), 0
         chosen, left_bound, left = _best(bounds, count)

@@ -37,6 +37,8 @@ _FALL = 64.0
 # The slack, in standard deviations of the rounding of a sum.
 _DEVIATIONS = 8.0
 
+Scalar = jax.Array | float
+
 
 class LazyState(NamedTuple):
     """What changes from pick to pick.
@@ -78,7 +80,7 @@ class _Served(NamedTuple):
     found: jax.Array
 
 
-def slack_of(size: int, level: jax.Array, top: jax.Array) -> jax.Array:
+def slack_of(size: int, level: Scalar, top: Scalar) -> Scalar:
     """By how much gains may be larger than those that are kept up to date.
 
     Similarities of at most 1, sums of them of `level` in blocks, and evaluated gains of
@@ -94,16 +96,14 @@ def slack_of(size: int, level: jax.Array, top: jax.Array) -> jax.Array:
 
 
 def worthwhile(
-    changed: jax.Array, evaluated: jax.Array, candidates: int, ground: int
-) -> jax.Array:
+    changed: Scalar, evaluated: Scalar, candidates: int, ground: int
+) -> Scalar:
     """Whether bounds are to be brought up to date, by similarities that it takes."""
     taken = 1.0 * changed * candidates
     return (changed > 0) & (taken <= _WORTH * evaluated * ground)
 
 
-def is_anew(
-    changed: jax.Array, able: jax.Array, level: jax.Array, top: jax.Array
-) -> jax.Array:
+def is_anew(changed: Scalar, able: Scalar, level: Scalar, top: Scalar) -> Scalar:
     """Whether gains are to be computed anew rather than by what they have lost.
 
     Args:
@@ -130,14 +130,20 @@ def first_state(
     size = len(bounds)
     known = bool(np.isfinite(bounds).all())
     picks, values = np.zeros(budget, np.int32), np.zeros(budget, np.float32)
-    never = np.float32(-np.inf)
+    never, evaluated = np.float32(-np.inf), np.int32(0 if known else size)
     return LazyState(
         # What fills up is covered as far as it can be.
-        place.rows(low, 0),
-        *place.whole((bounds, picks, values, np.int32(0))),
-        place.rows(np.zeros(size, np.float32), 0),
-        place.rows(np.full_like(low, -np.inf), 0),
-        *place.whole((never, never, np.int32(0 if known else size), np.bool_(known))),
+        covered=place.rows(low, 0),
+        bounds=place.whole(bounds),
+        picks=place.whole(picks),
+        values=place.whole(values),
+        made=place.whole(np.int32(0)),
+        gains=place.rows(np.zeros(size, np.float32), 0),
+        seen=place.rows(np.full_like(low, -np.inf), 0),
+        level=place.whole(never),
+        top=place.whole(never),
+        evaluated=place.whole(evaluated),
+        found=place.whole(np.bool_(known)),
     )
 
 

@@ -180,11 +180,18 @@ def greedy_coverage(
     size, height = coverage.extra.shape[0], coverage.low.shape[0]
     state: KeptState | LazyState | Covered
     if place.mesh is None and is_of_file(coverage.pool.factors):
-        pool, ground, *ends = coverage
-        ground = pool if ground is None else ground
-        bounds = _first_bounds(coverage, similarity)
+        ground = coverage.pool if coverage.ground is None else coverage.ground
         state = cover_of_file(
-            pool, ground, *ends, bounds, budget, similarity, candidates, on_progress
+            coverage.pool,
+            ground,
+            coverage.low,
+            coverage.high,
+            coverage.extra,
+            _first_bounds(coverage, similarity),
+            budget,
+            similarity,
+            candidates,
+            on_progress,
         )
     elif place.mesh is None and 4 * (size + TILE) * (height + TILE) <= keep_bytes:
         kept = _of_kept(coverage, budget, similarity)
