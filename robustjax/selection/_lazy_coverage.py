@@ -6,8 +6,9 @@ old gains of all others.
 
 The first picks lower the gains of all, which are then nearly all evaluated again. So
 bounds are brought up to date together, by what gains have lost where more is covered
-than before: of 10,000 examples 100 picks read 46,000 rows for it, and 93,000 without.
-What orders and ends picks is evaluated as it was: bounds carry a slack for rounding.
+than before. Counted for 100 picks of 10,000 examples in clusters of 25: examples are
+covered more 46,000 times, and by old gains 93,000 candidates are evaluated. What orders
+and ends picks is evaluated as it was: bounds carry a slack for rounding.
 """
 
 from __future__ import annotations
