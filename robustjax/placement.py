@@ -8,7 +8,9 @@ same rows; each takes those of its own devices, and nothing is sent.
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+import pickle
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
@@ -16,6 +18,8 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from robustjax import checks
+
+Value = TypeVar("Value")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,3 +106,35 @@ def on_host(array: jax.Array | np.ndarray) -> np.ndarray:
     if array.is_fully_addressable or array.is_fully_replicated:
         return np.asarray(array)
     return np.asarray(multihost_utils.process_allgather(array, tiled=True))
+
+
+def from_all(make: Callable[[], Value]) -> list[Value]:
+    """What every process makes of its own rows, in all of them, by process.
+
+    All processes must come here in the same order.
+
+    Args:
+      make: what it returns must be picklable.
+
+    Raises:
+      ValueError: in all processes what the first one whose `make` raises one says.
+    """
+    try:
+        raw = pickle.dumps((None, make()))
+    except ValueError as refused:
+        raw = pickle.dumps((str(refused), None))
+    gather = multihost_utils.process_allgather
+    # Without 64 bits, JAX has no number for 2 GiB or more.
+    sizes = np.asarray(gather(np.array(divmod(len(raw), 2**30), np.int32)), np.int64)
+    lengths = (sizes.reshape(-1, 2) @ np.array([2**30, 1])).tolist()
+    padded = np.zeros(max(lengths), np.uint8)
+    padded[: len(raw)] = np.frombuffer(raw, np.uint8)
+    everyones = np.asarray(gather(padded)).reshape(len(lengths), -1)
+    found = [
+        pickle.loads(each[:length].tobytes())
+        for each, length in zip(everyones, lengths)
+    ]
+    for refusal, _ in found:
+        if refusal is not None:
+            raise ValueError(refusal)
+    return [value for _, value in found]

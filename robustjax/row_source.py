@@ -82,6 +82,40 @@ class PartedRows(RowSource):
         return found
 
 
+class TakenRows(RowSource):
+    """Some rows of another source, by their numbers."""
+
+    def __init__(self, source: RowSource, rows: np.ndarray):
+        """Reads nothing yet."""
+        self._source, self._rows = source, rows
+        self.shape, self.dtype = (len(rows), *source.shape[1:]), source.dtype
+
+    def __getitem__(self, rows: Any) -> np.ndarray:
+        """The rows of a slice or of (M,) places among those taken."""
+        return self._source[self._rows[rows]]
+
+
+class JoinedRows(RowSource):
+    """The rows of several arrays or sources of one width, one after the other."""
+
+    def __init__(self, *parts: np.ndarray | RowSource):
+        """Reads nothing yet."""
+        self._parts = parts
+        self._starts = np.cumsum([0, *(len(part) for part in parts)])
+        self.shape = (int(self._starts[-1]), *parts[0].shape[1:])
+        self.dtype = np.result_type(*(part.dtype for part in parts))
+
+    def __getitem__(self, rows: Any) -> np.ndarray:
+        """The rows of a slice or of (M,) numbers."""
+        wanted = row_numbers(rows, len(self))
+        found = np.empty((len(wanted), *self.shape[1:]), self.dtype)
+        for part, start, end in zip(self._parts, self._starts, self._starts[1:]):
+            here = (wanted >= start) & (wanted < end)
+            if here.any():
+                found[here] = part[wanted[here] - start]
+        return found
+
+
 def row_numbers(rows: Any, size: int) -> np.ndarray:
     """The (M,) numbers of the rows that a slice, numbers or a mask (N,) mean.
 
@@ -115,17 +149,21 @@ def take(array: Any, rows: Any) -> np.ndarray:
     return found
 
 
-def row_blocks(source: RowSource, *, multiple: int = 1) -> Iterator[slice]:
+def row_blocks(
+    source: RowSource | np.ndarray, *, multiple: int = 1, within: slice | None = None
+) -> Iterator[slice]:
     """Runs of rows that are to be in memory together.
 
     Args:
       source: of the rows.
       multiple: of which the number of rows of every block but the last one is.
+      within: a run of rows; by default all.
     """
     row_bytes = int(np.prod(source.shape[1:], dtype=np.int64)) * source.dtype.itemsize
     step = max(1, _BLOCK_BYTES // max(1, row_bytes * multiple)) * multiple
-    for start in range(0, len(source), step):
-        yield slice(start, min(start + step, len(source)))
+    first, end = (0, len(source)) if within is None else (within.start, within.stop)
+    for start in range(first, end, step):
+        yield slice(start, min(start + step, end))
 
 
 def check_source(name: str, source: RowSource, *, nonzero: bool = False) -> RowSource:

@@ -16,6 +16,7 @@ import math
 from typing import NamedTuple
 
 from robustjax.selection._ahead import CANDIDATES, PICKS_SHARE
+from robustjax.selection._confined_gains import ROWS
 from robustjax.selection._facility_location import CANDIDATES as EVALUATED
 
 N, D, QUERIES, NEIGHBORS, CLUSTERS, CLASSES = 10**9, 64, 32, 16, 100, 10
@@ -103,18 +104,19 @@ def works() -> list[Work]:
         held=points + N * 21 + relations,
         moved=points + 2 * relations + N * 21,
     )
-    columns = N * EVALUATED * _FLOAT
     location = Work(
         "facility location",
-        f"block of {EVALUATED} candidates",
-        points + N * 16 + columns,
+        f"block of {ROWS} examples",
+        # Points, seven numbers of each, and similarities of a block of candidates.
+        points + N * 28 + N * EVALUATED * _FLOAT,
         # Bounds, and what candidates are worth.
         2 * N * _FLOAT,
-        2 * N * D * EVALUATED,
-        points + 2 * columns,
-        2 * N * _FLOAT,
-        EVALUATED * (D + 4) * _FLOAT,
-        N / EVALUATED,
+        2 * N * D * ROWS,
+        # Tiles stay in a cache; norms are read, sums read and written.
+        points + 3 * N * _FLOAT,
+        0,
+        ROWS * (D + 4) * _FLOAT,
+        N / ROWS,
     )
     neighbors = Work(
         "neighbours of all",
@@ -179,6 +181,8 @@ def shown(seconds: float) -> str:
     for unit, name in ((86_400, "days"), (3_600, "h"), (60, "min"), (1, "s")):
         if seconds >= 2 * unit:
             return f"{seconds / unit:.2g} {name}"
+    if seconds >= 0.1:
+        return f"{1e3 * seconds:.0f} ms"
     return f"{1e3 * seconds:.2g} ms" if seconds >= 1e-3 else f"{1e6 * seconds:.2g} µs"
 
 

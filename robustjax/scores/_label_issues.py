@@ -67,10 +67,14 @@ def find_label_issues(
     these are errors or of no consequence here.)
 
     Args:
-      labels: (N,) integers in 0 … C-1.
+      labels: (N,) integers in 0 … C-1; of several processes each has all, or they
+        hold parts of a JAX array.
       pred_probs: (N, C) floats, out of sample; rows sum to 1. Of rows of a file
         (`data.open_rows`), and of a JAX array that is divided among devices by rows,
         a block is in the host's memory at a time, beside some numbers per example.
+        Of an array that several processes hold, each reads its own rows and sends the
+        others some numbers per example; all call, and get the same answer, that of
+        one process to the bit.
       filter_by: one of `FILTERS`.
       frac_noise: share in [0, 1] of the counts off the diagonal of J to prune, for
         the first three filters.
@@ -85,7 +89,8 @@ def find_label_issues(
     Raises:
       ValueError: labels or probabilities that are none, lengths that differ, an
         unknown filter or score, numbers out of range, or `frac_noise` with a filter
-        that does not use it.
+        that does not use it; of several processes in all of them, also where their
+        labels differ or one holds no part.
 
     Example:
       >>> import numpy as np

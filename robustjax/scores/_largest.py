@@ -39,10 +39,10 @@ class Largest:
         if self._held > 2 * self._count + 2**12:
             self._settle()
 
-    def rows(self) -> np.ndarray:
-        """The rows, in order."""
+    def kept(self) -> tuple[np.ndarray, np.ndarray]:
+        """The largest values, and their rows in order."""
         self._settle()
-        return self._rows[0]
+        return self._values[0], self._rows[0]
 
     def _settle(self) -> None:
         values = np.concatenate([np.zeros(0), *self._values])

@@ -7,13 +7,15 @@ the same: every number is of one row, and is computed from it in the same way.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Protocol
+import hashlib
+from collections.abc import Iterable, Iterator
+from typing import Any, Protocol, TypeVar
 
 import jax
 import numpy as np
 
 from robustjax import checks
+from robustjax.placement import from_all, on_host
 from robustjax.row_source import PartedRows, RowSource, row_blocks
 from robustjax.scores._confident_learning import (
     SLACK,
@@ -28,6 +30,8 @@ from robustjax.scores._given_labels import (
 )
 from robustjax.scores._label_quality import quality_of
 from robustjax.scores._largest import Largest, largest
+
+Found = TypeVar("Found")
 
 
 class Predictions(Protocol):
@@ -68,7 +72,16 @@ def predictions(labels: Any, pred_probs: Any) -> Predictions:
     if isinstance(pred_probs, RowSource):
         return _ByBlocks(labels, pred_probs)
     if _divided(pred_probs):
+        if not pred_probs.is_fully_addressable:
+            return _OfProcesses(labels, pred_probs)
         return _ByBlocks(labels, _DeviceRows(pred_probs))
+    if isinstance(pred_probs, jax.Array) and not (
+        pred_probs.is_fully_addressable or pred_probs.is_fully_replicated
+    ):
+        raise ValueError(
+            f"pred_probs: got {pred_probs.shape} that processes divide by "
+            f"{pred_probs.sharding}, expected parts of rows"
+        )
     return _Held(*check_given(labels, pred_probs))
 
 
@@ -83,14 +96,9 @@ def _divided(array: Any) -> bool:
 
 
 class _DeviceRows(PartedRows):
-    """Rows of an array of which devices hold parts, a part at a time on the host."""
+    """Rows that this process's devices hold in parts, a part at a time on the host."""
 
     def __init__(self, array: jax.Array):
-        if not array.is_fully_addressable:
-            raise ValueError(
-                "pred_probs: got an array of which other processes hold a part, "
-                "expected one of this process's devices, or rows of a file"
-            )
         self.shape, self.dtype = array.shape, array.dtype
         parts = {
             part.index[0].start or 0: part.data for part in array.addressable_shards
@@ -150,52 +158,125 @@ class _ByBlocks:
         checks.same_length(labels=labels, pred_probs=source)
         self._source, self.num_classes = source, source.shape[1]
         self.labels = checks.labels("labels", labels, source.shape[1])
+        self._runs = [slice(0, len(source))]
+
+    def _of_all(self, found: Iterable[Found]) -> list[Found]:
+        """What was found in all rows, where `found` is of those of this process."""
+        return list(found)
+
+    def _rows(self) -> Iterator[slice]:
+        for run in self._runs:
+            yield from row_blocks(self._source, within=run)
 
     def _blocks(self) -> Iterator[tuple[slice, np.ndarray]]:
-        for here in row_blocks(self._source):
+        for here in self._rows():
             yield here, check_probabilities(self._source[here], first_row=here.start)
 
     def readings(self) -> Readings:
-        own = np.concatenate(
-            [own_probability(self.labels[at], block) for at, block in self._blocks()]
+        (own,) = _in_order(
+            self._of_all(
+                (at.start, (own_probability(self.labels[at], block),))
+                for at, block in self._blocks()
+            )
         )
         bars = thresholds_of(self.labels, own, self.num_classes)
-        parts = [
-            read_predictions(self.labels[at], block, bars)
+        parts = self._of_all(
+            (at.start, tuple(read_predictions(self.labels[at], block, bars)))
             for at, block in self._blocks()
-        ]
-        return Readings(*(np.concatenate(each) for each in zip(*parts)))
+        )
+        return Readings(*_in_order(parts))
 
     def quality(self, method: str, rows: np.ndarray | None = None) -> np.ndarray:
-        found = []
-        for here in row_blocks(self._source):
-            if rows is None:
-                wanted = np.arange(here.start, here.stop)
-            else:
-                first, end = np.searchsorted(rows, [here.start, here.stop])
-                wanted = rows[first:end]
-            block = check_probabilities(self._source[wanted])
-            found.append(quality_of(self.labels[wanted], block, method))
-        return np.concatenate(found)
+        wanted = np.arange(len(self.labels)) if rows is None else rows
+
+        def parts() -> Iterator[tuple[int, tuple[np.ndarray]]]:
+            for here in self._rows():
+                first, end = np.searchsorted(wanted, [here.start, here.stop])
+                few = wanted[first:end]
+                block = check_probabilities(self._source[few])
+                yield here.start, (quality_of(self.labels[few], block, method),)
+
+        return _in_order(self._of_all(parts()))[0]
 
     def by_margin(
         self, readings: Readings, counts: np.ndarray, candidates: np.ndarray
     ) -> np.ndarray:
-        best = {
-            (int(given), int(true)): Largest(int(counts[given, true]))
-            for given, true in zip(*np.nonzero(counts))
-        }
+        pairs = list(zip(*(axis.tolist() for axis in np.nonzero(counts))))
         trues = [np.flatnonzero(row) for row in counts]
-        for here, block in self._blocks():
-            labels, own = self.labels[here], readings.own[here]
-            for given, rows in rows_of_classes(labels, len(counts)):
-                for true in trues[given]:
-                    margins = block[rows, true] - own[rows]
-                    best[given, int(true)].add(margins, rows + here.start)
+
+        def parts() -> Iterator[tuple[tuple[int, int], np.ndarray, np.ndarray]]:
+            best = {pair: Largest(int(counts[pair])) for pair in pairs}
+            for here, block in self._blocks():
+                labels, own = self.labels[here], readings.own[here]
+                for given, rows in rows_of_classes(labels, len(counts)):
+                    for true in trues[given]:
+                        margins = block[rows, true] - own[rows]
+                        best[given, int(true)].add(margins, rows + here.start)
+            for pair, each in best.items():
+                yield pair, *each.kept()
+
         flagged = np.zeros(len(self.labels), bool)
-        for each in best.values():
-            flagged[each.rows()] = True
+        found: dict[tuple[int, int], list[tuple[np.ndarray, np.ndarray]]] = {}
+        for pair, values, rows in self._of_all(parts()):
+            found.setdefault(pair, []).append((values, rows))
+        for pair, several in found.items():
+            values, rows = (np.concatenate(each) for each in zip(*several))
+            order = np.argsort(rows)
+            flagged[rows[order][largest(values[order], int(counts[pair]))]] = True
         return flagged & candidates
+
+
+def _in_order(parts: list[tuple[int, tuple[np.ndarray, ...]]]) -> list[np.ndarray]:
+    """Numbers per example, of parts that each tell their first row."""
+    ordered = [found for _, found in sorted(parts, key=lambda part: part[0])]
+    return [np.concatenate(each) for each in zip(*ordered)]
+
+
+class _OfProcesses(_ByBlocks):
+    """Probabilities that the devices of several processes hold in parts of rows.
+
+    Every process reads its own rows. The numbers per example, and the largest margins
+    of its rows, go to all, which then find the same: no sum is split, so that every bit
+    is that of one process.
+    """
+
+    def __init__(self, labels: Any, array: jax.Array):
+        """All processes come here with the same labels.
+
+        Raises:
+          ValueError: in all of them what one refuses, or labels that differ.
+        """
+        parts: dict[int, tuple[int, int]] = {}
+        holders = set()
+        where: Any = array.sharding.devices_indices_map(array.shape)
+        for device, at in where.items():
+            first, end, _ = at[0].indices(array.shape[0])
+            owner, _ = parts.get(first, (device.process_index, end))
+            parts[first] = min(owner, device.process_index), end
+            holders.add(device.process_index)
+        if len(holders) < jax.process_count():
+            raise ValueError(
+                f"pred_probs: got an array of which {len(holders)} of "
+                f"{jax.process_count()} processes hold a part, expected all to"
+            )
+        if isinstance(labels, jax.Array):
+            labels = on_host(labels)
+
+        def checked() -> Iterator[bytes]:
+            super(_OfProcesses, self).__init__(labels, _DeviceRows(array))
+            yield hashlib.sha256(self.labels.tobytes()).digest()
+
+        if len(set(self._of_all(checked()))) > 1:
+            raise ValueError("labels: processes were given different ones")
+        # What several hold is read by the first of them.
+        self._runs = [
+            slice(first, end)
+            for first, (owner, end) in sorted(parts.items())
+            if owner == jax.process_index()
+        ]
+
+    def _of_all(self, found: Iterable[Found]) -> list[Found]:
+        return [each for several in from_all(lambda: list(found)) for each in several]
 
 
 def rows_of_classes(

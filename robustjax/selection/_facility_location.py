@@ -25,11 +25,13 @@ from jax.sharding import Mesh
 
 from robustjax import checks, conditioning
 from robustjax.placement import Placement, on_host
+from robustjax.row_source import JoinedRows, RowSource, TakenRows, row_blocks
 from robustjax.selection._cosine_kernel import (
     SIMILARITIES,
     inverse_norms,
     similarity_of,
 )
+from robustjax.selection._coverage_of_file import blocks_of, is_of_file
 from robustjax.selection._equal_rows import first_equal_rows
 from robustjax.selection._factored_pool import (
     Factors,
@@ -41,7 +43,7 @@ from robustjax.selection._greedy import (
     Progress,
     Selection,
     check_budget,
-    check_features,
+    check_rows,
     selection,
 )
 from robustjax.selection._similar_coverage import Coverage, greedy_coverage
@@ -57,18 +59,41 @@ KEEP_BYTES = 2**29
 _ROUND_UP = 256
 
 
-# Rows of every factor on the host, float32.
-HostFactors = tuple[np.ndarray, ...]
+# Rows of every factor on the host or in a file, float32.
+HostFactors = tuple[np.ndarray | RowSource, ...]
 
 
 def _factors(name: str, features: Any) -> HostFactors:
     """Checked factors as float32."""
     parts = features if isinstance(features, tuple) else (features,)
     for part in parts:
-        if len(check_features(name, part, nonzero=True)) == 0:
+        if len(check_rows(name, part, nonzero=True)) == 0:
             raise ValueError(f"{name}: got no rows, expected at least one")
     checks.same_length(**{f"{name}[{i}]": part for i, part in enumerate(parts)})
-    return tuple(conditioning.scaled_on_host(name, part) for part in parts)
+    return tuple(
+        conditioning.ScaledRows(name, part)
+        if isinstance(part, RowSource)
+        else conditioning.scaled_on_host(name, part)
+        for part in parts
+    )
+
+
+def _some(factors: HostFactors, rows: np.ndarray) -> HostFactors:
+    return tuple(
+        TakenRows(part, rows) if isinstance(part, RowSource) else part[rows]
+        for part in factors
+    )
+
+
+def _left_there(factors: HostFactors) -> Factors:
+    """On the host or in a file, with the inverse norms."""
+
+    def inverse(part: np.ndarray | RowSource) -> np.ndarray:
+        norms = jax.jit(inverse_norms)
+        found = [np.asarray(norms(part[here])) for here in row_blocks(part)]
+        return np.concatenate(found)
+
+    return tuple((part, inverse(part)) for part in factors)
 
 
 def _divided(place: Placement, factors: HostFactors) -> Factors:
@@ -82,7 +107,7 @@ def _everywhere(place: Placement, factors: HostFactors) -> Factors:
 
 
 @functools.partial(jax.jit, static_argnames="similarity")
-def _largest(pool: Factors, others: Factors, *, similarity: str) -> jax.Array:
+def _largest(pool: Factors, *, others: Factors, similarity: str) -> jax.Array:
     """The largest similarity of every pool example to others (M), at least 0: (N,)."""
     size, number = pool[0][0].shape[0], others[0][0].shape[0]
 
@@ -98,8 +123,8 @@ class _Given(NamedTuple):
     """A pool.
 
     Attributes:
-      host: (N, d) rows of every factor, on the host.
-      pool: the same, divided among devices.
+      host: (N, d) rows of every factor, on the host or in a file.
+      pool: the same, divided among devices, or left in the file without a mesh.
       low: (N,) float32, nu times the largest similarities to the private set.
     """
 
@@ -127,14 +152,15 @@ def _maximise(
         # Every gain is zero, now and later: in order of index.
         return selection(np.arange(budget), np.zeros(budget, np.float32), 0.0, size)
     first = first_equal_rows(*given.host)
-    pool = Pool(given.pool, place.rows(first))
+    of_file = is_of_file(given.pool)
+    pool = Pool(given.pool, first if of_file else place.rows(first))
     ground = None
-    if useful.size < size:
+    if useful.size < size and not of_file:
         fill = -useful.size % _ROUND_UP
         # What fills up takes no part: nothing is larger than its zero.
         low, high = (np.pad(end[useful], (0, fill)) for end in (low, high))
         useful = np.pad(useful, (0, fill))
-        factors = _divided(place, tuple(array[useful] for array in given.host))
+        factors = _divided(place, _some(given.host, useful))
         ground = Pool(factors, place.rows(first[useful]))
     extra = np.zeros(size, np.float32)
     return greedy_coverage(
@@ -178,15 +204,20 @@ def facility_location_cmi(
     Gains of zero do not end the selection. Of few examples all similarities are kept,
     and the gains of all are brought up to date by what a pick newly covers. Of many,
     gains are evaluated lazily, a block of candidates at a time by one matrix product,
-    and picks are made from a block while its best beats the old gains of all others;
-    memory beside the features is `candidates × N`.
+    and picks are made from a block while its best beats bounds on the gains of all
+    others; memory beside the features is `candidates × N`.
+
+    Rows of a file stay there: memory holds a block of them and some numbers per
+    example. The file is read once for every block of candidates, once for every pick,
+    and where bounds are brought up to date. With a mesh each device holds its part.
 
     Features may be a tuple of factors: the cosine of outer products `r (x) h`, such as
     the gradients of a last layer with `r = softmax - onehot` and `h = [1, features]`,
     is the product of those of `r` and of `h`, and the large vectors are never formed.
 
     Args:
-      pool: (N, d) finite floats without zero rows, or a tuple of such factors.
+      pool: (N, d) finite floats without zero rows, or a tuple of such factors; of
+        each rows of a file (`data.open_rows`) will do.
       query: (|Q|, d), likewise, like the pool.
       private: (|P|, d), likewise, or None where nothing is private.
       budget: 1 … N.
@@ -266,8 +297,14 @@ def _likeness(
     place: Placement, given: _Given, others: HostFactors, similarity: str
 ) -> np.ndarray:
     """(N,) the largest similarity of every example of the pool to others."""
-    found = _largest(given.pool, _everywhere(place, others), similarity=similarity)
-    return on_host(found)[: len(given.low)]
+    likeness = functools.partial(
+        _largest, others=_everywhere(place, others), similarity=similarity
+    )
+    if is_of_file(given.pool):
+        blocks = blocks_of(given.pool)
+        found = [np.asarray(likeness(take_rows(given.pool, here))) for here in blocks]
+        return np.concatenate(found)
+    return on_host(likeness(given.pool))[: len(given.low)]
 
 
 def _given(
@@ -285,9 +322,9 @@ def _given(
     checks.at_least("candidates", candidates, 1)
     points = _factors("pool", pool)
     check_budget(budget, len(points[0]))
-    given = _Given(
-        points, _divided(place, points), np.zeros(len(points[0]), np.float32)
-    )
+    there = place.mesh is None and any(isinstance(x, RowSource) for x in points)
+    held = _left_there(points) if there else _divided(place, points)
+    given = _Given(points, held, np.zeros(len(points[0]), np.float32))
     if private is None:
         return given
     hidden = _factors("private", private)
@@ -340,11 +377,17 @@ def facility_location_qmi(
     given = _given(place, pool, None, budget, 0.0, similarity, candidates)
     asked = _factors("query", query)
     _check_like("query", asked, given.host)
-    first = first_equal_rows(*(np.concatenate(each) for each in zip(given.host, asked)))
+    first = first_equal_rows(*(JoinedRows(*each) for each in zip(given.host, asked)))
     size, number = len(given.low), len(asked[0])
+    if is_of_file(given.pool):
+        pool = Pool(given.pool, first[:size])
+        ground = Pool(_left_there(asked), first[size:])
+    else:
+        pool = Pool(given.pool, place.rows(first[:size]))
+        ground = Pool(_divided(place, asked), place.rows(first[size:]))
     coverage = Coverage(
-        Pool(given.pool, place.rows(first[:size])),
-        Pool(_divided(place, asked), place.rows(first[size:])),
+        pool,
+        ground,
         np.zeros(number, np.float32),
         np.full(number, np.inf, np.float32),
         np.float32(eta) * _likeness(place, given, asked, similarity),

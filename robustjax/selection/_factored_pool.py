@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,12 +13,13 @@ from robustjax.selection._cosine_kernel import (
     similarity_of,
 )
 
-# Factors of features, each with the inverse norms of its rows.
-Factors = tuple[tuple[jax.Array, jax.Array], ...]
+# Factors of features, each with the inverse norms of its rows: JAX arrays, or arrays of
+# the host and `RowSource`s of which some rows are taken before anything is computed.
+Factors = tuple[tuple[Any, Any], ...]
 
 
-def take_rows(factors: Factors, rows: jax.Array) -> Factors:
-    """Some examples (M,) of them."""
+def take_rows(factors: Factors, rows: Any) -> Factors:
+    """Some examples of them, by numbers (M,) or, on the host, a slice."""
     return tuple((x[rows], inverse[rows]) for x, inverse in factors)
 
 
@@ -39,10 +40,10 @@ class Pool(NamedTuple):
     """
 
     factors: Factors
-    first: jax.Array
+    first: Any
 
-    def take(self, rows: jax.Array) -> Pool:
-        """Some of them."""
+    def take(self, rows: Any) -> Pool:
+        """Some of them, see `take_rows`."""
         return Pool(take_rows(self.factors, rows), self.first[rows])
 
 

@@ -139,13 +139,14 @@ def prototype_distances(
             near = conditioning.scaled_on_host("features", given)
     rows = max(1, min(size, _BLOCK_NUMBERS // clusters))
     measure = functools.partial(_nearest, place=place, metric=metric, rows=rows)
-    if isinstance(near, RowSource) and mesh is None:
-        blocks = [np.asarray(measure(near[at], centres)) for at in row_blocks(near)]
+    if mesh is None:
+        # The batches of an array are those of one call: products round alike.
+        multiple = 1 if isinstance(near, RowSource) else rows
+        at = row_blocks(near, multiple=multiple)
+        blocks = [np.asarray(measure(near[here], centres)) for here in at]
         found = jnp.asarray(np.concatenate(blocks))
     else:
-        found = measure(place.rows(near), centres)
-    if mesh is not None:
-        found = jnp.asarray(on_host(found)[:size])
+        found = jnp.asarray(on_host(measure(place.rows(near), centres))[:size])
     return found * np.float32(scale)
 
 

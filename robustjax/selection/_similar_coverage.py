@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple, TypeVar
 
 import jax
@@ -12,7 +12,14 @@ import numpy as np
 
 from robustjax.placement import Placement, on_host
 from robustjax.selection._class_layout import one_class
-from robustjax.selection._factored_pool import Pool
+from robustjax.selection._confined_gains import direction_sum, sums_of_shifted
+from robustjax.selection._coverage_of_file import (
+    Covered,
+    blocks_of,
+    cover_of_file,
+    is_of_file,
+)
+from robustjax.selection._factored_pool import Factors, Pool, take_rows
 from robustjax.selection._greedy import Progress, Selection, selection
 from robustjax.selection._kept_similarities import (
     TILE,
@@ -20,7 +27,12 @@ from robustjax.selection._kept_similarities import (
     advance_kept,
     kept_similarities,
 )
-from robustjax.selection._lazy_coverage import LazyState, advance_lazily
+from robustjax.selection._lazy_coverage import (
+    LazyState,
+    advance_lazily,
+    first_state,
+    slack_of,
+)
 
 _State = TypeVar("_State", KeptState, LazyState)
 
@@ -29,7 +41,8 @@ class Coverage(NamedTuple):
     """Candidates, and what they are to cover.
 
     Attributes:
-      pool: N candidates, divided among devices, with what fills them up.
+      pool: N candidates, divided among devices, with what fills them up; on the host
+        or in files where one device has none of them.
       ground: G examples, likewise, or None where they are the candidates.
       low: (G,) float32, to where an example counts as covered at the start.
       high: (G,) float32, up to where it can be covered.
@@ -93,20 +106,40 @@ def _of_kept(
     return advance, state
 
 
+def _first_bounds(coverage: Coverage, similarity: str) -> np.ndarray:
+    """Bounds (N,) on gains before the first pick, inf where they take all pairs."""
+    pool, ground, low, _, extra = coverage
+    if similarity != "shifted" or len(pool.factors) > 1 or low.any():
+        return np.full_like(extra, np.inf)
+    ground = pool if ground is None else ground
+    total = sum(direction_sum(block) for block in _parts(ground.factors))
+    number = np.float32(ground.first.shape[0])
+    parts = [sums_of_shifted(block, total, number) for block in _parts(pool.factors)]
+    gains = np.concatenate([on_host(part) for part in parts])[: len(extra)]
+    most = gains.max()
+    bounds: np.ndarray = extra + gains + np.float32(slack_of(len(low), most, most))
+    return bounds
+
+
+def _parts(factors: Factors) -> Iterator[Factors]:
+    """Features that are in files block by block, others as they are."""
+    if not is_of_file(factors):
+        yield factors
+        return
+    for here in blocks_of(factors):
+        yield take_rows(factors, here)
+
+
 def _of_lazy(
     place: Placement, coverage: Coverage, budget: int, similarity: str, candidates: int
 ) -> tuple[Callable[[LazyState, np.int32], LazyState], LazyState]:
     """Greedy picks on blocks of similarities, made when they are needed."""
     size = coverage.extra.shape[0]
-    picks, values = np.zeros(budget, np.int32), np.zeros(budget, np.float32)
-    bounds = np.full(size, np.inf, np.float32)
-    state = LazyState(
-        # What fills up is covered as far as it can be.
-        place.rows(coverage.low, 0),
-        *place.whole((bounds, picks, values, np.int32(0))),
-    )
+    bounds = _first_bounds(coverage, similarity)
+    state = first_state(place, coverage.low, bounds, budget)
     advance = functools.partial(
         advance_lazily,
+        place,
         coverage.pool,
         coverage.pool if coverage.ground is None else coverage.ground,
         place.rows(coverage.high, 0),
@@ -145,8 +178,22 @@ def greedy_coverage(
 ) -> Selection:
     """Greedy for `sum_i clip(max_{j in A} s_ij, low_i, high_i) - low_i + extra_A`."""
     size, height = coverage.extra.shape[0], coverage.low.shape[0]
-    state: KeptState | LazyState
-    if place.mesh is None and 4 * (size + TILE) * (height + TILE) <= keep_bytes:
+    state: KeptState | LazyState | Covered
+    if place.mesh is None and is_of_file(coverage.pool.factors):
+        ground = coverage.pool if coverage.ground is None else coverage.ground
+        state = cover_of_file(
+            coverage.pool,
+            ground,
+            coverage.low,
+            coverage.high,
+            coverage.extra,
+            _first_bounds(coverage, similarity),
+            budget,
+            similarity,
+            candidates,
+            on_progress,
+        )
+    elif place.mesh is None and 4 * (size + TILE) * (height + TILE) <= keep_bytes:
         kept = _of_kept(coverage, budget, similarity)
         state = _all_picks(*kept, budget, on_progress)
     else:

@@ -42,7 +42,8 @@ def selection_scaling(files: Files) -> Table:
                 continue
             seen[size] = _core_seconds(cell)
             peak = cell["peak_bytes"] / 1e9
-            row.append(f"{seen[size]:.2g} s, {peak:.2g} GB")
+            seconds = f"{seen[size]:.2g}" if seen[size] < 100 else f"{seen[size]:.0f}"
+            row.append(f"{seconds} s, {peak:.2g} GB")
         fitted = {n: s for n, s in seen.items() if n >= _FITTED_FROM}
         if len(fitted) < 2:
             table.append([*row, "none"])

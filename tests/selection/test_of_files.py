@@ -101,6 +101,71 @@ def test_k_means(metric):
     np.testing.assert_allclose(read, one, rtol=1e-5)
 
 
+def sets(seed):
+    """Rows of no special kind, so that no two gain the same."""
+    rng = np.random.default_rng(seed)
+    sizes = (SIZE, 9, 5)
+    return [rng.normal(size=(size, 6)).astype(np.float32) for size in sizes]
+
+
+def facility_location(kind, pool, query, private, **more):
+    if kind == "cg":
+        return selection.facility_location_cg(pool, private, 15, **more)
+    if kind == "qmi":
+        return selection.facility_location_qmi(pool, query, 15, eta=0.5, **more)
+    return selection.facility_location_cmi(pool, query, private, 15, nu=0.7, **more)
+
+
+@pytest.mark.parametrize(
+    ("kind", "similarity"),
+    [("cg", "shifted"), ("cmi", "cosine"), ("qmi", "shifted")],
+)
+def test_facility_location(kind, similarity):
+    more = {"similarity": similarity, "candidates": 4}
+    for seed in range(4):
+        x, query, private = sets(seed)
+        rows = Rows(x)
+        one = facility_location(kind, x, query, private, keep_bytes=0, **more)
+        found = facility_location(kind, rows, query, private, **more)
+        assert rows.most <= 11
+        np.testing.assert_allclose(found.gains, one.gains, rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(found.objective, one.objective, rtol=1e-5)
+        np.testing.assert_array_equal(found.indices, one.indices)
+
+
+def test_facility_location_of_factors():
+    parts = [(each[:, :3], each[:, 3:]) for each in sets(5)]
+    one = facility_location("cmi", *parts)
+    pool = (Rows(parts[0][0]), parts[0][1])
+    found = facility_location("cmi", pool, *parts[1:], candidates=4)
+    np.testing.assert_array_equal(found.indices, one.indices)
+
+
+def test_facility_location_of_copies_takes_the_first():
+    x = np.random.default_rng(0).normal(size=(SIZE // 3, 6)).astype(np.float32)
+    seen = []
+    found = selection.facility_location_cg(
+        Rows(np.concatenate([x, x, x])),
+        None,
+        12,
+        candidates=4,
+        on_progress=lambda *at: seen.append(at),
+    )
+    one = selection.facility_location_cg(x, None, 12)
+    np.testing.assert_array_equal(found.indices, one.indices)
+    assert seen == [(made, 12) for made in range(1, 13)]
+
+
+def test_devices_read_their_rows_of_facility_location(mesh):
+    x, query, private = sets(6)
+    rows = Rows(x)
+    found = facility_location("cmi", rows, query, private, candidates=8, mesh=mesh)
+    one = facility_location("cmi", x, query, private)
+    np.testing.assert_array_equal(found.indices, one.indices)
+    # Of those that can be covered, which are filled up to 256, a device has 32.
+    assert rows.most <= 32
+
+
 def test_devices_read_their_own_rows(mesh):
     x = points(0)
     rows = Rows(x)

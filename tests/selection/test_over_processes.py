@@ -1,4 +1,4 @@
-"""Selections that two processes share pick what one does."""
+"""Selections and label issues that two processes share are those of one."""
 
 import json
 import pathlib
@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from robustjax import row_source
 from tests.harness import spread_selection
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -41,7 +42,15 @@ def in_two_processes():
 def test_two_processes_pick_what_one_does(monkeypatch):
     monkeypatch.setenv("JAX_PLATFORMS", "cpu")
     monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "1")
+    monkeypatch.setattr(row_source, "_BLOCK_BYTES", row_source._BLOCK_BYTES)
     one = spread_selection.picked(None)
     for status, output, errors in in_two_processes():
         assert status == 0, errors
-        assert json.loads(output.splitlines()[-1]) == one
+        both = json.loads(output.splitlines()[-1])
+        assert both["picked"] == one
+        # What one process finds, all say: of those that wait none is left.
+        nan, labels, range_, columns = both["refused"]
+        assert "pred_probs: 1 row(s) hold NaN or infinity (first: row 57)" in nan
+        assert labels == "labels: processes were given different ones"
+        assert range_.startswith("labels: ")
+        assert columns.endswith("expected parts of rows")

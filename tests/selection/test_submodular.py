@@ -150,6 +150,22 @@ def test_number_of_candidates_is_of_no_influence():
     np.testing.assert_array_equal(one.indices, many.indices)
 
 
+@pytest.mark.parametrize("similarity", ["shifted", "cosine"])
+def test_bounds_leave_no_pick_out(rng, similarity):
+    """Few candidates by their bounds pick what all of them do, copies included."""
+    centres = 2 * rng.normal(size=(12, D))
+    pool = centres[rng.integers(12, size=300)] + rng.normal(size=(300, D))
+    pool = pool[rng.integers(300, size=500)].astype(np.float32)
+    few, every = (
+        selection.facility_location_cg(
+            pool, None, 60, similarity=similarity, candidates=candidates, keep_bytes=0
+        )
+        for candidates in (4, 500)
+    )
+    np.testing.assert_array_equal(few.indices, every.indices)
+    np.testing.assert_allclose(few.gains, every.gains, rtol=1e-5, atol=1e-5)
+
+
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 2**32 - 1))
 def test_monotone_submodular_and_cmi_at_most_cg(seed):
