@@ -50,6 +50,7 @@ def four_devices_each(monkeypatch):
     monkeypatch.setenv("XLA_FLAGS", "--xla_force_host_platform_device_count=4")
 
 
+@pytest.mark.slow
 def test_each_of_two_processes_writes_its_own_part(tmp_path, mesh, four_devices_each):
     two_devices = Mesh(jax.devices()[:2], ("data",))
     one = training.CheckpointFolder(tmp_path / "one")
