@@ -5,12 +5,12 @@
     python -m experiments.benchmarks.streamed_epochs --gigabytes=4 --limit_gigabytes=3
 
 The first command times both in turns, on a set that memory holds, for a network that is
-cheap to train and one that is not: inputs on the device, streamed from shards, streamed
-from an array in memory; and, as the least that streams can cost, the same reading and
-copying to the device without any training. Where other programs keep the machine busy,
-`--clock=cpu` counts the work of all threads instead of time: nothing is hidden by what
-runs beside it. An epoch has several chunks, since a set of one chunk is read before its
-first step, and sets beyond memory have hundreds.
+cheap to train and one that is not: inputs on the device, streamed from shards, from one
+`.npy` file that is mapped and from an array in memory; and, as the least that streams
+can cost, the same reading and copying to the device without any training. Where other
+programs keep the machine busy, `--clock=cpu` counts the work of all threads instead of
+time: nothing is hidden by what runs beside it. An epoch has several chunks, since a set
+of one chunk is read before its first step, and sets beyond memory have hundreds.
 
 The third command writes a set of so many GiB and trains an epoch on it, in a process
 that the system allows fewer GiB of memory (its address space, as `ulimit -v` does):
@@ -89,11 +89,15 @@ def _time(folder: pathlib.Path) -> None:
         every = data.load_shards(folder / "set")
         rows = data.take(every, np.arange(examples)).inputs
         array = np.asarray(rows)
+        np.save(folder / "one.npy", array)
+        mapped = np.load(folder / "one.npy", mmap_mode="r")
         cases = {
             "resident": _epochs(array, hidden),
             "from shards": _epochs(Stream(rows), hidden),
+            "from a mapped file": _epochs(Stream(mapped), hidden),
             "from memory": _epochs(Stream(array), hidden),
             "shards, only read": _only_reads(Stream(rows)),
+            "mapped file, only read": _only_reads(Stream(mapped)),
             "memory, only read": _only_reads(Stream(array)),
         }
         times = interleaved(cases, _ROUNDS.value, warmup=2, clock=clock)
@@ -120,6 +124,15 @@ def _beyond_memory(folder: pathlib.Path) -> None:
         print(f"{kind}: status {ran.returncode}; {''.join(last)}", flush=True)
 
 
+def _peak_kilobytes() -> int:
+    """The most memory that this program held, of which a child inherits nothing.
+
+    `ru_maxrss` starts from what the process held that wrote the set.
+    """
+    status = pathlib.Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in status if line.startswith("VmHWM:")).split()[1])
+
+
 def _train_within(folder: pathlib.Path) -> None:
     limit = int(_LIMIT.value * 2**30)
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
@@ -129,7 +142,7 @@ def _train_within(folder: pathlib.Path) -> None:
     started = time.perf_counter()
     run()
     seconds = time.perf_counter() - started
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    peak = _peak_kilobytes() / 2**20
     print(
         f"{len(rows):,} examples, {len(rows) * 4 * _WIDTH / 2**30:.2f} GiB, in "
         f"{seconds:.0f} s; at most {peak:.2f} GiB resident, {_LIMIT.value:g} GiB "
