@@ -44,6 +44,15 @@ class RowSource(abc.ABC):
     def __getitem__(self, rows: Any) -> np.ndarray:
         """The rows of a slice or of (M,) numbers."""
 
+    def read_into(self, rows: np.ndarray, out: np.ndarray) -> None:
+        """Writes some rows where they are wanted.
+
+        Args:
+          rows: (M,) numbers.
+          out: (M, ...), of any type of numbers.
+        """
+        out[...] = self[rows]
+
 
 class PartedRows(RowSource):
     """Rows that come in runs, of which the last one that was looked at is kept.

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeGuard, TypeVar
 
 import jax
 import numpy as np
 
 from robustjax import checks
+from robustjax.row_source import RowSource
+from robustjax.training._host_memory import HostMemory
 
 Item = TypeVar("Item")
 
@@ -43,7 +45,7 @@ class Stream:
         self,
         rows: Rows,
         *,
-        chunk_bytes: int = 2**26,
+        chunk_bytes: int = 2**25,
         prefetch: int = 2,
         workers: int = 2,
     ):
@@ -52,7 +54,8 @@ class Stream:
         Args:
           rows: (N, ...) numbers, read by several threads at once.
           chunk_bytes: of the steps that reach the device together, at least one step;
-            about `prefetch + 3` chunks are in memory at a time.
+            about `prefetch + 3` chunks are in memory at a time, and the host's memory
+            for them stays with the stream.
           prefetch: how many chunks are read ahead, at least 1.
           workers: threads that read.
 
@@ -68,7 +71,7 @@ class Stream:
                 "feature axis"
             )
         self.chunk_bytes, self.prefetch, self.workers = chunk_bytes, prefetch, workers
-        self._rows = rows
+        self._rows, self._memory = rows, HostMemory()
         self.shape = tuple(rows.shape)
         self.dtype = np.dtype(jax.dtypes.canonicalize_dtype(rows.dtype))
 
@@ -96,15 +99,31 @@ class Stream:
           (..., *features).
         """
         flat, count = index.reshape(-1), len(self)
+        found = self._memory.empty((flat.size, *self.shape[1:]), self.dtype)
         real = flat < count
-        if real.all():
-            found = self[flat]
-        else:
-            found = np.zeros((flat.size, *self.shape[1:]), self.dtype)
-            found[real] = self[flat[real]]
-            if padded_examples == count:
-                found[~real] = self[count - 1 : count]
+        edges = np.flatnonzero(np.diff(real, prepend=False, append=False))
+        for begin, end in edges.reshape(-1, 2).tolist():
+            self._read_into(flat[begin:end], found[begin:end])
+        if not real.all():
+            found[~real] = self[count - 1 : count] if padded_examples == count else 0
         return found.reshape(*index.shape, *self.shape[1:])
+
+    def _read_into(self, rows: np.ndarray, out: np.ndarray) -> None:
+        source = self._rows
+        if isinstance(source, RowSource):
+            source.read_into(rows, out)
+        elif _taken_as_it_is(source) and source.dtype == out.dtype:
+            # In other modes than "raise" NumPy writes straight into `out`.
+            np.take(source, rows, axis=0, out=out, mode="wrap")
+        else:
+            out[...] = source[rows]
+
+
+def _taken_as_it_is(rows: Rows) -> TypeGuard[np.ndarray]:
+    """Whether `np.take` reads some rows; of other arrays it would first copy all."""
+    return (
+        isinstance(rows, np.ndarray) and rows.flags.c_contiguous and rows.flags.aligned
+    )
 
 
 @jax.tree_util.register_pytree_node_class

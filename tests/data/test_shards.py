@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from robustjax import data
+from robustjax.data import _file_rows
 from robustjax.data._file_rows import FileRows, inspect_npy
 from robustjax.files import digest_of_record
 
@@ -102,6 +103,31 @@ def test_one_file_of_rows(tmp_path, inputs):
     assert data.open_rows(tmp_path / "x.npy").digest() != before
     with pytest.raises(ValueError, match=r"x\.npy' is shorter than when it was opened"):
         rows[:]
+
+
+def test_systems_that_read_few_bytes_at_a_time(folder, inputs, monkeypatch):
+    monkeypatch.setattr(_file_rows, "_MOST_BYTES", 7)
+    rows = data.load_shards(folder).inputs
+    np.testing.assert_array_equal(rows[[22, 0, 1, 2, 9]], inputs[[22, 0, 1, 2, 9]])
+    with open(folder / "inputs-00003.npy", "r+b") as file:
+        file.truncate(file.seek(0, 2) - 5)
+    with pytest.raises(ValueError, match=r"inputs-00003\.npy' is shorter than when"):
+        rows[[22]]
+    np.testing.assert_array_equal(rows[[21, 20]], inputs[[21, 20]])
+
+
+def test_rows_are_read_to_where_they_are_wanted(folder, inputs):
+    rows = data.load_shards(folder).inputs
+    wanted = np.array([-1, 4, 4, 0])
+    for out in (
+        np.empty((4, 2, 3), np.float32),
+        np.empty((4, 2, 3), np.float64),
+        np.empty((4, 3, 2), np.float32).transpose(0, 2, 1),
+    ):
+        rows.read_into(wanted, out)
+        np.testing.assert_array_equal(out, inputs[wanted])
+    with pytest.raises(IndexError, match="rows: got"):
+        rows.read_into(np.array([0, 23]), np.empty((2, 2, 3), np.float32))
 
 
 def cut_short(path):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import robustjax as rj
-from robustjax import training
+from robustjax import data, training
 from robustjax.training._stream import FirstRow, read_ahead
 from tests.training import toy
 
@@ -72,7 +72,58 @@ def test_a_chunk_is_one_program_whatever_its_steps():
     own = program("ce")
     before = own._streamed._steps._cache_size()
     run(own, streamed(own, chunk_bytes=3 * STEP_BYTES), epochs=1)
-    assert own._streamed._steps._cache_size() <= max(before, 1) + 1
+    after = own._streamed._steps._cache_size()
+    assert after <= max(before, 1) + 1
+    run(own, streamed(own, chunk_bytes=3 * STEP_BYTES), epochs=3)
+    assert own._streamed._steps._cache_size() == after
+
+
+def mapped(x, tmp_path):
+    np.save(tmp_path / "x.npy", x)
+    return np.load(tmp_path / "x.npy", mmap_mode="r")
+
+
+def from_file(x, tmp_path):
+    np.save(tmp_path / "x.npy", x)
+    return data.open_rows(tmp_path / "x.npy")
+
+
+def wider_file(x, tmp_path):
+    return from_file(x.astype(np.float64), tmp_path)
+
+
+def chosen_rows(x, tmp_path):
+    order = np.random.default_rng(0).permutation(len(x))
+    return from_file(x[np.argsort(order)], tmp_path).select(order)
+
+
+SOURCES = {
+    "array": lambda x, _: x,
+    "columns first": lambda x, _: np.asfortranarray(x),
+    "other bytes": lambda x, _: x.astype(">f4"),
+    "every second": lambda x, _: np.repeat(x, 2, axis=0)[::2],
+    "mapped": mapped,
+    "file": from_file,
+    "wider file": wider_file,
+    "chosen rows": chosen_rows,
+}
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_rows_of_any_source_go_where_they_belong(source, tmp_path):
+    x, _ = toy.arrays()
+    stream = training.Stream(SOURCES[source](x, tmp_path))
+    rng = np.random.default_rng(1)
+    index = rng.integers(0, toy.N, (2, 3, 4))
+    np.testing.assert_array_equal(stream.take(index, toy.N), x[index])
+    # Padding anywhere, in memory that held something else.
+    padding = rng.random(index.shape) < 0.4
+    padded = np.where(padding, toy.N + rng.integers(0, 3, index.shape), index)
+    for rows, filler in ((toy.N, x[-1]), (toy.N + 6, np.zeros_like(x[0]))):
+        want = np.where(padding[..., None], filler, x[index])
+        np.testing.assert_array_equal(stream.take(padded, rows), want)
+    nothing = stream.take(np.full((2, 2), toy.N), toy.N + 6)
+    np.testing.assert_array_equal(nothing, np.zeros((2, 2, toy.D), np.float32))
 
 
 def test_a_run_that_was_stopped_continues_to_the_same_bits(tmp_path):
