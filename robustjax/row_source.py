@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -57,21 +58,29 @@ class RowSource(abc.ABC):
 class PartedRows(RowSource):
     """Rows that come in runs, of which the last one that was looked at is kept.
 
+    Several threads may ask at once; parts are read by one at a time.
+
     Attributes:
       starts: (P,) the number of the first row of every part, ascending.
     """
 
     starts: np.ndarray
-    _held: tuple[int, np.ndarray] | None = None
+
+    def __init__(self) -> None:
+        """Holds no part yet."""
+        self._reading = threading.Lock()
+        self._held: tuple[int, np.ndarray] | None = None
 
     @abc.abstractmethod
     def _part(self, number: int) -> np.ndarray:
         """The rows of a part."""
 
     def _keep(self, number: int) -> np.ndarray:
-        if self._held is None or self._held[0] != number:
-            self._held = number, self._part(number)
-        return self._held[1]
+        with self._reading:
+            held = self._held
+            if held is None or held[0] != number:
+                held = self._held = number, self._part(number)
+            return held[1]
 
     def __getitem__(self, rows: Any) -> np.ndarray:
         """The rows of a number, a slice, (M,) numbers or an (N,) mask.

@@ -34,6 +34,7 @@ class TableRows(PartedRows):
         """
         from pyarrow import parquet
 
+        super().__init__()
         self._path, self._columns = path, list(columns)
         self._file = parquet.ParquetFile(path)
         meta = self._file.metadata

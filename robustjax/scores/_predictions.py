@@ -99,6 +99,7 @@ class _DeviceRows(PartedRows):
     """Rows that this process's devices hold in parts, a part at a time on the host."""
 
     def __init__(self, array: jax.Array):
+        super().__init__()
         self.shape, self.dtype = array.shape, array.dtype
         parts = {
             part.index[0].start or 0: part.data for part in array.addressable_shards

@@ -1,0 +1,36 @@
+"""Rows that several threads ask for at once."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import time
+
+import numpy as np
+
+from robustjax.row_source import PartedRows
+
+
+class _SlowParts(PartedRows):
+    """Four parts of five rows, which take a while and must not be read at once."""
+
+    def __init__(self, rows):
+        super().__init__()
+        self.shape, self.dtype = rows.shape, rows.dtype
+        self.starts = np.arange(0, len(rows), 5)
+        self._rows, self._busy = rows, False
+
+    def _part(self, number):
+        assert not self._busy
+        self._busy = True
+        time.sleep(1e-4)
+        self._busy = False
+        return self._rows[self.starts[number] :][:5]
+
+
+def test_threads_get_the_rows_that_they_ask_for(rng):
+    rows = rng.normal(size=(20, 3))
+    source = _SlowParts(rows)
+    wanted = [rng.choice(20, 2, replace=False) for _ in range(200)]
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(source.__getitem__, wanted))
+    np.testing.assert_array_equal(found, rows[np.array(wanted)])
