@@ -19,7 +19,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from robustjax import checks
 
-Value = TypeVar("Value")
+_Value = TypeVar("_Value")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,7 +108,7 @@ def on_host(array: jax.Array | np.ndarray) -> np.ndarray:
     return np.asarray(multihost_utils.process_allgather(array, tiled=True))
 
 
-def from_all(make: Callable[[], Value]) -> list[Value]:
+def from_all(make: Callable[[], _Value]) -> list[_Value]:
     """What every process makes of its own rows, in all of them, by process.
 
     All processes must come here in the same order.

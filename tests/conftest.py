@@ -62,6 +62,9 @@ if "XLA_FLAGS" not in os.environ:
         _flags += [
             "--xla_cpu_parallel_codegen_split_count=1",
             "--xla_cpu_use_fusion_emitters=false",
+            # Virtual devices wait for each other; after 40 s the process is ended,
+            # which a busy machine takes for a step.
+            "--xla_cpu_collective_call_terminate_timeout_seconds=600",
         ]
     os.environ["XLA_FLAGS"] = " ".join(_flags)
 

@@ -58,9 +58,11 @@ def end_as_lost(reason: str) -> NoReturn:
     _ending.acquire()
     reason = reason.splitlines()[0][:200]
     with contextlib.suppress(OSError):
+        # A progress bar stands where the line begins.
+        erased = "\r\x1b[K" if sys.stderr.isatty() else "\r"
         print(
-            f"error: another process has ended or does not answer ({reason}); run the "
-            "same command again to continue",
+            f"{erased}error: another process has ended or does not answer ({reason}); "
+            "run the same command again to continue",
             file=sys.stderr,
             flush=True,
         )

@@ -348,7 +348,7 @@ def test_views_and_rounding_of_the_published_code(tmp_path, pictures, monkeypatc
         return lambda key, images: as_float(images) + jax.random.normal(key)
 
     # AutoAugment takes long to compile.
-    monkeypatch.setattr(programs.robust_methods, "strong_augmentation", shifted)
+    monkeypatch.setattr(programs.robust_setup, "strong_augmentation", shifted)
     options = {
         "methods": ("margin", "prune4rel"),
         "fractions": (0.5,),

@@ -86,7 +86,7 @@ def _problem(entry: Any, optimizer: Any) -> tuple[Any, np.ndarray, np.ndarray]:
         return recipe, images.astype(np.float32), labels
     options = conformance.OPTIONS.get(entry.name, {})
     if entry.name == "hex":
-        # Where an image of one row has no texture, its norm divides rounding by rounding.
+        # An image of one row has no texture: its norm would divide rounding errors.
         images = np.random.default_rng(0).random((toy.N, 14, 14, 3))
         model = models.MLP(toy.C, (8,))
         recipe = entry.make(model, optimizer, epochs=conformance.EPOCHS, **options)

@@ -94,7 +94,7 @@ def test_where_one_process_ends_so_do_all_and_one_goes_on(tmp_path, by, statuses
         f"--heartbeat_seconds={5 if by == 'SIGSTOP' else 60}",
     )
     assert tuple(status for status, _, _ in ends) == statuses, ends
-    told = [e for e in ends[0][2].splitlines() if not e.startswith("[Gloo]")]
+    told = [e for e in ends[0][2].splitlines() if e and not e.startswith("[Gloo]")]
     assert len(told) == 1, told
     assert told[0].startswith(line)
     assert "rows 25 of 50" in ends[0][1]
