@@ -20,6 +20,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from robustjax import checks
 
 _Value = TypeVar("_Value")
+# Bytes are sent in multiples of so many.
+_GATHERED = 4096
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,6 +80,32 @@ class Placement:
         sharding = NamedSharding(self.mesh, self.axis)
         return jax.make_array_from_callback(shape, sharding, part)
 
+    def on_rows(
+        self,
+        function: Callable[..., Any],
+        others: int,
+        *,
+        check_replication: bool = True,
+    ) -> Callable[..., Any]:
+        """A function that every device calls with its own rows.
+
+        Args:
+          function: of divided rows and then of what all devices have whole; what it
+            gives is divided likewise.
+          others: how many arguments it has beside the rows.
+          check_replication: whether `shard_map` follows what is alike on all devices.
+        """
+        if self.mesh is None:
+            return function
+        mapped: Callable[..., Any] = jax.shard_map(
+            function,
+            mesh=self.mesh,
+            in_specs=(self.axis, *(PartitionSpec() for _ in range(others))),
+            out_specs=self.axis,
+            check_vma=check_replication,
+        )
+        return mapped
+
     def whole(self, tree: Any) -> Any:
         """A pytree of arrays that every device holds whole."""
         if self.mesh is None:
@@ -123,18 +151,21 @@ def from_all(make: Callable[[], _Value]) -> list[_Value]:
         raw = pickle.dumps((None, make()))
     except ValueError as refused:
         raw = pickle.dumps((str(refused), None))
-    gather = multihost_utils.process_allgather
-    # Without 64 bits, JAX has no number for 2 GiB or more.
-    sizes = np.asarray(gather(np.array(divmod(len(raw), 2**30), np.int32)), np.int64)
-    lengths = (sizes.reshape(-1, 2) @ np.array([2**30, 1])).tolist()
-    padded = np.zeros(max(lengths), np.uint8)
-    padded[: len(raw)] = np.frombuffer(raw, np.uint8)
-    everyones = np.asarray(gather(padded)).reshape(len(lengths), -1)
-    found = [
-        pickle.loads(each[:length].tobytes())
-        for each, length in zip(everyones, lengths)
-    ]
+    found = [pickle.loads(each) for each in gathered(raw)]
     for refusal, _ in found:
         if refusal is not None:
             raise ValueError(refusal)
     return [value for _, value in found]
+
+
+def gathered(raw: bytes) -> list[bytes]:
+    """The bytes of every process, in all of them; all must come here."""
+    gather = multihost_utils.process_allgather
+    # Without 64 bits, JAX has no number for 2 GiB or more.
+    sizes = np.asarray(gather(np.array(divmod(len(raw), 2**30), np.int32)), np.int64)
+    lengths = (sizes.reshape(-1, 2) @ np.array([2**30, 1])).tolist()
+    # A program is compiled for every length: there should be few.
+    padded = np.zeros(-(-max(lengths) // _GATHERED) * _GATHERED, np.uint8)
+    padded[: len(raw)] = np.frombuffer(raw, np.uint8)
+    everyones = np.asarray(gather(padded)).reshape(len(lengths), -1)
+    return [each[:length].tobytes() for each, length in zip(everyones, lengths)]

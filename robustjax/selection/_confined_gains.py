@@ -12,7 +12,6 @@ import functools
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import PartitionSpec
 
 from robustjax.placement import Placement
 from robustjax.selection._cosine_kernel import similarity_of
@@ -113,16 +112,8 @@ def confined_gains(
     size = rows.shape[0]
     (numbers,) = jnp.nonzero(rows, size=size, fill_value=0)
     count = jnp.sum(rows)
-    sums = functools.partial(confined_sums, similarity=similarity)
-    if place.mesh is not None:
-        everywhere = PartitionSpec()
-        sums = jax.shard_map(
-            sums,
-            mesh=place.mesh,
-            in_specs=(place.axis, everywhere, everywhere, everywhere),
-            out_specs=place.axis,
-            check_vma=False,
-        )
+    own_sums = functools.partial(confined_sums, similarity=similarity)
+    sums = place.on_rows(own_sums, 3, check_replication=False)
 
     def block(step: jax.Array, total: jax.Array) -> jax.Array:
         at = step * ROWS + jnp.arange(ROWS)

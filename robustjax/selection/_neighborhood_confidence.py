@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, PartitionSpec
+from jax.sharding import Mesh
 
 from robustjax import arrays, checks, conditioning
 from robustjax.placement import Placement, on_host
@@ -37,15 +37,8 @@ def _levels(
 ) -> jax.Array:
     """Of divided points, by the others and their confidence, which all devices have."""
     near = functools.partial(_levels_of, similarity=similarity, rows=rows)
-    if place.mesh is not None:
-        whole = PartitionSpec()
-        near = jax.shard_map(
-            near,
-            mesh=place.mesh,
-            in_specs=(place.axis, whole, whole, whole),
-            out_specs=place.axis,
-        )
-    return near(points, others, confidence, threshold)
+    found: jax.Array = place.on_rows(near, 3)(points, others, confidence, threshold)
+    return found
 
 
 def _levels_of(

@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, PartitionSpec
+from jax.sharding import Mesh
 
 from robustjax import checks, conditioning
 from robustjax.placement import Placement, on_host
@@ -36,14 +36,8 @@ def _nearest(
 ) -> jax.Array:
     """Of divided points, to centres that all devices have."""
     near = functools.partial(_nearest_of, metric=metric, rows=rows)
-    if place.mesh is not None:
-        near = jax.shard_map(
-            near,
-            mesh=place.mesh,
-            in_specs=(place.axis, PartitionSpec()),
-            out_specs=place.axis,
-        )
-    return near(points, centres)
+    found: jax.Array = place.on_rows(near, 1)(points, centres)
+    return found
 
 
 def _nearest_of(

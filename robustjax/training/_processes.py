@@ -10,8 +10,9 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
+from robustjax.placement import gathered
+
 Value = TypeVar("Value")
-_GATHERED = 4096
 
 
 def from_first_process(make: Callable[[], Value]) -> Value:
@@ -76,23 +77,13 @@ def from_every_process(make: Callable[[], Value]) -> list[Value]:
     except Exception as raised:
         error = raised
         raw = pickle.dumps((False, (str(raised) or repr(raised)).splitlines()[0]))
-    answers = [pickle.loads(each) for each in _gather(raw)]
+    answers = [pickle.loads(each) for each in gathered(raw)]
     if error is not None:
         raise error
     for index, (well, value) in enumerate(answers):
         if not well:
             raise ValueError(f"of process {index}: {value}")
     return [value for _, value in answers]
-
-
-def _gather(raw: bytes) -> list[bytes]:
-    """The bytes of every process, each shorter than 2 GiB."""
-    sizes = multihost_utils.process_allgather(np.array(len(raw), np.int32))
-    # A program is compiled for every length: there should be few.
-    padded = np.zeros(-(-int(sizes.max()) // _GATHERED) * _GATHERED, np.uint8)
-    padded[: len(raw)] = np.frombuffer(raw, np.uint8)
-    whole = np.asarray(multihost_utils.process_allgather(padded))
-    return [row[:size].tobytes() for row, size in zip(whole, sizes)]
 
 
 def on_host(tree: Any) -> Any:

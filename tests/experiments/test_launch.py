@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ from robustjax.tools import compilation_cache
 from robustjax.tools.command import output
 from robustjax.training import InterruptedRunError, NonFiniteLossError, write_csv
 from tests.harness.forked import ROOT, Command
+from tests.harness.several_processes import free_address
 
 # A launcher in one file: its main function is what the test is about.
 SCRIPT = """
@@ -114,9 +114,7 @@ def test_signals_bad_platforms_and_closed_pipes():
     no_tpu = run_anew("say('began')", "--jax_platforms=tpu", JAX_PLATFORMS="cpu")
     unknown = run("say('began')", "--sede=1")
     helps = run("say('began')", "--help")
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        address = f"localhost:{free.getsockname()[1]}"
+    address = free_address()
     joined = [
         run(
             "say(f'{jax.process_count()} processes')",

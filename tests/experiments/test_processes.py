@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
-import subprocess
 import sys
 
 import pytest
@@ -12,6 +10,7 @@ import pytest
 from experiments.study.records import read_cells
 from experiments.study.run_folder import status
 from robustjax.training import CheckpointFolder
+from tests.harness.several_processes import ends_of, free_address
 
 # Each has a folder of its own: what the second one knows, it was told.
 PROGRAM = """
@@ -75,23 +74,13 @@ print(json.dumps(told), flush=True)
 
 def both(folders, stop="none"):
     """(what it says, its errors) of each of two processes."""
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        address = f"localhost:{free.getsockname()[1]}"
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, address, str(index), str(folder), stop],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+    address = free_address()
+    command = [sys.executable, "-c", PROGRAM, address]
+    commands = [
+        [*command, str(index), str(folder), stop]
         for index, folder in enumerate(folders)
     ]
-    try:
-        return [process.communicate(timeout=240) for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
+    return [(end.output, end.errors) for end in ends_of(commands, 240)]
 
 
 def told_by(folders, stop="none"):

@@ -14,11 +14,12 @@ import argparse
 import pathlib
 import random
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
+
+from tests.harness.several_processes import free_address
 
 _LAUNCH = (
     *("experiments.label_noise", "--preset=digits", "--methods=ce,sop", "--repeats=1"),
@@ -31,9 +32,7 @@ _LINE = "error: another process has ended or does not answer ("
 
 def begin(folder: pathlib.Path, count: int) -> list[subprocess.Popen[str]]:
     """Starts the training in so many processes."""
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        address = f"localhost:{free.getsockname()[1]}"
+    address = free_address()
     places = [f"--coordinator={address}", f"--num_processes={count}"]
     return [
         subprocess.Popen(

@@ -16,7 +16,6 @@ import csv
 import os
 import pathlib
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -26,6 +25,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tests.harness.several_processes import free_address
 from tests.printed_tables.cells import RESULTS
 
 
@@ -73,6 +73,7 @@ def _problem(entry: Any, optimizer: Any) -> tuple[Any, np.ndarray, np.ndarray]:
     from tests.training import toy
 
     inputs, labels = toy.arrays()
+    images = np.random.default_rng(0).random((toy.N, 14, 14, 3)).astype(np.float32)
     if entry.name == "bias_swap":
         recipe = entry.make(
             test_bias_swap.MODEL,
@@ -82,15 +83,13 @@ def _problem(entry: Any, optimizer: Any) -> tuple[Any, np.ndarray, np.ndarray]:
             patches=test_bias_swap.PLAN,
             swap_epochs=1,
         )
-        images = np.random.default_rng(0).random((toy.N, 14, 14, 3))
-        return recipe, images.astype(np.float32), labels
+        return recipe, images, labels
     options = conformance.OPTIONS.get(entry.name, {})
     if entry.name == "hex":
         # An image of one row has no texture: its norm would divide rounding errors.
-        images = np.random.default_rng(0).random((toy.N, 14, 14, 3))
         model = models.MLP(toy.C, (8,))
         recipe = entry.make(model, optimizer, epochs=conformance.EPOCHS, **options)
-        return recipe, images.astype(np.float32), labels
+        return recipe, images, labels
     if entry.name in conformance.MAKERS:
         recipe = conformance.MAKERS[entry.name](entry, optimizer, **options)
     else:
@@ -168,9 +167,7 @@ def train_all(root: pathlib.Path, name: str, names: list[str]) -> None:
 def run(name: str, root: pathlib.Path, recipes: str) -> None:
     """Trains all on a layout, in processes of their own."""
     layout = LAYOUTS[name]
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        address = f"localhost:{free.getsockname()[1]}"
+    address = free_address()
     count = f"--xla_force_host_platform_device_count={layout.devices}"
     command = [sys.executable, "-m", "tests.harness.layouts", f"--recipes={recipes}"]
     running = [

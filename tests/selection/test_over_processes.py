@@ -1,41 +1,19 @@
 """Selections and label issues that two processes share are those of one."""
 
 import json
-import pathlib
-import socket
-import subprocess
 import sys
 
 import pytest
 
 from robustjax import row_source
 from tests.harness import spread_selection
-
-ROOT = pathlib.Path(__file__).parents[2]
+from tests.harness.several_processes import ends_of, free_address
 
 
 def in_two_processes():
-    """(status, output, errors) of each."""
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        address = f"localhost:{free.getsockname()[1]}"
-    command = [sys.executable, "-m", "tests.harness.spread_selection", address, "2"]
-    processes = [
-        subprocess.Popen(
-            [*command, str(index)],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for index in range(2)
-    ]
-    try:
-        ends = [process.communicate(timeout=240) for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-    return [(p.returncode, *end) for p, end in zip(processes, ends)]
+    """How each ends."""
+    command = [sys.executable, "-m", "tests.harness.spread_selection", free_address()]
+    return ends_of([[*command, "2", str(index)] for index in range(2)], 240)
 
 
 @pytest.mark.slow

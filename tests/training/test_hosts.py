@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import pathlib
 import shutil
-import socket
-import subprocess
 import sys
 
 import chex
@@ -13,41 +10,23 @@ import pytest
 
 from robustjax import training
 from tests.harness import spread_training
+from tests.harness.several_processes import ends_of, free_address, own_lines
 from tests.training import toy
-
-ROOT = pathlib.Path(__file__).parents[2]
 
 
 def in_processes(count, *flags):
-    """(status, output, errors) of each."""
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        address = f"localhost:{free.getsockname()[1]}"
-    processes = [
-        subprocess.Popen(
-            [
-                *(sys.executable, "-m", "tests.harness.spread_training"),
-                *(f"--coordinator={address}", f"--num_processes={count}"),
-                *(f"--process_id={index}", *flags),
-            ],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+    """How each ends; one that was stopped knows of nothing, and is killed."""
+    address = free_address()
+    commands = [
+        [
+            *(sys.executable, "-m", "tests.harness.spread_training"),
+            *(f"--coordinator={address}", f"--num_processes={count}"),
+            *(f"--process_id={index}", *flags),
+        ]
         for index in range(count)
     ]
-    try:
-        ends = [processes[0].communicate(timeout=240)]
-        for process in processes[1:]:
-            # One that was stopped knows of nothing.
-            if "--spread_by=SIGSTOP" in flags:
-                process.kill()
-            ends.append(process.communicate(timeout=240))
-    finally:
-        for process in processes:
-            process.kill()
-    return [(p.returncode, *end) for p, end in zip(processes, ends)]
+    stopped = range(1, count) if "--spread_by=SIGSTOP" in flags else ()
+    return ends_of(commands, 240, silent=stopped)
 
 
 def fit(program, folder=None):
@@ -94,7 +73,7 @@ def test_where_one_process_ends_so_do_all_and_one_goes_on(tmp_path, by, statuses
         f"--heartbeat_seconds={5 if by == 'SIGSTOP' else 60}",
     )
     assert tuple(status for status, _, _ in ends) == statuses, ends
-    told = [e for e in ends[0][2].splitlines() if e and not e.startswith("[Gloo]")]
+    told = own_lines(ends[0].errors)
     assert len(told) == 1, told
     assert told[0].startswith(line)
     assert "rows 25 of 50" in ends[0][1]

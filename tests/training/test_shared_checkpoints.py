@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import pathlib
-import socket
-import subprocess
 import sys
 
 import jax
@@ -16,32 +13,14 @@ from robustjax import training
 from robustjax.files import digest_of_record
 from robustjax.training import _checkpoint_files as files
 from tests.harness import spread_checkpoints
-
-ROOT = pathlib.Path(__file__).parents[2]
+from tests.harness.several_processes import ends_of, free_address, own_lines
 
 
 def in_two_processes(folder):
-    """(status, output, errors) of each."""
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        address = f"localhost:{free.getsockname()[1]}"
+    """How each ends."""
+    address = free_address()
     command = [sys.executable, "-m", "tests.harness.spread_checkpoints", address]
-    processes = [
-        subprocess.Popen(
-            [*command, str(index), str(folder)],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for index in range(2)
-    ]
-    try:
-        ends = [process.communicate(timeout=400) for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-    return [(p.returncode, *end) for p, end in zip(processes, ends)]
+    return ends_of([[*command, str(index), str(folder)] for index in range(2)], 400)
 
 
 @pytest.fixture
@@ -83,7 +62,7 @@ def test_each_of_two_processes_writes_its_own_part(tmp_path, mesh, four_devices_
     assert 0.9 * half < written[0] < 1.2 * half
 
     # The second process died in the third save.
-    (told,) = (e for e in ends[0][2].splitlines() if e and not e.startswith("[Gloo]"))
+    (told,) = own_lines(ends[0].errors)
     assert told.startswith("error: another process has ended or does not answer (")
     folder = training.CheckpointFolder(tmp_path / "two")
     assert (tmp_path / "two" / "3.partial").is_dir()
