@@ -7,26 +7,54 @@ the same by rounding errors rather than, as it says, by index.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from robustjax.row_source import RowSource
+from robustjax.row_source import RowSource, row_blocks
 
 # Numbers hashed at once, 8 bytes each.
 _BLOCK_NUMBERS = 4_000_000
+# Numbers of every row that are hashed first: rows that differ there are not equal.
+_SAMPLED = 16
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 
 
-def _hashes(rows: np.ndarray | RowSource, multipliers: np.ndarray) -> np.ndarray:
-    """A (N,) uint64 hash of every row, the same for 0 and -0."""
-    hashes = np.empty(len(rows), np.uint64)
+def _sampled(rows: np.ndarray | RowSource) -> np.ndarray:
+    """At most `_SAMPLED` numbers of every row, (N, m), from all over it."""
+    width = rows.shape[1]
+    columns = np.unique(np.linspace(0, width - 1, min(width, _SAMPLED)).astype(int))
+    blocks = row_blocks(rows) if isinstance(rows, RowSource) else [slice(None)]
+    return np.concatenate([rows[here][:, columns] for here in blocks])
+
+
+def _hashes(
+    rows: np.ndarray | RowSource, which: np.ndarray, multipliers: np.ndarray
+) -> np.ndarray:
+    """A uint64 hash of each of some rows (M,), the same for 0 and -0."""
+    hashes = np.empty(len(which), np.uint64)
     step = max(1, _BLOCK_NUMBERS // max(1, rows.shape[1]))
-    for start in range(0, len(rows), step):
-        block = np.ascontiguousarray(rows[start : start + step]) + np.float32(0)
+    for start in range(0, len(which), step):
+        some = slice(start, start + step)
+        block = np.ascontiguousarray(rows[which[some]]) + np.float32(0)
         bits = (block.view(np.uint32) + multipliers) * _MIX
         bits ^= bits >> np.uint64(29)
-        hashes[start : start + step] = (bits * multipliers).sum(axis=1, dtype=np.uint64)
+        hashes[some] = (bits * multipliers).sum(axis=1, dtype=np.uint64)
+    return hashes
+
+
+def _joint_hashes(
+    parts: Sequence[np.ndarray | RowSource], which: np.ndarray
+) -> np.ndarray:
+    """Of all factors of some examples, (M,) uint64."""
+    # Any fixed odd numbers do; equal hashes are compared in full below.
+    rng = np.random.default_rng(0)
+    hashes = np.zeros(len(which), np.uint64)
+    for part in parts:
+        drawn = rng.integers(2**63, size=part.shape[1:], dtype=np.uint64)
+        multipliers = np.asarray(2 * drawn + 1, np.uint64)
+        hashes = hashes * _MIX + _hashes(part, which, multipliers)
     return hashes
 
 
@@ -44,17 +72,14 @@ def first_equal_rows(*features: Any) -> np.ndarray:
         part if isinstance(part, RowSource) else np.asarray(part, np.float32)
         for part in features
     ]
-    # Any fixed odd numbers do; equal hashes are compared in full below.
-    rng = np.random.default_rng(0)
-    size = len(parts[0])
-    hashes = np.zeros(size, np.uint64)
-    for part in parts:
-        drawn = rng.integers(2**63, size=part.shape[1:], dtype=np.uint64)
-        multipliers = np.asarray(2 * drawn + 1, np.uint64)
-        hashes = hashes * _MIX + _hashes(part, multipliers)
+    found = np.arange(len(parts[0]))
+    sampled = _joint_hashes([_sampled(part) for part in parts], found)
+    _, inverse, counts = np.unique(sampled, return_inverse=True, return_counts=True)
+    alike = np.flatnonzero(counts[inverse.reshape(-1)] > 1)
+    hashes = _joint_hashes(parts, alike)
     _, first, inverse = np.unique(hashes, return_index=True, return_inverse=True)
-    found = first[inverse.reshape(-1)]
-    later = np.flatnonzero(found != np.arange(size))
+    found[alike] = alike[first[inverse.reshape(-1)]]
+    later = np.flatnonzero(found != np.arange(len(found)))
     equal = np.ones(len(later), bool)
     for part in parts:
         step = max(1, _BLOCK_NUMBERS // max(1, part.shape[1]))

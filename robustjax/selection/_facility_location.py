@@ -46,7 +46,11 @@ from robustjax.selection._greedy import (
     check_rows,
     selection,
 )
-from robustjax.selection._similar_coverage import Coverage, greedy_coverage
+from robustjax.selection._similar_coverage import (
+    Coverage,
+    greedy_coverage,
+    keeps_all,
+)
 
 # Candidates whose similarities to the whole pool are held at once.
 CANDIDATES = 64
@@ -385,13 +389,11 @@ def facility_location_qmi(
     else:
         pool = Pool(given.pool, place.rows(first[:size]))
         ground = Pool(_divided(place, asked), place.rows(first[size:]))
-    coverage = Coverage(
-        pool,
-        ground,
-        np.zeros(number, np.float32),
-        np.full(number, np.inf, np.float32),
-        np.float32(eta) * _likeness(place, given, asked, similarity),
-    )
+    extra: np.ndarray | float = eta
+    if not keeps_all(place, pool, number, keep_bytes):
+        extra = np.float32(eta) * _likeness(place, given, asked, similarity)
+    low = np.zeros(number, np.float32)
+    coverage = Coverage(pool, ground, low, np.full_like(low, np.inf), extra)
     return greedy_coverage(
         place, coverage, budget, similarity, candidates, keep_bytes, on_progress
     )

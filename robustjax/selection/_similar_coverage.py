@@ -46,14 +46,22 @@ class Coverage(NamedTuple):
       ground: G examples, likewise, or None where they are the candidates.
       low: (G,) float32, to where an example counts as covered at the start.
       high: (G,) float32, up to where it can be covered.
-      extra: (N,) float32, >= 0, what a candidate is worth beside what it covers.
+      extra: (N,) float32, >= 0, what a candidate is worth beside what it covers; or,
+        where `keeps_all`, a number: so many times its largest similarity to the ground.
     """
 
     pool: Pool
     ground: Pool | None
     low: np.ndarray
     high: np.ndarray
-    extra: np.ndarray
+    extra: np.ndarray | float
+
+
+def keeps_all(place: Placement, pool: Pool, height: int, keep_bytes: int) -> bool:
+    """Whether the similarities of a pool to so many examples are made once and kept."""
+    if place.mesh is not None or is_of_file(pool.factors):
+        return False
+    return 4 * (pool.first.shape[0] + TILE) * (height + TILE) <= keep_bytes
 
 
 def _padded(pool: Pool, size: int) -> Pool:
@@ -69,17 +77,26 @@ def _padded(pool: Pool, size: int) -> Pool:
     )
 
 
+@jax.jit
+def _likeness(kernel: jax.Array, eta: jax.Array, number: jax.Array) -> jax.Array:
+    """`eta` times the largest of the first rows of a kernel (G, N), at least 0."""
+
+    def row(at: jax.Array, largest: jax.Array) -> jax.Array:
+        return jnp.maximum(largest, kernel[at])
+
+    return eta * jax.lax.fori_loop(0, number, row, jnp.zeros(kernel.shape[1]))
+
+
 def _of_kept(
     coverage: Coverage, budget: int, similarity: str
-) -> tuple[Callable[[KeptState, np.int32], KeptState], KeptState]:
-    """Greedy picks on the whole matrix of similarities."""
+) -> tuple[Callable[[KeptState, np.int32], KeptState], KeptState, np.ndarray]:
+    """Greedy picks on the whole matrix of similarities, and what `extra` is."""
     pool, ground, low, high, extra = coverage
-    size, width = extra.shape[0], -(-extra.shape[0] // TILE) * TILE
+    size, width = pool.first.shape[0], -(-pool.first.shape[0] // TILE) * TILE
     height = -(-low.shape[0] // TILE) * TILE
     # What fills up covers nothing, is covered by nothing and is not to be picked.
     fill = (0, height - low.shape[0])
     floor, ceiling = (jnp.asarray(np.pad(end, fill)) for end in (low, high))
-    worth = jnp.asarray(np.pad(extra, (0, width - size)))
     candidates = _padded(pool, width)
     if ground is None:
         kernel = kept_similarities(candidates, None, similarity=similarity)
@@ -87,6 +104,10 @@ def _of_kept(
         kernel = kept_similarities(
             _padded(ground, height), candidates, similarity=similarity
         )
+    if isinstance(extra, np.ndarray):
+        worth = jnp.asarray(np.pad(extra, (0, width - size)))
+    else:
+        worth = _likeness(kernel, np.float32(extra), np.int32(low.shape[0]))
     state = KeptState(
         floor,
         jnp.where(jnp.arange(width) < size, 0.0, -jnp.inf),
@@ -103,12 +124,12 @@ def _of_kept(
         symmetric=ground is None,
         by_rows=jax.default_backend() == "cpu",
     )
-    return advance, state
+    return advance, state, on_host(worth)[:size]
 
 
-def _first_bounds(coverage: Coverage, similarity: str) -> np.ndarray:
+def _first_bounds(coverage: Coverage, extra: np.ndarray, similarity: str) -> np.ndarray:
     """Bounds (N,) on gains before the first pick, inf where they take all pairs."""
-    pool, ground, low, _, extra = coverage
+    pool, ground, low = coverage.pool, coverage.ground, coverage.low
     if similarity != "shifted" or len(pool.factors) > 1 or low.any():
         return np.full_like(extra, np.inf)
     ground = pool if ground is None else ground
@@ -131,11 +152,16 @@ def _parts(factors: Factors) -> Iterator[Factors]:
 
 
 def _of_lazy(
-    place: Placement, coverage: Coverage, budget: int, similarity: str, candidates: int
+    place: Placement,
+    coverage: Coverage,
+    extra: np.ndarray,
+    budget: int,
+    similarity: str,
+    candidates: int,
 ) -> tuple[Callable[[LazyState, np.int32], LazyState], LazyState]:
     """Greedy picks on blocks of similarities, made when they are needed."""
-    size = coverage.extra.shape[0]
-    bounds = _first_bounds(coverage, similarity)
+    size = len(extra)
+    bounds = _first_bounds(coverage, extra, similarity)
     state = first_state(place, coverage.low, bounds, budget)
     advance = functools.partial(
         advance_lazily,
@@ -143,7 +169,7 @@ def _of_lazy(
         coverage.pool,
         coverage.pool if coverage.ground is None else coverage.ground,
         place.rows(coverage.high, 0),
-        *place.whole((coverage.extra, one_class(size))),
+        *place.whole((extra, one_class(size))),
         similarity=similarity,
         candidates=min(candidates, size),
     )
@@ -177,31 +203,33 @@ def greedy_coverage(
     on_progress: Progress | None,
 ) -> Selection:
     """Greedy for `sum_i clip(max_{j in A} s_ij, low_i, high_i) - low_i + extra_A`."""
-    size, height = coverage.extra.shape[0], coverage.low.shape[0]
+    height, extra = coverage.low.shape[0], coverage.extra
     state: KeptState | LazyState | Covered
-    if place.mesh is None and is_of_file(coverage.pool.factors):
+    if keeps_all(place, coverage.pool, height, keep_bytes):
+        advance, first, extra = _of_kept(coverage, budget, similarity)
+        state = _all_picks(advance, first, budget, on_progress)
+    elif not isinstance(extra, np.ndarray):
+        raise TypeError("extra: got a number, expected an array: not all is kept")
+    elif place.mesh is None and is_of_file(coverage.pool.factors):
         ground = coverage.pool if coverage.ground is None else coverage.ground
         state = cover_of_file(
             coverage.pool,
             ground,
             coverage.low,
             coverage.high,
-            coverage.extra,
-            _first_bounds(coverage, similarity),
+            extra,
+            _first_bounds(coverage, extra, similarity),
             budget,
             similarity,
             candidates,
             on_progress,
         )
-    elif place.mesh is None and 4 * (size + TILE) * (height + TILE) <= keep_bytes:
-        kept = _of_kept(coverage, budget, similarity)
-        state = _all_picks(*kept, budget, on_progress)
     else:
-        lazy = _of_lazy(place, coverage, budget, similarity, candidates)
+        lazy = _of_lazy(place, coverage, extra, budget, similarity, candidates)
         state = _all_picks(*lazy, budget, on_progress)
     picks = on_host(state.picks)
     covered = on_host(state.covered).astype(np.float64)[:height]
     value = covered - coverage.low.astype(np.float64)
-    own = coverage.extra.astype(np.float64)[picks]
+    own = extra.astype(np.float64)[picks]
     reached = float(value.sum() + own.sum())
-    return selection(picks, on_host(state.values), reached, size)
+    return selection(picks, on_host(state.values), reached, len(extra))

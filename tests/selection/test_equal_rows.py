@@ -152,11 +152,25 @@ def test_first_equal_rows(rng):
     np.testing.assert_array_equal(first_equal_rows(signs), same.argmax(1))
 
 
+@pytest.mark.parametrize("width", [16, 40])
+def test_rows_that_differ_in_one_number_are_not_equal(rng, width):
+    # Most of the numbers are the same in many rows, as the borders of images are.
+    x = np.zeros((400, width), np.float32)
+    x[np.arange(400), rng.integers(width, size=400)] = rng.integers(3, size=400)
+    same = (x[:, None] == x[None]).all(-1)
+    other = rng.integers(2, size=(400, width)).astype(np.float32)
+    other[200:] = other[:200]
+    both = same & (other[:, None] == other[None]).all(-1)
+    assert both.sum() > 400
+    np.testing.assert_array_equal(first_equal_rows(x), same.argmax(1))
+    np.testing.assert_array_equal(first_equal_rows(x, other), both.argmax(1))
+
+
 def test_equal_hashes_are_compared_in_full(monkeypatch):
     from robustjax.selection import _equal_rows as equal_rows
 
     monkeypatch.setattr(
-        equal_rows, "_hashes", lambda rows, _: np.zeros(len(rows), np.uint64)
+        equal_rows, "_hashes", lambda rows, which, _: np.zeros(len(which), np.uint64)
     )
     x = np.array([[1.0], [2.0], [1.0], [2.0]])
     # A collision costs at most that a copy is not seen as one.
