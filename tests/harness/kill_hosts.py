@@ -26,20 +26,25 @@ _LAUNCH = (
     *("--epochs=12", "--hidden=16", "--checkpoint_every_epochs=1", "--name=run"),
     "--heartbeat_seconds=20",
 )
-_WHOLE_SECONDS = 600
+WHOLE_SECONDS = 600
 _LINE = "error: another process has ended or does not answer ("
+
+
+def command(folder: pathlib.Path, address: str, index: int, count: int) -> list[str]:
+    """Of one of so many processes, which meet at an address."""
+    places = [f"--coordinator={address}", f"--num_processes={count}"]
+    return [
+        *(sys.executable, "-m", *_LAUNCH, f"--run_dir={folder}"),
+        *([*places, f"--process_id={index}"] if count > 1 else []),
+    ]
 
 
 def begin(folder: pathlib.Path, count: int) -> list[subprocess.Popen[str]]:
     """Starts the training in so many processes."""
     address = free_address()
-    places = [f"--coordinator={address}", f"--num_processes={count}"]
     return [
         subprocess.Popen(
-            [
-                *(sys.executable, "-m", *_LAUNCH, f"--run_dir={folder}"),
-                *([*places, f"--process_id={index}"] if count > 1 else []),
-            ],
+            command(folder, address, index, count),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
@@ -57,9 +62,18 @@ def end(processes: list[subprocess.Popen[str]], seconds: float) -> list[str]:
             process.kill()
 
 
-def summary(folder: pathlib.Path) -> bytes:
-    """Of a finished run."""
-    return (folder / "label_noise" / "run" / "summary.csv").read_bytes()
+def what_is_left(
+    folder: pathlib.Path, whole: pathlib.Path, count: int
+) -> tuple[bool, str]:
+    """Continues a run by so many processes: whether and how it ends as a whole one."""
+    said = end(begin(folder, count), WHOLE_SECONDS)
+    one, other = (
+        root / "label_noise" / "run" / "summary.csv" for root in (folder, whole)
+    )
+    if not one.exists():
+        return False, "\n".join(["NO SUMMARY", *said])
+    same = one.read_bytes() == other.read_bytes()
+    return same, "the same summary" if same else "ANOTHER SUMMARY"
 
 
 def epochs_done(folder: pathlib.Path) -> int:
@@ -68,13 +82,24 @@ def epochs_done(folder: pathlib.Path) -> int:
     return path.read_text().count('"event": "epoch"') if path.exists() else 0
 
 
+def wait_for_epochs(folder: pathlib.Path, count: int) -> None:
+    """Until so many are done."""
+    started = time.monotonic()
+    while epochs_done(folder) < count and time.monotonic() - started < WHOLE_SECONDS:
+        time.sleep(0.05)
+
+
+def is_one_line(said: str) -> bool:
+    """Whether a process told of the other one, of nothing else, and in one line."""
+    told = [line for line in said.splitlines() if "error" in line.lower()]
+    return len(told) == 1 and told[0].startswith(_LINE)
+
+
 def trial(folder: pathlib.Path, rng: random.Random, number: int) -> tuple[float, str]:
     """Kills one of two processes; gives the seconds until all had ended, and a line."""
     victim, epoch = rng.randrange(2), rng.randrange(1, 24)
     processes = begin(folder, 2)
-    started = time.monotonic()
-    while epochs_done(folder) < epoch and time.monotonic() - started < _WHOLE_SECONDS:
-        time.sleep(0.05)
+    wait_for_epochs(folder, epoch)
     time.sleep(rng.random())
     processes[victim].send_signal(number)
     killed = time.monotonic()
@@ -83,10 +108,9 @@ def trial(folder: pathlib.Path, rng: random.Random, number: int) -> tuple[float,
     seconds = time.monotonic() - killed
     processes[victim].kill()
     processes[victim].communicate()
-    told = [line for line in said.splitlines() if "error" in line.lower()]
     where = f"process {victim} at {epoch} of 24 epochs, status {others[0].returncode}"
-    well = len(told) == 1 and told[0].startswith(_LINE)
-    return seconds, f"{where}, {'one line' if well else f'{len(said)} characters'}"
+    told = "one line" if is_one_line(said) else f"{len(said)} characters"
+    return seconds, f"{where}, {told}"
 
 
 def main() -> None:
@@ -100,14 +124,12 @@ def main() -> None:
     bad = 0
     with tempfile.TemporaryDirectory() as root:
         whole = pathlib.Path(root, "whole")
-        end(begin(whole, 1), _WHOLE_SECONDS)
+        end(begin(whole, 1), WHOLE_SECONDS)
         for number in range(given.trials):
             folder = pathlib.Path(root, str(number))
             seconds, line = trial(folder, rng, signal.Signals[given.signal])
             again = 1 + rng.randrange(2)
-            end(begin(folder, again), _WHOLE_SECONDS)
-            same = summary(folder) == summary(whole)
-            left = "the same summary" if same else "ANOTHER SUMMARY"
+            same, left = what_is_left(folder, whole, again)
             bad += not same or "one line" not in line
             print(
                 f"{number}: {line}, all ended after {seconds:.1f} s; continued by "
