@@ -270,7 +270,8 @@ def test_presets_hold_what_was_published():
         assert fields["double_scaling"]
         assert "lff.q=0.7" in fields["options"]
         dfa = PRESETS[f"colored_mnist_dfa_{percent}"].fields
-        assert -(-60_000 // dfa["batch_size"]) * dfa["epochs"] >= 50_000
+        assert dfa["train_split"] == "train[:55000]"
+        assert -(-55_000 // dfa["batch_size"]) * dfa["epochs"] >= 50_000
         assert PRESETS[f"colored_mnist_{percent}_benign"].fields["swap_roles"]
         weights = {"95": "1", "98": "5", "99": "5", "995": "1"}[percent]
         for kind in (1, 2):
@@ -278,3 +279,23 @@ def test_presets_hold_what_was_published():
             assert fields["network"] == "cifar_resnet20"
             options = json.dumps(fields["options"])
             assert f'dfa.lambda_dis={weights}"' in options
+
+
+@pytest.mark.parametrize(("scale", "swaps_from"), [("", 10_000), ("_small", 4_000)])
+def test_presets_take_dfa_apart(scale, swaps_from):
+    preset = f"colored_mnist_dfa_ablation{scale}"
+    settings = STUDY.plan(Request((), preset, {})).settings
+    assert {n: e.name for n, e in settings.choice.chosen.items()} == {
+        **{"vanilla": "vanilla", "disentangle": "dfa"},
+        **{"augment": "dfa", "scheduled": "dfa"},
+    }
+    rows = settings.choice.values
+    assert rows["disentangle"]["lambda_swap"] == 0
+    assert rows["augment"]["swap_from_step"] == 0
+    assert rows["scheduled"]["swap_from_step"] == swaps_from
+    assert rows["augment"]["lambda_swap"] == rows["scheduled"]["lambda_swap"] == 1
+    # The rate falls when twice, three and four times as many steps are done.
+    config = settings.config
+    falls = np.array(config.drop_at) * 215 / swaps_from
+    np.testing.assert_allclose(falls, [2, 3, 4], atol=0.03)
+    assert config.epochs * 215 == pytest.approx(5 * swaps_from, rel=0.002)
