@@ -82,6 +82,13 @@ def write_points(folder, *, count=40, test_count=40):
             "methods: group_dro needs an example of every label with every bias, got",
         ),
         (
+            {
+                "methods": ("conflict_sampling",),
+                "options": ("conflict_sampling.diversity_ratio=0.2",),
+            },
+            r"options .conflict_sampling.diversity_ratio.: got 0.2, which is 287 of",
+        ),
+        (
             {"methods": ("jtt",), "options": ("jtt.identification_epochs=3",)},
             "epochs: got 3, expected an integer >= 4",
         ),
@@ -299,3 +306,17 @@ def test_presets_take_dfa_apart(scale, swaps_from):
     falls = np.array(config.drop_at) * 215 / swaps_from
     np.testing.assert_allclose(falls, [2, 3, 4], atol=0.03)
     assert config.epochs * 215 == pytest.approx(5 * swaps_from, rel=0.002)
+
+
+@pytest.mark.parametrize(("scale", "epochs"), [("", 233), ("_small", 93)])
+def test_presets_have_both_ratios(scale, epochs):
+    preset = f"colored_mnist_dfa_diversity{scale}"
+    settings = STUDY.plan(Request((), preset, {})).settings
+    assert settings.config.epochs == epochs
+    assert settings.config.aligned_ratio == 0.95
+    assert settings.choice.values == {
+        "d5_s50": {"sampling_ratio": 0.5},
+        "d1_s50": {"sampling_ratio": 0.5, "diversity_ratio": 0.01},
+        "d5_s1": {"sampling_ratio": 0.01},
+        "d1_s1": {"sampling_ratio": 0.01, "diversity_ratio": 0.01},
+    }

@@ -65,6 +65,24 @@ _ABLATION: dict[str, Any] = {
     ),
 }
 
+# How many conflicting images there are, and how often they are drawn; no schedule.
+_DIVERSITY: dict[str, Any] = {
+    **_DFA,
+    "schedule": "constant",
+    "aligned_ratio": 0.95,
+    "methods": tuple(
+        f"{label}=conflict_sampling" for label in ("d5_s50", "d1_s50", "d5_s1", "d1_s1")
+    ),
+    "options": (
+        "d5_s50.sampling_ratio=0.5",
+        "d1_s50.sampling_ratio=0.5",
+        "d1_s50.diversity_ratio=0.01",
+        "d5_s1.sampling_ratio=0.01",
+        "d1_s1.sampling_ratio=0.01",
+        "d1_s1.diversity_ratio=0.01",
+    ),
+}
+
 # Two fifths of all steps; swapping and falls of the rate are at the same parts of them.
 _FEWER_STEPS: dict[str, Any] = {"epochs": 93, "drop_at": (37.0, 56.0, 74.0)}
 
@@ -224,6 +242,19 @@ PRESETS: dict[str, Preset] = {
             "options": (*_ABLATION["options"], "scheduled.swap_from_step=4000"),
         },
         about="the same; ours: 20,000 steps for 50,000, about an hour on a core",
+        expect=_NOT_YET,
+    ),
+    "colored_mnist_dfa_diversity": Preset(
+        _DIVERSITY,
+        about=(
+            "DFA's study: conflicting images are 5 or 1 % of all, and 50 or 1 % of a "
+            "batch"
+        ),
+        expect=_NOT_YET,
+    ),
+    "colored_mnist_dfa_diversity_small": Preset(
+        {**_DIVERSITY, "epochs": _FEWER_STEPS["epochs"]},
+        about="the same; ours: 20,000 steps for 50,000, less than an hour on a core",
         expect=_NOT_YET,
     ),
     **_corrupted(1),
