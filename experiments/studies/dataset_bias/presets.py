@@ -109,7 +109,7 @@ _SMALL: dict[str, Any] = {
     "pooling": "average",
     "downsampling": "stride",
     "augment": "flip",
-    "epochs": 40,
+    "epochs": 24,
     "batch_size": 128,
     "watch_every_epochs": 2,
 }
@@ -166,7 +166,7 @@ def _corrupted(kind: int) -> dict[str, Preset]:
         )
         found[f"{name}_small"] = Preset(
             {**_SMALL, **own},
-            about=(f"{text}; ours: 10,000 images, 3 layers, 40 epochs"),
+            about=f"{text}; ours: 10,000 images, 3 layers, 24 epochs",
             expect=_NOT_YET,
         )
     return found
@@ -191,8 +191,11 @@ PRESETS: dict[str, Preset] = {
         "colored_mnist", _COLORED, "Colored MNIST as LfF was published", benign=True
     ),
     "colored_mnist_99_noisy": Preset(
-        {**_COLORED, "aligned_ratio": 0.99, "noise_rate": 0.1},
-        about=("Colored MNIST, 99 % aligned, and 10 % of the labels wrong (symmetric)"),
+        {**_COLORED, "aligned_ratio": 0.99, "noise_rate": 0.1, "epochs": 60},
+        about=(
+            "Colored MNIST, 99 % aligned, and 10 % of the labels wrong (symmetric); "
+            "ours: 60 epochs"
+        ),
         expect=_NOT_YET,
         flags=(
             "--methods=vanilla,group_dro,lff,lff_clean=lff,lff_elr=lff,lff_cut=lff "
@@ -211,14 +214,15 @@ PRESETS: dict[str, Preset] = {
             "pooling": "average",
             "double_scaling": False,
             "initialization": "he_normal",
-            "epochs": 30,
+            "epochs": 10,
             "batch_size": 64,
             "methods": ("vanilla", "bias_swap"),
-            "options": ("bias_swap.swap_epochs=4", "bias_swap.width=16"),
+            "options": ("bias_swap.swap_epochs=2", "bias_swap.width=16"),
             "checkpoint_every_epochs": 1,
         },
         about=(
-            "Colored MNIST, 99 % aligned, for BiaSwap; ours: 20,000 images, 3 layers"
+            "Colored MNIST, 99 % aligned, for BiaSwap; ours: 20,000 images, 3 layers, "
+            "10 epochs, 2 of them of the translator"
         ),
         expect=_NOT_YET,
     ),
