@@ -170,6 +170,9 @@ def test_folders_are_read_by_their_names(tmp_path):
     assert (len(study.train), len(study.test)) == (8, 4)
     # A test set without aligned images, as bFFHQ's, has one accuracy.
     assert runner.defined_accuracies(study.test) == ["conflicting"]
+    # DFA's own files take the place of its presets' images.
+    fields = {**PRESETS["colored_mnist_dfa_99"].fields, **given, "train_split": "train"}
+    assert len(setup.prepare(DatasetBiasConfig(**fields)).train) == 8
     (tmp_path / "set" / "align" / "cat.png").write_bytes(b"")
     with pytest.raises(ValueError, match="dataset: 1 of 5 image.* are not called"):
         run(tmp_path, **given)
