@@ -109,6 +109,12 @@ SPEED = (
         "bias_steps --only=steps --steps=10 --rounds=41",
     ),
     Speed(
+        "the same of DFA, in work of threads",
+        (("bias_steps_dfa", "dfa"),),
+        "{:.2f}×",
+        "bias_steps --only=steps --methods=dfa --steps=5 --rounds=15 --clock=cpu",
+    ),
+    Speed(
         "Prune4ReL's selection, N = 50,000, d = 512, 10,000 picks, against the "
         "published loop in PyTorch",
         (("prune4rel", "robustjax"),),

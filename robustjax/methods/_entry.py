@@ -53,6 +53,7 @@ NEEDS: Mapping[str, str] = types.MappingProxyType(
         "projections": "contrastive embeddings of the pool",
         "rotations": "contrastive embeddings of the pool in four rotations",
         "bias": "the bias attribute of every example",
+        "conflicting": "whether the bias of every example contradicts its label",
         "groups": "the group of every example: its label and its bias attribute",
         "class_maps": "a convolutional network whose head is on a global average",
         "ratings": "a rating of every record",

@@ -82,6 +82,13 @@ def write_points(folder, *, count=40, test_count=40):
             "methods: group_dro needs an example of every label with every bias, got",
         ),
         (
+            {
+                "methods": ("conflict_sampling",),
+                "options": ("conflict_sampling.diversity_ratio=0.2",),
+            },
+            r"options .conflict_sampling.diversity_ratio.: got 0.2, which is 287 of",
+        ),
+        (
             {"methods": ("jtt",), "options": ("jtt.identification_epochs=3",)},
             "epochs: got 3, expected an integer >= 4",
         ),
@@ -163,6 +170,9 @@ def test_folders_are_read_by_their_names(tmp_path):
     assert (len(study.train), len(study.test)) == (8, 4)
     # A test set without aligned images, as bFFHQ's, has one accuracy.
     assert runner.defined_accuracies(study.test) == ["conflicting"]
+    # DFA's own files take the place of its presets' images.
+    fields = {**PRESETS["colored_mnist_dfa_99"].fields, **given, "train_split": "train"}
+    assert len(setup.prepare(DatasetBiasConfig(**fields)).train) == 8
     (tmp_path / "set" / "align" / "cat.png").write_bytes(b"")
     with pytest.raises(ValueError, match="dataset: 1 of 5 image.* are not called"):
         run(tmp_path, **given)
@@ -270,7 +280,8 @@ def test_presets_hold_what_was_published():
         assert fields["double_scaling"]
         assert "lff.q=0.7" in fields["options"]
         dfa = PRESETS[f"colored_mnist_dfa_{percent}"].fields
-        assert -(-60_000 // dfa["batch_size"]) * dfa["epochs"] >= 50_000
+        assert dfa["train_split"] == "train[:55000]"
+        assert -(-55_000 // dfa["batch_size"]) * dfa["epochs"] >= 50_000
         assert PRESETS[f"colored_mnist_{percent}_benign"].fields["swap_roles"]
         weights = {"95": "1", "98": "5", "99": "5", "995": "1"}[percent]
         for kind in (1, 2):
@@ -278,3 +289,37 @@ def test_presets_hold_what_was_published():
             assert fields["network"] == "cifar_resnet20"
             options = json.dumps(fields["options"])
             assert f'dfa.lambda_dis={weights}"' in options
+
+
+@pytest.mark.parametrize(("scale", "swaps_from"), [("", 10_000), ("_small", 4_000)])
+def test_presets_take_dfa_apart(scale, swaps_from):
+    preset = f"colored_mnist_dfa_ablation{scale}"
+    settings = STUDY.plan(Request((), preset, {})).settings
+    assert {n: e.name for n, e in settings.choice.chosen.items()} == {
+        **{"vanilla": "vanilla", "disentangle": "dfa"},
+        **{"augment": "dfa", "scheduled": "dfa"},
+    }
+    rows = settings.choice.values
+    assert rows["disentangle"]["lambda_swap"] == 0
+    assert rows["augment"]["swap_from_step"] == 0
+    assert rows["scheduled"]["swap_from_step"] == swaps_from
+    assert rows["augment"]["lambda_swap"] == rows["scheduled"]["lambda_swap"] == 1
+    # The rate falls when twice, three and four times as many steps are done.
+    config = settings.config
+    falls = np.array(config.drop_at) * 215 / swaps_from
+    np.testing.assert_allclose(falls, [2, 3, 4], atol=0.03)
+    assert config.epochs * 215 == pytest.approx(5 * swaps_from, rel=0.002)
+
+
+@pytest.mark.parametrize(("scale", "epochs"), [("", 233), ("_small", 93)])
+def test_presets_have_both_ratios(scale, epochs):
+    preset = f"colored_mnist_dfa_diversity{scale}"
+    settings = STUDY.plan(Request((), preset, {})).settings
+    assert settings.config.epochs == epochs
+    assert settings.config.aligned_ratio == 0.95
+    assert settings.choice.values == {
+        "d5_s50": {"sampling_ratio": 0.5},
+        "d1_s50": {"sampling_ratio": 0.5, "diversity_ratio": 0.01},
+        "d5_s1": {"sampling_ratio": 0.01},
+        "d1_s1": {"sampling_ratio": 0.01, "diversity_ratio": 0.01},
+    }

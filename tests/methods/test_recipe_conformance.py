@@ -125,6 +125,7 @@ OPTIONS: Mapping[str, Mapping[str, Any]] = {
     },
     "learning_loss": {"width": 4, "detach_after": 0.5},
     "group_dro": {"groups": np.arange(toy.N) % 5},
+    "conflict_sampling": {"conflicting": np.arange(toy.N) % 4 == 0},
     "repair": {"bias": np.arange(toy.N) % 2, "weight_epochs": 2},
     "dfa": {"swap_from_step": 8},
     "hex": {"levels": 4},

@@ -83,6 +83,8 @@ def test_bias_entries_make_recipes(entry):
             entry.make(model, optax.sgd(0.1), epochs=30)
         model = SmallCNN(3, hidden=(), pooling="average")
     attributes = {name: [0, 1, 1] for name in ("groups", "bias") if name in entry.needs}
+    if "conflicting" in entry.needs:
+        attributes["conflicting"] = np.array([False, True, True])
     given = {"epochs": 30, **attributes}
     recipe = entry.make(model, optax.sgd(0.1), **given)
     assert isinstance(recipe, Recipe)

@@ -12,6 +12,7 @@ import numpy as np
 
 from experiments.studies.dataset_bias.pictures import PICTURE
 from experiments.studies.dataset_bias.programs import Built
+from experiments.studies.dataset_bias.reconstruction import reconstruct
 from experiments.studies.dataset_bias.setup import Data
 from experiments.study.journal import Cell
 from robustjax.methods.bias import SwapNetworks, swap_images
@@ -19,6 +20,7 @@ from robustjax.training import TrainState, apply_prediction, as_float
 
 _SHOWN = 10
 _EMBEDDED = 1000
+_DECODED = 10_000
 # As many as networks for images take at once on a CPU.
 _SWAPPED = 2000
 
@@ -114,6 +116,42 @@ def keep_features(
             "bias_of": study.test.bias[rows],
         },
     )
+
+
+def keep_reconstructions(
+    cell: Cell, method: str, built: Built, study: Data, state: TrainState
+) -> None:
+    """Keeps images decoded from DFA's features of two test images, of the first repeat.
+
+    Args:
+      cell: gets them, if inputs are images.
+      method: its label.
+      built: of the method.
+      study: of the test images; most train the decoder, others are shown.
+      state: of repeats.
+    """
+    test = study.test
+    if test.dataset.inputs.ndim != 4:
+        return
+    rows = _rows(study, _DECODED)
+    params, model_state = jax.tree.map(
+        lambda leaf: leaf[0], (state.params, state.model_state)
+    )
+    images = [
+        as_float(jnp.asarray(test.dataset.inputs[rows[start : start + _SWAPPED]]))
+        for start in range(0, len(rows), _SWAPPED)
+    ]
+    encoded = [_encode(built, params, model_state, each) for each in images]
+    found = reconstruct(
+        np.concatenate(images),
+        *(np.concatenate(each) for each in zip(*encoded, strict=True)),
+        labels=test.dataset.labels[rows],
+        biases=test.bias[rows],
+        seed=study.config.seed,
+    )
+    arrays = {name: getattr(found, name) for name in ("rows", "columns", "made")}
+    arrays |= {f"error of {name}": np.array(e) for name, e in found.errors.items()}
+    _keep(cell, method, "reconstruction", arrays)
 
 
 def _rows(study: Data, most: int) -> np.ndarray:

@@ -14,12 +14,21 @@ PICTURE = "picture"
 
 _ROWS = ("aligned", "conflicting", "swapped")
 _FEATURES = {"intrinsic": "intrinsic features", "bias": "bias features"}
+_DECODED_WITH = {
+    "own": "own",
+    "other class": "another class's",
+    "other bias": "another bias's",
+}
 _COLORS = {"target_of": "by label", "bias_of": "by bias"}
 
 
 def draw_pictures(table: Table) -> None:
-    """Draws `<method>_swapped.png` and `<method>_features.png`, where there are any."""
-    draw = {"swapped": _swapped_images, "features": _embedding}
+    """Draws `<method>_<kind>.png` of every kind that a method has."""
+    draw = {
+        "swapped": _swapped_images,
+        "features": _embedding,
+        "reconstruction": _reconstructions,
+    }
     for record, arrays in table.attached(PICTURE):
         method, kind = record["method"], record["kind"]
         figure = draw[kind](arrays)
@@ -39,6 +48,49 @@ def _swapped_images(arrays: dict[str, np.ndarray]) -> Any:
             axes.imshow(image)
             axes.set(xticks=[], yticks=[])
         row[0].set_ylabel(name)
+    return figure
+
+
+def _reconstructions(arrays: dict[str, np.ndarray]) -> Any:
+    """What is made of a row's class features and of a column's bias features."""
+    from matplotlib.figure import Figure
+
+    rows, columns, made = (arrays[name] for name in ("rows", "columns", "made"))
+    _, height, width, channels = rows.shape
+    gap = max(1, height // 14)
+    sheet = np.ones(
+        (
+            *((len(rows) + 1) * (height + gap) + gap,),
+            *((len(columns) + 1) * (width + gap) + gap, channels),
+        )
+    )
+
+    def place(image: np.ndarray, down: int, right: int) -> None:
+        # The images that features are of stand apart from what is made.
+        top = down * (height + gap) + (gap if down else 0)
+        left = right * (width + gap) + (gap if right else 0)
+        sheet[top : top + height, left : left + width] = image
+
+    for right, image in enumerate(columns):
+        place(image, 0, right + 1)
+    for down, (image, own) in enumerate(zip(rows, made)):
+        place(image, down + 1, 0)
+        for right, each in enumerate(own):
+            place(each, down + 1, right + 1)
+    figure = Figure(figsize=(8, 8 * sheet.shape[0] / sheet.shape[1]))
+    figure.set_layout_engine("constrained")
+    axes = figure.subplots()
+    shown = sheet if channels == 3 else sheet.mean(axis=-1)
+    axes.imshow(shown, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set_visible(False)
+    axes.set_title("bias features of", fontsize="medium")
+    axes.set_ylabel("class features of")
+    errors = ", ".join(
+        f"{float(arrays[f'error of {name}']):.3f} with {words} features"
+        for name, words in _DECODED_WITH.items()
+    )
+    axes.set_xlabel(f"mean absolute error: {errors}")
     return figure
 
 

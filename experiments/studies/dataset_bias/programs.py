@@ -87,6 +87,8 @@ def build(label: str, choice: Choice, study: Data) -> Built:
         provided["preprocess"] = data.normalize(*channel_statistics(train.inputs))
     if "groups" in entry.needs:
         provided["groups"] = _groups(label, study)
+    if "conflicting" in entry.needs:
+        provided["conflicting"] = ~study.train.is_aligned
     if "bias" in entry.needs and options.get("feature", "bias") == "bias":
         provided["bias"] = study.train.bias
     taken = inspect.signature(entry.make).parameters

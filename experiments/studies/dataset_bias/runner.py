@@ -234,6 +234,7 @@ def run_method(
         if watched.repeats.start == 0:
             if "two_encoders" in built.entry.needs:
                 outcomes.keep_features(cell, name, built, study, state)
+                outcomes.keep_reconstructions(cell, name, built, study, state)
             if built.entry.name == "bias_swap":
                 outcomes.keep_swapped_images(cell, name, study, state)
 

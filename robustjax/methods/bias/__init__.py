@@ -4,6 +4,9 @@ from robustjax.methods.bias._bias_swap import bias_swap as bias_swap
 from robustjax.methods.bias._biased_outputs import BiasedOutputs as BiasedOutputs
 from robustjax.methods.bias._biased_outputs import biased_outputs as biased_outputs
 from robustjax.methods.bias._cam_patches import PatchPlan as PatchPlan
+from robustjax.methods.bias._conflict_sampling import (
+    conflict_sampling as conflict_sampling,
+)
 from robustjax.methods.bias._debiased_pair import debiased_pair as debiased_pair
 from robustjax.methods.bias._dfa import dfa as dfa
 from robustjax.methods.bias._dfa import dfa_optimizer as dfa_optimizer

@@ -7,6 +7,7 @@ from typing import Any
 
 from robustjax.methods._entry import Entry
 from robustjax.methods.bias._bias_swap import bias_swap
+from robustjax.methods.bias._conflict_sampling import conflict_sampling
 from robustjax.methods.bias._dfa import dfa
 from robustjax.methods.bias._group_dro import group_dro
 from robustjax.methods.bias._hex import hex_projection
@@ -26,6 +27,7 @@ SETTING_ARGUMENTS = frozenset(
         "preprocess",
         "groups",
         "bias",
+        "conflicting",
         "convolution",
         "networks",
         "patches",
@@ -91,6 +93,13 @@ ENTRIES = (
         jtt,
         "just train twice: errors of a first training up-weighted",
         "Liu et al., ICML 2021",
+    ),
+    _entry(
+        "conflict_sampling",
+        conflict_sampling,
+        "a given share of conflicting examples in batches, maybe of few of them",
+        _LEE,
+        needs=("conflicting",),
     ),
     _entry(
         "group_dro",
