@@ -23,7 +23,6 @@ from experiments.study.table import Table
 from robustjax.methods import instructions
 from robustjax.models import language
 from robustjax.training import CheckpointFolder, StopRequest
-from robustjax.training import language as tuning
 from tests.methods.instructions.byte_tokenizer import byte_tokenizer
 from tests.models.language import tiny
 

@@ -16,6 +16,8 @@ from robustjax.methods.instructions import ChoiceQuestion
 
 # The generators of pools are seeded by two and three numbers, the last of which is 1.
 _DRAW = 2
+# What stands in Alpaca where its model gave none.
+_NO_ANSWERS = ("<nooutput>", "<noinput>")
 
 
 class HeldOut(NamedTuple):
@@ -77,7 +79,9 @@ def draw_held_out(
     pairs = [
         (halueval.records[answer], others.records[row])
         for row, answer in zip(joined.rows, joined.answers)
-        if halueval.hallucinated[answer] and short[answer]
+        if halueval.hallucinated[answer]
+        and short[answer]
+        and others.records[row].output.strip() not in _NO_ANSWERS
     ]
     if pairs:
         pairs = [
