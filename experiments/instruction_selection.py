@@ -8,9 +8,9 @@ r"""Instruction selection: which selectors keep wrong answers out, and is it cha
         --finetune=models/smollm2
 
 Every selector keeps several shares of pools in which it is known which answers people
-have marked as hallucinated. Measured are the share of wrong answers that is kept, against
-chance and against the longest answers, with intervals; how far the kept records are
-from the others; and how long their answers are. The teacher of fp_instruction is an
+have marked as hallucinated. Measured are the share of wrong answers that is kept,
+against chance and against the longest answers, with intervals; how far the kept records
+are from the others; and how long their answers are. The teacher of fp_instruction is an
 oracle that knows nothing of a stated share of the clusters. With --finetune, a language
 model is fine-tuned on every selection for the same number of steps, and measured by
 held-out answers and multiple choice, against random, paired by repeat. A run that was
