@@ -179,8 +179,9 @@ def _prepare(plan: Plan[Settings], stop: StopRequest) -> Ready[Parts]:
         f"{pathlib.Path(config.dataset).stem}, {config.mix}: {pools.description}, "
         f"{config.repeats} repeat(s)",
         [
-            *([] if tuning is None else [UNTUNED_CELL]),
             *(task.cell for task in tasks),
+            # It is run first, but has the fewest columns.
+            *([] if tuning is None else [UNTUNED_CELL]),
             *([RANKS_CELL] if ranks else []),
         ],
         {
