@@ -197,8 +197,8 @@ def test_a_run_leaves_what_every_selection_is_worth(folder, files):
     assert "fp_instruction (noise 0) at 40 %, beside random: " in text
     kept = [r for r in rows_of(folder, "examples.csv") if r["repeat"] == "0"]
     size = round(0.4 * len(kept))
-    assert sum(r["random_kept_0.4"] == "True" for r in kept) == size
-    best = [r for r in kept if r["fp_instruction_0_kept_0.4"] == "True"]
+    assert sum(r["random.kept_0.4"] == "True" for r in kept) == size
+    best = [r for r in kept if r["fp_instruction_0.kept_0.4"] == "True"]
     assert best
     assert not any(r["is_wrong"] == "True" for r in best)
 
@@ -227,7 +227,7 @@ def test_a_killed_run_ends_with_the_same_bytes(folder, files, tmp_path):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"finetune": "absent"}, "finetune: 'absent' has no config.json"),
+        ({"finetune": "absent"}, "finetune: '.*absent' has no config.json"),
         ({"own_answers": "absent.json"}, "own_answers: "),
         (
             {"held_out": 25},
@@ -262,5 +262,9 @@ def test_a_verdict_needs_two_repeats():
     assert once.verdict == ""
     surely = worth.Worth(None, "random", measure, np.array([-1.0, -1.1, -0.9]))
     assert surely.verdict == "lower"
+    alike = worth.Worth(None, "random", measure, np.array([0.5, 0.5, 0.5]))
+    assert alike.verdict == ""
+    never = worth.Worth(None, "random", measure, np.zeros(3))
+    assert never.verdict == "no difference"
     unsure = worth.Worth(None, "random", measure, np.array([-1.0, 1.5, 0.3]))
     assert unsure.verdict == "no difference"

@@ -53,9 +53,11 @@ class Worth(NamedTuple):
 
     @property
     def verdict(self) -> str:
-        """In a word; nothing where there is one repeat."""
+        """In a word; nothing where repeats do not say how far others would lie."""
         interval = self.interval
-        return "" if np.isnan(interval.low) else _WORDS[interval.sign]
+        # A question more in each of few repeats is no certainty.
+        same = bool(self.differences[0]) and np.ptp(self.differences) == 0
+        return "" if same or np.isnan(interval.low) else _WORDS[interval.sign]
 
 
 def is_tuned(table: Table) -> bool:
