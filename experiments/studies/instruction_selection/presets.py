@@ -92,10 +92,7 @@ PRESETS: dict[str, Preset] = {
             "tuned_batch_size": 4,
             "tuned_learning_rate": 1e-3,
         },
-        about=(
-            "416 short ones, on a fifth of which SmolLM2-135M is fine-tuned by "
-            "adapters, 40 steps of 4 (--finetune=FOLDER)"
-        ),
+        about="416 short ones; SmolLM2-135M is fine-tuned on the kept (--finetune)",
         expect=_NOT_YET,
     ),
     "alpaca_9k": Preset(
