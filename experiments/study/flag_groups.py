@@ -10,7 +10,7 @@ from robustjax.tools.options.groups import SeedFlags
 
 GROUPS = (
     *("Data", "Noise", "Network", "Contrastive networks", "Optimizer"),
-    *("Teacher", "Run"),
+    *("Teacher", "Fine-tuning", "Run"),
 )
 """Titles, in the order of `--help`."""
 

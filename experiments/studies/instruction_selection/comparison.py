@@ -56,6 +56,9 @@ def compare(table: Table) -> Iterator[Compared]:
     kept = _kept(table)
     for setting in table.settings:
         columns = setting.columns
+        if "share" not in columns:
+            # The model before any training has selected nothing.
+            continue
         method, share = str(columns["method"]), float(columns["share"])
         noise = columns.get("teacher_noise")
         name = method if noise is None else f"{method} (noise {noise:g})"

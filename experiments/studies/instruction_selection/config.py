@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
 from experiments.study.flag_groups import RunFlags
 from robustjax.tools.command.fields import option
@@ -12,11 +13,49 @@ MIXES = ("own", "replace", "join", "add")
 
 TEACHERS = ("oracle", "model")
 
+TEMPLATES = ("alpaca", "chat")
+
 HALUEVAL = "instructions/halueval_general.json"
 
 
 @dataclasses.dataclass(frozen=True)
-class InstructionSelectionConfig(RunFlags, TeacherFlags):
+class FineTuningFlags:
+    """Of what every selection is worth to a language model."""
+
+    group: ClassVar[str] = "Fine-tuning"
+    finetune: str | None = option(
+        None,
+        "Folder of a Llama model that is fine-tuned on every selection, as it is or "
+        "under $ROBUSTJAX_DATA.",
+    )
+    template: str = option("chat", "How records are written.", choices=TEMPLATES)
+    text_tokens: int = option(
+        256, "Of a record, template included; longer ones are in no pool.", low=2
+    )
+    held_out_tokens: int = option(256, "The same of a held-out record.", low=2)
+    held_out: int = option(
+        32, "Answers without a mark that are in no pool, for the likelihood.", low=1
+    )
+    choice_questions: int = option(
+        32,
+        "Questions that are in no pool, each with a marked answer and with another "
+        "one.",
+        low=1,
+    )
+    own_answers: str = option(
+        "instructions/alpaca_random_9k.json",
+        "mix=own: file of records with those other answers.",
+    )
+    tuned_epochs: int = option(3, "Over what was kept.", low=1)
+    tuned_batch_size: int = option(8, "Records of a step.", low=1)
+    tuned_learning_rate: float = option(
+        2e-4, "Of AdamW, from where it falls by a cosine to 0."
+    )
+    lora_rank: int = option(8, "Of the adapters of queries and values.", low=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class InstructionSelectionConfig(RunFlags, TeacherFlags, FineTuningFlags):
     """All settings of one study; the flags of the launcher."""
 
     dataset: str = option(

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import os
 import pathlib
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -44,15 +45,15 @@ class Pools(NamedTuple):
             f"{len(rows):,} records, {wrong:,} wrong answers ({wrong / len(rows):.1%})"
         )
 
-    def limited(self, there: np.ndarray) -> Pools:
+    def limited(self, there: np.ndarray, problem: str) -> Pools:
         """The same pools without the records (U,) that are not there.
 
         Raises:
-          ValueError: a pool without a wrong answer is left.
+          ValueError: `problem`, where a pool without a wrong answer is left.
         """
         rows = tuple(mine[there[mine]] for mine in self.rows)
         if not all(self.wrong[mine].any() for mine in rows):
-            raise ValueError("scores: no wrong answer has any, expected some")
+            raise ValueError(problem)
         return self._replace(rows=rows)
 
     def digests(self) -> np.ndarray:
@@ -70,14 +71,23 @@ class Pools(NamedTuple):
         )
 
 
-def read_pools(config: InstructionSelectionConfig) -> Pools:
+def read_pools(
+    config: InstructionSelectionConfig,
+    narrowed: Callable[[Pools], Pools] | None = None,
+) -> Pools:
     """Reads the files and draws what each repeat has.
+
+    Args:
+      config: every flag.
+      narrowed: leaves records out, before `config.limit` of them are drawn.
 
     Raises:
       ValueError: a file that cannot be read, records that do not join, fewer wrong
         answers than are wanted, or none among the records that are drawn.
     """
     pools = _whole(config)
+    if narrowed is not None:
+        pools = narrowed(pools)
     if not config.limit:
         return pools
     rows = []
@@ -95,10 +105,12 @@ def read_pools(config: InstructionSelectionConfig) -> Pools:
 
 def _whole(config: InstructionSelectionConfig) -> Pools:
     if config.mix == "own":
-        return _own(config, data.load_halueval(_place(config.dataset), name="dataset"))
-    halueval = data.load_halueval(_place(config.halueval), name="halueval")
+        return _own(
+            config, data.load_halueval(place_of(config.dataset), name="dataset")
+        )
+    halueval = data.load_halueval(place_of(config.halueval), name="halueval")
     found = data.load_instructions(
-        _place(config.dataset), incomplete="drop", name="dataset"
+        place_of(config.dataset), incomplete="drop", name="dataset"
     )
     with errors_name_flags(records="dataset"):
         joined = data.join_halueval(found.records, halueval)
@@ -107,7 +119,8 @@ def _whole(config: InstructionSelectionConfig) -> Pools:
     return _replaced(config, found.records, halueval, joined)
 
 
-def _place(path: str) -> str:
+def place_of(path: str) -> str:
+    """A path as it is, or under $ROBUSTJAX_DATA where only that is there."""
     root = os.environ.get("ROBUSTJAX_DATA")
     inside = pathlib.Path(root or "", path)
     return str(inside) if root and not os.path.exists(path) else path

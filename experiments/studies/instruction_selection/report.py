@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from experiments.studies.instruction_selection import worth
 from experiments.studies.instruction_selection.comparison import (
     BASES,
     Compared,
@@ -26,19 +27,23 @@ MEASURES = (
     Measure("p_fewer", "p", is_share=False),
     Measure("radius", "covering radius", is_share=False),
     Measure("tokens", "tokens of an answer", is_share=False),
+    *worth.MEASURES,
 )
 _CHANCE = {"color": "black", "ls": ":", "marker": ""}
 
 
 def report(table: Table) -> str:
-    """Draws plots, writes `comparison.csv` and maybe `answer_ranks.csv`; the text."""
+    """Draws plots and writes the tables that the measures allow; the text."""
     compared = list(compare(table))
     write_comparison(table.folder / "comparison.csv", compared)
     _draw_shares(table)
     _draw_noise(table)
     parts = [_text(table, "kept"), _text(table, "radius"), _text(table, "tokens")]
     asked = _teacher(table)
-    return "\n\n".join([*parts, meaning(compared), *asked, *_answer_ranks(table)])
+    tuned = worth.report(table) if worth.is_tuned(table) else []
+    return "\n\n".join(
+        [*parts, meaning(compared), *asked, *_answer_ranks(table), *tuned]
+    )
 
 
 def _text(table: Table, key: str) -> str:
@@ -118,6 +123,12 @@ def _teacher(table: Table) -> list[str]:
     return ["\n".join(lines)]
 
 
+def _selectors(table: Table) -> list[str]:
+    """Without the model before any training, which selects nothing."""
+    found = (s.columns["method"] for s in table.settings if "kept" in s.values)
+    return list(dict.fromkeys(found))
+
+
 def _draw_shares(table: Table) -> None:
     """Wrong answers kept, and the covering radius, by records kept."""
     panels = []
@@ -125,7 +136,7 @@ def _draw_shares(table: Table) -> None:
     for key, ylabel in (("kept", "wrong answers kept (%)"), ("radius", "radius")):
         lines = []
         scale = table.measures[key].scale
-        for method in table.column("method"):
+        for method in _selectors(table):
             noises = [
                 s.columns["teacher_noise"]
                 for s in table.where(method=method)
@@ -153,7 +164,7 @@ def _draw_noise(table: Table) -> None:
     panels = []
     for share in table.column("share"):
         lines = []
-        for method in table.column("method"):
+        for method in _selectors(table):
             found = table.where(method=method, share=share)
             if any("teacher_noise" in s.columns for s in found):
                 x, values = table.line(

@@ -12,6 +12,7 @@ import jax
 import numpy as np
 
 from experiments.studies.instruction_selection.config import InstructionSelectionConfig
+from experiments.studies.instruction_selection.fine_tuning import FineTuning, Measured
 from experiments.studies.instruction_selection.pools import Pools
 from experiments.study.journal import Cell, Journal
 from robustjax.methods import instructions
@@ -29,6 +30,12 @@ SELECTED = "selected"
 RANKED = "answer_ranks"
 TEACHER = "teacher"
 RANKS_CELL = "data/answer_ranks"
+HELD_OUT = "held_out"
+UNTUNED = "untuned"
+UNTUNED_CELL = "data/untuned"
+
+# Beyond the numbers of shares, whose keys are the selectors'.
+_TUNING_KEY = 1000
 
 
 class Task(NamedTuple):
@@ -49,6 +56,11 @@ class Task(NamedTuple):
         """Its name."""
         teacher = "" if self.noise is None else f"teacher_{self.noise:g}/"
         return f"{self.label}/{teacher}repeat_{self.repeat}"
+
+    @property
+    def name(self) -> str:
+        """Of its columns in `examples.csv`."""
+        return self.label if self.noise is None else f"{self.label}_{self.noise:g}"
 
 
 def tasks_of(choice: Choice, config: InstructionSelectionConfig) -> list[Task]:
@@ -80,6 +92,7 @@ class Runner:
         scores: RecordScores | None,
         embed: Callable[[Sequence[str]], np.ndarray],
         ranker: PromptedRanker | None = None,
+        tuning: FineTuning | None = None,
     ):
         """Embeds nothing yet.
 
@@ -90,14 +103,18 @@ class Runner:
           scores: of all records, or None.
           embed: texts to vectors; called once for all texts of a kind.
           ranker: the teacher; None for an oracle.
+          tuning: of a model on every selection; None for none.
         """
         self._config, self._choice, self._pools = config, choice, pools
         self._scores, self._embed, self._ranker = scores, embed, ranker
+        self._tuning = tuning
         self._vectors: np.ndarray | None = None
 
     def run(self, journal: Journal, stop: StopRequest) -> None:
         """Runs what is not finished."""
         tasks = tasks_of(self._choice, self._config)
+        if self._tuning is not None and not journal.finished(UNTUNED_CELL):
+            self._untuned(journal.cell(UNTUNED_CELL), self._tuning)
         with progress_bar(len(tasks), "selections", unit="cell") as bar:
             for repeat in range(self._config.repeats):
                 mine = [task for task in tasks if task.repeat == repeat]
@@ -187,13 +204,35 @@ class Runner:
                 "radius": instructions.covering_radius(pool.embeddings, chosen),
                 "tokens": float(lengths[chosen].mean()),
             }
+            mask = np.zeros(len(rows), bool)
+            mask[chosen] = True
+            if self._tuning is not None:
+                if not len(chosen):
+                    raise ValueError(
+                        f"shares: {task.name} keeps nothing at {share:g}, expected "
+                        "something to train on"
+                    )
+                measured = self._tuning.tuned(
+                    [pool.records[row] for row in np.flatnonzero(mask).tolist()],
+                    budget,
+                    jax.random.fold_in(repeat_key, _TUNING_KEY + number),
+                    cell.folder / f"tuned_{number}",
+                    stop,
+                )
+                values |= measured.values
+                where = {**columns, "share": share, "repeat": task.repeat}
+                _attach(cell, f"{HELD_OUT}_{number}.npz", measured, where)
+                cell.keep(
+                    task.name,
+                    np.array([self._pools.score_ids[row] for row in rows.tolist()]),
+                    {"repeat": task.repeat},
+                    **{f"kept_{share:g}": mask},
+                )
             cell.result(
                 {**columns, "share": share},
                 {name: [value] for name, value in values.items()},
                 repeats=[task.repeat],
             )
-            mask = np.zeros(len(rows), bool)
-            mask[chosen] = True
             kept.append(mask[wrong])
         content = io.BytesIO()
         np.savez_compressed(content, rows=rows[wrong], kept=np.array(kept))
@@ -206,6 +245,20 @@ class Runner:
             shares=config.shares,
             seconds=round(time.monotonic() - started, 3),
         )
+        cell.finish()
+
+    def _untuned(self, cell: Cell, tuning: FineTuning) -> None:
+        """What there is before any training, the same in every repeat."""
+        cell.rewind(0)
+        measured = tuning.untuned()
+        repeats = range(self._config.repeats)
+        columns = {"method": UNTUNED}
+        cell.result(
+            columns,
+            {name: [value] * len(repeats) for name, value in measured.values.items()},
+            repeats=repeats,
+        )
+        _attach(cell, f"{HELD_OUT}.npz", measured, columns)
         cell.finish()
 
     def _rank_answers(self, cell: Cell) -> None:
@@ -227,6 +280,12 @@ class Runner:
         np.savez_compressed(content, **arrays)
         cell.attach(RANKED, "ranks.npz", content.getvalue(), size=len(base))
         cell.finish()
+
+
+def _attach(cell: Cell, name: str, measured: Measured, columns: dict[str, Any]) -> None:
+    content, arrays = io.BytesIO(), dict[str, Any](measured.answers)
+    np.savez_compressed(content, **arrays)
+    cell.attach(HELD_OUT, name, content.getvalue(), **columns)
 
 
 def _tell(cell: Cell, task: Task, share: float, report: TeacherReport) -> None:

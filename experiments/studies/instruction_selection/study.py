@@ -13,12 +13,15 @@ from experiments.studies.instruction_selection import report
 from experiments.studies.instruction_selection.config import (
     MIXES,
     TEACHERS,
+    TEMPLATES,
     InstructionSelectionConfig,
 )
+from experiments.studies.instruction_selection.fine_tuning import FineTuning
 from experiments.studies.instruction_selection.pools import read_pools
 from experiments.studies.instruction_selection.presets import PRESETS
 from experiments.studies.instruction_selection.runner import (
     RANKS_CELL,
+    UNTUNED_CELL,
     Runner,
     tasks_of,
 )
@@ -92,6 +95,8 @@ def check(config: InstructionSelectionConfig, choice: Choice) -> None:
         values = getattr(config, name)
         if len(set(values)) < len(values):
             raise ValueError(f"{name}: got {values}, expected each once")
+    checks.one_of("template", config.template, TEMPLATES)
+    checks.in_range("tuned_learning_rate", config.tuned_learning_rate, 0, low_open=True)
     check_embedding(config.embedding, config.embedding_model, config.cache)
     for label, entry in choice.chosen.items():
         values = choice.values[label]
@@ -146,20 +151,25 @@ def _plan(request: Request) -> Plan[Settings]:
         name = f"{name}-{config.embedding}"
     # The same model may answer from elsewhere when a killed run goes on.
     known = {k: v for k, v in dataclasses.asdict(config).items() if k not in _ANYWHERE}
+    # A folder of models may be moved, too; what is in it is among the run's data.
+    known["finetune"] = config.finetune is not None
     return Plan(known, name, Settings(config, choice, preset))
 
 
 def _prepare(plan: Plan[Settings], stop: StopRequest) -> Ready[Parts]:
     config, choice, preset = plan.settings
-    pools = read_pools(config)
+    tuning = None if config.finetune is None else FineTuning(config)
+    pools = read_pools(config, None if tuning is None else tuning.narrowed)
     scores, of_all = None, ""
     if config.scores is not None:
         there, scores = read_scores(config.scores, pools.score_ids)
         of_all = f"; of {len(pools.rows[0]):,}, those that have scores"
-        pools = pools.limited(there)
+        pools = pools.limited(there, "scores: no wrong answer has any, expected some")
     smallest = min(len(rows) for rows in pools.rows)
     for share in config.shares:
         checks.at_least("shares", round(share * smallest), 1)
+    if tuning is not None:
+        tuning.check_budgets(smallest)
     embed = _embedder(config, stop)
     # A server that is not there ends here.
     ranker = prompted_ranker(config) if config.teacher == "model" else None
@@ -168,19 +178,26 @@ def _prepare(plan: Plan[Settings], stop: StopRequest) -> Ready[Parts]:
     return Ready(
         f"{pathlib.Path(config.dataset).stem}, {config.mix}: {pools.description}, "
         f"{config.repeats} repeat(s)",
-        [*(task.cell for task in tasks), *([RANKS_CELL] if ranks else [])],
+        [
+            *(task.cell for task in tasks),
+            # It is run first, but has the fewest columns.
+            *([] if tuning is None else [UNTUNED_CELL]),
+            *([RANKS_CELL] if ranks else []),
+        ],
         {
             "records": pools.digests(),
             "wrong answers": pools.wrong,
             "pools": np.concatenate(pools.rows),
             **({} if scores is None else {"scores": np.stack(scores[1:3])}),
+            **({} if tuning is None else tuning.digests),
         },
         (
             f"preset: {preset or 'none'}",
             f"{pools.description}{of_all}",
+            *([] if tuning is None else [tuning.description]),
             *(f"  {n}: {e.description}" for n, e in choice.chosen.items()),
         ),
-        Parts(choice, Runner(config, choice, pools, scores, embed, ranker)),
+        Parts(choice, Runner(config, choice, pools, scores, embed, ranker, tuning)),
         [
             Known(
                 {"repeat": repeat},
