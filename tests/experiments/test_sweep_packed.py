@@ -31,6 +31,9 @@ from robustjax.training import StopRequest
 from tests.training import toy
 from tests.training.test_packed import point as toy_program
 
+# Where a machine is busy, matplotlib finds that a legend takes long.
+pytestmark = pytest.mark.filterwarnings("ignore:Creating legend")
+
 LAUNCHER = Launcher("experiments.label_noise", STUDY, NoisyLabelsConfig, PRESETS, ())
 SMALL = {
     "epochs": 3,
@@ -340,7 +343,7 @@ def test_a_point_of_another_form_trains_beside_those_that_go_together():
         program = stand_in(programs[name])
         # As of one that was resumed from an epoch of its own.
         state = program.init(keys, jnp.asarray(x))
-        data = program.make_data(x, np.stack([y, y]))
+        data = program.make_data(x, y)
         states = [np.asarray(state.epoch)]
         for epoch in range(2 if name == "a" else 1):
             state, metrics = program.at(epoch).epoch(state, data)
