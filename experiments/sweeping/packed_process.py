@@ -75,7 +75,8 @@ def run_together(
         }
 
         def apart(name: str, why: str) -> None:
-            print(why, file=logs[name], flush=True)
+            # Behind a bar, which ends without a new line.
+            print(f"\n{why}", file=logs[name], flush=True)
 
         meeting = Meeting(list(logs), apart)
 

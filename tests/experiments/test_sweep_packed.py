@@ -12,24 +12,23 @@ import threading
 import time
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from experiments.studies.dataset_bias.config import DatasetBiasConfig
+from experiments.studies.dataset_bias.study import STUDY as BIAS_STUDY
 from experiments.studies.label_noise.config import NoisyLabelsConfig
 from experiments.studies.label_noise.presets import PRESETS
 from experiments.studies.label_noise.study import STUDY
 from experiments.study.flags import Given, as_flag
 from experiments.sweeping.folder import SweepFolder, sweep_path
 from experiments.sweeping.launchers import Launcher
-from experiments.sweeping.meeting import Meeting
 from experiments.sweeping.packed_process import Point, run_together
 from experiments.sweeping.packs import packs_of
 from experiments.sweeping.points import resolve_points, state_of
 from experiments.sweeping.results import Results
 from robustjax.training import StopRequest
-from tests.training import toy
-from tests.training.test_packed import point as toy_program
+from tests.experiments.test_dataset_bias import write_points
 
 # Where a machine is busy, matplotlib finds that a legend takes long.
 pytestmark = pytest.mark.filterwarnings("ignore:Creating legend")
@@ -154,6 +153,15 @@ def same_folder(one, other):
             agree(json.dumps(first[key]), json.dumps(second[key]))
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _one_device():
+    """Points are packed on one device; the tests have several."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jax, "device_count", lambda: 1)
+        patch.delenv("XLA_FLAGS", raising=False)
+        yield
+
+
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory):
     points = Points(tmp_path_factory.mktemp("alone"), GOOD)
@@ -170,6 +178,7 @@ def check_same(points, alone):
         # Its own bar, in its own log.
         assert "3/3" in points.log(number)
         assert "\x1b" not in points.log(number)
+        assert "not packed with" not in points.log(number)
     for one, other in zip(points.tables(), alone.tables()):
         agree(one.read_text(), other.read_text())
 
@@ -246,9 +255,50 @@ def test_a_pack_that_is_killed_is_continued_to_the_same_tables(alone, tmp_path):
     assert "packed: 2 points, processes: 1" in out
     assert out.count("] died: ") == 2
     assert out.count("] finished: ") == 2
+    assert "not packed with" not in out
     folder = sweep_path(str(run_dir), "s")
     for table in alone.tables():
         agree((folder / table.name).read_text(), table.read_text())
+
+
+@pytest.mark.slow
+def test_points_under_bias_together_are_what_they_are_alone(tmp_path):
+    launcher = Launcher(
+        "experiments.dataset_bias", BIAS_STUDY, DatasetBiasConfig, {}, None
+    )
+    fields = {
+        **write_points(tmp_path),
+        **{"methods": ("lff",), "epochs": 2, "repeats": 1, "hidden": (8,)},
+    }
+
+    def run(folder, *groups):
+        tables = []
+        for points in groups:
+            requests = [
+                launcher.request(
+                    Given(None, {**fields, **point}, str(folder), None), (), name
+                )
+                for name, point in points.items()
+            ]
+            logs = [str(tmp_path / f"{folder.name}-{r.name}.log") for r in requests]
+            own = [Point(*each) for each in zip(logs, requests)]
+            assert run_together(launcher, own, StopRequest()) == []
+            for log, name in zip(logs, points):
+                with open(log) as file:
+                    assert "not packed with" not in file.read()
+                table = folder / "dataset_bias" / name / "repeats.csv"
+                tables.append(table.read_text())
+        return tables
+
+    points = {
+        "a": {"learning_rate": 0.1, "options": ("lff.q=0.7",)},
+        "b": {"learning_rate": 0.02, "options": ("lff.q=0.5",)},
+    }
+    together = run(tmp_path / "together", points)
+    alone = run(tmp_path / "alone", *({n: point} for n, point in points.items()))
+    for one, other in zip(together, alone):
+        agree(one, other)
+    assert together[0] != together[1]
 
 
 def test_what_is_no_number_keeps_points_apart(tmp_path):
@@ -267,93 +317,3 @@ def test_what_is_no_number_keeps_points_apart(tmp_path):
     # An option that one of them does not have; the others' numbers may differ.
     options = [{"elr.decay": "0.5"}, {"elr.strength": "2"}, {"elr.decay": "0.9"}]
     assert apart(*options) == ([[0, 2], [1]], ["options"])
-
-
-class Counted:
-    """Stands for a program that cannot be packed; a state is a number."""
-
-    def __init__(self, fails_at=None):
-        self.programs, self._fails_at = (self,), fails_at
-
-    def at(self, epoch):
-        del epoch
-        return self
-
-    def epoch(self, state, data):
-        if state == self._fails_at:
-            raise RuntimeError("no memory is left")
-        return state + 1, data
-
-
-def meet(names, work):
-    """Results or errors of `work(stand_in, name)`, by name; what it said beside."""
-    said, found = [], {}
-    meeting = Meeting(names, lambda name, why: said.append((name, why)))
-
-    def run(name):
-        try:
-            with meeting.seat(name, lambda: None) as stand_in:
-                found[name] = work(stand_in, name)
-        except (RuntimeError, ValueError) as error:
-            found[name] = str(error)
-
-    threads = [threading.Thread(target=run, args=(n,), daemon=True) for n in names]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(SECONDS)
-    assert found.keys() == set(names), "they wait for one another"
-    return found, said
-
-
-def test_nobody_waits_for_who_has_failed_or_has_less_to_do():
-    lengths = {"a": (3, 2), "b": (0, 4), "c": (1,), "d": (3, 9), "e": (5, 5)}
-
-    def work(stand_in, name):
-        if name == "e":
-            raise ValueError("before the first epoch")
-        total = 0
-        for length in lengths[name]:
-            program = stand_in(Counted(fails_at=7 if name == "d" else None))
-            state = 0
-            for epoch in range(length):
-                state, _ = program.at(epoch).epoch(state, {})
-            total += state
-        return total
-
-    found, said = meet(list(lengths), work)
-    assert found == {
-        "a": 5, "b": 4, "c": 1, "d": "no memory is left", "e": "before the first epoch"
-    }  # fmt: skip
-    # Each by itself, and why.
-    assert {name for name, _ in said} == {"b", "c", "d"}
-
-
-@pytest.mark.slow
-def test_a_point_of_another_form_trains_beside_those_that_go_together():
-    programs = {
-        "a": toy_program(0.1, 3.0),
-        "b": toy_program(0.1, 3.0, hidden=(9,)),
-        "c": toy_program(0.02, 0.5),
-    }
-    x, y = toy.arrays()
-    keys = jax.random.split(jax.random.key(7), 2)
-
-    def work(stand_in, name):
-        program = stand_in(programs[name])
-        # As of one that was resumed from an epoch of its own.
-        state = program.init(keys, jnp.asarray(x))
-        data = program.make_data(x, y)
-        states = [np.asarray(state.epoch)]
-        for epoch in range(2 if name == "a" else 1):
-            state, metrics = program.at(epoch).epoch(state, data)
-            states.append(np.asarray(state.epoch))
-            assert np.isfinite(metrics["loss"]).all()
-        return np.stack(states).tolist()
-
-    found, said = meet(list(programs), work)
-    assert found["b"] == found["c"] == [[0, 0], [1, 1]]
-    assert found["a"] == [[0, 0], [1, 1], [2, 2]]
-    ((name, why),) = said
-    assert name == "b"
-    assert why.startswith("not packed with a: points: got states of several shapes")
