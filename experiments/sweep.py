@@ -7,7 +7,8 @@ r"""Many runs of one study: a grid of flags, on one machine or many.
 Beside its own flags it takes all flags of the study, for every point alike; see
 `python -m experiments.<study> --help`. A point is a run of the ordinary launcher, in a
 folder that is named by what the run is: what is finished is not run again, what was
-killed continues, and a grid that has grown runs what is new. See docs/sweeps.md.
+killed continues, and a grid that has grown runs what is new. With --pack=16 up to
+sixteen points that differ in numbers alone train as one program. See docs/sweeps.md.
 """
 
 from __future__ import annotations

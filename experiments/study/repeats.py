@@ -55,6 +55,16 @@ class Watched(NamedTuple):
         return {name: values[:, -1] for name, values in self.values.items()}
 
 
+StandIn = Callable[[RecipeProgram], RecipeProgram]
+"""What trains in a program's place; it is asked once per group, in order, whether or
+not the group is finished already."""
+
+
+def alone(program: RecipeProgram) -> RecipeProgram:
+    """The stand-in of a study that has its process for itself: none."""
+    return program
+
+
 Conclude = Callable[[Cell, TrainState, Watched], None]
 """Writes a group's results, and what was decided about examples, into its cell."""
 
@@ -99,6 +109,7 @@ def run_repeats(
     checkpoint_every_epochs: int,
     shown: Sequence[str],
     watch_every_epochs: int = 1,
+    stand_in: StandIn = alone,
 ) -> None:
     """Trains (or continues) all repeats of one method, group after group.
 
@@ -115,11 +126,13 @@ def run_repeats(
       checkpoint_every_epochs: 0 for the end alone.
       shown: metrics beside the progress bar.
       watch_every_epochs: how often it is measured; after the last epoch in any case.
+      stand_in: see `StandIn`.
     """
     epochs = program.recipe.epochs
     with progress_bar(len(groups) * epochs, f"{name:>14}", unit="epoch") as bar:
         for group in groups:
             cell = journal.cell(cell_name(name, group))
+            trained = stand_in(program)
             if cell.finished:
                 bar.update(epochs)
                 continue
@@ -128,7 +141,7 @@ def run_repeats(
             watch = _every(watch_every_epochs, epochs, prepared.watch)
             epochs_of = EpochRecords(cell, {**fields, "group": group.start}, bar, shown)
             state = fit(
-                program,
+                trained,
                 prepared.state,
                 prepared.data,
                 epochs=epochs,

@@ -15,6 +15,7 @@ from experiments.study.examples import Known, keep_known
 from experiments.study.flags import Given, as_flag
 from experiments.study.journal import Journal
 from experiments.study.numbers import Measure
+from experiments.study.repeats import StandIn
 from experiments.study.run_folder import (
     SUMMARY,
     check_run_folder,
@@ -116,6 +117,8 @@ class Study(Generic[Settings, Parts]):
       run: trains, and writes to the journal alone.
       report: draws plots into the table's folder and returns what to tell people; it
         knows nothing but the table.
+      run_beside: as `run`, of a study whose trainings can be done together with those
+        of others, by what stands in for their programs; None where they cannot.
     """
 
     name: str
@@ -124,10 +127,16 @@ class Study(Generic[Settings, Parts]):
     prepare: Callable[[Plan[Settings], StopRequest], Ready[Parts]]
     run: Callable[[Ready[Parts], Journal, StopRequest], None]
     report: Callable[[Table], str]
+    run_beside: Callable[[Ready[Parts], Journal, StopRequest, StandIn], None] | None = (
+        None
+    )
 
 
 def run_study(
-    study: Study[Any, Any], request: Request, stop: StopRequest
+    study: Study[Any, Any],
+    request: Request,
+    stop: StopRequest,
+    stand_in: StandIn | None = None,
 ) -> pathlib.Path:
     """Prepares, trains (or continues) and reports.
 
@@ -135,6 +144,8 @@ def run_study(
       study: which.
       request: what was asked for.
       stop: checked after every epoch or round.
+      stand_in: what trains in the place of the study's programs, of a study with
+        `run_beside`; None for themselves.
 
     Returns:
       The run folder.
@@ -169,7 +180,11 @@ def run_study(
                     # Until it is written again, it would say too little.
                     (folder / SUMMARY).unlink(missing_ok=True)
                 keep_known(journal.cell(_KNOWN), ready.known)
-                study.run(ready, journal, stop)
+                if stand_in is None:
+                    study.run(ready, journal, stop)
+                else:
+                    assert study.run_beside is not None, study.name
+                    study.run_beside(ready, journal, stop, stand_in)
         except InterruptedRunError:
             if jax.process_index() == 0:
                 Table.read(folder).write_files()

@@ -23,9 +23,11 @@ from experiments.sweeping.folder import (
     sweep_path,
 )
 from experiments.sweeping.grid import product, read_grid, read_points, read_values
-from experiments.sweeping.jobs import Ending, Job
+from experiments.sweeping.jobs import Ending, Job, packed
 from experiments.sweeping.launchers import Launcher, import_launcher, known_launchers
 from experiments.sweeping.loop import run_points
+from experiments.sweeping.packs import check as check_pack
+from experiments.sweeping.packs import packs_of
 from experiments.sweeping.pictures import draw_sweep
 from experiments.sweeping.points import (
     BadPointsError,
@@ -105,6 +107,7 @@ class _Sweep:
         self.config = config
         engines.check(config)
         self.launcher = import_launcher(config.study)
+        check_pack(config.pack, self.launcher)
         given, methods = self.launcher.given()
         extra = _of_every_run()
         points = _points(config, self.launcher)
@@ -166,12 +169,25 @@ class _Sweep:
             say(f"{states[point.name]:>10}  {point.name}  {point}")
         say(f"\n{self._counts(states)}")
         say(self._estimate(states))
+        if self.config.pack > 1:
+            self._packs(self._left(states))
         if self.config.engine == "slurm":
             left = self._left(states)
             say(f"\n{engines.batch_file(self.config, self.path, len(left))}")
 
     def _left(self, states: Mapping[str, Status]) -> list[Resolved]:
         return [p for p in self.points if states[p.name] != "finished"]
+
+    def _packs(self, left: Sequence[Resolved]) -> dict[str, int]:
+        """The number of its pack by the name of each point; says what they are."""
+        if self.config.pack < 2:
+            return {}
+        packs, apart = packs_of(left, self.config.pack)
+        line = f"packed: {len(left)} points, processes: {len(packs)}"
+        if apart:
+            line += f"; not together where {', '.join(apart)} differ"
+        say(line)
+        return {p.name: number for number, pack in enumerate(packs) for p in pack}
 
     def _counts(self, states: Mapping[str, Status]) -> str:
         there = list(states.values())
@@ -219,6 +235,7 @@ class _Sweep:
                         stop,
                         retries=self.config.retries,
                         report=self._reporter(folder, len(left)),
+                        packs=self._packs(left),
                     )
             except InterruptedRunError:
                 self._conclude(folder)
@@ -243,11 +260,18 @@ class _Sweep:
             "over": list(self.over),
         }
 
-    def _job(self, point: Resolved) -> Job:
+    def _job(self, points: Sequence[Resolved]) -> Job:
         logs = self.path / "logs"
         logs.mkdir(exist_ok=True)
-        log = os.path.abspath(logs / f"{point.name}.log")
-        return Job(point.name, point.arguments, os.getcwd(), log)
+
+        def log(name: str) -> str:
+            return os.path.abspath(logs / f"{name}.log")
+
+        jobs = [Job(p.name, p.arguments, os.getcwd(), log(p.name)) for p in points]
+        if len(jobs) == 1:
+            return jobs[0]
+        name = f"pack-{points[0].name.removeprefix('point-')}"
+        return packed(name, jobs, log(name), _of_every_run())
 
     def _reporter(
         self, folder: SweepFolder, count: int
@@ -261,6 +285,8 @@ class _Sweep:
                 folder.note(point.name, what, ending)
             took = "by another sweep" if ending is None else f"{ending.seconds:.0f} s"
             line = f"[{done}/{count}] {what}: {point} ({took})"
+            if ending is not None and ending.note:
+                line += f": {ending.note}"
             if ending is not None and ending.error:
                 say(f"{line}: {ending.error}", error=True)
             else:

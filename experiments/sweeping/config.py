@@ -35,6 +35,13 @@ class SweepConfig:
         low=0,
         high=1024,
     )
+    pack: int = option(
+        0,
+        "engine=local: up to so many points that differ in numbers alone train as one "
+        "program, in one process; 0 or 1: each has its own.",
+        low=0,
+        high=256,
+    )
     address: str | None = option(
         None, "engine=ray: of a running cluster; by default one on this machine."
     )

@@ -21,6 +21,11 @@ def check(config: SweepConfig) -> None:
                 f"{name}: got {getattr(config, name)} with engine={config.engine}, "
                 f"expected it with {engine}"
             )
+    if config.pack > 1 and config.engine != "local":
+        raise ValueError(
+            f"pack: got {config.pack} with engine={config.engine}, expected it with "
+            "local (with ray, a fraction of num_gpus lets points share a GPU)"
+        )
     resources_of(config)
 
 

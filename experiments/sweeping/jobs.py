@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 # Becomes the launcher, after it has asked the system for SIGTERM at its parent's death:
 # what a killed sweep leaves behind saves a checkpoint and goes.
@@ -25,6 +25,8 @@ if os.getppid() != parent:
     sys.exit(143)
 os.execv(sys.executable, [sys.executable, *sys.argv[2:]])
 """
+# What a point's log says of a process of several points.
+_APART = "not packed with "
 _WHY = re.compile(r"(?:error:|stopped by) .*")
 _STOPPED = (128 + signal.SIGTERM, 128 + signal.SIGINT)
 
@@ -39,6 +41,7 @@ class Job:
       cwd: where it runs.
       log: gets all that it prints, after what earlier attempts have printed.
       environment: variables beside those of whoever starts it.
+      members: of a process that is several points, the jobs that these would be alone.
     """
 
     name: str
@@ -46,6 +49,21 @@ class Job:
     cwd: str
     log: str
     environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    members: tuple[Job, ...] = ()
+
+
+def packed(name: str, jobs: Sequence[Job], log: str, extra: Sequence[str]) -> Job:
+    """Several points as one process, `packed_process`.
+
+    Args:
+      name: of the process.
+      jobs: of the points, all of one launcher.
+      log: gets what no point prints.
+      extra: arguments of the process itself.
+    """
+    points = [word for job in jobs for word in ("--", job.log, *job.arguments)]
+    arguments = ("-m", "experiments.sweeping.packed_process", *extra, *points)
+    return Job(name, arguments, jobs[0].cwd, log, members=tuple(jobs))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,13 +72,15 @@ class Ending:
 
     Attributes:
       status: of the process, negative for a signal; None where it was lost.
-      seconds: that it took.
+      seconds: that it took; of a process of several points, a point's share.
       error: the line that it ended with, or on what became of it.
+      note: why it did not train with the other points of its process.
     """
 
     status: int | None
     seconds: float
     error: str = ""
+    note: str = ""
 
     @property
     def died(self) -> bool:
@@ -81,8 +101,8 @@ class Running:
             **os.environ,
             "PYTHONPATH": os.pathsep.join([root, path] if path else [root]),
         }
+        self._from = {each.log: _size(each.log) for each in (job, *job.members)}
         with open(job.log, "ab") as log:
-            self._from = log.tell()
             self._process = subprocess.Popen(
                 [sys.executable, "-S", "-c", _TIED, str(os.getpid()), *job.arguments],
                 cwd=job.cwd,
@@ -93,23 +113,31 @@ class Running:
                 start_new_session=True,
             )
 
-    def poll(self) -> Ending | None:
-        """How it ended; None while it runs."""
+    def poll(self) -> list[tuple[Job, Ending]] | None:
+        """How it ended, or each of its members did; None while it runs."""
         status = self._process.poll()
-        return None if status is None else self._ending(status)
+        if status is None:
+            return None
+        return [(job, self._ending(job, status)) for job in self._jobs]
 
     def wait(self) -> Ending:
         """Waits until it has ended."""
-        return self._ending(self._process.wait())
+        return self._ending(self.job, self._process.wait())
 
     def stop(self) -> None:
         """Asks it to save what it has and to end."""
         with contextlib.suppress(ProcessLookupError):
             self._process.terminate()
 
-    def _ending(self, status: int) -> Ending:
-        seconds = time.monotonic() - self._began
-        return Ending(status, seconds, _last_line(self.job.log, self._from, status))
+    @property
+    def _jobs(self) -> tuple[Job, ...]:
+        return self.job.members or (self.job,)
+
+    def _ending(self, job: Job, status: int) -> Ending:
+        seconds = (time.monotonic() - self._began) / len(self._jobs)
+        lines = _lines(job.log, self._from[job.log])
+        notes = dict.fromkeys(line for line in lines if line.startswith(_APART))
+        return Ending(status, seconds, _last_line(lines, status), "; ".join(notes))
 
 
 def run_job(job: Job) -> Ending:
@@ -147,12 +175,15 @@ def _handed_on(running: Running) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _last_line(log: str, start: int, status: int) -> str:
-    """The line that says why, of what was printed from `start` on."""
-    if status == 0:
-        return ""
-    if status < 0:
-        return f"killed by {signal.Signals(-status).name}"
+def _size(log: str) -> int:
+    try:
+        return os.path.getsize(log)
+    except FileNotFoundError:
+        return 0
+
+
+def _lines(log: str, start: int) -> list[str]:
+    """What was printed from `start` on."""
     try:
         with open(log, "rb") as file:
             file.seek(start)
@@ -160,7 +191,15 @@ def _last_line(log: str, start: int, status: int) -> str:
     except OSError:
         text = ""
     lines = [line.strip() for line in text.replace("\r", "\n").splitlines()]
-    lines = [line for line in lines if line]
+    return [line for line in lines if line]
+
+
+def _last_line(lines: list[str], status: int) -> str:
+    """The line that says why."""
+    if status == 0:
+        return ""
+    if status < 0:
+        return f"killed by {signal.Signals(-status).name}"
     errors = [line for line in lines if _WHY.match(line)]
     # Another process of the point, which a killed sweep left, writes to the log too,
     # and its bars end without a new line.

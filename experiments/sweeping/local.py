@@ -40,10 +40,10 @@ class LocalEngine:
         time.sleep(_PAUSE_SECONDS)
         found = []
         for slot, running in list(self._running.items()):
-            ending = running.poll()
-            if ending is not None:
+            endings = running.poll()
+            if endings is not None:
                 del self._running[slot]
-                found.append((running.job, ending))
+                found += endings
         return found
 
     def close(self) -> None:

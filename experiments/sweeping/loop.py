@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from experiments.study.records import FILE
@@ -30,7 +30,10 @@ class Engine(Protocol):
         """Starts jobs, at most `free()` of them."""
 
     def ended(self) -> list[tuple[Job, Ending]]:
-        """The jobs that have ended since it was last asked; may wait a moment."""
+        """The jobs that have ended since it was last asked; may wait a moment.
+
+        Of a job with members these, not itself.
+        """
 
     def close(self) -> None:
         """Asks what still runs to save and to end, and waits for it."""
@@ -55,23 +58,26 @@ class _Waiting:
 
 def run_points(
     points: Sequence[Resolved],
-    job_of: Callable[[Resolved], Job],
+    job_of: Callable[[Sequence[Resolved]], Job],
     engine: Engine,
     stop: StopRequest,
     *,
     retries: int,
     report: Callable[[Resolved, str, Ending | None], None],
+    packs: Mapping[str, int] | None = None,
 ) -> dict[str, str]:
     """Runs points until each is finished or has failed.
 
     Args:
       points: those that are finished already are left alone.
-      job_of: a point's process.
+      job_of: a process of one point, or of several of a pack.
       engine: where it runs.
       stop: checked all the time.
       retries: how often a point may die without coming further before it has failed.
       report: called with a point, "finished", "failed" or "died", and how its job
         ended; None where another sweep has finished it.
+      packs: the number of the pack, by the names of points that are in one; they are
+        started together, where they can be.
 
     Returns:
       The line that says why, by the name of each point that failed.
@@ -90,10 +96,11 @@ def run_points(
     try:
         while waiting or running:
             stop.check()
-            batch: list[_Waiting] = []
+            batch: dict[int | str, list[_Waiting]] = {}
             for each in list(waiting):
-                if len(batch) == engine.free():
-                    break
+                pack = (packs or {}).get(each.point.name, each.point.name)
+                if pack not in batch and len(batch) == engine.free():
+                    continue
                 if each.not_before > time.monotonic():
                     continue
                 waiting.remove(each)
@@ -104,14 +111,14 @@ def run_points(
                     elif state == "running":
                         waiting.append(_later(each))
                     else:
-                        batch.append(each)
+                        batch.setdefault(pack, []).append(each)
                 except ValueError as error:
                     fail(each, Ending(None, 0.0, f"error: {error}"))
-            for each in batch:
+            for each in (each for members in batch.values() for each in members):
                 each.size = _journal_size(each.point)
                 running[each.point.name] = each
             if batch:
-                engine.start([job_of(each.point) for each in batch])
+                engine.start([job_of([m.point for m in b]) for b in batch.values()])
             for job, ending in engine.ended():
                 each = running.pop(job.name)
                 what, ending = _judge(each, ending, retries)

@@ -22,6 +22,10 @@ def _one(tree: Any) -> Any:
     return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), tree)
 
 
+def _concatenated(*leaves: Any) -> Any:
+    return jnp.concatenate(leaves)
+
+
 class PackedProgram:
     """Programs that differ in numbers alone (rates, strengths, seeds), as one.
 
@@ -93,13 +97,20 @@ class PackedProgram:
             point.init(keys[at * self.repeats :][: self.repeats], inputs)
             for at, point in enumerate(self.points)
         ]
-        forms = {str(jax.tree.map(jnp.shape, part)) for part in parts}
-        if len(forms) > 1:
-            raise ValueError(
-                "points: got states of several shapes, expected networks and losses "
-                "of one form"
-            )
-        return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *parts)
+        return self.join(parts)
+
+    def check(self, state: TrainState, data: TrainData) -> None:
+        """Traces an epoch of every phase; nothing is compiled or run.
+
+        Args:
+          state: leaves (points * repeats, ...), or their shapes.
+          data: of all points.
+
+        Raises:
+          ValueError: points that differ in more than numbers, in some phase.
+        """
+        for phase in self._phases:
+            phase.trace(state, data)
 
     def at(self, epoch: int) -> _PackedPhase:
         """The program of an epoch, see `RecipeProgram.at`."""
@@ -109,6 +120,42 @@ class PackedProgram:
     def predict(self, state: TrainState, inputs: jax.Array) -> jax.Array:
         """Logits (points * repeats, M, C); see `Program.predict`."""
         return self._phases[-1].predict(state, inputs)
+
+    def join(self, states: Sequence[TrainState]) -> TrainState:
+        """The states of all points, leaves (repeats, ...) each, as one.
+
+        Raises:
+          ValueError: states that differ in more than numbers.
+        """
+        forms = {str(jax.tree.map(jnp.shape, state)) for state in states}
+        if len(forms) > 1:
+            raise ValueError(
+                "points: got states of several shapes, expected networks and losses "
+                "of one form, and as many repeats"
+            )
+        joined: TrainState = jax.tree.map(_concatenated, *states)
+        return joined
+
+    def join_data(self, data: Sequence[TrainData]) -> TrainData:
+        """The data of all points, each from its own `make_data`, as one.
+
+        Raises:
+          ValueError: streams, other inputs than the first point's, or other extras.
+        """
+        first = data[0]
+        for number, each in enumerate(data):
+            if isinstance(each.inputs, Stream):
+                raise ValueError(f"inputs: got a stream at {number}, expected an array")
+            if each.extras.keys() != first.extras.keys() or not np.array_equal(
+                each.inputs, first.inputs
+            ):
+                raise ValueError(
+                    f"inputs: got others at {number}, expected the first point's"
+                )
+        labels, extras = jax.tree.map(
+            _concatenated, *((each.labels, dict(each.extras)) for each in data)
+        )
+        return TrainData(first.inputs, labels, extras)
 
     def split(self, tree: Any) -> list[Any]:
         """A pytree with leaves (points * repeats, ...) as one of each point."""
@@ -133,6 +180,11 @@ class _PackedPhase:
         Raises:
           ValueError: points that differ in more than numbers.
         """
+        self.trace(state, data)
+        return self._epoch(state, data)
+
+    def trace(self, state: TrainState, data: TrainData) -> None:
+        """See `PackedProgram.check`; once."""
         if self._epoch is None:
             own = jax.tree.map(
                 lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), data.inputs
@@ -141,7 +193,6 @@ class _PackedPhase:
             functions = [epoch for epoch, _ in self._of_one]
             axes = TrainData(inputs=None, labels=0, extras=0)  # type: ignore[arg-type]
             self._epoch = self._together(functions, (_one(state), one), (0, axes), (1,))
-        return self._epoch(state, data)
 
     def predict(self, state: TrainState, inputs: jax.Array) -> jax.Array:
         """See `Program.predict`."""

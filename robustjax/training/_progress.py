@@ -33,6 +33,8 @@ def progress_bar(total: int, description: str, *, unit: str, done: int = 0) -> A
         initial=done,
         mininterval=0.2 if terminal else 10.0,
         dynamic_ncols=terminal,
+        # A log has no line below: of several bars, each has a log of its own.
+        position=None if terminal else 0,
         file=sys.stderr,
         # Asked first: to know its number, a process needs its devices.
         disable=jax.distributed.is_initialized() and jax.process_index() > 0,

@@ -92,6 +92,14 @@ BAD = [
     ((TOY, "--grid=rate=0.1", "--name=../x"), "name: got '../x', "),
     ((TOY, "--grid=rate=0.1", "--coordinator=a:1"), "coordinator: a point of a sweep"),
     ((TOY, "--grid=rate=0.1", "--jobs=x"), "jobs: got x, expected an integer"),
+    (
+        (TOY, "--grid=rate=0.1", "--pack=2"),
+        "pack: got 2 with tests.harness.toy_launcher, which trains in other ways",
+    ),
+    (
+        (TOY, "--grid=rate=0.1", "--pack=2", "--engine=ray"),
+        "pack: got 2 with engine=ray, expected it with local",
+    ),
     (("--best=last",), "best: got no --name, expected that of a sweep"),
     (("--best=last", "--name=none"), "name: there is no sweep 'none'"),
 ]

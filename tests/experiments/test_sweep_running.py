@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import collections
 import errno
+import pathlib
+import time
 
 import pytest
 
@@ -16,7 +18,7 @@ from experiments.sweeping.folder import (
     seconds_left,
     sweep_path,
 )
-from experiments.sweeping.jobs import Ending, Job, run_job
+from experiments.sweeping.jobs import Ending, Job, Running, packed, run_job
 from experiments.sweeping.loop import run_points
 from experiments.sweeping.points import state_of
 from experiments.sweeping.results import Results
@@ -47,6 +49,7 @@ class InProcess:
         self._points = {point.name: point for point in points}
         self._kills, self._at_once = collections.deque(kills), at_once
         self._ended, self.started, self.closed = [], [], False
+        self.together = []
 
     def free(self):
         return self._at_once - len(self._ended)
@@ -54,8 +57,11 @@ class InProcess:
     def start(self, jobs):
         assert len(jobs) <= self.free()
         for job in jobs:
-            self.started.append(job.name)
-            self._ended.append((job, self._run(self._points[job.name])))
+            members = job.members or (job,)
+            self.together.append(len(members))
+            for each in members:
+                self.started.append(each.name)
+                self._ended.append((each, self._run(self._points[each.name])))
 
     def _run(self, point):
         kill = self._kills.popleft() if self._kills else None
@@ -77,11 +83,12 @@ class InProcess:
         self.closed = True
 
 
-def job_of(point):
-    return Job(point.name, point.arguments, "", "")
+def job_of(points):
+    jobs = [Job(point.name, point.arguments, "", "") for point in points]
+    return jobs[0] if len(jobs) == 1 else packed("pack", jobs, "", ())
 
 
-def run(points, engine, stop=None, retries=2):
+def run(points, engine, stop=None, retries=2, packs=None):
     said = []
     failed = run_points(
         points,
@@ -90,6 +97,7 @@ def run(points, engine, stop=None, retries=2):
         stop or StopRequest(),
         retries=retries,
         report=lambda point, what, ending: said.append((str(point), what)),
+        packs=packs,
     )
     return failed, said
 
@@ -122,6 +130,41 @@ def test_deaths_continue_and_leave_the_same_bytes(tmp_path, whole):
     counts = collections.Counter(what for _, what in said)
     assert counts == {"finished": 8, "died": 9}
     assert bytes_of(tmp_path / "dies", points) == whole
+
+
+def test_points_of_a_pack_start_together_and_each_is_judged_alone(tmp_path, whole):
+    points = toy_points(tmp_path / "packs", "rate=0.2,0.5; sizes=1,2; seed=0,1")
+    packs = {point.name: number // 3 for number, point in enumerate(points[:6])}
+    engine = InProcess(points, [0, None, 1], at_once=2)
+    failed, said = run(points, engine, packs=packs)
+    assert failed == {}
+    # The two that died are a job again.
+    assert sorted(engine.together) == [1, 1, 2, 3, 3]
+    assert engine.together[:2] == [3, 3]
+    counts = collections.Counter(what for _, what in said)
+    assert counts == {"finished": 8, "died": 2}
+    assert bytes_of(tmp_path / "packs", points) == whole
+
+
+def test_of_a_process_of_points_each_has_its_own_line_and_share(tmp_path):
+    logs = [str(tmp_path / name) for name in ("a", "b", "c")]
+    pathlib.Path(logs[0]).write_text("error: of an earlier attempt\n")
+    code = (
+        "import sys; open(sys.argv[1], 'a').write('error: its own\\n'); "
+        "open(sys.argv[2], 'a').write('not packed with a: x\\nfinished\\n'); "
+        "sys.exit(1)"
+    )
+    members = tuple(Job(n, (), "", log) for n, log in zip("ab", logs))
+    job = Job("pack", ("-c", code, *logs), str(tmp_path), logs[2], members=members)
+    running = Running(job)
+    while (found := running.poll()) is None:
+        time.sleep(0.01)
+    assert [each.name for each, _ in found] == ["a", "b"]
+    (_, first), (_, second) = found
+    assert (first.status, first.error, first.note) == (1, "error: its own", "")
+    assert second.note == "not packed with a: x"
+    assert running.wait().error == "ended with status 1"
+    assert first.seconds <= running.wait().seconds
 
 
 def test_what_dies_without_coming_further_fails_in_the_end(tmp_path):

@@ -84,6 +84,49 @@ def test_points_of_another_form_are_refused(other, message):
         begin()
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda d: d._replace(inputs=d.inputs + 1), "inputs: got others at 1"),
+        (lambda d: d._replace(inputs=training.Stream(toy.arrays()[0])), "got a stream"),
+        (lambda d: d._replace(extras={"box": d.labels}), "inputs: got others at 1"),
+    ],
+)
+def test_data_of_points_that_are_no_points_of_one_program(change, message):
+    points = [point(0.1, 3.0)] * 2
+    x, y = toy.arrays()
+    packed = training.PackedProgram(points, repeats=toy.REPEATS)
+    own = [points[0].make_data(x, labels) for labels in (y, y[::-1])]
+    joined = packed.join_data(own)
+    np.testing.assert_array_equal(joined.labels, np.concatenate([y, y[::-1]]))
+    with pytest.raises(ValueError, match=message):
+        packed.join_data([own[0], change(own[1])])
+
+
+def test_a_later_phase_that_differs_is_found_before_anything_trains():
+    points = [point(0.1, 3.0), point(0.1, 3.0)]
+    other = training.supervised(toy.MLP(toy.C, (8,)), rj.ce(), optax.sgd(0.1))
+    recipe = points[1].recipe
+    own = training.RecipeProgram(
+        recipe._replace(phases=(recipe.phases[0], training.Phase(other, 1))),
+        rj.ExampleSpec(toy.N, toy.C),
+        batch_size=16,
+        execution=training.choose_execution(convolutional=False),
+        block_size=13,
+    )
+    x, y = toy.arrays()
+    data = points[0].make_data(x, np.concatenate([y, y[::-1]]))
+    for pair in (points, [points[0], own]):
+        packed = training.PackedProgram(pair, repeats=toy.REPEATS)
+        one = jax.eval_shape(points[0].init, KEYS[: toy.REPEATS], jnp.asarray(x))
+        state = jax.eval_shape(packed.join, [one, one])
+        if pair is points:
+            packed.check(state, data)
+            continue
+        with pytest.raises(ValueError, match="they differ in more than numbers"):
+            packed.check(state, data)
+
+
 def looped(first, second, third, constant):
     """Numbers in a loop, in a branch, in a call that is shared, in an array."""
     shared = jax.jit(lambda x, by: x * by)

@@ -14,7 +14,7 @@ from experiments.studies.dataset_bias.programs import Built
 from experiments.studies.dataset_bias.setup import Data
 from experiments.study.examples import given_probability, state_columns
 from experiments.study.journal import Cell, Journal
-from experiments.study.repeats import Prepared, Watched, run_repeats
+from experiments.study.repeats import Prepared, StandIn, Watched, alone, run_repeats
 from robustjax import losses, scores, transforms
 from robustjax.data import BiasedDataset
 from robustjax.training import RecipeProgram, StopRequest, TrainState
@@ -187,6 +187,7 @@ def run_method(
     groups: list[range],
     journal: Journal,
     stop: StopRequest,
+    stand_in: StandIn = alone,
 ) -> None:
     """Trains (or continues) all repeats of one method.
 
@@ -197,6 +198,7 @@ def run_method(
       groups: the repeats that train as one program.
       journal: gets everything.
       stop: checked after every epoch.
+      stand_in: what trains in the program's place.
     """
     config, train = study.config, study.train
     inputs = jnp.asarray(train.dataset.inputs)
@@ -250,4 +252,5 @@ def run_method(
         checkpoint_every_epochs=config.checkpoint_every_epochs,
         shown=("loss", "unbiased", "conflicting"),
         watch_every_epochs=config.watch_every_epochs,
+        stand_in=stand_in,
     )

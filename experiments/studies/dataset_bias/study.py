@@ -13,7 +13,13 @@ from experiments.studies.dataset_bias.programs import Built, build
 from experiments.studies.dataset_bias.runner import defined_accuracies, run_method
 from experiments.study.journal import Journal
 from experiments.study.presets import preset_of
-from experiments.study.repeats import cell_name, group_size, groups_of
+from experiments.study.repeats import (
+    StandIn,
+    alone,
+    cell_name,
+    group_size,
+    groups_of,
+)
 from experiments.study.run import Plan, Ready, Request, Study
 from robustjax.methods import entries
 from robustjax.tools.command.output import say
@@ -107,12 +113,19 @@ def _prepare(plan: Plan[Settings], stop: StopRequest) -> Ready[Parts]:
     )
 
 
-def _run(ready: Ready[Parts], journal: Journal, stop: StopRequest) -> None:
+def _run(
+    ready: Ready[Parts],
+    journal: Journal,
+    stop: StopRequest,
+    stand_in: StandIn = alone,
+) -> None:
     data, choice, built, groups = ready.parts
     for label, each in built.items():
         say(f"\n{label}: {choice.chosen[label].description}")
         say(f"  epochs as a {each.execution.loop}: {each.execution.reason}")
-        run_method(label, each, data, groups[label], journal, stop)
+        run_method(label, each, data, groups[label], journal, stop, stand_in)
 
 
-STUDY = Study("dataset_bias", report.MEASURES, _plan, _prepare, _run, report.report)
+STUDY = Study(
+    "dataset_bias", report.MEASURES, _plan, _prepare, _run, report.report, _run
+)

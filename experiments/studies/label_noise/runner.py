@@ -8,7 +8,7 @@ import numpy as np
 from experiments.studies.label_noise.setup import Data
 from experiments.study.examples import given_probability, state_columns
 from experiments.study.journal import Cell, Journal
-from experiments.study.repeats import Prepared, Watched, run_repeats
+from experiments.study.repeats import Prepared, StandIn, Watched, alone, run_repeats
 from robustjax.training import RecipeProgram, StopRequest, Stream, TrainState
 
 
@@ -101,6 +101,7 @@ def run_method(
     groups: list[range],
     journal: Journal,
     stop: StopRequest,
+    stand_in: StandIn = alone,
 ) -> None:
     """Trains (or continues) all repeats of one method.
 
@@ -111,6 +112,7 @@ def run_method(
       groups: the repeats that train as one program.
       journal: gets everything.
       stop: checked after every epoch.
+      stand_in: what trains in the program's place.
     """
     config, train = study.config, study.train
     inputs: jax.Array | Stream
@@ -160,4 +162,5 @@ def run_method(
         checkpoint_every_epochs=config.checkpoint_every_epochs,
         shown=("loss", "test_accuracy"),
         watch_every_epochs=config.watch_every_epochs,
+        stand_in=stand_in,
     )

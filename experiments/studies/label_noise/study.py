@@ -15,7 +15,13 @@ from experiments.studies.label_noise.configs import Built, MethodConfig, resolve
 from experiments.studies.label_noise.runner import run_method
 from experiments.study.examples import known_labels
 from experiments.study.journal import Journal
-from experiments.study.repeats import cell_name, group_size, groups_of
+from experiments.study.repeats import (
+    StandIn,
+    alone,
+    cell_name,
+    group_size,
+    groups_of,
+)
 from experiments.study.run import Plan, Ready, Request, Study
 from robustjax.methods import entries
 from robustjax.tools.command.output import say
@@ -98,13 +104,20 @@ def _prepare(plan: Plan[Configs], stop: StopRequest) -> Ready[Parts]:
     )
 
 
-def _run(ready: Ready[Parts], journal: Journal, stop: StopRequest) -> None:
+def _run(
+    ready: Ready[Parts],
+    journal: Journal,
+    stop: StopRequest,
+    stand_in: StandIn = alone,
+) -> None:
     data, configs, built, groups = ready.parts
     for method, each in built.items():
         say(f"\n{method}: {configs[method].entry.description}")
         say(f"  {configs[method].describe()}")
         say(f"  epochs as a {each.execution.loop}: {each.execution.reason}")
-        run_method(method, each.program, data, groups[method], journal, stop)
+        run_method(method, each.program, data, groups[method], journal, stop, stand_in)
 
 
-STUDY = Study("label_noise", report.MEASURES, _plan, _prepare, _run, report.report)
+STUDY = Study(
+    "label_noise", report.MEASURES, _plan, _prepare, _run, report.report, _run
+)

@@ -12,6 +12,7 @@ FAILED, BAD_ARGUMENT = 1, 2
 
 # What can be done about memory, of the flags that a launcher has.
 _THRIFT = {
+    "pack": "a smaller --pack",
     "batch_size": "a smaller --batch_size",
     "parallel_repeats": "--parallel_repeats=1",
     "feature_batch_size": "a smaller --feature_batch_size",
