@@ -30,8 +30,6 @@ from experiments.sweeping.results import Results
 from robustjax.training import StopRequest
 from tests.experiments.test_dataset_bias import write_points
 
-# Where a machine is busy, matplotlib finds that a legend takes long.
-pytestmark = pytest.mark.filterwarnings("ignore:Creating legend")
 
 LAUNCHER = Launcher("experiments.label_noise", STUDY, NoisyLabelsConfig, PRESETS, ())
 SMALL = {

@@ -2,76 +2,105 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
-
-import numpy as np
+from collections.abc import Callable
+from typing import NamedTuple
 
 from tests.printed_tables.cells import (
     Files,
     Table,
     builder,
     number,
-    signed,
+    paired,
     spread,
 )
 
 FEATURES = "features"
 
 
-def against(one: Mapping[str, str], base: Mapping[str, str], name: str) -> str:
-    """Mean, deviation, and the difference of the means."""
-    difference = float(one[f"{name}_mean"]) - float(base[f"{name}_mean"])
-    return f"{spread(one, name)} ({signed(difference)})"
+class Of(NamedTuple):
+    """Where the numbers of a method stand.
 
+    Attributes:
+      folder: of the run.
+      method: as it is called there.
+      count: of target images; None where a run has one.
+    """
 
-def paired(one: np.ndarray, base: np.ndarray) -> str:
-    """The mean difference of repeats (R,), and its standard error."""
-    difference = one - base
-    error = difference.std(ddof=1) / len(difference) ** 0.5
-    return f"{signed(difference.mean())} ±{error:.1f}"
+    folder: str
+    method: str
+    count: int | None = None
+
+    def row(self, files: Files) -> dict[str, str] | None:
+        """Its means, if it was run."""
+        path = f"{FEATURES}/{self.folder}/summary.csv"
+        found = files.where(path, method=self.method, **self._count())
+        return found[0] if found else None
+
+    def level(self, files: Files, name: str, digits: int) -> str:
+        """A mean, or nothing."""
+        row = self.row(files)
+        return number(row, name, digits) if row else ""
+
+    def spread(self, files: Files, name: str) -> str:
+        """Mean and deviation, or nothing."""
+        row = self.row(files)
+        return spread(row, name) if row else ""
+
+    def against(self, base: Of, files: Files, name: str) -> str:
+        """These, and the difference of the same repeats with its standard error."""
+        if not self.row(files):
+            return ""
+        one, other = (
+            files.repeats(
+                f"{FEATURES}/{each.folder}/repeats.csv",
+                name,
+                method=each.method,
+                **each._count(),
+            )
+            for each in (self, base)
+        )
+        return f"{self.spread(files, name)} ({paired(one, other)})"
+
+    def _count(self) -> dict[str, int]:
+        return {} if self.count is None else {"num_examples": self.count}
 
 
 @builder
 def few_shot(files: Files) -> Table:
     counts = (500, 1000, 2500)
-
-    def row(folder: str, method: str, count: int) -> dict[str, str] | None:
-        path = f"{FEATURES}/{folder}/summary.csv"
-        found = files.where(path, method=method, num_examples=count)
-        return found[0] if found else None
-
     weights = {"0.1": "few_shot", "1": "few_shot_w1", "10": "few_shot_w10"}
-    standard = {n: row("few_shot", "standard", n) for n in counts}
-    oat = {n: row("few_shot", "oat", n) for n in counts}
-    taufe = {w: {n: row(f, "taufe", n) for n in counts} for w, f in weights.items()}
+    standard = [Of("few_shot", "standard", n) for n in counts]
+    oat = [Of("few_shot", "oat", n) for n in counts]
+    taufe = {w: [Of(f, "taufe", n) for n in counts] for w, f in weights.items()}
     table = [["", "N = 500", *(f"{n:,}" for n in counts[1:])]]
 
-    def line(words: str, rows: dict[int, Any], show: Callable[[Any, int], str]) -> None:
-        table.append([words, *(show(rows[n], n) if rows[n] else "" for n in counts)])
+    def line(words: str, own: list[Of], show: Callable[[Of], str]) -> None:
+        table.append([words, *(show(each) for each in own)])
 
-    line("Standard", standard, lambda r, n: spread(r, "test_accuracy"))
-    methods = {"OAT": oat, **{f"TAUFE, λ = {w}": rows for w, rows in taufe.items()}}
-    for words, rows in methods.items():
-        line(words, rows, lambda r, n: against(r, standard[n], "test_accuracy"))
-    for name, words, digits, shown in (
+    name = "test_accuracy"
+    line("Standard", standard, lambda each: each.spread(files, name))
+    methods = {"OAT": oat, **{f"TAUFE, λ = {w}": own for w, own in taufe.items()}}
+    for words, own in methods.items():
+        bases = dict(zip(counts, standard))
+        line(words, own, lambda each: each.against(bases[each.count], files, name))
+    for level, words, digits, shown in (
         ("heldout_ood_norm", "*norm of held-out OOD activations:*", 2, tuple(weights)),
         ("class_cosine", "*cosine of activations between classes:*", 3, ("0.1", "1")),
     ):
 
-        def level(r: Any, n: int, name: str = name, digits: int = digits) -> str:
-            return number(r, name, digits)
+        def cell(each: Of, level: str = level, digits: int = digits) -> str:
+            return each.level(files, level, digits)
 
-        line(f"{words} Standard", standard, level)
-        line("OAT", oat, level)
+        line(f"{words} Standard", standard, cell)
+        line("OAT", oat, cell)
         for weight in shown:
-            line(f"TAUFE, λ = {weight}", taufe[weight], level)
+            line(f"TAUFE, λ = {weight}", taufe[weight], cell)
     return table
 
 
 @builder
 def held_out_classes(files: Files) -> Table:
-    path = f"{FEATURES}/held_out_w1/summary.csv"
+    folder, counts = "held_out_w1", (500, 1000)
     table = [
         [
             "",
@@ -84,56 +113,48 @@ def held_out_classes(files: Files) -> Table:
     ]
     names = {"standard": "Standard", "oat": "OAT", "taufe": "TAUFE, λ = 1"}
     for method, words in names.items():
-        rows = [files.row(path, method=method, num_examples=n) for n in (500, 1000)]
-        bases = [
-            files.row(path, method="standard", num_examples=n) for n in (500, 1000)
-        ]
+        own = [Of(folder, method, n) for n in counts]
         accuracy = [
-            spread(row, "test_accuracy")
+            each.spread(files, "test_accuracy")
             if method == "standard"
-            else against(row, base, "test_accuracy")
-            for row, base in zip(rows, bases)
+            else each.against(
+                Of(folder, "standard", each.count), files, "test_accuracy"
+            )
+            for each in own
         ]
         auroc = files.row(
-            f"{FEATURES}/held_out_w1/detection.csv",
+            f"{FEATURES}/{folder}/detection.csv",
             method=method,
             num_examples=1000,
             score="energy",
         )
-        table.append(
-            [
-                words,
-                *accuracy,
-                ", ".join(number(row, "heldout_ood_norm", 2) for row in rows),
-                ", ".join(number(row, "class_cosine", 3) for row in rows),
-                spread(auroc, "auroc"),
-            ]
-        )
+        levels = [
+            ", ".join(each.level(files, name, digits) for each in own)
+            for name, digits in (("heldout_ood_norm", 2), ("class_cosine", 3))
+        ]
+        table.append([words, *accuracy, *levels, spread(auroc, "auroc")])
     return table
 
 
 @builder
 def batch_norm(files: Files) -> Table:
-    both, own = (
-        f"{FEATURES}/{folder}/summary.csv"
-        for folder in ("few_shot_bn", "few_shot_bn_own")
-    )
-    standard = files.row(both, method="standard")
+    standard = Of("few_shot_bn", "standard")
+    name, norm = "test_accuracy", "heldout_ood_norm"
     table = [["", "accuracy", "OOD norm"]]
-    norm = "heldout_ood_norm"
     table.append(
-        ["Standard", spread(standard, "test_accuracy"), number(standard, norm, 2)]
+        ["Standard", standard.spread(files, name), standard.level(files, norm, 2)]
     )
-    for words, path in (
+    for words, folder in (
         (
             "TAUFE (λ = 0.1), both passes move the running statistics, as published",
-            both,
+            "few_shot_bn",
         ),
-        ("TAUFE, only target images move them", own),
+        ("TAUFE, only target images move them", "few_shot_bn_own"),
     ):
-        row = files.row(path, method="taufe")
-        accuracy = against(row, standard, "test_accuracy")
-        table.append([words, accuracy, number(row, norm, 2)])
+        own = Of(folder, "taufe")
+        table.append(
+            [words, own.against(standard, files, name), own.level(files, norm, 2)]
+        )
     return table
 
 
@@ -163,24 +184,20 @@ def combined_trainings(files: Files) -> Table:
     for method, words in names.items():
         cells = []
         for folder, name in columns:
-            path = f"{FEATURES}/{folder}/summary.csv"
-            base = files.row(path, method="standard")
-            found = files.where(path, method=method)
-            if not found:
-                cells.append("")
-            elif method == "standard":
-                cells.append(spread(base, name))
-            else:
-                cells.append(against(found[0], base, name))
+            own, base = Of(folder, method), Of(folder, "standard")
+            plain = method == "standard"
+            cells.append(
+                own.spread(files, name) if plain else own.against(base, files, name)
+            )
         table.append([words, *cells])
     return table
 
 
 @builder
 def localization(files: Files) -> Table:
-    folder = f"{FEATURES}/localization"
-    methods = ("standard", "oat", "taufe")
-    rows = {m: files.row(f"{folder}/summary.csv", method=m) for m in methods}
+    standard, oat, taufe = (
+        Of("localization", method) for method in ("standard", "oat", "taufe")
+    )
     table = [
         ["`composed_localization`, 8,000 images", "Standard", "OAT", "TAUFE (λ = 1)"]
     ]
@@ -189,13 +206,9 @@ def localization(files: Files) -> Table:
         ("fixed_box_accuracy", "GT-known Loc, threshold 0.2"),
         ("test_accuracy", "test accuracy"),
     ):
-        each = {m: files.repeats(f"{folder}/repeats.csv", name, method=m) for m in rows}
-        cells = [
-            f"{spread(rows[m], name)} ({paired(each[m], each['standard'])})"
-            for m in methods[1:]
-        ]
-        table.append([words, spread(rows["standard"], name), *cells])
-    norms = [number(row, "heldout_ood_norm", 2) for row in rows.values()]
+        cells = [each.against(standard, files, name) for each in (oat, taufe)]
+        table.append([words, standard.spread(files, name), *cells])
+    norms = [e.level(files, "heldout_ood_norm", 2) for e in (standard, oat, taufe)]
     table.append(["norm of held-out OOD activations", *norms])
     return table
 
@@ -204,18 +217,15 @@ def localization(files: Files) -> Table:
 def boxes(files: Files) -> Table:
     header = ["`composed_boxes`, 2,000 images", "Standard", "TAUFE 0.1", "1", "10"]
     standard, *others = (
-        files.row(f"{FEATURES}/{folder}/summary.csv", method=method)
-        for folder, method in (
-            ("boxes-standard-half", "standard"),
-            ("boxes", "taufe"),
-            ("boxes-weight-1", "taufe"),
-            ("boxes-weight-10", "taufe"),
-        )
+        Of("boxes-standard-half", "standard"),
+        Of("boxes", "taufe"),
+        Of("boxes-weight-1", "taufe"),
+        Of("boxes-weight-10", "taufe"),
     )
-    cells = [against(row, standard, "test_iou") for row in others]
-    norms = [number(row, "heldout_ood_norm", 2) for row in (standard, *others)]
+    cells = [each.against(standard, files, "test_iou") for each in others]
+    norms = [e.level(files, "heldout_ood_norm", 2) for e in (standard, *others)]
     return [
         header,
-        ["mean IoU", spread(standard, "test_iou"), *cells],
+        ["mean IoU", standard.spread(files, "test_iou"), *cells],
         ["norm of held-out OOD activations", *norms],
     ]
