@@ -30,7 +30,6 @@ from experiments.sweeping.results import Results
 from robustjax.training import StopRequest
 from tests.experiments.test_dataset_bias import write_points
 
-
 LAUNCHER = Launcher("experiments.label_noise", STUDY, NoisyLabelsConfig, PRESETS, ())
 SMALL = {
     "epochs": 3,
