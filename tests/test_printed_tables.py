@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 
+from robustjax import methods
 from tests.printed_tables import BUILDERS
 from tests.printed_tables.active_learning import pooled_precision
 from tests.printed_tables.cells import RESULTS, Files, paired
@@ -87,6 +88,12 @@ def test_tables_and_their_markers_are_found():
     assert second.name is None
     assert MEASURED.search(second.cells[1][0])
     assert not MEASURED.search(second.cells[1][1])
+
+
+def test_all_recipes_have_their_layouts():
+    rows = Files().rows("layouts/differences.csv")
+    recipes = {f"{e.family}-{e.name}" for e in methods.entries(role="recipe")}
+    assert {row["recipe"] for row in rows} == recipes
 
 
 def test_differences_are_paired_and_purities_pooled():
