@@ -193,8 +193,7 @@ PRESETS: dict[str, Preset] = {
     "colored_mnist_99_noisy": Preset(
         {**_COLORED, "aligned_ratio": 0.99, "noise_rate": 0.1, "epochs": 60},
         about=(
-            "Colored MNIST, 99 % aligned, and 10 % of the labels wrong (symmetric); "
-            "ours: 60 epochs"
+            "Colored MNIST, 99 % aligned, 10 % of the labels wrong; ours: 60 epochs"
         ),
         expect=_NOT_YET,
         flags=(
@@ -220,10 +219,7 @@ PRESETS: dict[str, Preset] = {
             "options": ("bias_swap.swap_epochs=2", "bias_swap.width=16"),
             "checkpoint_every_epochs": 1,
         },
-        about=(
-            "Colored MNIST, 99 % aligned, for BiaSwap; ours: 20,000 images, 3 layers, "
-            "10 epochs, 2 of them of the translator"
-        ),
+        about=("for BiaSwap, 99 % aligned; ours: 20,000 images, 3 layers, 10 epochs"),
         expect=_NOT_YET,
     ),
     **_ratios(
@@ -233,10 +229,7 @@ PRESETS: dict[str, Preset] = {
     ),
     "colored_mnist_dfa_ablation": Preset(
         _ABLATION,
-        about=(
-            "DFA on Colored MNIST, 99 % aligned: apart, swapped from the start, and "
-            "after 10,000 steps"
-        ),
+        about=("DFA, 99 % aligned: apart, swapped from the start, after 10,000 steps"),
         expect=_NOT_YET,
     ),
     "colored_mnist_dfa_ablation_small": Preset(
