@@ -14,16 +14,13 @@ the other; what compiling once and not ten times saves is not in it.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-
 import jax
 import numpy as np
 import optax
 from absl import app, flags
 
 from experiments.benchmarks.programs import epochs_of
-from experiments.benchmarks.timing import OUT_DIR, interleaved, report
+from experiments.benchmarks.timing import CLOCKS, OUT_DIR, interleaved, report
 from robustjax import checks, transforms
 from robustjax.methods import bias
 from robustjax.models import MLP, TwoEncoderClassifier
@@ -36,7 +33,7 @@ _ROUNDS = flags.DEFINE_integer("rounds", 21, "Timed rounds of steps.", lower_bou
 _REPEATS = flags.DEFINE_integer("repeats", 10, "Runs.", lower_bound=2)
 _ONLY = flags.DEFINE_list("only", ["steps", "repeats"], "What to time.")
 
-_CLOCK = flags.DEFINE_enum("clock", "wall", ["wall", "cpu"], "Time, or threads' work.")
+_CLOCK = flags.DEFINE_enum("clock", "wall", list(CLOCKS), "Time, or threads' work.")
 _METHODS = flags.DEFINE_list("methods", ["lff", "dfa"], "Whose steps.")
 _CLASSES, _BATCH, _SHAPE = 10, 256, (28, 28, 3)
 _REPEAT_ROUNDS = 7
@@ -92,10 +89,6 @@ def _program(algorithm: Algorithm, examples: int) -> Program:
     )
 
 
-def _clock() -> Callable[[], float]:
-    return time.process_time if _CLOCK.value == "cpu" else time.perf_counter
-
-
 def _time_steps(method: str, arrays: Arrays) -> None:
     examples = len(arrays[0])
     baseline = "two networks, one step"
@@ -106,7 +99,7 @@ def _time_steps(method: str, arrays: Arrays) -> None:
         ),
         method: epochs_of(_program(_debiased(method), examples), *arrays),
     }
-    times = interleaved(cases, _ROUNDS.value, clock=_clock())
+    times = interleaved(cases, _ROUNDS.value, clock=CLOCKS[_CLOCK.value])
     name = f"bias_steps_{method}"
     report(name, times, baseline, OUT_DIR.value, units=_STEPS.value)
 
@@ -125,7 +118,7 @@ def _time_repeats(method: str, arrays: Arrays) -> None:
         baseline: one_by_one,
         f"{count} vmapped": epochs_of(program, *arrays, repeats=count),
     }
-    times = interleaved(cases, _REPEAT_ROUNDS, clock=_clock())
+    times = interleaved(cases, _REPEAT_ROUNDS, clock=CLOCKS[_CLOCK.value])
     name = f"bias_steps_{method}_repeats"
     report(name, times, baseline, OUT_DIR.value, units=_STEPS.value)
 

@@ -38,6 +38,9 @@ def _can_be_written(folder: str) -> bool:
 # When flags are read: benchmarks take minutes before they write.
 flags.register_validator("out_dir", _can_be_written)
 
+CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
+"""For `interleaved`, by the names that flags have for them."""
+
 # What our code is compared with; its version belongs to the result where installed.
 _PEERS = (
     "torch",
@@ -62,8 +65,8 @@ def interleaved(
         `jax.block_until_ready`).
       repeats: timed rounds, >= 1.
       warmup: rounds before these, such as for compilation, >= 0.
-      clock: in seconds; `time.process_time` counts the work of all threads, where
-        other programs take most of the machine.
+      clock: in seconds; that of the CPU counts the work of all threads, where other
+        programs take most of the machine.
 
     Returns:
       Name -> seconds of every timed round.

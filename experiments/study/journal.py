@@ -206,7 +206,6 @@ class Cell:
           **columns: (N,) each.
         """
         number = sum(record["event"] == KEPT for record in self._records)
-        content = io.BytesIO()
         arrays = {"ids": np.asarray(ids), **columns}
         for name, array in arrays.items():
             if len(array) != len(ids) or np.ndim(array) != 1:
@@ -214,10 +213,17 @@ class Cell:
                     f"columns: {name!r} has shape {np.shape(array)}, expected "
                     f"({len(ids)},)"
                 )
+        name = f"examples_{number}.npz"
+        self.attach_arrays(KEPT, name, arrays, label=label, keys=keys)
+
+    def attach_arrays(
+        self, event: str, name: str, arrays: Mapping[str, Any], **values: Any
+    ) -> None:
+        """Attaches arrays by name as an `.npz` file, see `attach`."""
+        content = io.BytesIO()
         kept: dict[str, Any] = {k: np.asarray(v) for k, v in arrays.items()}
         np.savez_compressed(content, **kept)
-        name = f"examples_{number}.npz"
-        self.attach(KEPT, name, content.getvalue(), label=label, keys=keys)
+        self.attach(event, name, content.getvalue(), **values)
 
     def attach(self, event: str, name: str, content: bytes, **values: Any) -> None:
         """Writes a file of the cell, whole or not at all, and a record of it.

@@ -25,8 +25,7 @@ def _sampled(rows: np.ndarray | RowSource) -> np.ndarray:
     """At most `_SAMPLED` numbers of every row, (N, m), from all over it."""
     width = rows.shape[1]
     columns = np.unique(np.linspace(0, width - 1, min(width, _SAMPLED)).astype(int))
-    blocks = row_blocks(rows) if isinstance(rows, RowSource) else [slice(None)]
-    return np.concatenate([rows[here][:, columns] for here in blocks])
+    return np.concatenate([rows[here][:, columns] for here in row_blocks(rows)])
 
 
 def _hashes(

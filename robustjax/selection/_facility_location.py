@@ -46,11 +46,7 @@ from robustjax.selection._greedy import (
     check_rows,
     selection,
 )
-from robustjax.selection._similar_coverage import (
-    Coverage,
-    greedy_coverage,
-    keeps_all,
-)
+from robustjax.selection._similar_coverage import Coverage, greedy_coverage
 
 # Candidates whose similarities to the whole pool are held at once.
 CANDIDATES = 64
@@ -166,10 +162,9 @@ def _maximise(
         useful = np.pad(useful, (0, fill))
         factors = _divided(place, _some(given.host, useful))
         ground = Pool(factors, place.rows(first[useful]))
-    extra = np.zeros(size, np.float32)
     return greedy_coverage(
         place,
-        Coverage(pool, ground, low, high, extra),
+        Coverage(size, pool, ground, low, high),
         budget,
         similarity,
         candidates,
@@ -389,11 +384,11 @@ def facility_location_qmi(
     else:
         pool = Pool(given.pool, place.rows(first[:size]))
         ground = Pool(_divided(place, asked), place.rows(first[size:]))
-    extra: np.ndarray | float = eta
-    if not keeps_all(place, pool, number, keep_bytes):
-        extra = np.float32(eta) * _likeness(place, given, asked, similarity)
     low = np.zeros(number, np.float32)
-    coverage = Coverage(pool, ground, low, np.full_like(low, np.inf), extra)
+    likeness = functools.partial(_likeness, place, given, asked, similarity)
+    coverage = Coverage(
+        size, pool, ground, low, np.full_like(low, np.inf), eta, likeness
+    )
     return greedy_coverage(
         place, coverage, budget, similarity, candidates, keep_bytes, on_progress
     )

@@ -41,27 +41,31 @@ class Coverage(NamedTuple):
     """Candidates, and what they are to cover.
 
     Attributes:
+      size: N.
       pool: N candidates, divided among devices, with what fills them up; on the host
         or in files where one device has none of them.
       ground: G examples, likewise, or None where they are the candidates.
       low: (G,) float32, to where an example counts as covered at the start.
       high: (G,) float32, up to where it can be covered.
-      extra: (N,) float32, >= 0, what a candidate is worth beside what it covers; or,
-        where `keeps_all`, a number: so many times its largest similarity to the ground.
+      eta: >= 0, how far a candidate's largest similarity to the ground counts beside
+        what it covers.
+      likeness: these similarities, (N,) float32 and at least 0, for where not all
+        similarities are kept anyway; None where eta is 0.
     """
 
+    size: int
     pool: Pool
     ground: Pool | None
     low: np.ndarray
     high: np.ndarray
-    extra: np.ndarray | float
+    eta: float = 0.0
+    likeness: Callable[[], np.ndarray] | None = None
 
-
-def keeps_all(place: Placement, pool: Pool, height: int, keep_bytes: int) -> bool:
-    """Whether the similarities of a pool to so many examples are made once and kept."""
-    if place.mesh is not None or is_of_file(pool.factors):
-        return False
-    return 4 * (pool.first.shape[0] + TILE) * (height + TILE) <= keep_bytes
+    def extra(self) -> np.ndarray:
+        """(N,) float32, what a candidate is worth beside what it covers."""
+        if self.likeness is None:
+            return np.zeros(self.size, np.float32)
+        return np.float32(self.eta) * self.likeness()
 
 
 def _padded(pool: Pool, size: int) -> Pool:
@@ -90,9 +94,9 @@ def _likeness(kernel: jax.Array, eta: jax.Array, number: jax.Array) -> jax.Array
 def _of_kept(
     coverage: Coverage, budget: int, similarity: str
 ) -> tuple[Callable[[KeptState, np.int32], KeptState], KeptState, np.ndarray]:
-    """Greedy picks on the whole matrix of similarities, and what `extra` is."""
-    pool, ground, low, high, extra = coverage
-    size, width = pool.first.shape[0], -(-pool.first.shape[0] // TILE) * TILE
+    """Greedy picks on the whole matrix of similarities, and `extra`, (N,)."""
+    size, pool, ground, low, high, eta, _ = coverage
+    width = -(-size // TILE) * TILE
     height = -(-low.shape[0] // TILE) * TILE
     # What fills up covers nothing, is covered by nothing and is not to be picked.
     fill = (0, height - low.shape[0])
@@ -104,10 +108,9 @@ def _of_kept(
         kernel = kept_similarities(
             _padded(ground, height), candidates, similarity=similarity
         )
-    if isinstance(extra, np.ndarray):
-        worth = jnp.asarray(np.pad(extra, (0, width - size)))
-    else:
-        worth = _likeness(kernel, np.float32(extra), np.int32(low.shape[0]))
+    worth = jnp.zeros(width)
+    if eta:
+        worth = _likeness(kernel, np.float32(eta), np.int32(low.shape[0]))
     state = KeptState(
         floor,
         jnp.where(jnp.arange(width) < size, 0.0, -jnp.inf),
@@ -160,7 +163,7 @@ def _of_lazy(
     candidates: int,
 ) -> tuple[Callable[[LazyState, np.int32], LazyState], LazyState]:
     """Greedy picks on blocks of similarities, made when they are needed."""
-    size = len(extra)
+    size = coverage.size
     bounds = _first_bounds(coverage, extra, similarity)
     state = first_state(place, coverage.low, bounds, budget)
     advance = functools.partial(
@@ -202,15 +205,19 @@ def greedy_coverage(
     keep_bytes: int,
     on_progress: Progress | None,
 ) -> Selection:
-    """Greedy for `sum_i clip(max_{j in A} s_ij, low_i, high_i) - low_i + extra_A`."""
-    height, extra = coverage.low.shape[0], coverage.extra
+    """Greedy for `sum_i clip(max_{j in A} s_ij, low_i, high_i) - low_i + extra_A`.
+
+    `extra` is `eta` times the largest similarity to the ground.
+    """
+    size, height = coverage.size, coverage.low.shape[0]
+    of_file = place.mesh is None and is_of_file(coverage.pool.factors)
+    few = 4 * (size + TILE) * (height + TILE) <= keep_bytes
     state: KeptState | LazyState | Covered
-    if keeps_all(place, coverage.pool, height, keep_bytes):
+    if place.mesh is None and few and not of_file:
         advance, first, extra = _of_kept(coverage, budget, similarity)
         state = _all_picks(advance, first, budget, on_progress)
-    elif not isinstance(extra, np.ndarray):
-        raise TypeError("extra: got a number, expected an array: not all is kept")
-    elif place.mesh is None and is_of_file(coverage.pool.factors):
+    elif of_file:
+        extra = coverage.extra()
         ground = coverage.pool if coverage.ground is None else coverage.ground
         state = cover_of_file(
             coverage.pool,
@@ -225,6 +232,7 @@ def greedy_coverage(
             on_progress,
         )
     else:
+        extra = coverage.extra()
         lazy = _of_lazy(place, coverage, extra, budget, similarity, candidates)
         state = _all_picks(*lazy, budget, on_progress)
     picks = on_host(state.picks)
@@ -232,4 +240,4 @@ def greedy_coverage(
     value = covered - coverage.low.astype(np.float64)
     own = extra.astype(np.float64)[picks]
     reached = float(value.sum() + own.sum())
-    return selection(picks, on_host(state.values), reached, len(extra))
+    return selection(picks, on_host(state.values), reached, size)

@@ -31,10 +31,13 @@ class Attached:
     def __init__(self, folder):
         self.folder, self.title, self._kept = folder, "digits", []
 
-    def attach(self, event, name, content, **values):
+    def attach_arrays(self, event, name, arrays, **values):
         assert event == pictures.PICTURE
-        with np.load(io.BytesIO(content)) as arrays:
-            self._kept.append((values, dict(arrays)))
+        content = io.BytesIO()
+        np.savez(content, **arrays)
+        content.seek(0)
+        with np.load(content) as read:
+            self._kept.append((values, dict(read)))
 
     def attached(self, event):
         assert event == pictures.PICTURE

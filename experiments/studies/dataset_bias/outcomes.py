@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from typing import Any
 
@@ -167,7 +166,4 @@ def _encode(built: Built, params: Any, model_state: Any, inputs: jax.Array) -> A
 
 
 def _keep(cell: Cell, method: str, kind: str, arrays: Mapping[str, np.ndarray]) -> None:
-    content = io.BytesIO()
-    kept: dict[str, Any] = dict(arrays)
-    np.savez_compressed(content, **kept)
-    cell.attach(PICTURE, f"{kind}.npz", content.getvalue(), method=method, kind=kind)
+    cell.attach_arrays(PICTURE, f"{kind}.npz", arrays, method=method, kind=kind)

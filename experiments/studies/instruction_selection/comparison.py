@@ -47,6 +47,17 @@ class Compared(NamedTuple):
     repeats: int
 
 
+def selections(table: Table) -> list[Setting]:
+    """Without the model before any training, which has selected nothing."""
+    return [each for each in table.settings if "share" in each.columns]
+
+
+def name_of(setting: Setting) -> str:
+    """Of the method, and of its teacher's noise if it asks one."""
+    method, noise = setting.columns["method"], setting.columns.get("teacher_noise")
+    return str(method) if noise is None else f"{method} (noise {noise:g})"
+
+
 def compare(table: Table) -> Iterator[Compared]:
     """All comparisons that the table allows, in its order.
 
@@ -54,14 +65,11 @@ def compare(table: Table) -> Iterator[Compared]:
     base among the methods.
     """
     kept = _kept(table)
-    for setting in table.settings:
+    for setting in selections(table):
         columns = setting.columns
-        if "share" not in columns:
-            # The model before any training has selected nothing.
-            continue
         method, share = str(columns["method"]), float(columns["share"])
         noise = columns.get("teacher_noise")
-        name = method if noise is None else f"{method} (noise {noise:g})"
+        name = name_of(setting)
         for base in BASES:
             if method == base:
                 continue

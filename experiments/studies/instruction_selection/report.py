@@ -9,6 +9,7 @@ from experiments.studies.instruction_selection.comparison import (
     BASES,
     Compared,
     compare,
+    selections,
     write_comparison,
 )
 from experiments.studies.instruction_selection.runner import RANKED, TEACHER
@@ -124,9 +125,7 @@ def _teacher(table: Table) -> list[str]:
 
 
 def _selectors(table: Table) -> list[str]:
-    """Without the model before any training, which selects nothing."""
-    found = (s.columns["method"] for s in table.settings if "kept" in s.values)
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(s.columns["method"] for s in selections(table)))
 
 
 def _draw_shares(table: Table) -> None:

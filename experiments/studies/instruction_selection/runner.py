@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import io
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -12,7 +11,7 @@ import jax
 import numpy as np
 
 from experiments.studies.instruction_selection.config import InstructionSelectionConfig
-from experiments.studies.instruction_selection.fine_tuning import FineTuning, Measured
+from experiments.studies.instruction_selection.fine_tuning import FineTuning
 from experiments.studies.instruction_selection.pools import Pools
 from experiments.study.journal import Cell, Journal
 from robustjax.methods import instructions
@@ -221,7 +220,9 @@ class Runner:
                 )
                 values |= measured.values
                 where = {**columns, "share": share, "repeat": task.repeat}
-                _attach(cell, f"{HELD_OUT}_{number}.npz", measured, where)
+                cell.attach_arrays(
+                    HELD_OUT, f"{HELD_OUT}_{number}.npz", measured.answers, **where
+                )
                 cell.keep(
                     task.name,
                     np.array([self._pools.score_ids[row] for row in rows.tolist()]),
@@ -234,12 +235,10 @@ class Runner:
                 repeats=[task.repeat],
             )
             kept.append(mask[wrong])
-        content = io.BytesIO()
-        np.savez_compressed(content, rows=rows[wrong], kept=np.array(kept))
-        cell.attach(
+        cell.attach_arrays(
             SELECTED,
             "wrong_kept.npz",
-            content.getvalue(),
+            {"rows": rows[wrong], "kept": np.array(kept)},
             **columns,
             repeat=task.repeat,
             shares=config.shares,
@@ -258,7 +257,7 @@ class Runner:
             {name: [value] * len(repeats) for name, value in measured.values.items()},
             repeats=repeats,
         )
-        _attach(cell, f"{HELD_OUT}.npz", measured, columns)
+        cell.attach_arrays(HELD_OUT, f"{HELD_OUT}.npz", measured.answers, **columns)
         cell.finish()
 
     def _rank_answers(self, cell: Cell) -> None:
@@ -276,16 +275,8 @@ class Runner:
             arrays[kind] = instructions.answer_ranks(
                 vectors[base], pools.own, vectors[pools.others]
             )
-        content = io.BytesIO()
-        np.savez_compressed(content, **arrays)
-        cell.attach(RANKED, "ranks.npz", content.getvalue(), size=len(base))
+        cell.attach_arrays(RANKED, "ranks.npz", arrays, size=len(base))
         cell.finish()
-
-
-def _attach(cell: Cell, name: str, measured: Measured, columns: dict[str, Any]) -> None:
-    content, arrays = io.BytesIO(), dict[str, Any](measured.answers)
-    np.savez_compressed(content, **arrays)
-    cell.attach(HELD_OUT, name, content.getvalue(), **columns)
 
 
 def _tell(cell: Cell, task: Task, share: float, report: TeacherReport) -> None:

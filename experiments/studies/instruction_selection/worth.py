@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from experiments.studies.instruction_selection.comparison import name_of, selections
 from experiments.studies.instruction_selection.runner import UNTUNED
 from experiments.study.numbers import Measure, deviation, in_words
 from experiments.study.plot import Line, Panel, draw
@@ -65,18 +66,10 @@ def is_tuned(table: Table) -> bool:
     return any("right_ll" in setting.values for setting in table.settings)
 
 
-def name_of(setting: Setting) -> str:
-    """Of the method, and of its teacher's noise if it asks one."""
-    method, noise = setting.columns["method"], setting.columns.get("teacher_noise")
-    return str(method) if noise is None else f"{method} (noise {noise:g})"
-
-
 def worths(table: Table) -> Iterator[Worth]:
     """All comparisons that the table allows, in its order."""
     tuned = [s for s in table.settings if "right_ll" in s.values]
-    for setting in tuned:
-        if "share" not in setting.columns:
-            continue
+    for setting in selections(table):
         for base in tuned:
             if not _is_base(setting, base, tuned) or base.repeats != setting.repeats:
                 continue
