@@ -50,6 +50,7 @@ def test_two_processes_leave_what_one_leaves(tmp_path, alone, launcher):
         path = f"{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}"
         command = ["sh", "examples/hosts/processes.sh", "2", *STUDY]
         said = run(command, tmp_path, PATH=path, PORT="12371")
-    assert "Rank 1 is connected to 1 peer ranks" in said
+    # Each process says it, maybe in the middle of what the other one says.
+    assert said.count("[Gloo] Rank ") == 2, said
     summary = tmp_path / "label_noise" / "run" / "summary.csv"
     assert summary.read_text() == alone
