@@ -83,9 +83,13 @@ def epochs_done(folder: pathlib.Path) -> int:
 
 
 def wait_for_epochs(folder: pathlib.Path, count: int) -> None:
-    """Until so many are done."""
+    """Until so many are done; an error where that takes longer than a whole run."""
     started = time.monotonic()
-    while epochs_done(folder) < count and time.monotonic() - started < WHOLE_SECONDS:
+    while epochs_done(folder) < count:
+        if time.monotonic() - started > WHOLE_SECONDS:
+            raise TimeoutError(
+                f"{epochs_done(folder)} of {count} epochs in {WHOLE_SECONDS} s"
+            )
         time.sleep(0.05)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+
 from tests.printed_tables.cells import Files, Table, builder, spread
 from tests.printed_tables.results import claims_of, in_print
 
@@ -22,16 +24,11 @@ def _beside_print(files: Files, percent: str) -> Table:
         ["method", "unbiased", "best on test", "conflicting", "aligned", "printed"]
     ]
     run = f"dataset_bias/colored_mnist_{percent}"
-    printed = {}
-    for claim in claims_of(files):
-        if claim.run == run:
-            printed[claim.baseline["method"]] = claim.printed_baseline
-            printed[claim.method["method"]] = claim.printed
+    printed = _in_print(files, run)
     for row in files.rows(f"{run}/summary.csv"):
         method = row["method"]
         cells = [spread(row, name) for name in names]
-        there = in_print(printed[method], 1) if method in printed else ""
-        table.append([f"`{method}`", *cells, there])
+        table.append([f"`{method}`", *cells, printed[method]])
     return table
 
 
@@ -42,3 +39,40 @@ def dataset_bias(files: Files) -> Table:
     for row in files.rows("dataset_bias/colored_digits/summary.csv"):
         table.append([f"`{row['method']}`", *(spread(row, name) for name in names)])
     return table
+
+
+@builder
+def dfa_ablation(files: Files) -> Table:
+    words = {
+        "vanilla": ("", ""),
+        "disentangle": ("yes", ""),
+        "augment": ("yes", "always"),
+        "scheduled": ("yes", "after a fifth of the steps"),
+    }
+    measures = {
+        "unbiased": "unbiased",
+        "unbiased_best": "best on test",
+        "conflicting": "conflicting",
+        "target_original": "class: own",
+        "target_swapped": "class: swapped",
+        "bias_original": "bias: own",
+        "bias_swapped": "bias: swapped",
+    }
+    table = [["method", "two encoders", "swapping", *measures.values(), "printed"]]
+    run = "dataset_bias/colored_mnist_dfa_ablation_small"
+    printed = _in_print(files, run)
+    for row in files.rows(f"{run}/summary.csv"):
+        method = row["method"]
+        cells = [spread(row, m) if row[f"{m}_mean"] else "" for m in measures]
+        table.append([f"`{method}`", *words[method], *cells, printed[method]])
+    return table
+
+
+def _in_print(files: Files, run: str) -> dict[str, str]:
+    """What is printed of a run's methods, by their labels."""
+    found = defaultdict(str)
+    for claim in claims_of(files):
+        if claim.run == run:
+            found[claim.baseline["method"]] = in_print(claim.printed_baseline, 1)
+            found[claim.method["method"]] = in_print(claim.printed, 1)
+    return found

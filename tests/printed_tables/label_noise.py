@@ -7,7 +7,15 @@ import itertools
 
 import numpy as np
 
-from tests.printed_tables.cells import BUILDERS, Files, Table, builder, number, spread
+from tests.printed_tables.cells import (
+    BUILDERS,
+    Files,
+    Table,
+    builder,
+    number,
+    paired,
+    spread,
+)
 
 LABEL_NOISE = {
     "ce": "cross-entropy",
@@ -126,24 +134,26 @@ def diffusion(files: Files) -> Table:
             "--sizes=5,0`",
         ),
     }
-    table = [["data", "labels", r"\|C\|", "none", "literal", "delta", "flags"]]
+    modes = ("none", "literal", "delta")
+    gains = ("literal − none", "delta − none")
+    table = [["data", "labels", r"\|C\|", *modes, *gains, "flags"]]
     for name, (data, labels, sizes, flags) in studies.items():
         for size in sizes:
-            cells = [
-                number(
-                    files.row(
-                        f"diffusion_study/{name}.csv",
-                        mode=mode,
-                        space="" if mode == "none" else "input",
-                        candidates=size,
-                        labels=labels,
-                    ),
+            none, *others = (
+                files.repeats(
+                    f"diffusion_study/{name}/repeats.csv",
                     "accuracy",
+                    mode=mode,
+                    space="" if mode == "none" else "input",
+                    candidates=size,
+                    labels=labels,
                 )
-                for mode in ("none", "literal", "delta")
-            ]
+                for mode in modes
+            )
+            cells = [f"{each.mean():.1f}" for each in (none, *others)]
             best = max(map(float, cells))
             cells = [f"**{cell}**" if float(cell) == best else cell for cell in cells]
+            cells += [paired(each, none) for each in others]
             first = size == sizes[0]
             front = [data, f"{labels:,}"] if first else ["", ""]
             table.append([*front, size, *cells, flags if first else ""])

@@ -86,11 +86,12 @@ def _reconstructions(arrays: dict[str, np.ndarray]) -> Any:
     axes.spines[:].set_visible(False)
     axes.set_title("bias features of", fontsize="medium")
     axes.set_ylabel("class features of")
-    errors = ", ".join(
-        f"{float(arrays[f'error of {name}']):.3f} with {words} features"
+    errors = "\n".join(
+        f"mean absolute error with {words} features: "
+        f"{float(arrays[f'error of {name}']):.3f}"
         for name, words in _DECODED_WITH.items()
     )
-    axes.set_xlabel(f"mean absolute error: {errors}")
+    axes.set_xlabel(errors)
     return figure
 
 

@@ -121,7 +121,6 @@ def prepare(config: DatasetBiasConfig) -> Data:
     if config.swap_roles:
         with errors_name_flags(bias="swap_roles"):
             train, test = data.swap_roles(train), data.swap_roles(test)
-        words += ", roles swapped"
     with errors_name_flags(bias="dataset" if config.bias == "folder" else "train_bias"):
         data.check_conflicting(train)
     share = train.is_aligned.mean()
