@@ -54,7 +54,7 @@ class Rows:
         self, array: np.ndarray | RowSource, reference: np.ndarray | None = None
     ):
         self._array = array
-        self._reference = array[0] if reference is None else reference
+        self._reference = array[:1][0] if reference is None else reference
         both = (array.dtype, self._reference.dtype)
         self._integers = both[0].kind in "iu" and both[0] == both[1]
 

@@ -1,4 +1,4 @@
-"""Rows that several threads ask for at once."""
+"""Rows that several threads ask for at once, and rows of other rows."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import time
 
 import numpy as np
 
-from robustjax.row_source import PartedRows
+from robustjax import conditioning
+from robustjax.row_source import JoinedRows, PartedRows, TakenRows
 
 
 class _SlowParts(PartedRows):
@@ -34,3 +35,15 @@ def test_threads_get_the_rows_that_they_ask_for(rng):
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         found = list(pool.map(source.__getitem__, wanted))
     np.testing.assert_array_equal(found, rows[np.array(wanted)])
+
+
+def test_rows_of_rows_less_the_first(rng):
+    """By slices and numbers alone: a source need not know what one number means."""
+    x = rng.normal(size=(20, 3)) + 1e9
+    order = rng.permutation(20)
+    for source in (
+        TakenRows(JoinedRows(x), order),
+        JoinedRows(x[order[:7]], x[order[7:]]),
+    ):
+        found = conditioning.Rows(source)(np.arange(20))
+        np.testing.assert_array_equal(found, x[order] - x[order[0]])

@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 import jax
 import numpy as np
 
+from experiments.study.agreement import check_same_data, check_same_run
 from experiments.study.examples import Known, keep_known
 from experiments.study.flags import Given, as_flag
 from experiments.study.journal import Journal
@@ -159,13 +160,16 @@ def run_study(
         request.run_dir, study.name, request.name or plan.default_name
     )
     check_run_folder(folder, plan.config)
+    check_same_run(study.name, plan.config)
     ready = study.prepare(plan, stop)
+    digests = data_digests(ready.data)
+    check_same_data(digests)
     record = {
         "study": study.name,
         "title": ready.title,
         "command": request.command(study.name),
         "config": plan.config,
-        "data": data_digests(ready.data),
+        "data": digests,
         "cells": [_KNOWN, *ready.cells],
         "facts": dict(ready.facts),
         "measures": [dataclasses.asdict(measure) for measure in study.measures],

@@ -290,28 +290,29 @@ def _lock(handle: int) -> bool:
 def _check_same(
     folder: pathlib.Path, found: Mapping[str, Any], wanted: Mapping[str, Any]
 ) -> None:
-    differ = _first_difference(found, wanted)
+    differ = first_difference(found, wanted)
     if differ:
         name, was, given = differ
         raise ValueError(
             f"run_dir: {str(folder)!r} holds a run with other flags ({name} was "
-            f"{_short(was)}, is {_short(given)}); pass another --name"
+            f"{shortened(was)}, is {shortened(given)}); pass another --name"
         )
 
 
-def _first_difference(found: Any, wanted: Any, name: str = "") -> Any:
+def first_difference(found: Any, wanted: Any, name: str = "") -> Any:
     """(flag, value found, value wanted) of the first flag that differs, or None."""
     if isinstance(found, dict) and isinstance(wanted, dict):
         for key in {**wanted, **found}:
             inner = f"{name}.{key}" if name else str(key)
-            differ = _first_difference(found.get(key), wanted.get(key), inner)
+            differ = first_difference(found.get(key), wanted.get(key), inner)
             if differ:
                 return differ
         return None
     return None if found == wanted else (name, found, wanted)
 
 
-def _short(value: Any) -> str:
+def shortened(value: Any) -> str:
+    """For a line of an error."""
     text = str(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 

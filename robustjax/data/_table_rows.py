@@ -26,10 +26,10 @@ class TableRows(PartedRows):
     """
 
     def __init__(self, path: pathlib.Path, columns: Sequence[str]):
-        """Reads the first group, for the widths of lists.
+        """Reads the first group that has rows, for the widths of lists.
 
         Args:
-          path: of the file.
+          path: of the file, with at least one row.
           columns: numbers or lists of numbers, side by side.
         """
         from pyarrow import parquet
@@ -43,7 +43,8 @@ class TableRows(PartedRows):
         self.starts = np.array(starts)
         types = [self._file.schema_arrow.field(name).type for name in columns]
         self.dtype = np.dtype(np.float32 if all(map(_narrow, types)) else np.float64)
-        self.shape = (int(size), self._keep(0).shape[1])
+        # An empty group tells no width of its lists.
+        self.shape = (int(size), self._keep(int(np.flatnonzero(counts)[0])).shape[1])
 
     def _part(self, number: int) -> np.ndarray:
         """A row group; `ValueError` for lists of another length than the first's."""

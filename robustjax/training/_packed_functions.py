@@ -138,10 +138,10 @@ class _Places:
 
     def _compare_parameters(self, path: Path, equations: Sequence[Any]) -> None:
         one = equations[0]
-        before = len(self.numbers)
+        kind, before = one.primitive.name, len(self.numbers)
         for name, first in one.params.items():
             values = [equation.params[name] for equation in equations]
-            where = (*path, name)
+            where, what = (*path, name), f"{name} of {kind}"
             if isinstance(first, ClosedJaxpr):
                 self.compare_closed(where, values)
             elif isinstance(first, Jaxpr):
@@ -149,13 +149,18 @@ class _Places:
             elif isinstance(first, tuple) and any(
                 isinstance(each, ClosedJaxpr) for each in first
             ):
+                _check(len({len(value) for value in values}) == 1, what)
                 for branch, programs in enumerate(zip(*values)):
                     self.compare_closed((*where, branch), programs)
-            elif not callable(first) and name not in _SAID:
-                same = len({repr(value) for value in values}) == 1
-                _check(same, f"{name} of {one.primitive.name}")
-        known = one.primitive.name in _CALLS | _LOOPS
-        _check(known or len(self.numbers) == before, f"within {one.primitive.name}")
+            elif callable(first):
+                # Of calls these are for derivatives, which have been taken; all others,
+                # such as callbacks, are what is run.
+                same = kind in _CALLS or all(value == first for value in values)
+                _check(same, what)
+            elif name not in _SAID:
+                _check(len({repr(value) for value in values}) == 1, what)
+        known = kind in _CALLS | _LOOPS
+        _check(known or len(self.numbers) == before, f"within {kind}")
 
 
 def _plain(value: Any) -> np.ndarray:

@@ -40,6 +40,19 @@ def test_rows_are_those_of_the_table(both):
         rows[np.array([40])]
 
 
+def test_groups_without_rows(tmp_path):
+    lists, numbers = [[1.0, 2.0], [3.0, 4.0]], [5, 6]
+    table = pa.table({"x": lists, "y": numbers})
+    path = tmp_path / "rows.parquet"
+    with parquet.ParquetWriter(path, table.schema) as writer:
+        for part in (slice(0, 0), slice(0, 1), slice(0, 0), slice(1, 2), slice(2, 2)):
+            writer.write_table(table.slice(part.start, part.stop - part.start))
+    rows = data.open_table_rows(path)
+    assert parquet.ParquetFile(path).metadata.num_row_groups == 5
+    np.testing.assert_array_equal(rows[:], [[1, 2, 5], [3, 4, 6]])
+    np.testing.assert_array_equal(rows[np.array([1, 0])], [[3, 4, 6], [1, 2, 5]])
+
+
 def test_what_takes_rows_of_a_file_takes_these(both):
     x, rows = both
     np.testing.assert_array_equal(

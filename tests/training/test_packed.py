@@ -168,6 +168,17 @@ def test_what_is_alike_needs_no_numbers():
     assert not lifted.numbers
 
 
+def branch(x, count):
+    """The last of so many branches, by an index that is not known when traced."""
+    branches = [lambda x: x, lambda x: 2 * x, lambda x: 3 * x][:count]
+    return jax.lax.switch(x[0].astype(jnp.int32) + count, branches, x)
+
+
+def on_host(x, factor):
+    """A product that is not traced."""
+    return jax.pure_callback(lambda v: np.asarray(v) * np.float32(factor), x, x)
+
+
 @pytest.mark.parametrize(
     ("one", "other"),
     [
@@ -182,6 +193,9 @@ def test_what_is_alike_needs_no_numbers():
             lambda x: x + jax.random.normal(jax.random.key(0), (3,)),
             lambda x: x + jax.random.uniform(jax.random.key(0), (3,)),
         ),
+        # Of more branches, the first ones are the same.
+        (lambda x: branch(x, 2), lambda x: branch(x, 3)),
+        (lambda x: on_host(x, 2), lambda x: on_host(x, 5)),
     ],
 )
 def test_other_steps_are_refused(one, other):
