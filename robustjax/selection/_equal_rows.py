@@ -61,15 +61,15 @@ def first_equal_rows(*features: Any) -> np.ndarray:
     """For every example the first one whose rows are all equal to its own.
 
     Args:
-      *features: one or several (N, d) float32, compared exactly; the factors of an
-        example's features. Of a source blocks are read.
+      *features: one or several (N, d) float32, or as `storage.kept` makes them,
+        compared exactly; the factors of an example's features. Of a source blocks are
+        read.
 
     Returns:
       (N,) int32, ascending where examples differ from all before; `i` itself for those.
     """
     parts = [
-        part if isinstance(part, RowSource) else np.asarray(part, np.float32)
-        for part in features
+        part if isinstance(part, RowSource) else np.asarray(part) for part in features
     ]
     found = np.arange(len(parts[0]))
     sampled = _joint_hashes([_sampled(part) for part in parts], found)
