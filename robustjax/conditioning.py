@@ -15,6 +15,7 @@ import numpy as np
 
 from robustjax.arrays import blocks, cast, is_wide, numbers
 from robustjax.row_source import RowSource, take
+from robustjax.storage import kept, kept_type, on_host
 
 # Within these powers of two the squares of float32 numbers, summed over any length
 # that fits a memory, neither overflow nor vanish.
@@ -97,7 +98,8 @@ class Centred(NamedTuple):
     """Points near the origin and of a size near one.
 
     Attributes:
-      points: (N, d) float32; the largest entry is in [0.5, 4), or all are zero.
+      points: (N, d) float32, or as they are kept, see `storage.kept`; the largest entry
+        is in [0.5, 4), or all are zero.
       others: further points (M, d), less the same origin, by the same scale.
       scale: a power of two: `scale * points + origin` are the points given.
       origin: (d,) float64.
@@ -109,7 +111,9 @@ class Centred(NamedTuple):
     origin: np.ndarray
 
 
-def centred(name: str, array: np.ndarray, *others: np.ndarray) -> Centred:
+def centred(
+    name: str, array: np.ndarray, *others: np.ndarray, storage: str = "float32"
+) -> Centred:
     """Takes a common offset and a common scale out of points.
 
     For whatever depends on differences alone: distances, neighbours, clusters.
@@ -118,13 +122,17 @@ def centred(name: str, array: np.ndarray, *others: np.ndarray) -> Centred:
       name: what to call the argument in an error.
       array: (N, d) finite numbers, see `numbers`; N >= 1. Their mean is the origin.
       *others: (M, d) likewise.
+      storage: how they are kept, see `storage.kept`.
 
     Raises:
       ValueError: differences that float32 cannot hold.
     """
     reference = array[0]
     return centred_of(
-        name, *(Rows(each, reference) for each in (array, *others)), offset=reference
+        name,
+        *(Rows(each, reference) for each in (array, *others)),
+        offset=reference,
+        storage=storage,
     )
 
 
@@ -139,25 +147,30 @@ class Frame(NamedTuple):
     mean: np.ndarray
     scale: float
 
-    def points(self, read: Reader, rows: slice | np.ndarray) -> np.ndarray:
-        """Some rows (M, d) near the origin and of a size near one, float32."""
+    def points(
+        self, read: Reader, rows: slice | np.ndarray, storage: str = "float32"
+    ) -> np.ndarray:
+        """Some rows (M, d) near the origin and of a size near one, as they are kept."""
         index = rows if isinstance(rows, np.ndarray) else None
         start, end = 0, read.shape[0]
         if isinstance(rows, slice):
             start, end, _ = rows.indices(end)
         count = end - start if index is None else len(index)
-        found = np.empty((count, read.shape[1]), np.float32)
+        found = np.empty((count, read.shape[1]), kept_type(storage))
         for here in blocks(count, read.shape[1]):
             wanted: Any = slice(start + here.start, start + here.stop)
             block = read(wanted if index is None else index[here])
-            found[here] = (block - self.mean) / self.scale
+            near = (block - self.mean) / self.scale
+            found[here] = kept(near.astype(np.float32), storage)
         return found
 
 
-def centred_of(name: str, *readers: Reader, offset: Any = 0.0) -> Centred:
+def centred_of(
+    name: str, *readers: Reader, offset: Any = 0.0, storage: str = "float32"
+) -> Centred:
     """As `centred`, of rows that are made as they are read, up to an offset."""
     frame = frame_of(name, *readers)
-    points = [frame.points(read, slice(None)) for read in readers]
+    points = [frame.points(read, slice(None), storage) for read in readers]
     origin = np.asarray(offset).astype(np.float64) + frame.mean
     return Centred(points[0], tuple(points[1:]), frame.scale, origin)
 
@@ -184,6 +197,24 @@ def frame_of(name: str, *readers: Reader) -> Frame:
     return Frame(total / readers[0].shape[0], scale)
 
 
+class KeptRows:
+    """Rows in float64 as they are after they have been kept, less the frame's mean."""
+
+    def __init__(self, read: Reader, frame: Frame, storage: str):
+        self._read, self._frame, self._storage = read, frame, storage
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the rows."""
+        return self._read.shape
+
+    def __call__(self, rows: Any) -> np.ndarray:
+        """See `Reader`."""
+        near = (self._read(rows) - self._frame.mean) / self._frame.scale
+        narrow = on_host(kept(near.astype(np.float32), self._storage))
+        return narrow.astype(np.float64) * self._frame.scale
+
+
 class CentredRows(RowSource):
     """As `Centred.points`, of rows that are read when they are asked for.
 
@@ -192,7 +223,7 @@ class CentredRows(RowSource):
       origin: see there.
     """
 
-    def __init__(self, name: str, source: RowSource):
+    def __init__(self, name: str, source: RowSource, storage: str = "float32"):
         """Reads all rows once.
 
         Raises:
@@ -201,13 +232,13 @@ class CentredRows(RowSource):
         reference = source[:1][0]
         self._read = Rows(source, reference)
         self._frame = frame_of(name, self._read)
-        self.shape, self.dtype = source.shape, np.dtype(np.float32)
-        self.scale = self._frame.scale
+        self.shape, self.dtype = source.shape, kept_type(storage)
+        self._storage, self.scale = storage, self._frame.scale
         self.origin = reference.astype(np.float64) + self._frame.mean
 
     def __getitem__(self, rows: Any) -> np.ndarray:
-        """Float32 rows of a slice or of (M,) numbers."""
-        return self._frame.points(self._read, rows)
+        """Rows of a slice or of (M,) numbers, as they are kept."""
+        return self._frame.points(self._read, rows, self._storage)
 
 
 class ScaledRows(RowSource):

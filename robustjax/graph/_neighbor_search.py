@@ -17,6 +17,7 @@ import numpy as np
 from jax.sharding import PartitionSpec
 
 from robustjax.placement import Placement
+from robustjax.storage import products, squares, widened
 
 # Columns per group in the two-level search for the largest similarities.
 _GROUP = 64
@@ -71,8 +72,10 @@ class Part(NamedTuple):
     """Points among which is searched, divided among devices.
 
     Attributes:
-      points: (S, d), centred, near 1 in size; for the cosine centred unit rows.
-      compared: (S, d), whose differences count: not centred, which would round them.
+      points: (S, d), centred, near 1 in size; for the cosine centred unit rows. As
+        `storage.kept` makes them.
+      compared: (S, d), whose differences count: not centred, which would round them,
+        but for narrow ones, which are rounded already.
       first: () int32, the number of the first of them.
       size: () int32, how many of them there are without what fills up.
     """
@@ -106,7 +109,7 @@ def _block_search(
     # Here, and not of every block's similarities, which would be written once more.
     points = jnp.pad(points, ((0, -size % _GROUP), (0, 0)))
     there = jnp.arange(len(points)) < valid
-    norm2 = jnp.where(there, jnp.sum(points**2, axis=1), 0.0)
+    norm2 = jnp.where(there, squares(points), 0.0)
     half_norm = jnp.where(there, norm2 / 2, jnp.inf)
     largest_norm = jnp.sqrt(jnp.max(norm2))
     # Of the product, and one more for the points themselves.
@@ -115,9 +118,7 @@ def _block_search(
     def block(asked: Asked) -> tuple[jax.Array, ...]:
         # ||a - b||^2 / 2 = ||a||^2 / 2 - similarity; HIGHEST keeps float32 exact on
         # devices whose default for matrix products is coarser.
-        similarity = jnp.matmul(
-            asked.points, points.T, precision=jax.lax.Precision.HIGHEST
-        ) - jnp.expand_dims(half_norm, 0)
+        similarity = products(asked.points, points) - jnp.expand_dims(half_norm, 0)
         place = asked.own - first
         own = jnp.expand_dims(jnp.arange(len(points)), 0) == place[:, None]
         similarity = jnp.where(own, -jnp.inf, similarity)
@@ -126,13 +127,14 @@ def _block_search(
         # The expanded square loses digits to cancellation: rank the candidates by
         # the sum of squared differences, ties to the lowest index.
         columns = jnp.minimum(columns, size - 1)
-        square = _squares(compared[columns], asked.compared, metric)
+        others, own_rows = widened(compared[columns]), widened(asked.compared)
+        square = _squares(others, own_rows, metric)
         gone = jnp.isneginf(seemed)
         square = jnp.where(gone, jnp.inf, square)
         indices = jnp.where(gone, -1, columns + first)
         # No point that was left out is nearer than the last candidate seemed, less
         # what rounding may have added.
-        norm = jnp.sqrt(jnp.sum(asked.points**2, axis=1))
+        norm = jnp.sqrt(squares(asked.points))
         slack = rounding * (norm + largest_norm) ** 2
         others = valid - ((place >= 0) & (place < valid))
         left_out = norm**2 - 2 * seemed[:, -1] - slack

@@ -11,6 +11,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from robustjax import arrays, checks, conditioning
+from robustjax import storage as stored
 from robustjax.graph._neighbor_search import Asked, Found, Part, merged, search
 from robustjax.placement import Placement, on_host
 from robustjax.row_source import RowSource, check_source, row_blocks, take
@@ -49,6 +50,7 @@ def nearest_neighbors(
     rows: Any = None,
     metric: str = "euclidean",
     block_rows: int | None = None,
+    storage: Any = jnp.float32,
     mesh: Mesh | None = None,
 ) -> Neighbors:
     """Finds the k nearest neighbours of every point among all others, exactly.
@@ -63,12 +65,22 @@ def nearest_neighbors(
     Of a file the points are read in blocks, twice and once more for every row that has
     to be found again; memory then holds a block and what was found.
 
+    In a narrow storage neighbours and distances are those of the centred rows (for the
+    cosine centred unit rows), rounded: with norms `|a|`, `|b|` of these a Euclidean
+    distance is off by at most `u (|a| + |b|)`, u = 2⁻⁸ for bfloat16 and 2⁻¹¹ for
+    float16 (there beside 2⁻²³ √d of the largest entry, below which its numbers are
+    coarser), and the cosine one is half the square of such a distance. A neighbour may
+    be missed for one that is farther by no more than twice that.
+
     Args:
       points: (N, d) numbers, or rows of a file (`data.open_rows`).
       k: 1 … N-1.
       rows: (M,) numbers of the points whose neighbours are asked for; by default all.
       metric: "euclidean" or "cosine".
       block_rows: rows per block; by default about 4 million similarities each.
+      storage: float32, bfloat16 or float16, in which devices keep the points; products
+        are summed in float32. Of float32 points they keep two copies, and of the latter
+        two one of half the size: a quarter of the memory.
       mesh: devices among which the points are divided, one axis of kind Auto; each
         finds candidates among its own. By default one device has all.
 
@@ -78,7 +90,8 @@ def nearest_neighbors(
     Raises:
       ValueError: k outside its range, a wrong rank, non-finite points, distances that
         float32 cannot hold, an unknown metric, a zero vector under the cosine metric,
-        rows out of range, or a mesh of other axes.
+        rows out of range, another storage, or a narrow one of points in a file, or a
+        mesh of other axes.
 
     Example:
       >>> import numpy as np
@@ -88,6 +101,8 @@ def nearest_neighbors(
     """
     checks.one_of("metric", metric, METRICS)
     place = Placement(mesh)
+    in_file = isinstance(points, RowSource)
+    kind = stored.check_storage("storage", storage, in_file=in_file)
     given: np.ndarray | RowSource
     if isinstance(points, RowSource):
         given = check_source("points", points, nonzero=metric == "cosine")
@@ -107,7 +122,8 @@ def nearest_neighbors(
             raise ValueError(
                 f"points: row {int(zero[0])} is zero and has no cosine distance"
             )
-    views = _Views(given, metric)
+    narrow = kind != "float32"
+    views = _NarrowViews(given, metric, kind) if narrow else _Views(given, metric)
     indices, squares, left_out = _search(views, asked, k, block_rows, place)
     doubtful = np.flatnonzero(~(squares[:, -1] < left_out))
     if doubtful.size:
@@ -168,13 +184,27 @@ class _Views:
             whole = list(row_blocks(self._given, multiple=place.devices))
         for here in whole:
             points, compared = self.make(here)
-            wide = compared is points
             on_device = place.rows(points)
             yield Part(
                 on_device,
-                on_device if wide else place.rows(compared),
+                on_device if compared is points else place.rows(compared),
                 *place.whole((np.int32(here.start), np.int32(here.stop - here.start))),
             )
+
+
+class _NarrowViews(_Views):
+    """Of points that are rounded: what is read, searched and compared are those."""
+
+    def __init__(self, given: np.ndarray | RowSource, metric: str, kind: str):
+        super().__init__(given, metric)
+        self._kind, self._exact = kind, self.read
+        self.read = conditioning.KeptRows(self._exact, self._frame, kind)
+        self.wide, self.by, self.unit = False, "euclidean", self.scale
+
+    def make(self, rows: slice | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Rounded points (M, d) as they are kept, twice the same array."""
+        points = self._frame.points(self._exact, rows, self._kind)
+        return points, points
 
 
 def _search(

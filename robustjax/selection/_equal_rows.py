@@ -36,11 +36,17 @@ def _hashes(
     step = max(1, _BLOCK_NUMBERS // max(1, rows.shape[1]))
     for start in range(0, len(which), step):
         some = slice(start, start + step)
-        block = np.ascontiguousarray(rows[which[some]]) + np.float32(0)
+        block = np.ascontiguousarray(rows[which[some]], np.float32) + np.float32(0)
         bits = (block.view(np.uint32) + multipliers) * _MIX
         bits ^= bits >> np.uint64(29)
         hashes[some] = (bits * multipliers).sum(axis=1, dtype=np.uint64)
     return hashes
+
+
+def _in_memory(rows: Any) -> np.ndarray:
+    """Rows as float32, or in two bytes a number as they are kept."""
+    array = np.asarray(rows)
+    return array if array.dtype.itemsize == 2 else array.astype(np.float32, copy=False)
 
 
 def _joint_hashes(
@@ -61,15 +67,15 @@ def first_equal_rows(*features: Any) -> np.ndarray:
     """For every example the first one whose rows are all equal to its own.
 
     Args:
-      *features: one or several (N, d) float32, compared exactly; the factors of an
-        example's features. Of a source blocks are read.
+      *features: one or several (N, d) float32, or as `storage.kept` makes them,
+        compared exactly; the factors of an example's features. Of a source blocks are
+        read.
 
     Returns:
       (N,) int32, ascending where examples differ from all before; `i` itself for those.
     """
     parts = [
-        part if isinstance(part, RowSource) else np.asarray(part, np.float32)
-        for part in features
+        part if isinstance(part, RowSource) else _in_memory(part) for part in features
     ]
     found = np.arange(len(parts[0]))
     sampled = _joint_hashes([_sampled(part) for part in parts], found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import Any
 
 import jax
@@ -11,6 +12,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from robustjax import arrays, checks, conditioning
+from robustjax import storage as stored
 from robustjax.placement import Placement, on_host
 from robustjax.row_source import RowSource, row_blocks
 from robustjax.selection import _ahead as ahead
@@ -29,15 +31,19 @@ from robustjax.selection._greedy import (
 
 @dataclasses.dataclass(frozen=True)
 class _FarthestFirst(ahead.Rule):
-    """Levels and scores are squared distances to the nearest pick."""
+    """Levels and scores are squared distances to the nearest pick.
+
+    Attributes:
+      place: where the examples lie.
+    """
+
+    place: Placement
 
     def relate(
         self, picked: ahead.Rows, rows: ahead.Rows, shared: ahead.Rows
     ) -> jax.Array:
         del shared
-        product = jnp.matmul(
-            picked["points"], rows["points"].T, precision=jax.lax.Precision.HIGHEST
-        )
+        product = stored.products(picked["points"], rows["points"])
         square = picked["square"][:, None] + rows["square"][None]
         same = picked["first"][:, None] == rows["first"][None]
         return jnp.where(same, 0.0, jnp.maximum(square - 2 * product, 0.0))
@@ -54,10 +60,34 @@ class _FarthestFirst(ahead.Rule):
         del rows, shared
         return level
 
+    def spread(
+        self,
+        level: jax.Array,
+        rows: ahead.Rows,
+        shared: ahead.Rows,
+        picks: jax.Array,
+        count: jax.Array,
+    ) -> jax.Array:
+        if self.place.mesh is None or rows["points"].dtype == jnp.float32:
+            return super().spread(level, rows, shared, picks, count)
 
-@jax.jit
-def _squares(points: jax.Array) -> jax.Array:
-    return jnp.sum(points**2, axis=1)
+        # By itself XLA would divide the loop over blocks of rows, and send them.
+        def of_device(
+            own: tuple[jax.Array, ahead.Rows], picked: ahead.Rows, count: jax.Array
+        ) -> jax.Array:
+            level, rows = own
+            relation = self.relate(picked, rows, {})
+            return ahead.absorb_in_order(self, level, relation, picked, count)
+
+        mapped = self.place.on_rows(of_device, 2)
+        found: jax.Array = mapped((level, rows), ahead.take_rows(rows, picks), count)
+        return found
+
+
+@functools.partial(jax.jit, static_argnames="place")
+def _squares(points: jax.Array, place: Placement) -> jax.Array:
+    found: jax.Array = place.on_rows(stored.squares, 0)(points)
+    return found
 
 
 @jax.jit
@@ -72,6 +102,7 @@ def k_center(
     initial: Any = None,
     key: jax.Array | None = None,
     candidates: int = ahead.CANDIDATES,
+    storage: Any = jnp.float32,
     mesh: Mesh | None = None,
     on_progress: Progress | None = None,
 ) -> Selection:
@@ -91,6 +122,12 @@ def k_center(
     Rows of a file stay there: they are read five times at first, and then once for
     every round of up to `candidates / 4` picks. With a mesh each device holds its part.
 
+    In a narrow storage the traversal is that of the centred rows, rounded: with norms
+    `|a|`, `|b|` (of rows less the mean) a distance is off by at most `u (|a| + |b|)`,
+    u = 2⁻⁸ for bfloat16 and 2⁻¹¹ for float16 (there beside 2⁻²³ √d of the largest
+    entry, below which its numbers are coarser). So is the radius, by as much for the
+    largest norm; picks may be others, and rows that become equal are copies.
+
     Args:
       features: (N, d) finite floats, or rows of a file (`data.open_rows`).
       budget: the number of new picks.
@@ -99,6 +136,8 @@ def k_center(
         them the first pick is not determined by distances.
       key: draws that first pick uniformly; without it the first pick is example 0.
       candidates: looked at together; of influence on time and memory only.
+      storage: float32, bfloat16 or float16, in which devices keep the rows; products
+        are summed in float32. The latter two halve the memory.
       mesh: devices among which the examples are divided, one axis of kind Auto; by
         default one device has all. Each gets its own part from the host.
       on_progress: called now and then with the picks made and the budget.
@@ -111,7 +150,8 @@ def k_center(
     Raises:
       ValueError: features of a wrong rank, not finite or of differences that float32
         cannot hold; initial indices out of range or repeated; a budget that is not
-        between 1 and the number of other examples; a mesh of other axes.
+        between 1 and the number of other examples; another storage, or a narrow one of
+        rows that stay in a file; a mesh of other axes.
 
     Example:
       >>> import numpy as np
@@ -120,16 +160,18 @@ def k_center(
       >>> selection.k_center(points, 2, initial=[0]).indices.tolist()
       [3, 2]
     """
+    place = Placement(mesh)
+    in_file = mesh is None and isinstance(features, RowSource)
+    kind = stored.check_storage("storage", storage, in_file=in_file)
     points = check_rows("features", features)
     checks.at_least("candidates", candidates, 2)
     size = len(points)
     given = np.zeros(0, np.int32) if initial is None else _indices(initial, size)
     check_budget(budget, size - given.size)
 
-    place = Placement(mesh)
-    rule = _FarthestFirst()
+    rule = _FarthestFirst(place)
     shared: ahead.Rows = {}
-    examples, scale = _examples(place, points)
+    examples, scale = _examples(place, points, kind)
     del points  # Memory: on most devices the points have been copied.
     drawn = given.size == 0
     if drawn:
@@ -164,24 +206,25 @@ def k_center(
 
 
 def _examples(
-    place: Placement, points: np.ndarray | RowSource
+    place: Placement, points: np.ndarray | RowSource, kind: str
 ) -> tuple[Examples, float]:
     """Checked points as the rule wants them, and by what they were divided."""
     # Distances do not change; cancellation in the expanded square does.
     near: np.ndarray | RowSource
     if isinstance(points, RowSource):
-        source = conditioning.CentredRows("features", points)
+        source = conditioning.CentredRows("features", points, kind)
         near, scale = source, source.scale
     else:
-        centred = conditioning.centred("features", points)
+        centred = conditioning.centred("features", points, storage=kind)
         near, scale = centred.points, centred.scale
     first = first_equal_rows(near)
     if isinstance(near, RowSource) and place.mesh is None:
-        squares = [np.asarray(_squares(near[here])) for here in row_blocks(near)]
+        at = row_blocks(near)
+        squares = [np.asarray(_squares(near[here], place)) for here in at]
         light = {"square": np.concatenate(squares), "first": first}
         return OfFile(near, light), scale
     on_device = place.rows(near)
-    rows = {"points": on_device, "square": _squares(on_device)}
+    rows = {"points": on_device, "square": _squares(on_device, place)}
     return Resident(place, {**rows, "first": place.rows(first)}), scale
 
 

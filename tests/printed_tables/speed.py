@@ -59,3 +59,24 @@ def image_corruptions(files: Files) -> Table:
         times = [f"{1e3 * each:,.0f}" for each in (theirs, ours)]
         table.append([name.replace("_", " "), *times, f"{ratio:.1f}×"])
     return table
+
+
+@builder
+def narrow_storage(files: Files) -> Table:
+    first = files.json("benchmarks/narrow_storage.json")
+    sizes = first["sizes"]
+    what = {
+        "neighbors": f"10 neighbours of {sizes['asked']} rows",
+        "k_center": f"k-center, {sizes['picks']} picks",
+    }
+    table = [["", "storage", "rows on the device", "found"]]
+    for case, name in what.items():
+        exact = first[case]["float32"]
+        for storage, seen in first[case].items():
+            if case == "neighbors":
+                found = f"{100 * seen['recall']:.2f} % of float32's"
+            else:
+                found = f"radius {seen['radius'] / exact['radius']:.5f} of float32's"
+            held = f"{seen['row_bytes'] / 1e6:.1f} MB"
+            table.append([name, storage, held, found])
+    return table

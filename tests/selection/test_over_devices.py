@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 from jax.sharding import AxisType
 
 from robustjax import graph, selection
+from robustjax import storage as stored
+from tests.scores.test_issues_by_blocks import Rows
 
 SIZE = 102  # No multiple of the devices.
 
@@ -174,6 +176,21 @@ def test_nearest_neighbors(seed, metric):
     many = graph.nearest_neighbors(x, 7, metric=metric, block_rows=9, mesh=devices(8))
     np.testing.assert_array_equal(many.indices, one.indices)
     np.testing.assert_array_equal(many.distances, one.distances)
+
+
+@pytest.mark.parametrize("storage", ["bfloat16", "float16"])
+def test_narrow_storage(storage, monkeypatch):
+    monkeypatch.setattr(stored, "_BLOCK_NUMBERS", 30)  # Five rows: a device has more.
+    x = np.random.default_rng(0).normal(size=(SIZE, 6))
+    for call in (
+        lambda **where: graph.nearest_neighbors(x, 7, storage=storage, **where),
+        lambda **where: selection.k_center(x, 20, storage=storage, **where),
+    ):
+        one, many = call(), call(mesh=devices(8))
+        np.testing.assert_array_equal(many.indices, one.indices)
+    read = selection.k_center(Rows(x), 20, storage=storage, mesh=devices(8))
+    np.testing.assert_array_equal(read.indices, one.indices)
+    np.testing.assert_allclose(read.gains, one.gains, rtol=1e-5)
 
 
 def test_everything_can_be_picked_although_copies_fill_up():
