@@ -135,7 +135,7 @@ def diffusion(files: Files) -> Table:
         ),
     }
     modes = ("none", "literal", "delta")
-    gains = ("literal − none", "delta − none")
+    gains = tuple(f"{mode} \N{MINUS SIGN} none" for mode in modes[1:])
     table = [["data", "labels", r"\|C\|", *modes, *gains, "flags"]]
     for name, (data, labels, sizes, flags) in studies.items():
         for size in sizes:
