@@ -53,8 +53,10 @@ def _nearest_of(
         product = jnp.matmul(centres, point, precision=jax.lax.Precision.HIGHEST)
         if metric == "cosine":
             return 1 - jnp.max(product)
-        square = jnp.min(squares - 2 * product) + jnp.sum(point**2)
-        return jnp.sqrt(jnp.maximum(square, 0.0))
+        # By differences: of a point close to its centre the expanded square is mostly
+        # rounding.
+        nearest = centres[jnp.argmin(squares - 2 * product)]
+        return jnp.sqrt(jnp.sum((point - nearest) ** 2))
 
     return jax.lax.map(one, points, batch_size=rows)
 

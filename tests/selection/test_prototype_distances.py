@@ -35,9 +35,9 @@ def test_ssp_keeps_what_is_far_from_prototypes(rng):
 def test_prototype_distance_is_to_the_nearest_centre(rng):
     """As many clusters as distinct points: every distance is 0 but for rounding."""
     x = np.repeat(rng.normal(size=(4, D)), 5, axis=0).astype(np.float32)
-    for metric in ("cosine", "euclidean"):
+    for metric, rounding in (("cosine", 1e-6), ("euclidean", 2e-6)):
         distance = selection.prototype_distances(x, 4, KEY, metric=metric)
-        np.testing.assert_allclose(distance, 0, atol=2e-3)
+        np.testing.assert_allclose(distance, 0, atol=rounding)
     # One cluster: the mean, in whole numbers so that float32 is exact.
     x = np.round(8 * x)
     distance = selection.prototype_distances(x, 1, KEY, metric="euclidean")
@@ -51,3 +51,14 @@ def test_prototype_distance_is_to_the_nearest_centre(rng):
     assert selection.prototype_distances(x, 2, KEY, sample=10).shape == (20,)
     with pytest.raises(ValueError, match="clusters: got 11, expected at most"):
         selection.prototype_distances(x, 11, KEY, sample=10)
+
+
+def test_distances_in_clusters_far_apart(rng):
+    """A ten-thousandth of the distance between them; to the means, in float64."""
+    near = 1e-4 * rng.normal(size=(3, N // 3, D))
+    x = near + 3 * np.eye(3, D)[:, None]
+    expected = np.linalg.norm(near - near.mean(axis=1, keepdims=True), axis=2)
+    distance = selection.prototype_distances(
+        x.reshape(N, D), 3, KEY, metric="euclidean"
+    )
+    np.testing.assert_allclose(distance, expected.reshape(N), atol=2e-6)
