@@ -68,6 +68,26 @@ def dfa_ablation(files: Files) -> Table:
     return table
 
 
+@builder
+def dfa_diversity(files: Files) -> Table:
+    words = {
+        "d5_s50": ("5 %", "50 %"),
+        "d1_s50": ("1 %", "50 %"),
+        "d5_s1": ("5 %", "1 %"),
+        "d1_s1": ("1 %", "1 %"),
+    }
+    names = ("unbiased", "unbiased_best", "conflicting", "aligned")
+    columns = ("unbiased", "best on test", "conflicting", "aligned")
+    table = [["method", "of all images", "of a batch", *columns, "printed"]]
+    run = "dataset_bias/colored_mnist_dfa_diversity_small"
+    printed = _in_print(files, run)
+    for row in files.rows(f"{run}/summary.csv"):
+        method = row["method"]
+        cells = [spread(row, name) for name in names]
+        table.append([f"`{method}`", *words[method], *cells, printed[method]])
+    return table
+
+
 def _in_print(files: Files, run: str) -> dict[str, str]:
     """What is printed of a run's methods, by their labels."""
     found = defaultdict(str)
