@@ -9,6 +9,11 @@ from tests.printed_tables.results import claims_of, in_print
 
 
 @builder
+def colored_mnist_98(files: Files) -> Table:
+    return _beside_print(files, "98")
+
+
+@builder
 def colored_mnist_99(files: Files) -> Table:
     return _beside_print(files, "99")
 
