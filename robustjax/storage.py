@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 STORAGES = ("float32", "bfloat16", "float16")
+"""Types in which rows can be kept, by name; the first one rounds nothing more."""
 
 # Numbers that are float32 at once where a CPU multiplies; they fit its cache.
 _BLOCK_NUMBERS = 2**18
