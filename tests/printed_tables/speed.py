@@ -69,7 +69,7 @@ def narrow_storage(files: Files) -> Table:
         "neighbors": f"10 neighbours of {sizes['asked']} rows",
         "k_center": f"k-center, {sizes['picks']} picks",
     }
-    table = [["", "storage", "rows on the device", "found"]]
+    table = [["", "storage", "rows on the device", "found", "speed"]]
     for case, name in what.items():
         exact = first[case]["float32"]
         for storage, seen in first[case].items():
@@ -78,5 +78,8 @@ def narrow_storage(files: Files) -> Table:
             else:
                 found = f"radius {seen['radius'] / exact['radius']:.5f} of float32's"
             held = f"{seen['row_bytes'] / 1e6:.1f} MB"
-            table.append([name, storage, held, found])
+            speed = files.ratio(f"narrow_storage_{case}", storage)
+            table.append(
+                [name, storage, held, found, f"{speed:.2f}\N{MULTIPLICATION SIGN}"]
+            )
     return table
