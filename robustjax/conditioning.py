@@ -160,9 +160,12 @@ class Frame(NamedTuple):
         for here in blocks(count, read.shape[1]):
             wanted: Any = slice(start + here.start, start + here.stop)
             block = read(wanted if index is None else index[here])
-            near = (block - self.mean) / self.scale
-            found[here] = kept(near.astype(np.float32), storage)
+            found[here] = self.near(block, storage)
         return found
+
+    def near(self, block: np.ndarray, storage: str = "float32") -> np.ndarray:
+        """Rows (..., d) that were read near the origin, as they are kept."""
+        return kept(((block - self.mean) / self.scale).astype(np.float32), storage)
 
 
 def centred_of(
@@ -210,8 +213,7 @@ class KeptRows:
 
     def __call__(self, rows: Any) -> np.ndarray:
         """See `Reader`."""
-        near = (self._read(rows) - self._frame.mean) / self._frame.scale
-        narrow = on_host(kept(near.astype(np.float32), self._storage))
+        narrow = on_host(self._frame.near(self._read(rows), self._storage))
         return narrow.astype(np.float64) * self._frame.scale
 
 

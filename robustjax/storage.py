@@ -13,6 +13,7 @@ bits.
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -124,34 +125,39 @@ def _narrow_products(a: jax.Array, b: jax.Array) -> jax.Array:
 
 def _products_by_blocks(a: jax.Array, b: jax.Array) -> jax.Array:
     """By float32 of some rows at a time, which never lie in memory together."""
-    size, width = b.shape
-    step = min(size, max(1, _BLOCK_NUMBERS // max(1, width)))
     left = widened(a)
 
-    def block(number: jax.Array | int, found: jax.Array) -> jax.Array:
-        # The last block has rows of the one before.
-        start = jnp.minimum(number * step, size - step)
-        some = widened(jax.lax.dynamic_slice_in_dim(b, start, step))
-        product = jnp.matmul(left, some.T, precision=jax.lax.Precision.HIGHEST)
-        return jax.lax.dynamic_update_slice_in_dim(found, product, start, axis=1)
+    def product(some: jax.Array) -> jax.Array:
+        return jnp.matmul(left, some.T, precision=jax.lax.Precision.HIGHEST)
 
-    # Under `shard_map` the first one makes the carry differ by device, as it must.
-    first = block(0, jnp.zeros((a.shape[0], size), jnp.float32))
-    return jax.lax.fori_loop(1, -(-size // step), block, first)
+    return _by_blocks(product, b, jnp.zeros((a.shape[0], b.shape[0]), jnp.float32))
 
 
 def squares(rows: jax.Array) -> jax.Array:
     """The squared norms (N,) float32 of kept rows (N, d)."""
     if rows.dtype == jnp.float32:
         return jnp.sum(rows**2, axis=1)
+
+    def square(some: jax.Array) -> jax.Array:
+        return jnp.sum(some**2, axis=1)
+
+    return _by_blocks(square, rows, jnp.zeros(rows.shape[0], jnp.float32))
+
+
+def _by_blocks(
+    function: Callable[[jax.Array], jax.Array], rows: jax.Array, found: jax.Array
+) -> jax.Array:
+    """What a function makes of float32 rows, along the last axis of `found`."""
     size, width = rows.shape
     step = min(size, max(1, _BLOCK_NUMBERS // max(1, width)))
 
     def block(number: jax.Array | int, found: jax.Array) -> jax.Array:
+        # The last block has rows of the one before.
         start = jnp.minimum(number * step, size - step)
         some = widened(jax.lax.dynamic_slice_in_dim(rows, start, step))
-        square = jnp.sum(some**2, axis=1)
-        return jax.lax.dynamic_update_slice_in_dim(found, square, start, axis=0)
+        return jax.lax.dynamic_update_slice_in_dim(
+            found, function(some), start, axis=found.ndim - 1
+        )
 
-    first = block(0, jnp.zeros(size, jnp.float32))
-    return jax.lax.fori_loop(1, -(-size // step), block, first)
+    # Under `shard_map` the first one makes the carry differ by device, as it must.
+    return jax.lax.fori_loop(1, -(-size // step), block, block(0, found))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -27,8 +27,12 @@ def check_same_run(study: str, config: Mapping[str, Any]) -> None:
     Raises:
       ValueError: in all processes, where one has other flags or versions.
     """
-    own = {name: v for name, v in versions().items() if name not in _OF_ONE_MACHINE}
-    _check_same({"study": study, "versions": own, **config}, "command")
+
+    def asked() -> dict[str, Any]:
+        own = {name: v for name, v in versions().items() if name not in _OF_ONE_MACHINE}
+        return {"study": study, "versions": own, **config}
+
+    _check_same(asked, "command")
 
 
 def check_same_data(digests: Mapping[str, str]) -> None:
@@ -40,13 +44,13 @@ def check_same_data(digests: Mapping[str, str]) -> None:
     Raises:
       ValueError: in all processes, where one has other data.
     """
-    _check_same({"dataset": dict(digests)}, "data")
+    _check_same(lambda: {"dataset": dict(digests)}, "data")
 
 
-def _check_same(given: dict[str, Any], what: str) -> None:
+def _check_same(given: Callable[[], dict[str, Any]], what: str) -> None:
     if jax.process_count() == 1:
         return
-    first, *others = from_all(lambda: given)
+    first, *others = from_all(given)
     for index, other in enumerate(others, 1):
         differ = first_difference(first, other)
         if differ:

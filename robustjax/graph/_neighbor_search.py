@@ -127,8 +127,8 @@ def _block_search(
         # The expanded square loses digits to cancellation: rank the candidates by
         # the sum of squared differences, ties to the lowest index.
         columns = jnp.minimum(columns, size - 1)
-        others, own_rows = widened(compared[columns]), widened(asked.compared)
-        square = _squares(others, own_rows, metric)
+        near = widened(compared[columns])
+        square = _squares(near, widened(asked.compared), metric)
         gone = jnp.isneginf(seemed)
         square = jnp.where(gone, jnp.inf, square)
         indices = jnp.where(gone, -1, columns + first)

@@ -3,9 +3,24 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 
 from tests.printed_tables.cells import Files, Table, builder, spread
 from tests.printed_tables.results import claims_of, in_print
+
+# Measures of a summary, as columns are called.
+ACCURACIES = {
+    "unbiased": "unbiased",
+    "unbiased_best": "best on test",
+    "conflicting": "conflicting",
+    "aligned": "aligned",
+}
+HEADS = {
+    "target_original": "class: own",
+    "target_swapped": "class: swapped",
+    "bias_original": "bias: own",
+    "bias_swapped": "bias: swapped",
+}
 
 
 @builder
@@ -23,20 +38,6 @@ def colored_mnist_995(files: Files) -> Table:
     return _beside_print(files, "995")
 
 
-def _beside_print(files: Files, percent: str) -> Table:
-    names = ("unbiased", "unbiased_best", "conflicting", "aligned")
-    table = [
-        ["method", "unbiased", "best on test", "conflicting", "aligned", "printed"]
-    ]
-    run = f"dataset_bias/colored_mnist_{percent}"
-    printed = _in_print(files, run)
-    for row in files.rows(f"{run}/summary.csv"):
-        method = row["method"]
-        cells = [spread(row, name) for name in names]
-        table.append([f"`{method}`", *cells, printed[method]])
-    return table
-
-
 @builder
 def dataset_bias(files: Files) -> Table:
     names = ("unbiased", "conflicting", "aligned")
@@ -49,47 +50,43 @@ def dataset_bias(files: Files) -> Table:
 @builder
 def dfa_ablation(files: Files) -> Table:
     words = {
+        "": ("two encoders", "swapping"),
         "vanilla": ("", ""),
         "disentangle": ("yes", ""),
         "augment": ("yes", "always"),
         "scheduled": ("yes", "after a fifth of the steps"),
     }
-    measures = {
-        "unbiased": "unbiased",
-        "unbiased_best": "best on test",
-        "conflicting": "conflicting",
-        "target_original": "class: own",
-        "target_swapped": "class: swapped",
-        "bias_original": "bias: own",
-        "bias_swapped": "bias: swapped",
-    }
-    table = [["method", "two encoders", "swapping", *measures.values(), "printed"]]
-    run = "dataset_bias/colored_mnist_dfa_ablation_small"
-    printed = _in_print(files, run)
-    for row in files.rows(f"{run}/summary.csv"):
-        method = row["method"]
-        cells = [spread(row, m) if row[f"{m}_mean"] else "" for m in measures]
-        table.append([f"`{method}`", *words[method], *cells, printed[method]])
-    return table
+    shown = {k: v for k, v in ACCURACIES.items() if k != "aligned"}
+    return _beside_print(files, "dfa_ablation_small", {**shown, **HEADS}, words)
 
 
 @builder
 def dfa_diversity(files: Files) -> Table:
     words = {
+        "": ("of all images", "of a batch"),
         "d5_s50": ("5 %", "50 %"),
         "d1_s50": ("1 %", "50 %"),
         "d5_s1": ("5 %", "1 %"),
         "d1_s1": ("1 %", "1 %"),
     }
-    names = ("unbiased", "unbiased_best", "conflicting", "aligned")
-    columns = ("unbiased", "best on test", "conflicting", "aligned")
-    table = [["method", "of all images", "of a batch", *columns, "printed"]]
-    run = "dataset_bias/colored_mnist_dfa_diversity_small"
+    return _beside_print(files, "dfa_diversity_small", words=words)
+
+
+def _beside_print(
+    files: Files,
+    name: str,
+    measures: Mapping[str, str] = ACCURACIES,
+    words: Mapping[str, tuple[str, ...]] | None = None,
+) -> Table:
+    """A run's methods, words on each (of "": the columns), and what is printed."""
+    words = words or {}
+    table = [["method", *words.get("", ()), *measures.values(), "printed"]]
+    run = f"dataset_bias/colored_mnist_{name}"
     printed = _in_print(files, run)
     for row in files.rows(f"{run}/summary.csv"):
         method = row["method"]
-        cells = [spread(row, name) for name in names]
-        table.append([f"`{method}`", *words[method], *cells, printed[method]])
+        cells = [spread(row, m) if row[f"{m}_mean"] else "" for m in measures]
+        table.append([f"`{method}`", *words.get(method, ()), *cells, printed[method]])
     return table
 
 
