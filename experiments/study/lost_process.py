@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 import jax
 from jax._src import distributed
 
+from experiments.study.fatal_page import lost_line, say_last
 from robustjax.tools.command.ending import FAILED
 
 # The first process is the one that the others ask: they end before it.
@@ -60,12 +61,7 @@ def end_as_lost(reason: str) -> NoReturn:
     with contextlib.suppress(OSError):
         # A progress bar stands where the line begins.
         erased = "\r\x1b[K" if sys.stderr.isatty() else "\r"
-        print(
-            f"{erased}error: another process has ended or does not answer ({reason}); "
-            "run the same command again to continue",
-            file=sys.stderr,
-            flush=True,
-        )
+        say_last(erased + lost_line(reason))
     if runtime().process_id == 0:
         time.sleep(_GRACE_SECONDS)
     os._exit(FAILED)

@@ -7,6 +7,7 @@ import re
 import jax
 from absl import flags
 
+from experiments.study.fatal_page import hold_back_pages
 from experiments.study.lost_process import end_as_lost
 from experiments.study.silent_process import watch_others
 from robustjax.tools.platform import check_platform, name_platform
@@ -76,6 +77,7 @@ def _initialize(address: str | None, count: int | None, index: int | None) -> No
     try:
         # Its handler would take the place of ours, and nothing be saved.
         jax.config.update("jax_enable_preemption_service", False)
+        hold_back_pages()
         jax.distributed.initialize(
             address,
             count,
