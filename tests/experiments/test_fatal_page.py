@@ -15,12 +15,12 @@ _NOTICED = (
 )
 _FATAL = (
     "F1130 08:14:08.838445   12742 client.h:80] Terminating process because the JAX "
-    "distributed service detected fatal errors. This most likely indicates that another "
-    "task died. absl::Status: UNAVAILABLE: Failed to send RPC to the service.\n"
+    "distributed service detected fatal errors. This most likely indicates that "
+    "another task died. absl::Status: UNAVAILABLE: Failed to send RPC to the service.\n"
 )
 _TRACE = "*** Check failure stack trace: ***\n    @     0x7f9ee1240634  Flush()\n"
 _LINE = lost_line("UNAVAILABLE: Failed to send RPC to the service.")
-_OTHER = "[Gloo] Rank 0 is connected to 1 peer ranks.\nW1130 08:14:08 other.cc:3] slow\n"
+_OTHER = "[Gloo] Rank 0 is connected to 1 peer ranks.\nW1130 08:14:08 o.cc:3] slow\n"
 
 
 def told(*parts, end=True):
@@ -114,8 +114,7 @@ if how != "ends":
 def test_a_real_process_is_read_until_it_is_gone(how, page, last):
     done = subprocess.run(
         [sys.executable, "-c", _PROCESS, how, page],
-        stderr=subprocess.PIPE,
-        stdout=subprocess.PIPE,
+        capture_output=True,
         text=True,
         timeout=120,
     )
