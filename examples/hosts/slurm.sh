@@ -13,4 +13,5 @@
 #SBATCH --signal=TERM@120
 study=$1
 shift
-exec srun --kill-on-bad-exit=1 python -m "experiments.$study" "$@" --distributed
+# When one ends, the others end by themselves: they save first, or say why.
+exec srun --kill-on-bad-exit=0 python -m "experiments.$study" "$@" --distributed

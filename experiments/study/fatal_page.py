@@ -11,6 +11,7 @@ import contextlib
 import os
 import re
 import select
+import signal
 import subprocess
 import sys
 import time
@@ -24,6 +25,7 @@ _REASON = re.compile(rb"absl::Status: (.*)")
 _LAST = b"\x1elast line: "
 _HELD_SECONDS = 10.0
 _PART_SECONDS = 0.2
+_LAST_SECONDS = 2.0
 _started: subprocess.Popen[bytes] | None = None
 
 
@@ -43,12 +45,11 @@ class Telling:
         self._write = write
         self._part = b""
         self._held: list[bytes] = []
-        self._reason: bytes | None = None
         self._silent = False
 
     def wait(self) -> float | None:
         """Seconds of silence after which `quiet` is to be called; None for never."""
-        if self._silent or self._reason is not None:
+        if self._silent:
             return None
         if self._held:
             return _HELD_SECONDS
@@ -61,32 +62,27 @@ class Telling:
             self._take_line(line + b"\n")
 
     def quiet(self) -> None:
-        """After silence: what was held was no page, and a part of a line is one."""
+        """After silence, or at the end: what was held was no page."""
         self._say(b"".join(self._held) + self._part)
         self._held, self._part = [], b""
-
-    def end(self) -> None:
-        """Nobody writes any more."""
-        if self._reason is None:
-            self.quiet()
-        else:
-            reason = self._reason.decode(errors="replace").strip()[:200]
-            self._say(lost_line(reason).encode())
 
     def _take_line(self, line: bytes) -> None:
         before, mark, last = line.partition(_LAST)
         if mark:
-            self._say(before + last)
-            self._silent, self._held = True, []
-        elif self._reason is not None:
-            return
+            self._end(before + last)
         elif _FATAL.match(line):
             found = _REASON.search(line)
-            self._reason = found[1] if found else b"JAX's runtime says so"
+            reason = found[1].strip()[:200] if found else b"JAX's runtime says so"
+            self._end(lost_line(reason.decode(errors="replace")).encode())
         elif self._held or _NOTICED.match(line):
             self._held.append(line)
         else:
             self._say(line)
+
+    def _end(self, line: bytes) -> None:
+        """At once: who watches over this process may end the reader with it."""
+        self._say(line)
+        self._silent, self._held = True, []
 
     def _say(self, what: bytes) -> None:
         if what and not self._silent:
@@ -124,12 +120,21 @@ def say_last(line: str) -> None:
     """Says a line after which nothing of this process is told any more."""
     if _started is None:
         print(line, end="", file=sys.stderr, flush=True)
-    else:
-        os.write(2, _LAST + line.encode())
+        return
+    os.write(2, _LAST + line.encode())
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
+    # What it has not told when this process ends, SLURM may not let it tell.
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        _started.wait(_LAST_SECONDS)
 
 
 def _main() -> None:
     """Reads from standard input until nobody can write to it any more."""
+    # SLURM's go to every process, and those that this one reads have yet to end.
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
 
     def write(what: bytes) -> None:
         # Where nobody reads, the process goes on, and so does this one.
@@ -150,7 +155,7 @@ def _main() -> None:
             break
         telling.take(found)
         since = time.monotonic()
-    telling.end()
+    telling.quiet()
 
 
 if __name__ == "__main__":

@@ -23,13 +23,12 @@ _LINE = lost_line("UNAVAILABLE: Failed to send RPC to the service.")
 _OTHER = "[Gloo] Rank 0 is connected to 1 peer ranks.\nW1130 08:14:08 o.cc:3] slow\n"
 
 
-def told(*parts, end=True):
+def told(*parts):
     said = []
     telling = Telling(said.append)
     for part in parts:
         telling.take(part.encode())
-    if end:
-        telling.end()
+    telling.quiet()
     return b"".join(said).decode()
 
 
@@ -76,9 +75,15 @@ def test_after_a_last_line_nothing_is_told(before):
     assert told(before, mark + line, _NOTICED, _FATAL, _TRACE) == kept + line
 
 
-def test_a_page_that_comes_before_the_last_line_is_told_once():
-    line = lost_line("UNKNOWN: Gloo all-reduce failed")
-    assert told(_NOTICED, _FATAL, _TRACE, "\x1elast line: " + line) == line
+def test_a_last_line_after_the_page_is_not_a_second_one():
+    last = "\x1elast line: " + lost_line("UNKNOWN: Gloo all-reduce failed")
+    assert told(_NOTICED, _FATAL, _TRACE, last) == _LINE
+
+
+def test_the_page_is_told_before_its_process_is_gone():
+    said = []
+    Telling(said.append).take((_NOTICED + _FATAL).encode())
+    assert b"".join(said).decode() == _LINE
 
 
 def test_without_a_reader_the_last_line_is_printed(capsys):
