@@ -225,7 +225,9 @@ class CentredRows(RowSource):
       origin: see there.
     """
 
-    def __init__(self, name: str, source: RowSource, storage: str = "float32"):
+    def __init__(
+        self, name: str, source: np.ndarray | RowSource, storage: str = "float32"
+    ):
         """Reads all rows once.
 
         Raises:
@@ -246,7 +248,7 @@ class CentredRows(RowSource):
 class ScaledRows(RowSource):
     """As `scaled_on_host`, of rows that are read when they are asked for."""
 
-    def __init__(self, name: str, source: RowSource):
+    def __init__(self, name: str, source: np.ndarray | RowSource):
         """Reads nothing yet."""
         self._name, self._source = name, source
         self.shape, self.dtype = source.shape, np.dtype(np.float32)

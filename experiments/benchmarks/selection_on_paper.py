@@ -18,6 +18,7 @@ from typing import NamedTuple
 from robustjax.selection._ahead import CANDIDATES, PICKS_SHARE
 from robustjax.selection._confined_gains import ROWS
 from robustjax.selection._facility_location import CANDIDATES as EVALUATED
+from robustjax.selection._prototype_distance import _BLOCK_NUMBERS as MEASURED
 
 N, D, QUERIES, NEIGHBORS, CLUSTERS, CLASSES = 10**9, 64, 32, 16, 100, 10
 PICKS = CANDIDATES // PICKS_SHARE
@@ -133,8 +134,9 @@ def works() -> list[Work]:
     means = Work(
         f"distances to {CLUSTERS} means",
         "pass",
-        points + N * _FLOAT,
-        CLUSTERS * D * _FLOAT,
+        # Distances; of points a block at a time, and the means.
+        N * _FLOAT,
+        (MEASURED // CLUSTERS + CLUSTERS) * D * _FLOAT,
         2 * N * D * CLUSTERS,
         points + N * _FLOAT,
         0,

@@ -73,7 +73,13 @@ def given_probability(
     for first in range(0, count, size):
         # All chunks have one shape, and need one compilation: the last overlaps.
         begin = min(first, count - size)
-        logits = program.predict(state, jnp.asarray(inputs[begin : begin + size]))
+        # Of several processes, each reads its own rows of a stream.
+        some = (
+            inputs.part(begin, size)
+            if isinstance(inputs, Stream)
+            else jnp.asarray(inputs[begin : begin + size])
+        )
+        logits = program.predict(state, some)
         shares = np.asarray(jax.nn.softmax(logits.astype(jnp.float32), axis=-1))
         own = np.take_along_axis(shares, labels[:, begin : begin + size, None], axis=2)[
             ..., 0

@@ -16,7 +16,7 @@ from jax.sharding import Mesh
 
 from robustjax import checks, conditioning
 from robustjax.placement import Placement, on_host
-from robustjax.row_source import RowSource, row_blocks
+from robustjax.row_source import RowSource, TakenRows, row_blocks
 from robustjax.selection._cosine_kernel import inverse_norms
 from robustjax.selection._greedy import check_rows
 from robustjax.selection._kmeans import kmeans_plus_plus
@@ -78,8 +78,9 @@ def prototype_distances(
     there are classes and finds their number to matter little.
 
     Args:
-      features: (N, d) finite floats, or rows of a file (`data.open_rows`), of which
-        the sample and then a block at a time are in memory; for "cosine" no row zero.
+      features: (N, d) finite floats, or rows of a file (`data.open_rows`), which stay
+        where they are: devices get the sample and then a block at a time; for "cosine"
+        no row zero.
       clusters: k, 1 … N.
       key: of the k-means++ seeds and of the sample.
       metric: "cosine", one minus the cosine, as in the paper, or "euclidean". The
@@ -87,8 +88,9 @@ def prototype_distances(
       iterations: of Lloyd's.
       sample: centres are fitted to at most this many random examples.
       mesh: devices among which the examples are divided, one axis of kind Auto; by
-        default one device has all. Each gets its own part from the host. Means are
-        summed in another order, so that distances may differ in the last digits.
+        default one device has all. Of every block each gets its own part from the
+        host. Means are summed in another order, so that distances may differ in the
+        last digits.
 
     Returns:
       (N,) float32 in [0, inf), on one device.
@@ -107,13 +109,11 @@ def prototype_distances(
             f"clusters: got {clusters}, expected at most the number of examples that "
             f"they are fitted to, {min(size, sample)}"
         )
-    # Clusters do not depend on a common offset and scale.
-    near: np.ndarray | RowSource
-    if isinstance(given, RowSource):
-        source = conditioning.CentredRows("features", given)
-        near, scale, origin = source, source.scale, source.origin
-    else:
-        near, _, scale, origin = conditioning.centred("features", given)
+    # Clusters do not depend on a common offset and scale. Every row is measured once:
+    # whatever is made of all of them is made of a block at a time.
+    centred = conditioning.CentredRows("features", given)
+    near: RowSource = centred
+    scale = centred.scale
     draw_key, seed_key = jax.random.split(key)
     drawn: Any = slice(None)
     if size > sample:
@@ -127,23 +127,25 @@ def prototype_distances(
     )
     if metric == "cosine":
         # These do depend on the origin; a cluster around it has no direction.
-        whole = on_host(centres).astype(np.float64) * scale + origin
+        whole = on_host(centres).astype(np.float64) * scale + centred.origin
         centres, scale = place.whole(_directions(whole)), 1.0
-        if isinstance(given, RowSource):
-            near = conditioning.ScaledRows("features", given)
-        else:
-            near = conditioning.scaled_on_host("features", given)
+        near = conditioning.ScaledRows("features", given)
     rows = max(1, min(size, _BLOCK_NUMBERS // clusters))
-    measure = functools.partial(_nearest, place=place, metric=metric, rows=rows)
-    if mesh is None:
-        # The batches of an array are those of one call: products round alike.
-        multiple = 1 if isinstance(near, RowSource) else rows
-        at = row_blocks(near, multiple=multiple)
-        blocks = [np.asarray(measure(near[here], centres)) for here in at]
-        found = jnp.asarray(np.concatenate(blocks))
-    else:
-        found = jnp.asarray(on_host(measure(place.rows(near), centres))[:size])
-    return found * np.float32(scale)
+    # The batches of an array are those of one call: products round alike.
+    together = place.devices * (1 if isinstance(given, RowSource) else rows)
+    found = []
+    for here in row_blocks(near, multiple=together):
+        # Of several processes, each makes the rows of its own devices alone.
+        some = (
+            near[here]
+            if mesh is None
+            else TakenRows(near, np.arange(here.start, here.stop))
+        )
+        distances = _nearest(
+            place.rows(some), centres, place=place, metric=metric, rows=rows
+        )
+        found.append(on_host(distances)[: len(some)])
+    return jnp.asarray(np.concatenate(found)) * np.float32(scale)
 
 
 def _directions(centres: np.ndarray) -> np.ndarray:

@@ -235,7 +235,8 @@ class Program:
 
         Args:
           state: leaves (R, ...).
-          inputs: (M, ...), shared by all repeats.
+          inputs: (M, ...), shared by all repeats. Of a stream the devices divide the
+            rows, and of several processes each reads its own.
         """
         if isinstance(inputs, Stream):
             return self._streamed.predict(state, inputs)

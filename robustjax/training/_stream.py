@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,7 +12,7 @@ import jax
 import numpy as np
 
 from robustjax import checks
-from robustjax.row_source import RowSource
+from robustjax.row_source import RowSource, row_numbers
 from robustjax.training._host_memory import HostMemory
 
 Item = TypeVar("Item")
@@ -71,7 +72,7 @@ class Stream:
                 "feature axis"
             )
         self.chunk_bytes, self.prefetch, self.workers = chunk_bytes, prefetch, workers
-        self._rows, self._memory = rows, HostMemory()
+        self._rows, self._memory, self._first = rows, HostMemory(), 0
         self.shape = tuple(rows.shape)
         self.dtype = np.dtype(jax.dtypes.canonicalize_dtype(rows.dtype))
 
@@ -86,7 +87,31 @@ class Stream:
 
     def __getitem__(self, rows: Any) -> np.ndarray:
         """Some rows as the device would hold them."""
+        if len(self) != self._rows.shape[0]:
+            rows = row_numbers(rows, len(self)) + self._first
         return np.asarray(self._rows[rows]).astype(self.dtype, copy=False)
+
+    def part(self, start: int, count: int) -> Stream:
+        """Rows that follow each other, as a stream; nothing is read.
+
+        Args:
+          start: the first one.
+          count: how many, at least 1.
+
+        Raises:
+          ValueError: rows that are not there.
+        """
+        checks.at_least("start", start, 0)
+        checks.at_least("count", count, 1)
+        if start + count > len(self):
+            raise ValueError(
+                f"count: got {count} from row {start} on, expected at most the "
+                f"{len(self) - start} that there are"
+            )
+        found = copy.copy(self)
+        found.shape = (count, *self.shape[1:])
+        found._first = self._first + start
+        return found
 
     def take(self, index: np.ndarray, padded_examples: int) -> np.ndarray:
         """The rows of some steps; padding is what resident inputs have there.
@@ -110,6 +135,7 @@ class Stream:
 
     def _read_into(self, rows: np.ndarray, out: np.ndarray) -> None:
         source = self._rows
+        rows = rows + self._first if self._first else rows
         if isinstance(source, RowSource):
             source.read_into(rows, out)
         elif _taken_as_it_is(source) and source.dtype == out.dtype:

@@ -134,6 +134,13 @@ class StreamedEpochs:
         self._evaluate = jax.jit(over_repeats(self._evaluate_one, (0, None)))
         self._predict = jax.jit(over_repeats(self._predict_one, (0, None)))
         self._join = jax.jit(_join_blocks, static_argnums=1)
+        # Of several processes, each gets all of it.
+        mesh = layout.mesh
+        self._whole = jax.jit(
+            lambda found, count: found[:, :count],
+            static_argnums=1,
+            out_shardings=mesh and NamedSharding(mesh, PartitionSpec()),
+        )
         self._close = jax.jit(over_repeats(self._close_one, (0, data, 0)))
 
     def epoch(
@@ -232,39 +239,37 @@ class StreamedEpochs:
         outputs, rows = None, self._layout.spec.padded_examples
         if self._algorithm.evaluate is not None:
             outputs = self._in_blocks(
-                lambda block: self._evaluate(state, block),
-                stream,
-                Parts(rows, self._layout.shards, self._layout.block_size),
-                self._layout.mesh,
+                lambda block: self._evaluate(state, block), stream, rows
             )
         seen: Any = FirstRow(stream[:1], (rows, *stream.shape[1:]))
         return self._close(state, data._replace(inputs=seen), outputs)
 
     def predict(self, state: TrainState, inputs: Stream) -> jax.Array:
-        """Logits of all inputs, (R, M, C), in the blocks that `Program.predict` has.
+        """Logits of all inputs, (R, M, C), whole on every device.
+
+        Of one device in the blocks that `Program.predict` has. Several devices divide
+        the rows, so that a process reads those of its own ones alone.
 
         Args:
           state: leaves (R, ...).
           inputs: (M, ...).
         """
-        logits: jax.Array = self._in_blocks(
-            lambda block: self._predict(state, block),
-            inputs,
-            Parts(len(inputs), 1, self._layout.block_size),
-            None,
+        count, shards = len(inputs), self._layout.shards
+        rows = count + -count % shards
+        found = self._in_blocks(lambda block: self._predict(state, block), inputs, rows)
+        logits: jax.Array = (
+            found if self._layout.mesh is None else self._whole(found, count)
         )
         return logits
 
     def _in_blocks(
-        self,
-        function: Callable[[jax.Array], Any],
-        stream: Stream,
-        parts: Parts,
-        mesh: Mesh | None,
+        self, function: Callable[[jax.Array], Any], stream: Stream, rows: int
     ) -> Any:
         """`epoch_lib.in_blocks` of what is read block by block: the same blocks."""
+        layout = self._layout
+        parts = Parts(rows, layout.shards, layout.block_size)
         blocks = read_ahead(
-            lambda number: _load_block(stream, parts.block(number), mesh),
+            lambda number: _load_block(stream, parts.block(number), layout.mesh),
             parts.num_blocks,
             prefetch=stream.prefetch,
             workers=stream.workers,

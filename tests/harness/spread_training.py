@@ -16,6 +16,7 @@ _FOLDER = flags.DEFINE_string("spread_folder", None, "Of the checkpoints.")
 _DIES = flags.DEFINE_integer("spread_dies", -1, "The process that kills itself,")
 _AFTER = flags.DEFINE_integer("spread_after", -1, "and the epoch after which it does.")
 _SIGNAL = flags.DEFINE_string("spread_by", "SIGKILL", "By which signal.")
+_STREAM = flags.DEFINE_bool("spread_stream", False, "Inputs stay with the host.")
 
 EPOCHS = 4
 
@@ -32,6 +33,9 @@ def main(stop):
     mesh = training.data_mesh() if jax.device_count() > 1 else None
     program = toy.program(transform(), mesh=mesh)
     state, data = toy.start(program)
+    if _STREAM.value:
+        x, y = toy.arrays()
+        data = program.make_data(training.Stream(x), y)
     rows = jax.tree.leaves(state.loss_state.rows)[0]
     held = sum(part.data.shape[1] for part in rows.addressable_shards)
     print(f"rows {held} of {rows.shape[1]}", flush=True)

@@ -1,10 +1,14 @@
 """Distances to prototypes (SSP) against plain NumPy."""
 
+import tracemalloc
+
 import jax
 import numpy as np
 import pytest
 
-from robustjax import selection
+from robustjax import arrays, row_source, selection
+from robustjax.selection import _prototype_distance
+from tests.scores.test_issues_by_blocks import Rows
 
 N, D = 60, 4
 KEY = jax.random.key(0)
@@ -62,3 +66,54 @@ def test_distances_in_clusters_far_apart(rng):
         x.reshape(N, D), 3, KEY, metric="euclidean"
     )
     np.testing.assert_allclose(distance, expected.reshape(N), atol=2e-6)
+
+
+@pytest.fixture
+def small_blocks(monkeypatch):
+    """Of eleven rows that are read, and of seven that are measured by a device."""
+    monkeypatch.setattr(row_source, "_BLOCK_BYTES", 11 * D * 4)
+    monkeypatch.setattr(_prototype_distance, "_BLOCK_NUMBERS", 7 * 3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("metric", _prototype_distance.METRICS)
+def test_blocks_of_arrays_and_files_on_one_device_and_on_eight(
+    metric, rng, mesh, small_blocks
+):
+    """Clusters whose means everybody finds; to these, in float64."""
+    size = 3 * 43
+    which = np.arange(size) % 3
+    x = 5 * np.eye(3, D)[which] + rng.normal(size=(size, D)) / 4
+    means = np.stack([x[which == c].mean(axis=0) for c in range(3)])[which]
+    expected = np.linalg.norm(x - means, axis=1)
+    if metric == "cosine":
+        units = [y / np.linalg.norm(y, axis=1, keepdims=True) for y in (x, means)]
+        expected = 1 - (units[0] * units[1]).sum(axis=1)
+    for given in (x, Rows(x)):
+        for where in ({}, {"mesh": mesh}):
+            distance = selection.prototype_distances(
+                given, 3, KEY, metric=metric, **where
+            )
+            np.testing.assert_allclose(distance, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("metric", _prototype_distance.METRICS)
+def test_the_host_makes_no_copy_of_all_rows(metric, rng, mesh, monkeypatch):
+    monkeypatch.setattr(row_source, "_BLOCK_BYTES", 2**17)
+    monkeypatch.setattr(_prototype_distance, "_BLOCK_NUMBERS", 2**10)
+    monkeypatch.setattr(arrays, "_BLOCK_VALUES", 2**12)
+    x = rng.normal(size=(40_000, 32)).astype(np.float32)
+    for where in ({}, {"mesh": mesh}):
+
+        def call():
+            return selection.prototype_distances(
+                x, 3, KEY, metric=metric, iterations=1, sample=100, **where
+            )
+
+        call()
+        tracemalloc.start()
+        call()
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert most < x.nbytes / 4

@@ -48,6 +48,11 @@ def one_device(monkeypatch):
     [
         ("SIGKILL", (1, -9), "error: another process has ended or does not answer ("),
         pytest.param(
+            "SIGKILL, streamed",
+            *((1, -9), "error: another process has ended or does not answer ("),
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
             *("SIGTERM", (143, 143), "stopped by SIGTERM; run the same command again"),
             marks=pytest.mark.slow,
         ),
@@ -64,6 +69,7 @@ def one_device(monkeypatch):
 )
 def test_where_one_process_ends_so_do_all_and_one_goes_on(tmp_path, by, statuses, line):
     folder = tmp_path / "checkpoints"
+    by, *streamed = by.split(", ")
     ends = in_processes(
         2,
         f"--spread_folder={folder}",
@@ -71,6 +77,7 @@ def test_where_one_process_ends_so_do_all_and_one_goes_on(tmp_path, by, statuses
         "--spread_after=1",
         f"--spread_by={by}",
         f"--heartbeat_seconds={5 if by == 'SIGSTOP' else 60}",
+        f"--spread_stream={bool(streamed)}",
     )
     assert tuple(status for status, _, _ in ends) == statuses, ends
     told = own_lines(ends[0].errors)

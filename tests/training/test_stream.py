@@ -20,7 +20,7 @@ TRANSFORMS = {
     "ce": rj.ce,
     "elr": lambda: rj.chain(rj.ce(), rj.elr()),
     "sop": rj.sop,
-    "evaluated": lambda: rj.chain(rj.alpha_weights(0.3, loss_pass="training"), rj.ce()),
+    "evaluated": lambda: rj.chain(rj.alpha_weights(0.3), rj.ce()),
 }
 
 
@@ -148,6 +148,33 @@ def test_predictions_are_those_of_resident_inputs():
     x, _ = toy.arrays()
     want = own.predict(state, data.inputs)
     np.testing.assert_array_equal(own.predict(state, training.Stream(x)), want)
+
+
+def test_predictions_are_those_of_resident_inputs_on_eight_devices(mesh):
+    own = toy.program(rj.ce(), mesh=mesh)
+    state, _ = toy.start(own)
+    x, _ = toy.arrays()
+    want = own.predict(state, x)
+    got = own.predict(state, training.Stream(x))
+    assert got.sharding.is_fully_replicated
+    np.testing.assert_allclose(got, want, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_a_part_is_a_stream_of_some_rows(source, tmp_path):
+    x, _ = toy.arrays()
+    part = training.Stream(SOURCES[source](x, tmp_path)).part(5, 40).part(2, 30)
+    assert (part.shape, len(part), part.ndim) == ((30, toy.D), 30, 2)
+    np.testing.assert_array_equal(part[:1], x[7:8])
+    np.testing.assert_array_equal(part[20:], x[27:37])
+    index = np.random.default_rng(1).integers(0, 34, (2, 9))
+    want = np.where(index[..., None] < 30, x[7:37][np.minimum(index, 29)], 0)
+    np.testing.assert_array_equal(part.take(index, 31), want)
+    for bad, message in (((0, 0), "count: got 0"), ((-1, 2), "start: got -1")):
+        with pytest.raises(ValueError, match=message):
+            part.part(*bad)
+    with pytest.raises(ValueError, match="count: got 3 from row 28 on, expected at mo"):
+        part.part(28, 3)
 
 
 def test_wide_numbers_reach_the_device_as_resident_ones_do():

@@ -17,6 +17,7 @@ from experiments.studies.label_noise import setup as robust_setup
 from experiments.studies.pruning.setup import Data, relabeler_options
 from robustjax import data, methods, transforms
 from robustjax.methods import Entry, entry
+from robustjax.placement import Placement
 from robustjax.tools.augmentations import weak_augmentation
 from robustjax.tools.channel_statistics import channel_statistics
 from robustjax.tools.method_options import errors_name_options
@@ -32,6 +33,7 @@ from robustjax.training import (
     as_float,
     data_mesh,
     in_blocks,
+    on_host,
 )
 from robustjax.transforms import ExampleSpec
 
@@ -151,17 +153,24 @@ def _only(tree: Any) -> Any:
 
 
 def _predictor(predict: Any) -> Any:
-    @jax.jit
-    def classes(params: Any, model_state: Any, inputs: jax.Array) -> jax.Array:
+    @functools.partial(jax.jit, static_argnames="shards")
+    def classes(
+        params: Any, model_state: Any, inputs: jax.Array, shards: int = 1
+    ) -> jax.Array:
         one = functools.partial(predict, _only(params), _only(model_state))
-        return jnp.argmax(in_blocks(one, inputs, _BLOCK), axis=-1)
+        return jnp.argmax(in_blocks(one, inputs, _BLOCK, shards), axis=-1)
 
     def call(state: TrainState, inputs: jax.Array | Stream) -> np.ndarray:
         if not isinstance(inputs, Stream):
             return np.asarray(classes(state.params, state.model_state, inputs))
-        starts = range(0, len(inputs), _BLOCK)
-        blocks = (inputs[start : start + _BLOCK] for start in starts)
-        found = [classes(state.params, state.model_state, block) for block in blocks]
+        place = Placement(data_mesh() if jax.device_count() > 1 else None)
+        found = []
+        for start in range(0, len(inputs), _BLOCK):
+            block = inputs.part(start, min(_BLOCK, len(inputs) - start))
+            # Of several processes, each reads the rows of its own devices.
+            rows = place.rows(block if place.mesh else block[:])
+            here = classes(state.params, state.model_state, rows, place.devices)
+            found.append(on_host(here)[: len(block)])
         return np.concatenate(found)
 
     return call

@@ -19,6 +19,7 @@ from robustjax.tools.command.output import say
 from robustjax.training import (
     StopRequest,
     fit,
+    on_host,
     progress_bar,
 )
 from robustjax.transforms import LearningRecord, read_learning_record
@@ -133,7 +134,9 @@ def _run(
         view_key = jax.random.fold_in(key, 4)
         views = _embed(task, programs, state, view_key)
         found |= dict(zip(_VIEWS, views))
-    return {name: np.asarray(array) for name, array in found.items()}
+    # Of several processes each has a part of the rows.
+    whole: Mapping[str, np.ndarray] = on_host(found)
+    return whole
 
 
 @functools.partial(jax.jit, static_argnums=1)
