@@ -1,6 +1,7 @@
 """Runs every launcher in one process and in two, which are to leave the same tables.
 
     python -m tests.harness.launchers_over_processes --launchers=pruning,features
+    python -m tests.harness.launchers_over_processes --methods=all
 
 Numbers may be as far apart as rounding takes them; everything else is the same.
 """
@@ -13,6 +14,7 @@ import math
 import pathlib
 import sys
 import tempfile
+from collections.abc import Sequence
 
 from tests.harness.runs import RUNS, Small, arguments, run_folder, write_data
 from tests.harness.several_processes import ends_of, free_address
@@ -22,11 +24,15 @@ SECONDS = 1200
 
 
 def launch(
-    small: Small, paths: dict[str, pathlib.Path], folder: pathlib.Path, count: int
+    small: Small,
+    paths: dict[str, pathlib.Path],
+    folder: pathlib.Path,
+    count: int,
+    more: Sequence[str] = (),
 ) -> str:
-    """Runs it in so many processes; what went wrong."""
+    """Runs it in so many processes, with more flags; what went wrong."""
     command = [sys.executable, "-m", f"experiments.{small.launcher}"]
-    command += arguments(small, paths, folder)
+    command += [*arguments(small, paths, folder), *more]
     commands = [command]
     if count > 1:
         places = [f"--coordinator={free_address()}", f"--num_processes={count}"]
@@ -60,11 +66,16 @@ def difference(one: pathlib.Path, other: pathlib.Path) -> str:
     return ""
 
 
-def compared(small: Small, paths: dict[str, pathlib.Path], root: pathlib.Path) -> str:
+def compared(
+    small: Small,
+    paths: dict[str, pathlib.Path],
+    root: pathlib.Path,
+    more: Sequence[str] = (),
+) -> str:
     """What two processes do otherwise than one; nothing where all is the same."""
     folders = {count: root / f"{small.launcher}-{count}" for count in (1, 2)}
     for count, folder in folders.items():
-        wrong = launch(small, paths, folder, count)
+        wrong = launch(small, paths, folder, count, more)
         if wrong:
             return f"{count} process(es): {wrong}"
     one, two = (run_folder(small, folder) for folder in folders.values())
@@ -80,14 +91,17 @@ def main() -> None:
     """Prints a line for every launcher."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--launchers", default=",".join(r.launcher for r in RUNS))
-    chosen = parser.parse_args().launchers.split(",")
+    parser.add_argument("--methods", default=None, help="instead of a few of each")
+    given = parser.parse_args()
+    chosen = given.launchers.split(",")
+    more = [] if given.methods is None else [f"--methods={given.methods}"]
     bad = 0
     with tempfile.TemporaryDirectory() as folder:
         root = pathlib.Path(folder)
         paths = write_data(root / "data")
         for small in RUNS:
             if small.launcher in chosen:
-                told = compared(small, paths, root)
+                told = compared(small, paths, root, more)
                 bad += bool(told)
                 print(f"{small.launcher}: {told or 'the same'}", flush=True)
     sys.exit(bad > 0)

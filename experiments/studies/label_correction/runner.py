@@ -14,7 +14,7 @@ from experiments.study.journal import Cell
 from experiments.study.records import EPOCH
 from robustjax import methods
 from robustjax.methods.label_correction import CorrectionMethod
-from robustjax.training import StopRequest, advance, progress_bar
+from robustjax.training import StopRequest, advance, on_host, progress_bar
 
 ROUND = "round"
 
@@ -158,7 +158,7 @@ def run_method(
                 record["selection_accuracy"] = float(noisy.mean())
             else:
                 model, state = run.finish(state)
-                weights = None if model.weights is None else np.asarray(model.weights)
+                weights = on_host(model.weights)
             each = np.asarray(state.accuracy)[:, number]
             cell.write(
                 ROUND,
