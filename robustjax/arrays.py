@@ -39,13 +39,14 @@ def numbers(name: str, values: Any, rank: int | None = None) -> np.ndarray:
 
     Raises:
       ValueError: rows of different length, something else than real numbers, masked
-        or missing values, another rank.
+        or missing values, another rank, an array of which this process has a part.
     """
     if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
         raise ValueError(
             f"{name}: {int(np.ma.count_masked(values))} value(s) are masked, expected "
             "all to be there"
         )
+    _check_whole(name, values)
     try:
         array = np.asarray(values)
     except ValueError:
@@ -54,15 +55,32 @@ def numbers(name: str, values: Any, rank: int | None = None) -> np.ndarray:
         ) from None
     if array.dtype == object:
         array = _from_objects(name, array)
-    if not (array.dtype.kind in "biuf" or _is_float(array.dtype)):
-        raise ValueError(
-            f"{name}: got {array.dtype.name}, expected integers, floats or booleans"
-        )
+    check_real(name, array.dtype)
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
     if rank is not None and array.ndim != rank:
         raise ValueError(f"{name}: got shape {array.shape}, expected rank {rank}")
     return array
+
+
+def check_real(name: str, dtype: np.dtype) -> None:
+    """Raises `ValueError` unless a type is one of real numbers."""
+    if not (dtype.kind in "biuf" or _is_float(dtype)):
+        raise ValueError(
+            f"{name}: got {dtype.name}, expected integers, floats or booleans"
+        )
+
+
+def _check_whole(name: str, values: Any) -> None:
+    """Raises `ValueError` for a JAX array of which this process has but a part."""
+    if not isinstance(values, jax.Array) or isinstance(values, jax.core.Tracer):
+        return
+    copied = values.is_fully_replicated and values.addressable_shards
+    if not (values.is_fully_addressable or copied):
+        raise ValueError(
+            f"{name}: got {values.shape} that processes divide by {values.sharding}, "
+            "expected an array that every process has whole"
+        )
 
 
 def _is_float(dtype: Any) -> bool:

@@ -13,8 +13,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from robustjax import sharded_conditioning as there
 from robustjax.arrays import blocks, cast, is_wide, numbers
 from robustjax.row_source import RowSource, take
+from robustjax.sharded_rows import ShardedRows
 from robustjax.storage import kept, kept_type, on_host
 
 # Within these powers of two the squares of float32 numbers, summed over any length
@@ -54,19 +56,19 @@ class Rows:
     def __init__(
         self, array: np.ndarray | RowSource, reference: np.ndarray | None = None
     ):
-        self._array = array
-        self._reference = array[:1][0] if reference is None else reference
-        both = (array.dtype, self._reference.dtype)
+        self.array = array
+        self.reference = array[:1][0] if reference is None else reference
+        both = (array.dtype, self.reference.dtype)
         self._integers = both[0].kind in "iu" and both[0] == both[1]
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Of the array."""
-        return self._array.shape
+        return self.array.shape
 
     def __call__(self, rows: Any) -> np.ndarray:
         """See `Reader`."""
-        block, reference = take(self._array, rows), self._reference
+        block, reference = take(self.array, rows), self.reference
         if self._integers:
             above = block >= reference
             block, reference = block.astype(np.uint64), reference.astype(np.uint64)
@@ -82,16 +84,23 @@ class UnitRows:
     """Rows of a host array at length 1; zero rows stay."""
 
     def __init__(self, array: np.ndarray | RowSource):
-        self._array = array
+        self.array = array
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Of the array."""
-        return self._array.shape
+        return self.array.shape
 
     def __call__(self, rows: Any) -> np.ndarray:
         """See `Reader`."""
-        return unit_rows(take(self._array, rows))
+        return unit_rows(take(self.array, rows))
+
+
+def _on_devices(read: Reader) -> tuple[ShardedRows, np.ndarray | None] | None:
+    """Rows that devices hold, if any, and the one that is taken from all, if any."""
+    if isinstance(read, Rows | UnitRows) and isinstance(read.array, ShardedRows):
+        return read.array, read.reference if isinstance(read, Rows) else None
+    return None
 
 
 class Centred(NamedTuple):
@@ -167,6 +176,12 @@ class Frame(NamedTuple):
         """Rows (..., d) that were read near the origin, as they are kept."""
         return kept(((block - self.mean) / self.scale).astype(np.float32), storage)
 
+    def sharded(self, read: Reader, storage: str = "float32") -> ShardedRows:
+        """All rows likewise, of those that devices hold."""
+        held = _on_devices(read)
+        assert held is not None
+        return there.near(*held, self.mean, self.scale, storage)
+
 
 def centred_of(
     name: str, *readers: Reader, offset: Any = 0.0, storage: str = "float32"
@@ -187,6 +202,11 @@ def frame_of(name: str, *readers: Reader) -> Frame:
     total, largest = np.zeros(readers[0].shape[1]), 0.0
     with np.errstate(over="ignore", invalid="ignore"):
         for number, read in enumerate(readers):
+            held = _on_devices(read)
+            if held is not None:
+                own, most = there.moments(*held)
+                total, largest = total + own * (number == 0), max(largest, most)
+                continue
             for here in blocks(*read.shape):
                 block = read(here)
                 if number == 0:
@@ -256,6 +276,36 @@ class ScaledRows(RowSource):
     def __getitem__(self, rows: Any) -> np.ndarray:
         """Float32 rows of a slice or of (M,) numbers."""
         return scaled_on_host(self._name, self._source[rows])
+
+
+def centred_source(
+    name: str,
+    given: np.ndarray | RowSource,
+    storage: str = "float32",
+    by_blocks: bool = False,
+) -> tuple[Any, float, np.ndarray]:
+    """`Centred.points`, `scale`, `origin` of rows; an array's lazily if `by_blocks`."""
+    if isinstance(given, ShardedRows):
+        read = Rows(given)
+        frame = frame_of(name, read)
+        origin = read.reference.astype(np.float64) + frame.mean
+        return frame.sharded(read, storage), frame.scale, origin
+    if by_blocks or isinstance(given, RowSource):
+        source = CentredRows(name, given, storage)
+        return source, source.scale, source.origin
+    found = centred(name, given, storage=storage)
+    return found.points, found.scale, found.origin
+
+
+def scaled_source(
+    name: str, given: np.ndarray | RowSource, by_blocks: bool = False
+) -> Any:
+    """As `scaled_on_host`, of checked rows wherever they are; see `centred_source`."""
+    if isinstance(given, ShardedRows):
+        return there.scaled(given, _SAFE_EXPONENT)
+    if by_blocks or isinstance(given, RowSource):
+        return ScaledRows(name, given)
+    return scaled_on_host(name, given)
 
 
 def power_of_two(value: float) -> float:

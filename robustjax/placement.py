@@ -18,6 +18,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from robustjax import checks
+from robustjax.row_source import RowSource
 
 _Value = TypeVar("_Value")
 # Bytes are sent in multiples of so many.
@@ -58,9 +59,14 @@ class Placement:
         """Rows of the host, divided among the devices.
 
         Args:
-          array: (N, ...), of which slices of rows can be taken.
+          array: (N, ...), of which slices of rows can be taken. What devices hold in
+            parts stays where it is.
           fill: of the rows that are added, see `padded`; by default the last row.
         """
+        if isinstance(array, RowSource):
+            there = array.lying(self)
+            if there is not None:
+                return there
         if self.mesh is None:
             return jax.device_put(np.asarray(array))
         size = len(array)
@@ -134,6 +140,16 @@ def on_host(array: jax.Array | np.ndarray) -> np.ndarray:
     if array.is_fully_addressable or array.is_fully_replicated:
         return np.asarray(array)
     return np.asarray(multihost_utils.process_allgather(array, tiled=True))
+
+
+def per_example(values: Any) -> Any:
+    """Numbers of every example, in this process where devices of several have parts.
+
+    All else is given back.
+    """
+    if not isinstance(values, jax.Array) or checks.is_traced(values):
+        return values
+    return values if values.is_fully_addressable else on_host(values)
 
 
 def from_all(make: Callable[[], _Value]) -> list[_Value]:

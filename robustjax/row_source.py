@@ -5,11 +5,15 @@ from __future__ import annotations
 import abc
 import threading
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import jax
 import numpy as np
 
 from robustjax import checks
+
+if TYPE_CHECKING:
+    from robustjax.placement import Placement
 
 # Bytes of rows that are read at once.
 _BLOCK_BYTES = 2**25
@@ -44,6 +48,30 @@ class RowSource(abc.ABC):
     @abc.abstractmethod
     def __getitem__(self, rows: Any) -> np.ndarray:
         """The rows of a slice or of (M,) numbers."""
+
+    def lying(self, place: Placement) -> jax.Array | None:
+        """The rows divided among devices, where that is how they lie already."""
+        del place
+        return None
+
+    def first_unfit(self, nonzero: bool) -> tuple[int, str] | None:
+        """The first row that is not finite (or zero), and what it is; None if none."""
+        for here in row_blocks(self):
+            block = self[here]
+            if np.isfinite(block).all() and not (
+                nonzero and (~block.any(axis=1)).any()
+            ):
+                continue
+            bad = ~np.isfinite(block).all(axis=1)
+            what = "holds NaN or infinity" if bad.any() else "is zero"
+            bad = bad if bad.any() else ~block.any(axis=1)
+            return here.start + int(np.flatnonzero(bad)[0]), what
+        return None
+
+    def equal(self, rows: np.ndarray, others: np.ndarray) -> np.ndarray:
+        """Which of some rows are those of other numbers: (M,) bool."""
+        same: np.ndarray = (self[rows] == self[others]).all(axis=1)
+        return same
 
     def read_into(self, rows: np.ndarray, out: np.ndarray) -> None:
         """Writes some rows where they are wanted.
@@ -114,11 +142,15 @@ class TakenRows(RowSource):
 
 
 class JoinedRows(RowSource):
-    """The rows of several arrays or sources of one width, one after the other."""
+    """The rows of several arrays or sources of one width, one after the other.
+
+    Attributes:
+      parts: the arrays or sources.
+    """
 
     def __init__(self, *parts: np.ndarray | RowSource):
         """Reads nothing yet."""
-        self._parts = parts
+        self.parts = parts
         self._starts = np.cumsum([0, *(len(part) for part in parts)])
         self.shape = (int(self._starts[-1]), *parts[0].shape[1:])
         self.dtype = np.result_type(*(part.dtype for part in parts))
@@ -127,7 +159,7 @@ class JoinedRows(RowSource):
         """The rows of a slice or of (M,) numbers."""
         wanted = row_numbers(rows, len(self))
         found = np.empty((len(wanted), *self.shape[1:]), self.dtype)
-        for part, start, end in zip(self._parts, self._starts, self._starts[1:]):
+        for part, start, end in zip(self.parts, self._starts, self._starts[1:]):
             here = (wanted >= start) & (wanted < end)
             if here.any():
                 found[here] = part[wanted[here] - start]
@@ -187,14 +219,9 @@ def row_blocks(
 def check_source(name: str, source: RowSource, *, nonzero: bool = False) -> RowSource:
     """Raises `ValueError` for rows that are no finite (and not zero) vectors."""
     checks.rank(name, source, 2)
-    for here in row_blocks(source):
-        block = source[here]
-        if np.isfinite(block).all() and not (nonzero and (~block.any(axis=1)).any()):
-            continue
-        bad = ~np.isfinite(block).all(axis=1)
-        what = "holds NaN or infinity" if bad.any() else "is zero"
-        bad = bad if bad.any() else ~block.any(axis=1)
-        row = here.start + int(np.flatnonzero(bad)[0])
+    unfit = source.first_unfit(nonzero)
+    if unfit is not None:
+        row, what = unfit
         expected = "a vector with a direction" if nonzero else "finite values"
         raise ValueError(f"{name}: row {row} {what}, expected {expected}")
     return source

@@ -82,6 +82,16 @@ def kept(rows: np.ndarray, storage: str) -> np.ndarray:
     return bits
 
 
+def kept_there(rows: jax.Array, storage: str) -> jax.Array:
+    """As `kept`, of rows that devices have, by the same rounding."""
+    if storage == "float16":
+        return rows.astype(jnp.float16)
+    if storage == "float32":
+        return rows
+    bits = jax.lax.bitcast_convert_type(rows.astype(jnp.bfloat16), jnp.uint16)
+    return jnp.where(bits == _MINUS_ZERO, 0, bits)
+
+
 def on_host(rows: np.ndarray) -> np.ndarray:
     """The float32 values of rows that `kept` has made."""
     if rows.dtype != np.uint16:

@@ -12,9 +12,11 @@ from jax.sharding import Mesh
 
 from robustjax import arrays, checks, conditioning
 from robustjax import storage as stored
-from robustjax.graph._neighbor_search import Asked, Found, Part, merged, search
-from robustjax.placement import Placement, on_host
-from robustjax.row_source import RowSource, check_source, row_blocks, take
+from robustjax.graph._neighbor_search import Found, merged, search
+from robustjax.graph._neighbor_views import NarrowViews, Views
+from robustjax.placement import Placement, on_host, per_example
+from robustjax.row_source import RowSource, check_source
+from robustjax.sharded_rows import ShardedRows, placed
 
 METRICS = ("euclidean", "cosine")
 
@@ -65,6 +67,9 @@ def nearest_neighbors(
     Of a file the points are read in blocks, twice and once more for every row that has
     to be found again; memory then holds a block and what was found.
 
+    Points of a JAX array that devices hold in parts of rows stay there: of these the
+    host sees, a block at a time, what has to be found again.
+
     In a narrow storage neighbours and distances are those of the centred rows (for the
     cosine centred unit rows), rounded: with norms `|a|`, `|b|` of these a Euclidean
     distance is off by at most `u (|a| + |b|)`, u = 2⁻⁸ for bfloat16 and 2⁻¹¹ for
@@ -73,7 +78,8 @@ def nearest_neighbors(
     be missed for one that is farther by no more than twice that.
 
     Args:
-      points: (N, d) numbers, or rows of a file (`data.open_rows`).
+      points: (N, d) numbers, rows of a file (`data.open_rows`), or a JAX array that
+        devices hold in parts of rows; where several processes have these, all call.
       k: 1 … N-1.
       rows: (M,) numbers of the points whose neighbours are asked for; by default all.
       metric: "euclidean" or "cosine".
@@ -82,7 +88,8 @@ def nearest_neighbors(
         are summed in float32. Of float32 points they keep two copies, and of the latter
         two one of half the size: a quarter of the memory.
       mesh: devices among which the points are divided, one axis of kind Auto; each
-        finds candidates among its own. By default one device has all.
+        finds candidates among its own. By default the devices that hold the points,
+        or one that has all.
 
     Returns:
       `Neighbors`, of M rows.
@@ -90,8 +97,9 @@ def nearest_neighbors(
     Raises:
       ValueError: k outside its range, a wrong rank, non-finite points, distances that
         float32 cannot hold, an unknown metric, a zero vector under the cosine metric,
-        rows out of range, another storage, or a narrow one of points in a file, or a
-        mesh of other axes.
+        rows out of range, another storage, or a narrow one of points in a file, a
+        mesh of other axes, or of other devices than hold the points; points that
+        processes divide otherwise than by rows.
 
     Example:
       >>> import numpy as np
@@ -100,8 +108,8 @@ def nearest_neighbors(
       [[1], [0], [1]]
     """
     checks.one_of("metric", metric, METRICS)
-    place = Placement(mesh)
-    in_file = isinstance(points, RowSource)
+    place, points = placed("points", points, mesh)
+    in_file = isinstance(points, RowSource) and not isinstance(points, ShardedRows)
     kind = stored.check_storage("storage", storage, in_file=in_file)
     given: np.ndarray | RowSource
     if isinstance(points, RowSource):
@@ -115,7 +123,9 @@ def nearest_neighbors(
             f"k: got {k} for N = {size} points, expected 1 … {size - 1} neighbours "
             "(a point is not its own neighbour)"
         )
-    asked = np.arange(size) if rows is None else checks.labels("rows", rows, size)
+    asked = np.arange(size)
+    if rows is not None:
+        asked = checks.labels("rows", per_example(rows), size)
     if metric == "cosine" and isinstance(given, np.ndarray):
         zero = np.flatnonzero(~given.any(axis=1))
         if zero.size:
@@ -123,7 +133,7 @@ def nearest_neighbors(
                 f"points: row {int(zero[0])} is zero and has no cosine distance"
             )
     narrow = kind != "float32"
-    views = _NarrowViews(given, metric, kind) if narrow else _Views(given, metric)
+    views = NarrowViews(given, metric, kind) if narrow else Views(given, metric)
     indices, squares, left_out = _search(views, asked, k, block_rows, place)
     doubtful = np.flatnonzero(~(squares[:, -1] < left_out))
     if doubtful.size:
@@ -133,82 +143,8 @@ def nearest_neighbors(
     return Neighbors(*jax.device_put((indices, distances.astype(np.float32))))
 
 
-class _Views:
-    """What the search looks at of some points, made when it is asked for.
-
-    Attributes:
-      shape: of the points, (N, d).
-      read: the points in float64, less a common offset; unit rows for the cosine.
-      scale: of the centred points.
-      unit: of what is compared by differences.
-      wide: whether float32 may round the points, so that the compared ones are not
-        exact and candidates are ranked again.
-      by: the metric of what is compared.
-    """
-
-    def __init__(self, given: np.ndarray | RowSource, metric: str):
-        self._given = given
-        self.shape = given.shape
-        # ||a - b||^2 = 2 (1 - cos) for unit vectors.
-        unit = metric == "cosine"
-        self.read: conditioning.Reader = (
-            conditioning.UnitRows(given) if unit else conditioning.Rows(given)
-        )
-        self._frame = conditioning.frame_of("points", self.read)
-        self.scale = self._frame.scale
-        self.wide = arrays.is_wide(given)
-        self.by = "euclidean" if self.wide else metric
-        far = not unit and not 2.0**-40 < self.scale < 2.0**40
-        self.unit = self.scale if far and not self.wide else 1.0
-
-    @property
-    def ratio(self) -> np.float32:
-        """By which compared squares become those of centred points."""
-        return np.float32(1.0 if self.wide else (self.unit / self.scale) ** 2)
-
-    def make(self, rows: slice | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Centred and compared points (M, d) float32 of some rows."""
-        points = self._frame.points(self.read, rows)
-        if self.wide:
-            return points, points
-        block = take(self._given, rows)
-        if self.by == "cosine":
-            return points, conditioning.scaled_on_host("points", block)
-        compared = block.astype(np.float32, copy=False)
-        return points, compared if self.unit == 1 else compared / np.float32(self.unit)
-
-    def parts(self, place: Placement) -> Iterator[Part]:
-        """All points that lie in memory, or as many of a file as may be there."""
-        whole = [slice(0, len(self._given))]
-        if isinstance(self._given, RowSource):
-            whole = list(row_blocks(self._given, multiple=place.devices))
-        for here in whole:
-            points, compared = self.make(here)
-            on_device = place.rows(points)
-            yield Part(
-                on_device,
-                on_device if compared is points else place.rows(compared),
-                *place.whole((np.int32(here.start), np.int32(here.stop - here.start))),
-            )
-
-
-class _NarrowViews(_Views):
-    """Of points that are rounded: what is read, searched and compared are those."""
-
-    def __init__(self, given: np.ndarray | RowSource, metric: str, kind: str):
-        super().__init__(given, metric)
-        self._kind, self._exact = kind, self.read
-        self.read = conditioning.KeptRows(self._exact, self._frame, kind)
-        self.wide, self.by, self.unit = False, "euclidean", self.scale
-
-    def make(self, rows: slice | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Rounded points (M, d) as they are kept, twice the same array."""
-        points = self._frame.points(self._exact, rows, self._kind)
-        return points, points
-
-
 def _search(
-    views: _Views, asked: np.ndarray, k: int, block_rows: int | None, place: Placement
+    views: Views, asked: np.ndarray, k: int, block_rows: int | None, place: Placement
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The k best on the host, and the bound of all others.
 
@@ -231,11 +167,10 @@ def _search(
         for run, start in enumerate(range(0, number, together)):
             own = asked[start : start + together]
             own = np.pad(own, (0, together - len(own)), mode="edge").astype(np.int32)
-            points, compared = views.make(own)
             here = _from_devices(
                 search(
                     part,
-                    Asked(*place.whole((points, compared, own))),
+                    views.asked(own, place),
                     ratio,
                     place=place,
                     count=count,
@@ -258,7 +193,7 @@ def _from_devices(found: Found) -> Found:
 
 
 def _ranked(
-    views: _Views, asked: np.ndarray, k: int, found: list[Found]
+    views: Views, asked: np.ndarray, k: int, found: list[Found]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """See `_search`."""
     number = len(asked)

@@ -30,6 +30,7 @@ from robustjax.scores._given_labels import (
 )
 from robustjax.scores._label_quality import quality_of
 from robustjax.scores._largest import Largest, largest
+from robustjax.sharded_rows import check_holders, is_row_sharded
 
 Found = TypeVar("Found")
 
@@ -71,7 +72,7 @@ def predictions(labels: Any, pred_probs: Any) -> Predictions:
     """
     if isinstance(pred_probs, RowSource):
         return _ByBlocks(labels, pred_probs)
-    if _divided(pred_probs):
+    if is_row_sharded(pred_probs) and pred_probs.ndim == 2:
         if not pred_probs.is_fully_addressable:
             return _OfProcesses(labels, pred_probs)
         return _ByBlocks(labels, _DeviceRows(pred_probs))
@@ -83,16 +84,6 @@ def predictions(labels: Any, pred_probs: Any) -> Predictions:
             f"{pred_probs.sharding}, expected parts of rows"
         )
     return _Held(*check_given(labels, pred_probs))
-
-
-def _divided(array: Any) -> bool:
-    """Whether devices hold parts of an array, by rows alone."""
-    if not isinstance(array, jax.Array) or checks.is_traced(array) or array.ndim != 2:
-        return False
-    return (
-        not array.is_fully_replicated
-        and array.sharding.shard_shape(array.shape)[1] == array.shape[1]
-    )
 
 
 class _DeviceRows(PartedRows):
@@ -247,19 +238,13 @@ class _OfProcesses(_ByBlocks):
         Raises:
           ValueError: in all of them what one refuses, or labels that differ.
         """
+        check_holders("pred_probs", array)
         parts: dict[int, tuple[int, int]] = {}
-        holders = set()
         where: Any = array.sharding.devices_indices_map(array.shape)
         for device, at in where.items():
             first, end, _ = at[0].indices(array.shape[0])
             owner, _ = parts.get(first, (device.process_index, end))
             parts[first] = min(owner, device.process_index), end
-            holders.add(device.process_index)
-        if len(holders) < jax.process_count():
-            raise ValueError(
-                f"pred_probs: got an array of which {len(holders)} of "
-                f"{jax.process_count()} processes hold a part, expected all to"
-            )
         if isinstance(labels, jax.Array):
             labels = on_host(labels)
 

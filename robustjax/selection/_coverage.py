@@ -94,7 +94,7 @@ def threshold_kernel(
     Raises:
       ValueError: more entries than `max_bytes` holds, told as soon as that is seen.
     """
-    given = conditioning.scaled_on_host("features", features)
+    given = conditioning.scaled_source("features", features)
     points = place.rows(given)
     inverse = jax.jit(inverse_norms)(points)
     first = place.rows(first_equal_rows(given))

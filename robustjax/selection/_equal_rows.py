@@ -12,7 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from robustjax.row_source import RowSource, row_blocks
+from robustjax import sharded_conditioning
+from robustjax.row_source import JoinedRows, RowSource, row_blocks
+from robustjax.sharded_rows import ShardedRows
 
 # Numbers hashed at once, 8 bytes each.
 _BLOCK_NUMBERS = 4_000_000
@@ -21,8 +23,18 @@ _SAMPLED = 16
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 
 
-def _sampled(rows: np.ndarray | RowSource) -> np.ndarray:
-    """At most `_SAMPLED` numbers of every row, (N, m), from all over it."""
+def _parts(rows: np.ndarray | RowSource) -> tuple[np.ndarray | RowSource, ...]:
+    """Those of joined rows."""
+    return rows.parts if isinstance(rows, JoinedRows) else (rows,)
+
+
+def _sampled(rows: np.ndarray | RowSource) -> np.ndarray | RowSource:
+    """At most `_SAMPLED` numbers of every row, (N, m), from all over it.
+
+    Of rows that devices hold all numbers, which go no further than their hashes.
+    """
+    if any(isinstance(part, ShardedRows) for part in _parts(rows)):
+        return rows
     width = rows.shape[1]
     columns = np.unique(np.linspace(0, width - 1, min(width, _SAMPLED)).astype(int))
     return np.concatenate([rows[here][:, columns] for here in row_blocks(rows)])
@@ -32,6 +44,12 @@ def _hashes(
     rows: np.ndarray | RowSource, which: np.ndarray, multipliers: np.ndarray
 ) -> np.ndarray:
     """A uint64 hash of each of some rows (M,), the same for 0 and -0."""
+    if isinstance(rows, ShardedRows):
+        return sharded_conditioning.hashes(rows, multipliers, _MIX)[which]
+    parts = _parts(rows)
+    if len(parts) > 1 and any(isinstance(part, ShardedRows) for part in parts):
+        each = [_hashes(part, np.arange(len(part)), multipliers) for part in parts]
+        return np.concatenate(each)[which]
     hashes = np.empty(len(which), np.uint64)
     step = max(1, _BLOCK_NUMBERS // max(1, rows.shape[1]))
     for start in range(0, len(which), step):
@@ -63,6 +81,16 @@ def _joint_hashes(
     return hashes
 
 
+def _equal(
+    part: np.ndarray | RowSource, rows: np.ndarray, others: np.ndarray
+) -> np.ndarray:
+    """Which of some rows (M,) are those of other numbers."""
+    if isinstance(part, RowSource):
+        return part.equal(rows, others)
+    same: np.ndarray = (part[rows] == part[others]).all(axis=1)
+    return same
+
+
 def first_equal_rows(*features: Any) -> np.ndarray:
     """For every example the first one whose rows are all equal to its own.
 
@@ -90,7 +118,6 @@ def first_equal_rows(*features: Any) -> np.ndarray:
         step = max(1, _BLOCK_NUMBERS // max(1, part.shape[1]))
         for start in range(0, len(later), step):
             some = slice(start, start + step)
-            same = part[later[some]] == part[found[later[some]]]
-            equal[some] &= same.all(axis=1)
+            equal[some] &= _equal(part, later[some], found[later[some]])
     found[later[~equal]] = later[~equal]
     return found.astype(np.int32)

@@ -23,14 +23,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from robustjax import checks, conditioning
+from robustjax import checks
 from robustjax.placement import Placement, on_host
-from robustjax.row_source import JoinedRows, RowSource, TakenRows, row_blocks
-from robustjax.selection._cosine_kernel import (
-    SIMILARITIES,
-    inverse_norms,
-    similarity_of,
-)
+from robustjax.row_source import JoinedRows, RowSource
+from robustjax.selection._cosine_kernel import SIMILARITIES, similarity_of
 from robustjax.selection._coverage_of_file import blocks_of, is_of_file
 from robustjax.selection._equal_rows import first_equal_rows
 from robustjax.selection._factored_pool import (
@@ -43,8 +39,15 @@ from robustjax.selection._greedy import (
     Progress,
     Selection,
     check_budget,
-    check_rows,
     selection,
+)
+from robustjax.selection._placed_factors import (
+    GivenFactors,
+    check_factors,
+    divided,
+    left_there,
+    on_all,
+    placed_sets,
 )
 from robustjax.selection._similar_coverage import Coverage, greedy_coverage
 
@@ -57,53 +60,6 @@ KEEP_BYTES = 2**29
 # The number of examples that take part is rounded up, so that programs are compiled
 # for few of them.
 _ROUND_UP = 256
-
-
-# Rows of every factor on the host or in a file, float32.
-HostFactors = tuple[np.ndarray | RowSource, ...]
-
-
-def _factors(name: str, features: Any) -> HostFactors:
-    """Checked factors as float32."""
-    parts = features if isinstance(features, tuple) else (features,)
-    for part in parts:
-        if len(check_rows(name, part, nonzero=True)) == 0:
-            raise ValueError(f"{name}: got no rows, expected at least one")
-    checks.same_length(**{f"{name}[{i}]": part for i, part in enumerate(parts)})
-    return tuple(
-        conditioning.ScaledRows(name, part)
-        if isinstance(part, RowSource)
-        else conditioning.scaled_on_host(name, part)
-        for part in parts
-    )
-
-
-def _some(factors: HostFactors, rows: np.ndarray) -> HostFactors:
-    return tuple(
-        TakenRows(part, rows) if isinstance(part, RowSource) else part[rows]
-        for part in factors
-    )
-
-
-def _left_there(factors: HostFactors) -> Factors:
-    """On the host or in a file, with the inverse norms."""
-
-    def inverse(part: np.ndarray | RowSource) -> np.ndarray:
-        norms = jax.jit(inverse_norms)
-        found = [np.asarray(norms(part[here])) for here in row_blocks(part)]
-        return np.concatenate(found)
-
-    return tuple((part, inverse(part)) for part in factors)
-
-
-def _divided(place: Placement, factors: HostFactors) -> Factors:
-    rows = [place.rows(array) for array in factors]
-    return tuple((array, jax.jit(inverse_norms)(array)) for array in rows)
-
-
-def _everywhere(place: Placement, factors: HostFactors) -> Factors:
-    rows = [place.whole(array) for array in factors]
-    return tuple((array, jax.jit(inverse_norms)(array)) for array in rows)
 
 
 @functools.partial(jax.jit, static_argnames="similarity")
@@ -123,12 +79,12 @@ class _Given(NamedTuple):
     """A pool.
 
     Attributes:
-      host: (N, d) rows of every factor, on the host or in a file.
+      host: (N, d) rows of every factor, on the host, in a file or in parts on devices.
       pool: the same, divided among devices, or left in the file without a mesh.
       low: (N,) float32, nu times the largest similarities to the private set.
     """
 
-    host: HostFactors
+    host: GivenFactors
     pool: Factors
     low: np.ndarray
 
@@ -160,7 +116,7 @@ def _maximise(
         # What fills up takes no part: nothing is larger than its zero.
         low, high = (np.pad(end[useful], (0, fill)) for end in (low, high))
         useful = np.pad(useful, (0, fill))
-        factors = _divided(place, _some(given.host, useful))
+        factors = divided(place, given.host, useful)
         ground = Pool(factors, place.rows(first[useful]))
     return greedy_coverage(
         place,
@@ -173,7 +129,7 @@ def _maximise(
     )
 
 
-def _check_like(name: str, others: HostFactors, pool: HostFactors) -> None:
+def _check_like(name: str, others: GivenFactors, pool: GivenFactors) -> None:
     """Raises `ValueError` unless both have the same factors and widths."""
     got = [array.shape[1] for array in others]
     expected = [array.shape[1] for array in pool]
@@ -216,7 +172,9 @@ def facility_location_cmi(
 
     Args:
       pool: (N, d) finite floats without zero rows, or a tuple of such factors; of
-        each rows of a file (`data.open_rows`) will do.
+        each rows of a file (`data.open_rows`) will do. Of JAX arrays that devices hold
+        in parts of rows these stay there, of all sets in the same devices; where
+        several processes have them, all call.
       query: (|Q|, d), likewise, like the pool.
       private: (|P|, d), likewise, or None where nothing is private.
       budget: 1 … N.
@@ -229,9 +187,9 @@ def facility_location_cmi(
         excluded; of influence on time and memory only, up to rounding between
         near-ties.
       mesh: devices among which the pool is divided, one axis of kind Auto; by default
-        one device has all. Each gets its own part from the host, and similarities are
-        not kept. Gains are summed in another order, which may be seen where two agree
-        to six digits.
+        those that hold it, or one that has all. Each gets its own part from the host,
+        and similarities are not kept. Gains are summed in another order, which may be
+        seen where two agree to six digits.
       on_progress: called now and then with the picks made and the budget.
 
     Returns:
@@ -239,12 +197,16 @@ def facility_location_cmi(
 
     Raises:
       ValueError: features of a wrong rank or width, not finite or with a zero row, a
-        number outside its range, an unknown similarity, a mesh of other axes.
+        number outside its range, an unknown similarity, a mesh of other axes, or of
+        other devices than hold the rows, features that processes divide otherwise than
+        by rows.
     """
     checks.in_range("eta", eta, 0, np.inf, high_open=True)
-    place = Placement(mesh)
+    place, (pool, query, private) = placed_sets(
+        mesh, pool=pool, query=query, private=private
+    )
     given = _given(place, pool, private, budget, nu, similarity, candidates)
-    asked = _factors("query", query)
+    asked = check_factors("query", query)
     _check_like("query", asked, given.host)
     high = np.maximum(
         np.float32(eta) * _likeness(place, given, asked, similarity), given.low
@@ -285,7 +247,7 @@ def facility_location_cg(
     Raises:
       ValueError: see `facility_location_cmi`.
     """
-    place = Placement(mesh)
+    place, (pool, private) = placed_sets(mesh, pool=pool, private=private)
     given = _given(place, pool, private, budget, nu, similarity, candidates)
     return _maximise(
         place, given, None, budget, similarity, candidates, keep_bytes, on_progress
@@ -293,11 +255,11 @@ def facility_location_cg(
 
 
 def _likeness(
-    place: Placement, given: _Given, others: HostFactors, similarity: str
+    place: Placement, given: _Given, others: GivenFactors, similarity: str
 ) -> np.ndarray:
     """(N,) the largest similarity of every example of the pool to others."""
     likeness = functools.partial(
-        _largest, others=_everywhere(place, others), similarity=similarity
+        _largest, others=on_all(place, others), similarity=similarity
     )
     if is_of_file(given.pool):
         blocks = blocks_of(given.pool)
@@ -319,14 +281,14 @@ def _given(
     checks.one_of("similarity", similarity, SIMILARITIES)
     checks.in_range("nu", nu, 0, np.inf, high_open=True)
     checks.at_least("candidates", candidates, 1)
-    points = _factors("pool", pool)
+    points = check_factors("pool", pool)
     check_budget(budget, len(points[0]))
     there = place.mesh is None and any(isinstance(x, RowSource) for x in points)
-    held = _left_there(points) if there else _divided(place, points)
+    held = left_there(points) if there else divided(place, points)
     given = _Given(points, held, np.zeros(len(points[0]), np.float32))
     if private is None:
         return given
-    hidden = _factors("private", private)
+    hidden = check_factors("private", private)
     _check_like("private", hidden, points)
     low = np.float32(nu) * _likeness(place, given, hidden, similarity)
     return given._replace(low=low)
@@ -372,18 +334,18 @@ def facility_location_qmi(
       ValueError: see `facility_location_cmi`.
     """
     checks.in_range("eta", eta, 0, np.inf, high_open=True)
-    place = Placement(mesh)
+    place, (pool, query) = placed_sets(mesh, pool=pool, query=query)
     given = _given(place, pool, None, budget, 0.0, similarity, candidates)
-    asked = _factors("query", query)
+    asked = check_factors("query", query)
     _check_like("query", asked, given.host)
     first = first_equal_rows(*(JoinedRows(*each) for each in zip(given.host, asked)))
     size, number = len(given.low), len(asked[0])
     if is_of_file(given.pool):
         pool = Pool(given.pool, first[:size])
-        ground = Pool(_left_there(asked), first[size:])
+        ground = Pool(left_there(asked), first[size:])
     else:
         pool = Pool(given.pool, place.rows(first[:size]))
-        ground = Pool(_divided(place, asked), place.rows(first[size:]))
+        ground = Pool(divided(place, asked), place.rows(first[size:]))
     low = np.zeros(number, np.float32)
     likeness = functools.partial(_likeness, place, given, asked, similarity)
     coverage = Coverage(

@@ -27,6 +27,7 @@ from robustjax.selection._greedy import (
     check_rows,
     selection,
 )
+from robustjax.sharded_rows import placed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,7 +130,9 @@ def k_center(
     largest norm; picks may be others, and rows that become equal are copies.
 
     Args:
-      features: (N, d) finite floats, or rows of a file (`data.open_rows`).
+      features: (N, d) finite floats, rows of a file (`data.open_rows`), or a JAX array
+        that devices hold in parts of rows, which stay there; where several processes
+        have these, all call.
       budget: the number of new picks.
       initial: (M,) distinct indices of examples that are picked already, such as
         labelled ones; they are not picked again and not part of the answer. Without
@@ -139,7 +142,8 @@ def k_center(
       storage: float32, bfloat16 or float16, in which devices keep the rows; products
         are summed in float32. The latter two halve the memory.
       mesh: devices among which the examples are divided, one axis of kind Auto; by
-        default one device has all. Each gets its own part from the host.
+        default those that hold them, or one that has all. Each gets its own part from
+        the host.
       on_progress: called now and then with the picks made and the budget.
 
     Returns:
@@ -151,7 +155,8 @@ def k_center(
       ValueError: features of a wrong rank, not finite or of differences that float32
         cannot hold; initial indices out of range or repeated; a budget that is not
         between 1 and the number of other examples; another storage, or a narrow one of
-        rows that stay in a file; a mesh of other axes.
+        rows that stay in a file; a mesh of other axes, or of other devices than hold
+        the rows; features that processes divide otherwise than by rows.
 
     Example:
       >>> import numpy as np
@@ -160,8 +165,8 @@ def k_center(
       >>> selection.k_center(points, 2, initial=[0]).indices.tolist()
       [3, 2]
     """
-    place = Placement(mesh)
-    in_file = mesh is None and isinstance(features, RowSource)
+    place, features = placed("features", features, mesh)
+    in_file = place.mesh is None and isinstance(features, RowSource)
     kind = stored.check_storage("storage", storage, in_file=in_file)
     points = check_rows("features", features)
     checks.at_least("candidates", candidates, 2)
@@ -210,13 +215,7 @@ def _examples(
 ) -> tuple[Examples, float]:
     """Checked points as the rule wants them, and by what they were divided."""
     # Distances do not change; cancellation in the expanded square does.
-    near: np.ndarray | RowSource
-    if isinstance(points, RowSource):
-        source = conditioning.CentredRows("features", points, kind)
-        near, scale = source, source.scale
-    else:
-        centred = conditioning.centred("features", points, storage=kind)
-        near, scale = centred.points, centred.scale
+    near, scale, _ = conditioning.centred_source("features", points, kind)
     first = first_equal_rows(near)
     if isinstance(near, RowSource) and place.mesh is None:
         at = row_blocks(near)

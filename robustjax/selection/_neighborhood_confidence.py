@@ -11,14 +11,15 @@ import numpy as np
 from jax.sharding import Mesh
 
 from robustjax import arrays, checks, conditioning
-from robustjax.placement import Placement, on_host
+from robustjax.placement import Placement, on_host, per_example
 from robustjax.selection._cosine_kernel import (
     SIMILARITIES,
     cosines,
     inverse_norms,
     thresholded,
 )
-from robustjax.selection._greedy import check_features
+from robustjax.selection._greedy import check_rows
+from robustjax.sharded_rows import everywhere, placed
 
 # Similarities held at once, in numbers.
 _BLOCK_NUMBERS = 4_000_000
@@ -81,13 +82,14 @@ def neighborhood_confidence(
     subset, `sum(tanh(NN / temperature))` is the objective that `prune4rel` raises.
 
     Args:
-      features: (N, d) finite floats, no row zero.
+      features: (N, d) finite floats, no row zero. Of a JAX array that devices hold in
+        parts of rows these stay there; where several processes have them, all call.
       confidence: (N,) non-negative floats, C.
       subset: (M,) distinct indices; by default all examples.
       threshold: tau in [0, 1]; see `prune4rel` for published values.
       similarity: "shifted", (1 + cos) / 2, or "cosine".
       mesh: devices among which the examples are divided, one axis of kind Auto; by
-        default one device has all. Each has the subset whole.
+        default those that hold them, or one that has all. Each has the subset whole.
 
     Returns:
       (N,) float32 in [0, inf), on one device.
@@ -95,12 +97,14 @@ def neighborhood_confidence(
     Raises:
       ValueError: a wrong rank, NaN, different lengths, a zero row, negative
         confidence, an index out of range or repeated, a threshold out of range,
-        a mesh of other axes.
+        a mesh of other axes, or of other devices than hold the rows, features that
+        processes divide otherwise than by rows.
     """
-    place = Placement(mesh)
+    place, features = placed("features", features, mesh)
+    confidence = per_example(confidence)
     checks.one_of("similarity", similarity, SIMILARITIES)
     checks.in_range("threshold", threshold, 0, 1)
-    check_features("features", features, nonzero=True)
+    given = check_rows("features", features, nonzero=True)
     confidence = arrays.numbers("confidence", confidence, 1)
     size = checks.same_length(features=features, confidence=confidence)
     if size == 0:
@@ -114,13 +118,14 @@ def neighborhood_confidence(
         chosen = checks.labels("subset", subset, size)
         if np.unique(chosen).size < chosen.size:
             raise ValueError("subset: got an index twice, expected distinct indices")
-    points = conditioning.scaled_on_host("features", features)
+    points = conditioning.scaled_source("features", given)
     sure = arrays.cast("confidence", confidence)
     found = _levels(
         place.rows(points),
-        *place.whole((points[chosen], sure[chosen], np.float32(threshold))),
+        everywhere(place, points, chosen),
+        *place.whole((sure[chosen], np.float32(threshold))),
         place=place,
         similarity=similarity,
         rows=max(1, min(size, _BLOCK_NUMBERS // len(chosen))),
     )
-    return found if mesh is None else jnp.asarray(on_host(found)[:size])
+    return found if place.mesh is None else jnp.asarray(on_host(found)[:size])

@@ -128,11 +128,7 @@ def own_examples(
         products are made; None to make all.
     """
     log_sinh = functools.partial(_log_sinh, temperature=np.float32(temperature))
-    given: np.ndarray | RowSource
-    if isinstance(features, RowSource):
-        given = conditioning.ScaledRows("features", features)
-    else:
-        given = conditioning.scaled_on_host("features", features)
+    given = conditioning.scaled_source("features", features)
     first = first_equal_rows(given)
     if isinstance(given, RowSource) and place.mesh is None:
         norms = [np.asarray(_inverse_norms(given[at])) for at in row_blocks(given)]

@@ -20,6 +20,7 @@ from robustjax.row_source import RowSource, TakenRows, row_blocks
 from robustjax.selection._cosine_kernel import inverse_norms
 from robustjax.selection._greedy import check_rows
 from robustjax.selection._kmeans import kmeans_plus_plus
+from robustjax.sharded_rows import ShardedRows, placed, spread
 
 METRICS = ("cosine", "euclidean")
 
@@ -80,7 +81,8 @@ def prototype_distances(
     Args:
       features: (N, d) finite floats, or rows of a file (`data.open_rows`), which stay
         where they are: devices get the sample and then a block at a time; for "cosine"
-        no row zero.
+        no row zero. Of a JAX array that devices hold in parts of rows these stay there;
+        where several processes have them, all call.
       clusters: k, 1 … N.
       key: of the k-means++ seeds and of the sample.
       metric: "cosine", one minus the cosine, as in the paper, or "euclidean". The
@@ -88,18 +90,19 @@ def prototype_distances(
       iterations: of Lloyd's.
       sample: centres are fitted to at most this many random examples.
       mesh: devices among which the examples are divided, one axis of kind Auto; by
-        default one device has all. Of every block each gets its own part from the
-        host. Means are summed in another order, so that distances may differ in the
-        last digits.
+        default those that hold them, or one that has all. Of every block each gets its
+        own part from the host. Means are summed in another order, so that distances may
+        differ in the last digits.
 
     Returns:
       (N,) float32 in [0, inf), on one device.
 
     Raises:
       ValueError: a wrong rank, NaN, a zero row, a number out of range, or an unknown
-        metric, a mesh of other axes.
+        metric, a mesh of other axes, or of other devices than hold the rows, features
+        that processes divide otherwise than by rows.
     """
-    place = Placement(mesh)
+    place, features = placed("features", features, mesh)
     checks.one_of("metric", metric, METRICS)
     given = check_rows("features", features, nonzero=metric == "cosine")
     checks.at_least("clusters", clusters, 1)
@@ -111,40 +114,40 @@ def prototype_distances(
         )
     # Clusters do not depend on a common offset and scale. Every row is measured once:
     # whatever is made of all of them is made of a block at a time.
-    centred = conditioning.CentredRows("features", given)
-    near: RowSource = centred
-    scale = centred.scale
+    near, scale, origin = conditioning.centred_source("features", given, by_blocks=True)
     draw_key, seed_key = jax.random.split(key)
-    drawn: Any = slice(None)
+    drawn = None
     if size > sample:
         drawn = np.asarray(jax.random.permutation(draw_key, size)[:sample])
     centres = _fit(
         place.whole(seed_key),
-        place.rows(near[drawn]),
+        place.rows(near) if drawn is None else spread(place, near, drawn),
         place.rows(np.ones(min(size, sample), bool), False),
         count=clusters,
         iterations=iterations,
     )
     if metric == "cosine":
         # These do depend on the origin; a cluster around it has no direction.
-        whole = on_host(centres).astype(np.float64) * scale + centred.origin
+        whole = on_host(centres).astype(np.float64) * scale + origin
         centres, scale = place.whole(_directions(whole)), 1.0
-        near = conditioning.ScaledRows("features", given)
+        near = conditioning.scaled_source("features", given, by_blocks=True)
     rows = max(1, min(size, _BLOCK_NUMBERS // clusters))
-    # The batches of an array are those of one call: products round alike.
-    together = place.devices * (1 if isinstance(given, RowSource) else rows)
-    found = []
-    for here in row_blocks(near, multiple=together):
-        # Of several processes, each makes the rows of its own devices alone.
-        some = (
-            near[here]
-            if mesh is None
-            else TakenRows(near, np.arange(here.start, here.stop))
-        )
-        distances = _nearest(
-            place.rows(some), centres, place=place, metric=metric, rows=rows
-        )
-        found.append(on_host(distances)[: len(some)])
+    measure = functools.partial(_nearest, place=place, metric=metric, rows=rows)
+    if isinstance(near, ShardedRows):
+        found = [on_host(measure(near.array, centres))]
+    else:
+        found = []
+        # The batches of an array are those of one call: products round alike.
+        together = place.devices * (1 if isinstance(given, RowSource) else rows)
+        for here in row_blocks(near, multiple=together):
+            # Of several processes, each makes the rows of its own devices alone.
+            some = (
+                near[here]
+                if place.mesh is None
+                else TakenRows(near, np.arange(here.start, here.stop))
+            )
+            distances = on_host(measure(place.rows(some), centres))
+            found.append(distances[: len(some)])
     return jnp.asarray(np.concatenate(found)) * np.float32(scale)
 
 

@@ -20,7 +20,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from robustjax import arrays, checks
-from robustjax.placement import Placement, on_host
+from robustjax.placement import on_host, per_example
 from robustjax.row_source import RowSource
 from robustjax.selection import _ahead as ahead
 from robustjax.selection import _coverage as coverage
@@ -36,6 +36,7 @@ from robustjax.selection._greedy import (
 )
 from robustjax.selection._own_gain import OwnGain, own_examples, own_shared
 from robustjax.selection._projection_bound import WIDTH
+from robustjax.sharded_rows import ShardedRows, placed
 
 OBJECTIVES = ("own", "coverage")
 RANKINGS = ("stable", "float32")
@@ -142,7 +143,8 @@ def prune4rel(
       features: (N, d) finite floats, no row zero; for "own" also rows of a file
         (`data.open_rows`), which stay there and are read three times at first, and then
         once for every round of up to `candidates / 4` picks; with a mesh each device
-        holds its part of them.
+        holds its part of them. Of a JAX array that devices hold in parts of rows these
+        stay there; where several processes have them, all call.
       confidence: (N,) non-negative floats, C: the largest probability of the warm-up
         classifier (MaxProb) or the difference of the two largest (DiffProb).
       budget: 1 … N.
@@ -164,8 +166,9 @@ def prune4rel(
       candidates: looked at together; of influence on time and memory only.
       max_bytes: the largest sparse matrix for "coverage".
       mesh: devices among which the examples are divided, one axis of kind Auto; by
-        default one device has all. Each gets its own part from the host. For
-        "coverage" they find the similarities, of which one device then picks.
+        default those that hold them, or one that has all. Each gets its own part from
+        the host. For "coverage" they find the similarities, of which one device then
+        picks.
       on_progress: called now and then with the picks made and the budget.
 
     Returns:
@@ -175,8 +178,9 @@ def prune4rel(
     Raises:
       ValueError: a wrong rank, different lengths, NaN, a zero row of features, a
         negative confidence, a number outside its range, an unknown name, labels that
-        are no class indices, neighbourhoods too dense for `max_bytes`, or a mesh of
-        other axes.
+        are no class indices, neighbourhoods too dense for `max_bytes`, a mesh of other
+        axes, or of other devices than hold the rows, or features that processes divide
+        otherwise than by rows.
 
     Example:
       >>> import numpy as np
@@ -187,6 +191,8 @@ def prune4rel(
       >>> len(set(kept.indices.tolist()))
       10
     """
+    place, features = placed("features", features, mesh)
+    confidence, labels = per_example(confidence), per_example(labels)
     classes = _check(
         features,
         confidence,
@@ -200,7 +206,6 @@ def prune4rel(
         ranking=ranking,
     )
     checks.at_least("candidates", candidates, 2)
-    place = Placement(mesh)
     ranks = _ranks(len(classes), key)
     plain = one_class(place.padded(len(classes)))
     turns = class_turns(classes, budget, balance)
@@ -212,7 +217,7 @@ def prune4rel(
     if len(turns) < budget:
         phases.append((free, np.zeros(budget, np.int32), budget))
     if objective == "coverage":
-        if isinstance(features, RowSource):
+        if isinstance(features, RowSource) and not isinstance(features, ShardedRows):
             raise ValueError(
                 "features: got rows of a file with objective='coverage', expected an "
                 "array; objective='own' reads them block by block"
@@ -296,6 +301,8 @@ def prune4rel_estimate(
     Raises:
       ValueError: see `prune4rel`.
     """
+    place, features = placed("features", features, None)
+    confidence = per_example(confidence)
     classes = _check(
         features,
         confidence,
@@ -311,7 +318,6 @@ def prune4rel_estimate(
     size, dimensions = np.shape(features)
     layout = one_class(len(classes))
     shared = own_shared(threshold, temperature, similarity)
-    place = Placement()
     examples = own_examples(
         place,
         features,

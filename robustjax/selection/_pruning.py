@@ -16,16 +16,18 @@ import numpy as np
 from jax.sharding import Mesh
 
 from robustjax import arrays, checks, scores
+from robustjax.placement import per_example
 from robustjax.selection import _pruning_rules as rules
 from robustjax.selection._greedy import (
     Progress,
     Selection,
     budget_from_fraction,
-    check_features,
     check_picks,
+    check_rows,
 )
 from robustjax.selection._pruning_options import check_pruning_option
 from robustjax.selection._pruning_rules import Inputs, Task
+from robustjax.sharded_rows import ShardedRows, placed
 
 # Probabilities rounded to float16 still pass.
 _SUM_TOLERANCE = 1e-3
@@ -118,7 +120,9 @@ def _check_probabilities(probabilities: Any) -> np.ndarray:
 def _check_inputs(given: dict[str, Any]) -> Inputs:
     """Raises `ValueError` for arrays that are wrong, each or together."""
     there = {
-        name: arrays.numbers(name, array, 2 if name in _EMBEDDED else 1)
+        name: array
+        if isinstance(array, ShardedRows)
+        else arrays.numbers(name, array, 2 if name in _EMBEDDED else 1)
         for name, array in given.items()
         if array is not None
     }
@@ -127,7 +131,7 @@ def _check_inputs(given: dict[str, Any]) -> Inputs:
         raise ValueError(f"{next(iter(there))}: got no examples, expected at least 1")
     checked: dict[str, Any] = dict(there)
     if "features" in checked:
-        check_features("features", checked["features"])
+        check_rows("features", checked["features"])
     classes = None
     if "probabilities" in checked:
         checked["probabilities"] = _check_probabilities(checked["probabilities"])
@@ -282,7 +286,10 @@ def select(
     that is given or predicted to no example gives nothing.
 
     Args:
-      features: (N, d) finite floats, or None; no row zero for Prune4ReL and SSP.
+      features: (N, d) finite floats, or None; no row zero for Prune4ReL and SSP. Of a
+        JAX array that devices hold in parts of rows these stay there with `k_center`,
+        `ssp` and Prune4ReL. Where several processes have them all call; of the other
+        arrays, which may be divided likewise, each then gets all rows.
       probabilities: (N, C) floats whose rows sum to 1 within 0.001, or None.
       labels: (N,) given labels in 0 … C-1, or None.
       fraction: of the examples to keep, in (0, 1].
@@ -315,7 +322,8 @@ def select(
       ValueError: an unknown name, a fraction out of range, NaN, rows that are no
         distribution, zero rows, labels out of range, different lengths, inputs or a
         key that the method needs and were not given, a mesh for a method that does
-        not divide its work.
+        not divide its work, or of other devices than hold the features; features that
+        processes divide, for such a method or otherwise than by rows.
 
     Example:
       >>> import numpy as np
@@ -360,6 +368,12 @@ def select(
         raise ValueError(
             f"key: got None, expected a PRNG key, by which method={method!r} draws"
         )
+    # In one order: of several processes all are to meet at the same array.
+    for name in given:
+        if name != "features":
+            given[name] = per_example(given[name])
+    if chosen.divides:
+        _, given["features"] = placed("features", features, mesh)
     inputs = _check_inputs(given)
     classes = inputs.labels
     if by_prediction:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -75,14 +76,11 @@ def refusals(mesh: jax.sharding.Mesh) -> list[str]:
     return said
 
 
-def picked(mesh: jax.sharding.Mesh | None) -> dict[str, Any]:
-    """By every selection that a mesh may divide, of one device without one."""
-    # The same in every process.
-    rng = np.random.default_rng(0)
-    features = rng.normal(size=(SIZE, 6)).astype(np.float32)
-    confidence = rng.uniform(0.3, 1.0, SIZE)
-    kept = {} if mesh is not None else {"keep_bytes": 0}
-    found = {
+def selections(
+    features: Any, confidence: Any, mesh: jax.sharding.Mesh | None, **kept: int
+) -> dict[str, Any]:
+    """By every selection that devices may share."""
+    return {
         "k_center": selection.k_center(features, 12, mesh=mesh).indices,
         "prune4rel": selection.prune4rel(
             features, confidence, 12, threshold=0.8, mesh=mesh
@@ -103,8 +101,74 @@ def picked(mesh: jax.sharding.Mesh | None) -> dict[str, Any]:
             )
         ),
     }
-    found |= flagged(mesh)
+
+
+def drawn() -> tuple[np.ndarray, np.ndarray]:
+    """Features and confidence, the same in every process."""
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(SIZE, 6)).astype(np.float32)
+    return features, rng.uniform(0.3, 1.0, SIZE).astype(np.float32)
+
+
+def picked(mesh: jax.sharding.Mesh | None) -> dict[str, Any]:
+    """Of rows that all processes have, or of one device without a mesh."""
+    kept = {} if mesh is not None else {"keep_bytes": 0}
+    found = selections(*drawn(), mesh, **kept) | flagged(mesh)
     return {name: np.asarray(each).tolist() for name, each in found.items()}
+
+
+def of_sharded(mesh: jax.sharding.Mesh | None) -> dict[str, Any]:
+    """Of rows that no process has whole, the first ones with the last process."""
+    features, confidence = drawn()
+    back = mesh and jax.sharding.Mesh(mesh.devices[::-1], mesh.axis_names)
+    sure = divided(mesh, confidence)
+    kept = {} if mesh is not None else {"keep_bytes": 0}
+    found = selections(divided(back, features), sure, None, **kept)
+    # Ties everywhere, and one row three times, in both processes.
+    rng = np.random.default_rng(2)
+    tied = rng.integers(-1, 2, size=(SIZE, 6)).astype(np.float32) + 0.5
+    tied[[7, 30, 50]] = tied[7]
+    spread = divided(back, tied)
+    found |= {
+        "k_center, ties": selection.k_center(spread, 12).indices,
+        "neighbours, ties": graph.nearest_neighbors(spread, 5).indices,
+        "prune4rel, ties": selection.prune4rel(spread, sure, 12, threshold=0.8).indices,
+        "select": selection.select(
+            spread,
+            divided(mesh, np.stack([confidence, 1 - confidence], axis=1)),
+            None,
+            0.2,
+            "prune4rel",
+            threshold=0.8,
+        ).indices,
+        "some": selection.facility_location_qmi(
+            spread, divided(back, features[:20]), 12, candidates=8, **kept
+        ).indices,
+    }
+    return {name: np.asarray(each).tolist() for name, each in found.items()}
+
+
+def refused_rows(mesh: jax.sharding.Mesh) -> list[str]:
+    """What is said of rows that cannot be used where they lie."""
+    features, _ = drawn()
+    back = jax.sharding.Mesh(mesh.devices[::-1], mesh.axis_names)
+    wrong = features.copy()
+    wrong[SIZE - 3, 1] = np.nan
+    calls: tuple[Callable[[], Any], ...] = (
+        lambda: selection.k_center(divided(mesh, wrong), 3),
+        lambda: selection.k_center(divided(mesh, features, axis=1), 3),
+        lambda: graph.nearest_neighbors(divided(back, features), 3, mesh=mesh),
+        lambda: selection.select(
+            divided(mesh, features), None, np.zeros(SIZE, int), 0.1, "moderate"
+        ),
+    )
+    said = []
+    for call in calls:
+        try:
+            call()
+        except ValueError as refused:
+            said.append(str(refused))
+    return said
 
 
 def main(address: str, count: int, index: int) -> None:
@@ -117,7 +181,13 @@ def main(address: str, count: int, index: int) -> None:
         axis_types=(jax.sharding.AxisType.Auto,),
         devices=jax.devices(),
     )
-    print(json.dumps({"picked": picked(mesh), "refused": refusals(mesh)}), flush=True)
+    found = {
+        "picked": picked(mesh),
+        "sharded": of_sharded(mesh),
+        "refused": refusals(mesh),
+        "rows": refused_rows(mesh),
+    }
+    print(json.dumps(found), flush=True)
     jax.distributed.shutdown()
 
 
