@@ -20,6 +20,7 @@ from robustjax.training._interruption import InterruptedRunError as InterruptedR
 from robustjax.training._interruption import StopRequest as StopRequest
 from robustjax.training._interruption import stop_on_signals as stop_on_signals
 from robustjax.training._mesh import data_mesh as data_mesh
+from robustjax.training._mesh import place as place
 from robustjax.training._mesh import state_sharding as state_sharding
 from robustjax.training._metrics import Record as Record
 from robustjax.training._metrics import write_csv as write_csv

@@ -54,11 +54,14 @@ def place(tree: Any, shardings: Any) -> Any:
     """Arrays that this process holds whole, on the devices of shardings.
 
     Where other processes have some of the devices, all must come here with the same
-    arrays; each takes its part, and nothing is sent.
+    arrays; each takes its part, and nothing is sent. What lies so already stays.
 
     Args:
       tree: a pytree of arrays.
       shardings: the same pytree of `NamedSharding`.
+
+    Returns:
+      The same pytree of arrays that lie as the shardings say.
     """
     return jax.tree.map(_placed, tree, shardings)
 
@@ -66,6 +69,10 @@ def place(tree: Any, shardings: Any) -> Any:
 def _placed(leaf: Any, sharding: NamedSharding) -> jax.Array:
     if sharding.is_fully_addressable:
         return jax.device_put(leaf, sharding)
+    if isinstance(leaf, jax.Array) and leaf.sharding.is_equivalent_to(
+        sharding, leaf.ndim
+    ):
+        return leaf
     if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
         data = _placed(jax.random.key_data(leaf), sharding)
         return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))

@@ -20,7 +20,13 @@ from experiments.studies.features.programs import Network, Training
 from experiments.studies.features.setup import Data
 from experiments.study.journal import Cell, Journal
 from experiments.study.repeats import Prepared, Watched, cell_name, run_repeats
-from robustjax.training import StopRequest, TrainState, data_mesh, state_sharding
+from robustjax.training import (
+    StopRequest,
+    TrainState,
+    data_mesh,
+    place,
+    state_sharding,
+)
 
 _SHOWN = ("loss", "test_accuracy", "test_iou", "max_box_accuracy")
 
@@ -126,7 +132,7 @@ def run_method(
         )
         if jax.device_count() > 1:
             layout = state_sharding(state, data_mesh(), repeats=True)
-            state = jax.device_put(state, layout)
+            state = place(state, layout)
         return Prepared(data, state, watch)
 
     def conclude(cell: Cell, state: TrainState, watched: Watched) -> None:

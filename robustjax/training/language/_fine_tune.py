@@ -15,6 +15,7 @@ from robustjax.models import language
 from robustjax.training._execution import choose_execution
 from robustjax.training._fit import fit
 from robustjax.training._interruption import StopRequest
+from robustjax.training._mesh import place as placed
 from robustjax.training._mesh import state_sharding
 from robustjax.training._program import Program, check_batch_size
 from robustjax.training._state import TrainData, TrainState
@@ -193,7 +194,7 @@ def prepare(
         leaves[place] = leaf[None]
     state = jax.tree.unflatten(form, leaves)
     if mesh is not None:
-        state = jax.device_put(state, state_sharding(state, mesh, repeats=True))
+        state = placed(state, state_sharding(state, mesh, repeats=True))
     return program, state, data
 
 
