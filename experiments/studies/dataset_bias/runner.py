@@ -17,7 +17,7 @@ from experiments.study.journal import Cell, Journal
 from experiments.study.repeats import Prepared, StandIn, Watched, alone, run_repeats
 from robustjax import losses, scores, transforms
 from robustjax.data import BiasedDataset
-from robustjax.training import RecipeProgram, StopRequest, TrainState
+from robustjax.training import RecipeProgram, StopRequest, TrainState, on_host
 
 ACCURACIES: dict[str, Callable[[np.ndarray], float]] = {
     "unbiased": scores.unbiased_accuracy,
@@ -215,7 +215,9 @@ def run_method(
     def conclude(cell: Cell, state: TrainState, watched: Watched) -> None:
         given = study.given[watched.repeats.start : watched.repeats.stop]
         predicted, probability = given_probability(program, state, inputs, given)
-        memory = example_scores(state.loss_state.rows, given, train.dataset.num_classes)
+        # Of several processes each has a part of the rows.
+        rows = on_host(state.loss_state.rows)
+        memory = example_scores(rows, given, train.dataset.num_classes)
         measures = final_measures(watched)
         if "conflicting" in memory:
             measures |= split_measures(memory["conflicting"] > 0, ~train.is_aligned)
