@@ -24,6 +24,11 @@ HEADS = {
 
 
 @builder
+def colored_mnist_95(files: Files) -> Table:
+    return _beside_print(files, "95")
+
+
+@builder
 def colored_mnist_98(files: Files) -> Table:
     return _beside_print(files, "98")
 
