@@ -16,6 +16,7 @@ from robustjax.training import InterruptedRunError, StopRequest
 from tests.harness.corrupt import damage
 from tests.harness.faults import die_in_write
 from tests.harness.kill import Whole, trial
+from tests.harness.launchers_over_processes import TABLES, difference, launch
 from tests.harness.runs import (
     RUNS,
     Launch,
@@ -133,6 +134,25 @@ def test_damage_is_mended_or_refused(whole, tmp_path):
     (mine / "config.json").write_text(altered)
     with pytest.raises(ValueError, match="run_dir: .*was altered"):
         run(small, paths, tmp_path / "altered")
+
+
+# All launchers are `python -m tests.harness.launchers_over_processes`; these read what
+# several devices hold in parts: rows of examples, and states begun elsewhere.
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "whole",
+    [run_of(name) for name in ("label_correction", "features", "dataset_bias")],
+    indirect=True,
+    ids=lambda small: small.launcher,
+)
+def test_two_processes_leave_the_tables_of_one(whole, tmp_path, monkeypatch):
+    monkeypatch.setenv("JAX_PLATFORMS", "cpu")
+    monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "1")
+    monkeypatch.delenv("XLA_FLAGS", raising=False)
+    small, paths, folder = whole
+    assert launch(small, paths, tmp_path, 2) == ""
+    two = run_folder(small, tmp_path)
+    assert [difference(folder / name, two / name) for name in TABLES] == [""] * 3
 
 
 def test_other_data_under_the_same_name_are_refused(whole, tmp_path):

@@ -56,7 +56,7 @@ def _same(one: str, other: str) -> bool:
 
 def difference(one: pathlib.Path, other: pathlib.Path) -> str:
     """The first cell in which two tables differ; nothing where there is none."""
-    tables = [list(csv.reader(path.open())) for path in (one, other)]
+    tables = [list(csv.reader(path.read_text().splitlines())) for path in (one, other)]
     if [len(table) for table in tables] != [len(tables[0])] * 2:
         return f"{len(tables[0])} and {len(tables[1])} lines"
     for number, rows in enumerate(zip(*tables), start=1):
