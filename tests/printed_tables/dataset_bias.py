@@ -53,6 +53,23 @@ def dataset_bias(files: Files) -> Table:
 
 
 @builder
+def bias_and_wrong_labels(files: Files) -> Table:
+    words = {
+        "vanilla": "",
+        "group_dro": "knows the bias",
+        "lff": "",
+        "lff_clean": "LfF, weights by clean probability",
+        "lff_elr": "LfF with ELR",
+        "lff_cut": "LfF, truncated biased loss",
+    }
+    table = [["method", "", *ACCURACIES.values()]]
+    for row in files.rows("dataset_bias/colored_mnist_99_noisy/summary.csv"):
+        cells = [spread(row, name) for name in ACCURACIES]
+        table.append([f"`{row['method']}`", words[row["method"]], *cells])
+    return table
+
+
+@builder
 def dfa_ablation(files: Files) -> Table:
     words = {
         "": ("two encoders", "swapping"),

@@ -212,7 +212,10 @@ PRESETS: dict[str, Preset] = {
         about=(
             "Colored MNIST, 99 % aligned, 10 % of the labels wrong; ours: 60 epochs"
         ),
-        expect=_NOT_YET,
+        expect=(
+            "unbiased 18.0 ±0.4 (vanilla), 42.1 ±0.3 (group_dro), 31.5 ±0.1 (lff), "
+            "31.6 ±1.1 (lff_clean), 23.1 ±4.1 (lff_elr), 32.1 ±0.7 (lff_cut)"
+        ),
         flags=(
             "--methods=vanilla,group_dro,lff,lff_clean=lff,lff_elr=lff,lff_cut=lff "
             "--options=lff_clean.against_noise=clean_probability,"
