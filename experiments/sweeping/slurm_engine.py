@@ -68,8 +68,20 @@ class SlurmEngine:
         return self._most - len(self._running)
 
     def start(self, jobs: Sequence[Job]) -> None:
-        """Submits jobs as one array."""
-        submitted = self._executor.map_array(run_job, list(jobs))
+        """Submits jobs as one array.
+
+        Raises:
+          ValueError: SLURM does not take them.
+        """
+        from submitit.core.utils import FailedJobError
+
+        try:
+            submitted = self._executor.map_array(run_job, list(jobs))
+        except FailedJobError as error:
+            told = [line.strip() for line in str(error).splitlines() if line.strip()]
+            raise ValueError(
+                f"engine: got slurm, which does not take jobs: {(told or ['?'])[-1]}"
+            ) from None
         began = time.monotonic()
         self._running += [(each, job, began) for each, job in zip(submitted, jobs)]
 

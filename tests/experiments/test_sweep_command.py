@@ -28,14 +28,15 @@ TOY = "--study=tests.harness.toy_launcher"
 class Command:
     """The command in a process that is forked from one that has imported it."""
 
-    def __init__(self, folder, *arguments):
+    def __init__(self, folder, *arguments, path=None):
         self._paths = [folder / name for name in ("out.txt", "err.txt")]
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(
             ["experiments.sweeping.command", "tests.harness.toy_study", __name__]
         )
         self.process = context.Process(
-            target=_main, args=([str(a) for a in arguments], *map(str, self._paths))
+            target=_main,
+            args=([str(a) for a in arguments], path, *map(str, self._paths)),
         )
         self.process.start()
 
@@ -47,7 +48,10 @@ class Command:
         return [path.read_text() if path.exists() else "" for path in self._paths]
 
 
-def _main(arguments, *paths):
+def _main(arguments, path, *paths):
+    # What the server has that the process is forked from is not what a test has set.
+    if path is not None:
+        os.environ["PATH"] = path
     for number, path in enumerate(paths, 1):
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
         os.dup2(handle, number)
@@ -56,9 +60,10 @@ def _main(arguments, *paths):
     runpy.run_module("experiments.sweep", run_name="__main__", alter_sys=True)
 
 
-def command(folder, *arguments):
+def command(folder, *arguments, path=None):
     folder.mkdir(parents=True, exist_ok=True)
-    return Command(folder, *arguments, f"--run_dir={folder / 'runs'}").wait()
+    flags = (*arguments, f"--run_dir={folder / 'runs'}")
+    return Command(folder, *flags, path=path).wait()
 
 
 BAD = [
@@ -115,8 +120,7 @@ def test_bad_input_is_one_line(tmp_path):
         assert not (folder / "runs").exists(), arguments
 
 
-def test_machines_that_are_not_there(tmp_path, monkeypatch):
-    monkeypatch.setenv("PATH", os.fspath(tmp_path))
+def test_machines_that_are_not_there(tmp_path):
     pytest.importorskip("submitit", reason="needs the extra `slurm`")
     grid = (TOY, "--grid=rate=0.1", "--engine=slurm")
     for arguments, line in (
@@ -125,7 +129,7 @@ def test_machines_that_are_not_there(tmp_path, monkeypatch):
         (("--resources=tim=1",), "resources: unknown 'tim' (did you mean 'time'?)"),
         (("--resources=time=5",), "engine: got slurm, but this machine has no sbatch"),
     ):
-        status, _, errors = command(tmp_path, *grid, *arguments)
+        status, _, errors = command(tmp_path, *grid, *arguments, path=str(tmp_path))
         assert (status, len(errors.splitlines())) == (2, 1), errors
         assert errors.startswith(f"error: {line}")
     assert not (tmp_path / "runs").exists()
@@ -133,6 +137,23 @@ def test_machines_that_are_not_there(tmp_path, monkeypatch):
     assert status == 0
     for line in ("--array=0-0%1", "--no-requeue", "--time=5"):
         assert f"#SBATCH {line}\n" in out
+
+
+def test_a_cluster_that_takes_no_jobs_ends_in_a_line(tmp_path):
+    pytest.importorskip("submitit", reason="needs the extra `slurm`")
+    for name in ("sbatch", "srun", "sacct"):
+        program = tmp_path / "bin" / name
+        program.parent.mkdir(exist_ok=True)
+        program.write_text(
+            f"#!/bin/sh\necho '{name}: error: no controller' >&2\nexit 1\n"
+        )
+        program.chmod(0o755)
+    flags = (TOY, "--grid=rate=0.1", "--engine=slurm", "--resources=time=5")
+    status, _, errors = command(tmp_path, *flags, path=str(tmp_path / "bin"))
+    line = "engine: got slurm, which does not take jobs: sbatch: error: no controller"
+    # SLURM's own words come first.
+    said = ["sbatch: error: no controller", f"error: {line}"]
+    assert (status, errors.splitlines()) == (2, said)
 
 
 def test_a_ray_cluster_that_does_not_answer(tmp_path):
