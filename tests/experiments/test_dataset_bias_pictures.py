@@ -17,6 +17,7 @@ from experiments.studies.dataset_bias import (
 from experiments.studies.dataset_bias.config import DatasetBiasConfig
 from experiments.studies.dataset_bias.programs import build
 from robustjax.methods import entries
+from robustjax.methods.bias import swap_networks
 from robustjax.tools.method_choice import Choice
 from robustjax.tools.method_options import choose_methods
 from robustjax.training import TrainState
@@ -143,12 +144,17 @@ def test_a_decoder_reads_both_features(monkeypatch):
 
 @pytest.mark.slow
 def test_swapped_images_are_of_both_kinds(study, tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        outcomes, "swap_images", lambda nets, translator, content, style: style
-    )
+    used = []
+
+    def swap(networks, translator, content, style):
+        used.append(networks)
+        return style
+
+    monkeypatch.setattr(outcomes, "swap_images", swap)
     conflicting = ~study.train.is_aligned
     rows = {"conflicting": np.stack([conflicting] * 2)}
-    params = {"translator": {"encoder": np.zeros((2, 1))}}
+    kernel = np.zeros((2, 1, 1, 3, 4))
+    params = {"translator": {"encoder": {"down": {"from_rgb": {"kernel": kernel}}}}}
     state = TrainState(
         **{
             **dict.fromkeys(TrainState._fields),
@@ -158,6 +164,7 @@ def test_swapped_images_are_of_both_kinds(study, tmp_path, monkeypatch):
     )
     cell = Attached(tmp_path)
     outcomes.keep_swapped_images(cell, "bias_swap", study, state)
+    assert used == [swap_networks(4)]
     ((_, arrays),) = cell.attached(pictures.PICTURE)
     images = study.train.dataset.inputs / 255
     for kind, mask in (("aligned", ~conflicting), ("conflicting", conflicting)):

@@ -24,23 +24,28 @@ HEADS = {
 
 
 @builder
+def cifar10_type1_99(files: Files) -> Table:
+    return _beside_print(files, "cifar10_type1_99_small")
+
+
+@builder
 def colored_mnist_95(files: Files) -> Table:
-    return _beside_print(files, "95")
+    return _beside_print(files, "colored_mnist_95")
 
 
 @builder
 def colored_mnist_98(files: Files) -> Table:
-    return _beside_print(files, "98")
+    return _beside_print(files, "colored_mnist_98")
 
 
 @builder
 def colored_mnist_99(files: Files) -> Table:
-    return _beside_print(files, "99")
+    return _beside_print(files, "colored_mnist_99")
 
 
 @builder
 def colored_mnist_995(files: Files) -> Table:
-    return _beside_print(files, "995")
+    return _beside_print(files, "colored_mnist_995")
 
 
 @builder
@@ -79,7 +84,9 @@ def dfa_ablation(files: Files) -> Table:
         "scheduled": ("yes", "after a fifth of the steps"),
     }
     shown = {k: v for k, v in ACCURACIES.items() if k != "aligned"}
-    return _beside_print(files, "dfa_ablation_small", {**shown, **HEADS}, words)
+    return _beside_print(
+        files, "colored_mnist_dfa_ablation_small", {**shown, **HEADS}, words
+    )
 
 
 @builder
@@ -91,7 +98,7 @@ def dfa_diversity(files: Files) -> Table:
         "d5_s1": ("5 %", "1 %"),
         "d1_s1": ("1 %", "1 %"),
     }
-    return _beside_print(files, "dfa_diversity_small", words=words)
+    return _beside_print(files, "colored_mnist_dfa_diversity_small", words=words)
 
 
 def _beside_print(
@@ -103,7 +110,7 @@ def _beside_print(
     """A run's methods, words on each (of "": the columns), and what is printed."""
     words = words or {}
     table = [["method", *words.get("", ()), *measures.values(), "printed"]]
-    run = f"dataset_bias/colored_mnist_{name}"
+    run = f"dataset_bias/{name}"
     printed = _in_print(files, run)
     for row in files.rows(f"{run}/summary.csv"):
         method = row["method"]

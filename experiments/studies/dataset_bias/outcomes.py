@@ -14,7 +14,7 @@ from experiments.studies.dataset_bias.programs import Built
 from experiments.studies.dataset_bias.reconstruction import reconstruct
 from experiments.studies.dataset_bias.setup import Data
 from experiments.study.journal import Cell
-from robustjax.methods.bias import SwapNetworks, swap_images
+from robustjax.methods.bias import swap_images, swap_networks
 from robustjax.training import TrainState, apply_prediction, as_float
 
 _SHOWN = 10
@@ -47,7 +47,9 @@ def keep_swapped_images(
         return
     translator = jax.tree.map(lambda leaf: leaf[0], state.params["translator"])
     floats = [2 * as_float(jnp.asarray(each)) - 1 for each in chosen]
-    made = swap_images(SwapNetworks(), translator, *floats)
+    # As wide as what was trained: the first layer says it.
+    width = translator["encoder"]["down"]["from_rgb"]["kernel"].shape[-1]
+    made = swap_images(swap_networks(width), translator, *floats)
     swapped = np.asarray(jnp.clip((made + 1) / 2, 0, 1))
     aligned, conflicting = ((np.asarray(each) + 1) / 2 for each in floats)
     _keep(
