@@ -30,9 +30,10 @@ _started: subprocess.Popen[bytes] | None = None
 
 
 def lost_line(reason: str) -> str:
-    """What a process says that has lost another one."""
+    """What a process says that has lost another one, with the first of the reason."""
+    told = (reason.strip() or "no reason given").splitlines()[0][:200]
     return (
-        f"error: another process has ended or does not answer ({reason}); "
+        f"error: another process has ended or does not answer ({told}); "
         "run the same command again to continue\n"
     )
 
@@ -72,7 +73,7 @@ class Telling:
             self._end(before + last)
         elif _FATAL.match(line):
             found = _REASON.search(line)
-            reason = found[1].strip()[:200] if found else b"JAX's runtime says so"
+            reason = found[1] if found else b"JAX's runtime says so"
             self._end(lost_line(reason.decode(errors="replace")).encode())
         elif self._held or _NOTICED.match(line):
             self._held.append(line)

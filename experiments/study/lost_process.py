@@ -57,7 +57,6 @@ def end_as_lost(reason: str) -> NoReturn:
     """
     # From the main thread or from the one that watches, but once.
     _ending.acquire()
-    reason = reason.splitlines()[0][:200]
     with contextlib.suppress(OSError):
         # A progress bar stands where the line begins.
         erased = "\r\x1b[K" if sys.stderr.isatty() else "\r"

@@ -8,23 +8,14 @@ import jax
 import pytest
 
 from experiments.study import agreement
-from tests.harness.several_processes import ends_of, free_address, own_lines
+from tests.harness.several_processes import ends_of, meeting, own_lines
 
 
 def told(own, flags_of_each, folder):
     """(status, its own lines) of each of two processes of the toy study."""
-    address = free_address()
-    ends = ends_of(
-        [
-            [
-                *(sys.executable, "-m", "tests.harness.toy_launcher", *own, *flags),
-                *(f"--run_dir={folder}", f"--coordinator={address}"),
-                *("--num_processes=2", f"--process_id={index}"),
-            ]
-            for index, flags in enumerate(flags_of_each)
-        ],
-        240,
-    )
+    command = [sys.executable, "-m", "tests.harness.toy_launcher", *own]
+    each = [[*command, *flags, f"--run_dir={folder}"] for flags in flags_of_each]
+    ends = ends_of(meeting(each), 240)
     return [(end.status, own_lines(end.errors)) for end in ends]
 
 

@@ -38,6 +38,7 @@ def told(*parts):
         ((_OTHER,), _OTHER),
         ((_OTHER, _NOTICED, _FATAL, _TRACE), _OTHER + _LINE),
         ((_OTHER, _FATAL), _OTHER + _LINE),
+        ((_FATAL.split(" UNAVAILABLE")[0], " \n"), lost_line("no reason given")),
         ((_OTHER, _NOTICED), _OTHER + _NOTICED),
         ((_OTHER, "half a line"), _OTHER + "half a line"),
         (("", "\n", "\r"), "\n\r"),

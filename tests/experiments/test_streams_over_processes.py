@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 import sys
 
 import numpy as np
 import pytest
 
 from robustjax import data
-from tests.harness.several_processes import ends_of, free_address
+from tests.harness.launchers_over_processes import difference
+from tests.harness.several_processes import ends_of, meeting
 
 SHARED = ("--stream", "--hidden=16", "--epochs=2", "--batch_size=16", "--repeats=1")
 STUDIES = {
@@ -19,7 +19,6 @@ STUDIES = {
         *("--relabeler=ce", "--warmup_epochs=2"),
     ),
 }
-TABLES = ("summary.csv", "examples.csv")
 
 
 @pytest.fixture(scope="module")
@@ -35,17 +34,6 @@ def points(tmp_path_factory):
     return folder
 
 
-def cells_of(folder):
-    """Table -> column -> texts or numbers of all rows."""
-    found = {}
-    for name in TABLES:
-        with open(folder / name, newline="") as file:
-            header, *rows = csv.reader(file)
-        columns = [list(column) for column in zip(*rows, strict=True)]
-        found[name] = dict(zip(header, columns, strict=True))
-    return found
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("study", STUDIES)
 def test_two_processes_leave_what_one_leaves(study, points, tmp_path, monkeypatch):
@@ -56,23 +44,10 @@ def test_two_processes_leave_what_one_leaves(study, points, tmp_path, monkeypatc
         *(f"--dataset={points}", f"--run_dir={tmp_path}"),
     ]
     ends = ends_of([[*command, "--name=one"]], 400)
-    where = f"--coordinator={free_address()}"
-    together = [
-        [*command, "--name=two", where, "--num_processes=2", f"--process_id={index}"]
-        for index in range(2)
-    ]
-    for status, _, errors in ends + ends_of(together, 400):
+    ends += ends_of(meeting([[*command, "--name=two"]] * 2), 400)
+    for status, _, errors in ends:
         assert status == 0, errors[-2000:]
-    one, two = (cells_of(tmp_path / study / name) for name in ("one", "two"))
-    for table, columns in one.items():
-        assert list(two[table]) == list(columns)
-        for column, want in columns.items():
-            got = two[table][column]
-            try:
-                numbers = np.array(
-                    [[x or "nan" for x in y] for y in (got, want)], float
-                )
-            except ValueError:
-                assert got == want, column
-            else:
-                np.testing.assert_allclose(*numbers, rtol=1e-5, atol=2e-6)
+    one, two = (tmp_path / study / name for name in ("one", "two"))
+    for name in ("summary.csv", "examples.csv"):
+        near = {"rel_tol": 1e-5, "abs_tol": 2e-6}
+        assert difference(one / name, two / name, **near) == "", name

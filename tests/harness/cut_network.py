@@ -65,8 +65,8 @@ def cut() -> None:
 def begin(folder: pathlib.Path) -> list[subprocess.Popen[str]]:
     """Starts the training, a process in each namespace."""
     processes = []
-    for index, name in enumerate(_NAMES):
-        command = kill_hosts.command(folder, f"{_ADDRESSES[0]}:7654", index, 2)
+    commands = kill_hosts.commands(folder, 2, f"{_ADDRESSES[0]}:7654")
+    for name, command in zip(_NAMES, commands):
         named = ["unshare", "--uts", "sh", "-c", f'hostname {name}; exec "$@"', "sh"]
         processes.append(
             subprocess.Popen(

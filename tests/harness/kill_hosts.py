@@ -19,37 +19,33 @@ import sys
 import tempfile
 import time
 
-from tests.harness.several_processes import free_address
+from tests.harness.several_processes import meeting
 
-_LAUNCH = (
-    *("experiments.label_noise", "--preset=digits", "--methods=ce,sop", "--repeats=1"),
-    *("--epochs=12", "--hidden=16", "--checkpoint_every_epochs=1", "--name=run"),
-    "--heartbeat_seconds=20",
+TRAINING = (
+    *("--preset=digits", "--methods=ce,sop", "--repeats=1", "--epochs=12"),
+    *("--hidden=16", "--checkpoint_every_epochs=1", "--name=run"),
 )
+"""Flags of a small study of label noise."""
 WHOLE_SECONDS = 600
 _LINE = "error: another process has ended or does not answer ("
 
 
-def command(folder: pathlib.Path, address: str, index: int, count: int) -> list[str]:
-    """Of one of so many processes, which meet at an address."""
-    places = [f"--coordinator={address}", f"--num_processes={count}"]
-    return [
-        *(sys.executable, "-m", *_LAUNCH, f"--run_dir={folder}"),
-        *([*places, f"--process_id={index}"] if count > 1 else []),
-    ]
+def commands(
+    folder: pathlib.Path, count: int, address: str | None = None
+) -> list[list[str]]:
+    """Of the training in so many processes, which meet at an address."""
+    command = [sys.executable, "-m", "experiments.label_noise", *TRAINING]
+    command += ["--heartbeat_seconds=20", f"--run_dir={folder}"]
+    return meeting([command] * count, address)
 
 
 def begin(folder: pathlib.Path, count: int) -> list[subprocess.Popen[str]]:
     """Starts the training in so many processes."""
-    address = free_address()
     return [
         subprocess.Popen(
-            command(folder, address, index, count),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
         )
-        for index in range(count)
+        for command in commands(folder, count)
     ]
 
 
@@ -67,11 +63,17 @@ def what_is_left(
 ) -> tuple[bool, str]:
     """Continues a run by so many processes: whether and how it ends as a whole one."""
     said = end(begin(folder, count), WHOLE_SECONDS)
+    same, told = compared(folder, whole)
+    return same, told if same else "\n".join([told, *said])
+
+
+def compared(folder: pathlib.Path, whole: pathlib.Path) -> tuple[bool, str]:
+    """Whether a training left what a whole one left, and a word on it."""
     one, other = (
         root / "label_noise" / "run" / "summary.csv" for root in (folder, whole)
     )
     if not one.exists():
-        return False, "\n".join(["NO SUMMARY", *said])
+        return False, "NO SUMMARY"
     same = one.read_bytes() == other.read_bytes()
     return same, "the same summary" if same else "ANOTHER SUMMARY"
 

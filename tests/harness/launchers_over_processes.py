@@ -17,9 +17,10 @@ import tempfile
 from collections.abc import Sequence
 
 from tests.harness.runs import RUNS, Small, arguments, run_folder, write_data
-from tests.harness.several_processes import ends_of, free_address
+from tests.harness.several_processes import ends_of, meeting
 
 TABLES = ("summary.csv", "repeats.csv", "examples.csv")
+ROUNDING = {"rel_tol": 1e-4, "abs_tol": 1e-5}
 SECONDS = 1200
 
 
@@ -33,35 +34,43 @@ def launch(
     """Runs it in so many processes, with more flags; what went wrong."""
     command = [sys.executable, "-m", f"experiments.{small.launcher}"]
     command += [*arguments(small, paths, folder), *more]
-    commands = [command]
-    if count > 1:
-        places = [f"--coordinator={free_address()}", f"--num_processes={count}"]
-        commands = [
-            [*command, *places, f"--process_id={index}"] for index in range(count)
-        ]
     wrong = [
         f"process {index}: status {end.status}, {end.errors.strip().splitlines()[-1:]}"
-        for index, end in enumerate(ends_of(commands, SECONDS))
+        for index, end in enumerate(ends_of(meeting([command] * count), SECONDS))
         if end.status
     ]
     return "; ".join(wrong)
 
 
-def _same(one: str, other: str) -> bool:
-    try:
-        return math.isclose(float(one), float(other), rel_tol=1e-4, abs_tol=1e-5)
-    except ValueError:
-        return one == other
+def difference(
+    one: pathlib.Path, other: pathlib.Path, *, rel_tol: float, abs_tol: float
+) -> str:
+    """The first cell in which two tables differ; nothing where there is none.
 
+    Args:
+      one: a CSV file.
+      other: likewise.
+      rel_tol: of cells that are numbers in both, see `math.isclose`.
+      abs_tol: likewise.
+    """
 
-def difference(one: pathlib.Path, other: pathlib.Path) -> str:
-    """The first cell in which two tables differ; nothing where there is none."""
+    def same(mine: str, theirs: str) -> bool:
+        try:
+            near = math.isclose(
+                float(mine), float(theirs), rel_tol=rel_tol, abs_tol=abs_tol
+            )
+        except ValueError:
+            near = False
+        return near or mine == theirs
+
     tables = [list(csv.reader(path.read_text().splitlines())) for path in (one, other)]
-    if [len(table) for table in tables] != [len(tables[0])] * 2:
+    if len(tables[0]) != len(tables[1]):
         return f"{len(tables[0])} and {len(tables[1])} lines"
+    if tables[0][0] != tables[1][0]:
+        return f"columns {tables[0][0]} and {tables[1][0]}"
     for number, rows in enumerate(zip(*tables), start=1):
-        for name, mine, theirs in zip(tables[0][0], *rows):
-            if not _same(mine, theirs):
+        for name, mine, theirs in zip(tables[0][0], *rows, strict=True):
+            if not same(mine, theirs):
                 return f"line {number}, {name}: {mine} and {theirs}"
     return ""
 
@@ -82,8 +91,10 @@ def compared(
     for name in TABLES:
         if (one / name).exists() != (two / name).exists():
             return f"{name} is there once"
-        if (one / name).exists() and (told := difference(one / name, two / name)):
-            return f"{name}: {told}"
+        if (one / name).exists():
+            told = difference(one / name, two / name, **ROUNDING)
+            if told:
+                return f"{name}: {told}"
     return ""
 
 

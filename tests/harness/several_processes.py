@@ -26,6 +26,25 @@ def free_address() -> str:
         return f"localhost:{free.getsockname()[1]}"
 
 
+def meeting(
+    commands: Sequence[Sequence[str]], address: str | None = None
+) -> list[list[str]]:
+    """Commands of processes, with the flags by which these meet if they are several.
+
+    Args:
+      commands: one for every process.
+      address: where; by default one that is free.
+    """
+    if len(commands) == 1:
+        return [list(commands[0])]
+    where = [f"--coordinator={address or free_address()}"]
+    where.append(f"--num_processes={len(commands)}")
+    return [
+        [*command, *where, f"--process_id={index}"]
+        for index, command in enumerate(commands)
+    ]
+
+
 def ends_of(
     commands: Sequence[Sequence[str]], seconds: float, silent: Collection[int] = ()
 ) -> list[End]:

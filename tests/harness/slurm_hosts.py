@@ -24,14 +24,15 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 
-from tests.harness.kill_hosts import is_one_line, wait_for_epochs
+from tests.harness.kill_hosts import (
+    TRAINING,
+    compared,
+    is_one_line,
+    wait_for_epochs,
+)
 from tests.harness.several_processes import ROOT
 
 _NODES = ("node1", "node2")
-_STUDY = (
-    *("label_noise", "--preset=digits", "--methods=ce,sop", "--repeats=1"),
-    *("--epochs=12", "--hidden=16", "--checkpoint_every_epochs=1", "--name=run"),
-)
 _SWEEP = (
     *(sys.executable, "-m", "experiments.sweep", "--study=label_noise"),
     *("--preset=digits", "--methods=ce", "--epochs=2", "--grid=noise_rate=0.2,0.5"),
@@ -92,7 +93,7 @@ def submit(folder: pathlib.Path, name: str) -> str:
     command = [
         *("sbatch", "--parsable", "--gpus-per-node=0", "--cpus-per-task=1"),
         *(f"--output={folder}/{name}.txt", "examples/hosts/slurm.sh"),
-        *(*_STUDY, f"--run_dir={folder}/{name}"),
+        *("label_noise", *TRAINING, f"--run_dir={folder}/{name}"),
     ]
     done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
     return done.stdout.strip()
@@ -151,13 +152,9 @@ def main() -> None:
                 "one line" if is_one_line(own) else f"{own.count('stopped by')} saved"
             )
             wait_for(submit(folder, name))
-            one, other = (
-                (folder / which / "label_noise" / "run" / "summary.csv").read_bytes()
-                for which in (name, "whole")
-            )
-            bad += one != other or told not in ("one line", "2 saved")
-            same = "the same" if one == other else "ANOTHER"
-            print(f"{name}: {told}; submitted again: {same} summary", flush=True)
+            same, left = compared(folder / name, folder / "whole")
+            bad += not same or told not in ("one line", "2 saved")
+            print(f"{name}: {told}; submitted again: {left}", flush=True)
         sweep = [*_SWEEP, f"--run_dir={folder}/sweep"]
         done = subprocess.run(sweep, cwd=ROOT, capture_output=True, text=True)
         print(f"sweep: status {done.returncode}; {done.stdout.splitlines()[-1]}")

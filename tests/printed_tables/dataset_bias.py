@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from collections import defaultdict
 from collections.abc import Mapping
 
-from tests.printed_tables.cells import Files, Table, builder, spread
+from tests.printed_tables.cells import BUILDERS, Files, Table, builder, spread
 from tests.printed_tables.results import claims_of, in_print
 
 # Measures of a summary, as columns are called.
@@ -21,31 +22,6 @@ HEADS = {
     "bias_original": "bias: own",
     "bias_swapped": "bias: swapped",
 }
-
-
-@builder
-def cifar10_type1_99(files: Files) -> Table:
-    return _beside_print(files, "cifar10_type1_99_small")
-
-
-@builder
-def colored_mnist_95(files: Files) -> Table:
-    return _beside_print(files, "colored_mnist_95")
-
-
-@builder
-def colored_mnist_98(files: Files) -> Table:
-    return _beside_print(files, "colored_mnist_98")
-
-
-@builder
-def colored_mnist_99(files: Files) -> Table:
-    return _beside_print(files, "colored_mnist_99")
-
-
-@builder
-def colored_mnist_995(files: Files) -> Table:
-    return _beside_print(files, "colored_mnist_995")
 
 
 @builder
@@ -127,3 +103,13 @@ def _in_print(files: Files, run: str) -> dict[str, str]:
             found[claim.baseline["method"]] = in_print(claim.printed_baseline, 1)
             found[claim.method["method"]] = in_print(claim.printed, 1)
     return found
+
+
+for _name, _run in (
+    ("cifar10_type1_99", "cifar10_type1_99_small"),
+    ("colored_mnist_95", "colored_mnist_95"),
+    ("colored_mnist_98", "colored_mnist_98"),
+    ("colored_mnist_99", "colored_mnist_99"),
+    ("colored_mnist_995", "colored_mnist_995"),
+):
+    BUILDERS[_name] = functools.partial(_beside_print, name=_run)

@@ -10,7 +10,12 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from robustjax import graph, selection
 from robustjax.sharded_rows import ShardedRows, placed
-from tests.selection.test_over_devices import devices, points
+from tests.selection.test_over_devices import (
+    check_covered_alike,
+    check_k_means,
+    devices,
+    points,
+)
 
 SIZE = 104
 
@@ -72,15 +77,7 @@ def test_prune4rel(seed, objective):
     st.integers(0, 2**31 - 1), st.sampled_from([("euclidean", 60), ("cosine", SIZE)])
 )
 def test_k_means(seed, how):
-    # No ties: a point between two centres would go to either.
-    x = np.random.default_rng(seed).normal(size=(SIZE, 6)).astype(np.float32)
-    one, many = (
-        selection.prototype_distances(
-            rows, 5, jax.random.key(seed), metric=how[0], sample=how[1]
-        )
-        for rows in (x, sharded(x))
-    )
-    np.testing.assert_allclose(many, one, rtol=1e-4, atol=1e-6)
+    check_k_means(seed, how, SIZE, sharded)
 
 
 @settings(max_examples=4, deadline=None)
@@ -119,12 +116,7 @@ def test_facility_location(seed, kind):
 
     one = picked(pool, asked, keep_bytes=0)
     many = picked(sharded(pool), sharded(asked))
-    np.testing.assert_allclose(many.gains, one.gains, rtol=1e-5, atol=1e-5)
-    np.testing.assert_allclose(many.objective, one.objective, rtol=1e-5)
-    # Sums in another order may change the places of picks that gain the same.
-    apart = np.abs(np.diff(one.gains, append=-1)) > 1e-5 * one.gains[0]
-    sure = int(np.argmin(apart)) if not apart.all() else len(apart)
-    np.testing.assert_array_equal(many.indices[:sure], one.indices[:sure])
+    check_covered_alike(many, one)
 
 
 def test_pruning_methods():

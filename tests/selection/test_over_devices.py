@@ -27,6 +27,28 @@ def points(seed, size):
     return rng.permutation(np.concatenate([half, -half]))[:size]
 
 
+def check_covered_alike(many, one):
+    """Of sums in another order, which may swap picks that gain the same."""
+    np.testing.assert_allclose(many.gains, one.gains, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(many.objective, one.objective, rtol=1e-5)
+    apart = np.abs(np.diff(one.gains, append=-1)) > 1e-5 * one.gains[0]
+    sure = int(np.argmin(apart)) if not apart.all() else len(apart)
+    np.testing.assert_array_equal(many.indices[:sure], one.indices[:sure])
+
+
+def check_k_means(seed, how, size, held=lambda x: x, **where):
+    # No ties: a point between two centres would go to either.
+    x = np.random.default_rng(seed).normal(size=(size, 6)).astype(np.float32)
+    metric, sample = how
+    one, many = (
+        selection.prototype_distances(
+            rows, 5, jax.random.key(seed), metric=metric, sample=sample, **lies
+        )
+        for rows, lies in ((x, {}), (held(x), where))
+    )
+    np.testing.assert_allclose(many, one, rtol=1e-4, atol=1e-6)
+
+
 @pytest.mark.slow
 @settings(max_examples=12, deadline=None)
 @given(st.integers(0, 2**32 - 1))
@@ -93,12 +115,7 @@ def test_facility_location(seed, kind):
         return call(pool, None, 15, candidates=8, **more)
 
     one, many = picked(keep_bytes=0), picked(mesh=devices(8))
-    np.testing.assert_allclose(many.gains, one.gains, rtol=1e-5, atol=1e-5)
-    np.testing.assert_allclose(many.objective, one.objective, rtol=1e-5)
-    # Sums in another order may change the places of picks that gain the same.
-    apart = np.abs(np.diff(one.gains, append=-1)) > 1e-5 * one.gains[0]
-    sure = int(np.argmin(apart)) if not apart.all() else len(apart)
-    np.testing.assert_array_equal(many.indices[:sure], one.indices[:sure])
+    check_covered_alike(many, one)
 
 
 @pytest.mark.slow
@@ -107,15 +124,7 @@ def test_facility_location(seed, kind):
     st.integers(0, 2**31 - 1), st.sampled_from([("euclidean", 60), ("cosine", SIZE)])
 )
 def test_k_means(seed, how):
-    # No ties: a point between two centres would go to either.
-    x = np.random.default_rng(seed).normal(size=(SIZE, 6)).astype(np.float32)
-    one, many = (
-        selection.prototype_distances(
-            x, 5, jax.random.key(seed), metric=how[0], sample=how[1], **where
-        )
-        for where in ({}, {"mesh": devices(8)})
-    )
-    np.testing.assert_allclose(many, one, rtol=1e-4, atol=1e-6)
+    check_k_means(seed, how, SIZE, mesh=devices(8))
 
 
 @settings(max_examples=6, deadline=None)

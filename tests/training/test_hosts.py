@@ -10,23 +10,15 @@ import pytest
 
 from robustjax import training
 from tests.harness import spread_training
-from tests.harness.several_processes import ends_of, free_address, own_lines
+from tests.harness.several_processes import ends_of, meeting, own_lines
 from tests.training import toy
 
 
 def in_processes(count, *flags):
     """How each ends; one that was stopped knows of nothing, and is killed."""
-    address = free_address()
-    commands = [
-        [
-            *(sys.executable, "-m", "tests.harness.spread_training"),
-            *(f"--coordinator={address}", f"--num_processes={count}"),
-            *(f"--process_id={index}", *flags),
-        ]
-        for index in range(count)
-    ]
+    command = [sys.executable, "-m", "tests.harness.spread_training", *flags]
     stopped = range(1, count) if "--spread_by=SIGSTOP" in flags else ()
-    return ends_of(commands, 240, silent=stopped)
+    return ends_of(meeting([command] * count), 240, silent=stopped)
 
 
 def fit(program, folder=None):
