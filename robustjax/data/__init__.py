@@ -74,6 +74,7 @@ from robustjax.data._normalize import normalize as normalize
 from robustjax.data._ood import held_out_classes as held_out_classes
 from robustjax.data._ood import mix_ood as mix_ood
 from robustjax.data._ood import textured_crops as textured_crops
+from robustjax.data._photographs import photograph_crops as photograph_crops
 from robustjax.data._picture_tables import load_picture_table as load_picture_table
 from robustjax.data._shards import load_shards as load_shards
 from robustjax.data._shards import write_shards as write_shards
@@ -88,6 +89,7 @@ from robustjax.data._text_embeddings import embed_texts as embed_texts
 from robustjax.data._text_embeddings import tfidf_embeddings as tfidf_embeddings
 from robustjax.data._text_tables import load_text_table as load_text_table
 from robustjax.data._tfds_source import load_tfds as load_tfds
+from robustjax.data._unlabeled_images import image_files as image_files
 from robustjax.data._unlabeled_images import (
     load_unlabeled_images as load_unlabeled_images,
 )

@@ -67,6 +67,28 @@ def load_unlabeled_images(
     )
 
 
+def image_files(path: str | pathlib.Path) -> list[pathlib.Path]:
+    """All image files below a folder, however deep, in alphabetical order.
+
+    They are told as by `load_unlabeled_images`, and not decoded.
+
+    Args:
+      path: a folder.
+
+    Returns:
+      Paths that begin with `path`.
+
+    Raises:
+      ValueError: no folder, or no image below it.
+      ImportError: Pillow is not installed.
+    """
+    root = image_root(path, None)
+    images, _ = _images_below(root)
+    if not images:
+        raise ValueError(f"path: no image below {str(root)!r}")
+    return images
+
+
 def _images_below(root: pathlib.Path) -> tuple[list[pathlib.Path], list[pathlib.Path]]:
     """Images, and other files but those of systems, both in order."""
     images, others = [], []

@@ -30,6 +30,9 @@ from robustjax.scores._confident_learning import (
 from robustjax.scores._duplicates import NearDuplicates as NearDuplicates
 from robustjax.scores._duplicates import exact_duplicates as exact_duplicates
 from robustjax.scores._duplicates import near_duplicates as near_duplicates
+from robustjax.scores._feature_correlation import (
+    feature_correlations as feature_correlations,
+)
 from robustjax.scores._forgetting import NEVER_LEARNED as NEVER_LEARNED
 from robustjax.scores._forgetting import Forgetting as Forgetting
 from robustjax.scores._forgetting import forgettability as forgettability

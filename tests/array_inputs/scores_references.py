@@ -44,6 +44,11 @@ def cross_class(features, labels):
     return cosine[apart].mean()
 
 
+def correlations(features, class_scores):
+    found = np.corrcoef(features.T, class_scores.T)
+    return np.abs(found[: features.shape[1], features.shape[1] :]).max(axis=1)
+
+
 def medians(features, labels):
     found = np.full((max(labels) + 1, features.shape[1]), np.nan)
     for label in set(labels.tolist()):

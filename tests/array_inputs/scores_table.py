@@ -82,6 +82,15 @@ TABLE = {
         must_refuse=("one_row", "empty"),
         atol=1e-5,
     ),
+    "feature_correlations": Row(
+        lambda features, class_scores: scores.feature_correlations(
+            features, class_scores
+        ),
+        plain.correlations,
+        {"features": FEATURES, "class_scores": LOGITS},
+        must_refuse=(*_BAD, "one_row", *_NONE),
+        atol=2e-6,
+    ),
     "mean_activation_norm": Row(
         lambda features: scores.mean_activation_norm(features),
         lambda features: np.linalg.norm(features, axis=1).mean(),

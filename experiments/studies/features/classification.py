@@ -29,8 +29,12 @@ class Classification(Measurement):
     """Accuracy, sizes and angles of activations, and OOD detection.
 
     "class_cosine" is the mean cosine of the activations of test examples with
-    different labels (Table 3.1 of the thesis); "msp_..." and "energy_..." are the
-    `scores.DetectionMetrics` of the images to detect against all test images.
+    different labels (Table 3.1 of the thesis); "ood_correlation" and
+    "test_correlation" are the means over features of `scores.feature_correlations`,
+    over held-out OOD images with the probabilities given to them, and over test images
+    with their labels: how undesirable and how desirable features are (definitions 3.2.1
+    and 3.2.2); "msp_..." and "energy_..." are the `scores.DetectionMetrics` of the
+    images to detect against all test images.
     """
 
     def __init__(self, study: Data, network: Network):
@@ -57,6 +61,12 @@ class Classification(Measurement):
         measures = {
             "test_accuracy": float((found["outputs"].argmax(1) == test.labels).mean()),
             "class_cosine": float(cosine),
+            "ood_correlation": _correlation(
+                outside, np.asarray(jax.nn.softmax(outside["outputs"]))
+            ),
+            "test_correlation": _correlation(
+                found, np.eye(test.num_classes)[test.labels]
+            ),
             **norm_measures(found["squares"], outside["squares"]),
         }
         if ood.detection is not None:
@@ -101,3 +111,16 @@ class Classification(Measurement):
             class_names=np.array(test.class_names),
         )
         return content.getvalue()
+
+
+def _correlation(found: dict[str, np.ndarray], class_scores: np.ndarray) -> float:
+    """Mean over features of the largest correlation with a class; NaN of a broken one.
+
+    One image has no correlation; activations that overflowed have none either.
+    """
+    features = found["features"].reshape(len(class_scores), -1)
+    if len(features) < 2 or not (
+        np.isfinite(features).all() and np.isfinite(class_scores).all()
+    ):
+        return float("nan")
+    return float(scores.feature_correlations(features, class_scores).mean())

@@ -83,7 +83,13 @@ class FeatureDebiasingConfig(
     ood: tuple[str, ...] = option(
         ("textures",),
         "OOD sources in equal shares: a data set's name, held_out, textures, "
-        "mirrored_textures (of the target's own images) or backgrounds (composed).",
+        "mirrored_textures (of the target's own images), backgrounds (composed) or "
+        "photographs.",
+    )
+    photographs: str = option(
+        "",
+        "ood=photographs: a folder of image files, however deep, of which squares are "
+        "cut; of every fifth to measure on, of the others to train.",
     )
     ood_split: str = option("train", "Split of OOD data sets to train on.")
     ood_test_split: str = option("test", "Split of OOD data sets to measure on.")

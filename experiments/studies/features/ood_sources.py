@@ -15,6 +15,9 @@ from robustjax.tools.inputs import load
 
 TEXTURES = {"textures": "magnify", "mirrored_textures": "mirror"}
 """Sources that are cut from the target's own images, with how they fill an image."""
+_PHOTOGRAPHS = "photographs"
+# Of so many photographs one is kept to measure on.
+_HELD_OUT_PHOTOGRAPHS = 5
 
 
 class OodImages(NamedTuple):
@@ -48,6 +51,13 @@ def check_sources(config: FeatureDebiasingConfig) -> None:
                 f"{flag}: got backgrounds with dataset={config.dataset}, expected "
                 "dataset=composed"
             )
+    asked = _PHOTOGRAPHS in (*config.ood, *config.detection_ood)
+    if asked != bool(config.photographs):
+        wanted = "a folder of image files" if asked else "nothing"
+        raise ValueError(
+            f"photographs: got {config.photographs!r} with ood={','.join(config.ood)}, "
+            f"expected {wanted}"
+        )
     if config.detection_ood and config.task != "classification":
         raise ValueError(
             f"detection_ood: got {','.join(config.detection_ood)} with "
@@ -125,7 +135,25 @@ def _images(
     like = (target.train if training else target.test).inputs
     if name in TEXTURES:
         return data.textured_crops(like, rng, count=count, fill=TEXTURES[name])
-    if name in OWN_SOURCES:
+    if name == _PHOTOGRAPHS:
+        with errors_name_flags(path=_PHOTOGRAPHS):
+            files = data.image_files(config.photographs)
+            if len(files) < 2:
+                raise ValueError(
+                    f"path: got {len(files)} image file, expected two or more: some to "
+                    "train with, others to measure on"
+                )
+            images = data.photograph_crops(
+                [
+                    file
+                    for number, file in enumerate(files)
+                    if (number % _HELD_OUT_PHOTOGRAPHS > 0) == training
+                ],
+                rng,
+                count=count,
+                size=like.shape[1:3],
+            )
+    elif name in OWN_SOURCES:
         images = target.sources[name][0 if training else 1]
     else:
         split = config.ood_split if training else config.ood_test_split

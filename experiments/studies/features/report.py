@@ -29,6 +29,8 @@ _HEADLINE = (
     Measure("heldout_ood_norm", "norm of activations, held-out OOD images", False),
     Measure("test_norm", "norm of activations, test images", False),
     Measure("class_cosine", "cosine of activations between classes", False),
+    Measure("ood_correlation", "correlation of features with a class, OOD", False),
+    Measure("test_correlation", "the same, test images and labels", False),
 )
 """What is printed, the task's own measure first."""
 
