@@ -9,6 +9,9 @@ from robustjax.methods.label_correction._active_label_correction import (
 from robustjax.methods.label_correction._active_label_correction import (
     Propagation as Propagation,
 )
+from robustjax.methods.label_correction._alc import (
+    ForwardCorrectedAlc as ForwardCorrectedAlc,
+)
 from robustjax.methods.label_correction._correction_loop import Budget as Budget
 from robustjax.methods.label_correction._correction_loop import (
     CorrectionMethod as CorrectionMethod,

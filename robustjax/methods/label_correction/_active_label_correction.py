@@ -24,6 +24,7 @@ from robustjax.methods.label_correction._correction_loop import (
     RoundModel,
 )
 from robustjax.methods.label_correction._round_training import (
+    Fitted,
     RoundTrainer,
     Variables,
     phase_keys,
@@ -129,9 +130,11 @@ class ActiveLabelCorrection:
         with checks.errors_name(step_size="weight_step", scale="weight_scale"):
             self._transform()  # Checks the rest.
 
-    def _transform(self) -> LossTransform:
+    def _transform(self, head: LossTransform | None = None) -> LossTransform:
+        """The chain that trains; its head is cross-entropy unless it is given."""
+        head = head or transforms.ce()
         if not self.robust:
-            return transforms.chain(transforms.ce())
+            return transforms.chain(head)
         return transforms.chain(
             transforms.alpha_weights(
                 self.weight_step,
@@ -140,7 +143,7 @@ class ActiveLabelCorrection:
                 loss_pass=self.loss_pass,
                 weighting=self.weighting,
             ),
-            transforms.ce(),
+            head,
         )
 
     @property
@@ -167,13 +170,7 @@ class ActiveLabelCorrection:
         self, trainer: RoundTrainer, state: CorrectionState, keys: jax.Array
     ) -> tuple[RoundModel, Any]:
         """Trains with weights that start uniform in every round."""
-        fitted = trainer.fit(
-            self._kind,
-            self._transform,
-            state.labels,
-            keys,
-            variables=state.memory if self.warm_start else None,
-        )
+        fitted = self._fit(trainer, state, keys)
         weights = None
         if self.robust:
             rows = fitted.state.loss_state.rows[0]
@@ -199,6 +196,18 @@ class ActiveLabelCorrection:
                 )
         model = RoundModel(fitted, fitted.logits(trainer.inputs), weights)
         return model, fitted.variables if self.warm_start else ()
+
+    def _fit(
+        self, trainer: RoundTrainer, state: CorrectionState, keys: jax.Array
+    ) -> Fitted:
+        """The training of a round, up to `extra_epochs`."""
+        return trainer.fit(
+            self._kind,
+            self._transform,
+            state.labels,
+            keys,
+            variables=state.memory if self.warm_start else None,
+        )
 
     def select(
         self,
@@ -244,76 +253,6 @@ class ActiveLabelCorrection:
             model.logits, weights, state.queried, diffusion
         )
         return picks, state.memory
-
-
-def alc(
-    name: str = ActiveLabelCorrection.name,
-    *,
-    robust: bool = ActiveLabelCorrection.robust,
-    diffusion_mode: str | None = Propagation.mode,
-    graph_space: str = Propagation.space,
-    neighbors: int = Propagation.neighbors,
-    diffusion_steps: int = Propagation.steps,
-    diffusion_step_size: float = Propagation.step_size,
-    candidates_per_query: float | None = ActiveLabelCorrection.candidates_per_query,
-    weight_step: float = ActiveLabelCorrection.weight_step,
-    weight_scale: str | float = ActiveLabelCorrection.weight_scale,
-    freeze_scale: bool = ActiveLabelCorrection.freeze_scale,
-    loss_pass: str = ActiveLabelCorrection.loss_pass,
-    weighting: str = ActiveLabelCorrection.weighting,
-    extra_epochs: int = ActiveLabelCorrection.extra_epochs,
-    warm_start: bool = ActiveLabelCorrection.warm_start,
-) -> ActiveLabelCorrection:
-    """`ActiveLabelCorrection` with the settings of its `Propagation` beside its own.
-
-    Args:
-      name: for reports.
-      robust: see there, as all that is not said here.
-      diffusion_mode: see `Propagation`; None for no propagation.
-      graph_space: see `Propagation`.
-      neighbors: see `Propagation`.
-      diffusion_steps: see `Propagation`.
-      diffusion_step_size: see `Propagation`.
-      candidates_per_query: see there.
-      weight_step: see there.
-      weight_scale: see there.
-      freeze_scale: see there.
-      loss_pass: see there.
-      weighting: see there.
-      extra_epochs: see there.
-      warm_start: see there.
-
-    Raises:
-      ValueError: an unknown name or a number outside its range.
-    """
-    propagation = None
-    if diffusion_mode is not None:
-        with checks.errors_name(
-            mode="diffusion_mode",
-            space="graph_space",
-            steps="diffusion_steps",
-            step_size="diffusion_step_size",
-        ):
-            propagation = Propagation(
-                mode=diffusion_mode,
-                neighbors=neighbors,
-                step_size=diffusion_step_size,
-                steps=diffusion_steps,
-                space=graph_space,
-            )
-    return ActiveLabelCorrection(
-        name=name,
-        robust=robust,
-        propagation=propagation,
-        candidates_per_query=candidates_per_query,
-        weight_step=weight_step,
-        weight_scale=weight_scale,
-        freeze_scale=freeze_scale,
-        loss_pass=loss_pass,
-        weighting=weighting,
-        warm_start=warm_start,
-        extra_epochs=extra_epochs,
-    )
 
 
 def make_diffusion(

@@ -31,13 +31,16 @@ from robustjax.methods.label_correction._correction_loop import (
     CorrectionState,
     RoundModel,
 )
+from robustjax.methods.label_correction._forward_training import (
+    anchor_transitions,
+    trusted_or_forward,
+    with_transition,
+)
 from robustjax.methods.label_correction._round_training import (
     RoundTrainer,
     Variables,
     phase_keys,
 )
-from robustjax.training import TrainState
-from robustjax.transforms import LossTransform
 
 
 class DalcMemory(NamedTuple):
@@ -58,36 +61,6 @@ class DalcMemory(NamedTuple):
     self_labeled: jax.Array
     self_labels: jax.Array
     started: jax.Array
-
-
-def _corrected_loss(num_classes: int) -> LossTransform:
-    """Cross-entropy on trusted labels, forward correction on the rest."""
-    forward = transforms.inject_hyperparams(transforms.forward_correction)
-    return transforms.chain(
-        transforms.only_where(
-            transforms.ce(),
-            lambda batch: batch["trusted"],
-            otherwise=forward(transition=jnp.eye(num_classes)),
-        )
-    )
-
-
-def _set_transition(state: TrainState, transition: jax.Array) -> TrainState:
-    """Puts (R, C, C) matrices into the loss state of `_corrected_loss`."""
-    # The forward correction is the second branch of the chain's only link.
-    loss_state = transforms.set_hyperparams(
-        state.loss_state, 0, 1, transition=transition
-    )
-    return state._replace(loss_state=loss_state)
-
-
-@functools.partial(jax.jit, static_argnames="percentile")
-def _anchor_transitions(
-    probabilities: jax.Array, *, percentile: float | None
-) -> jax.Array:
-    """(R, C, C) matrices from (R, N, C) probabilities."""
-    anchor = functools.partial(corruption.anchor_transition, percentile=percentile)
-    return jax.vmap(anchor)(probabilities)
 
 
 @functools.partial(jax.jit, static_argnames="count")
@@ -156,7 +129,7 @@ class Dalc:
             )
             # Not in one program with what follows, which would round it otherwise.
             probabilities = jax.nn.softmax(first.logits(trainer.inputs))
-            transition = _anchor_transitions(probabilities, percentile=self.percentile)
+            transition = anchor_transitions(probabilities, percentile=self.percentile)
             memory = memory._replace(
                 base=first.variables,
                 base_probabilities=probabilities,
@@ -169,12 +142,12 @@ class Dalc:
             )
         second = trainer.fit(
             "forward-corrected",
-            lambda: _corrected_loss(trainer.spec.num_classes),
+            lambda: transforms.chain(trusted_or_forward(trainer.spec.num_classes)),
             labels,
             phase_keys(keys, 1),
             extras={"trusted": trusted},
             variables=memory.base,
-            prepare=lambda start: _set_transition(start, transition),
+            prepare=lambda start: with_transition(start, 0, transition),
         )
         model = RoundModel(second, second.logits(trainer.inputs))
         return model, memory

@@ -8,7 +8,7 @@ from typing import Any
 
 from robustjax.methods._entry import Entry, made_by_name
 from robustjax.methods.label_correction import _correction_baselines as baselines
-from robustjax.methods.label_correction._active_label_correction import alc
+from robustjax.methods.label_correction._alc import alc
 from robustjax.methods.label_correction._correction_loop import CorrectionMethod
 from robustjax.methods.label_correction._dalc import Dalc
 from robustjax.methods.label_correction._hard_detection import HardDetection

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
+from PIL import Image
 
+from experiments.studies.features import setup
 from experiments.studies.features.config import FeatureDebiasingConfig
 from experiments.studies.features.roles import draw_roles
 from experiments.studies.features.targets import load_target
 from robustjax import data
 from robustjax.methods.features import OOD, TARGET, UNUSED
-from tests.experiments.features.feature_runs import composed, study_of
+from tests.experiments.features.feature_runs import MLP, composed, study_of
 
 
 def test_roles_are_nested_and_drawn_anew_for_every_repeat():
@@ -70,3 +74,24 @@ def test_composed_sets_share_nothing_and_break_the_correlation(sets):
     assert len(test) == config.ood_test_count
     assert target.test.inputs.shape == (20, 12, 12, 3)
     assert not np.array_equal(target.train.inputs[:20], target.test.inputs)
+
+
+def test_other_photographs_are_measured_on_than_trained_on(tmp_path, sets):
+    """Of every fifth file squares are cut to measure on, of the others to train."""
+    folder = tmp_path / "photographs"
+    folder.mkdir()
+    for number in range(7):
+        color = (30 * number, 255 - 30 * number, 9)
+        Image.new("RGB", (40 + number, 50), color).save(folder / f"{number}.png")
+    fields = {**MLP, "dataset": sets["target"], "ood": ("photographs",)}
+    config = FeatureDebiasingConfig(**fields, photographs=str(folder))
+    ood = setup.prepare(config).ood
+    assert ood.train.shape == (40, 8, 8, 3)
+    assert ood.test.shape == (12, 8, 8, 3)
+    assert set(ood.train[..., 0].ravel()) == {30, 60, 90, 120, 180}
+    assert set(ood.test[..., 0].ravel()) == {0, 150}
+    (folder / "one").mkdir()
+    (folder / "0.png").rename(folder / "one/0.png")
+    alone = dataclasses.replace(config, photographs=str(folder / "one"))
+    with pytest.raises(ValueError, match="photographs: got 1 image file, ex"):
+        setup.prepare(alone)

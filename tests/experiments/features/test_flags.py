@@ -54,6 +54,12 @@ from tests.experiments.features.feature_runs import composed, run
         ({"ood": ("textures", "textures")}, "ood: got textures,textures, expected"),
         ({"ood": ("held_out",)}, "ood: got held_out without --target_classes"),
         ({"ood": ("backgrounds",)}, "ood: got backgrounds with dataset="),
+        ({"ood": ("photographs",)}, "photographs: got '' with ood=photographs, expect"),
+        ({"photographs": "x"}, "photographs: got 'x' with ood=.*npz, expected nothing"),
+        (
+            {"ood": ("photographs",), "photographs": "/no/such/folder"},
+            "photographs: '/no/such/folder' is not a folder",
+        ),
         ({"ood": ("mnits",)}, r"ood \(mnits\): tfds knows no 'mnits'"),
         ({"ood_count": 99}, "ood_count: got 99, but .*other.npz give 60 images"),
         (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -37,6 +38,17 @@ def test_measures_of_classification(sets):
     differ = test.labels[:, None] != test.labels[None]
     np.testing.assert_allclose(
         found["class_cosine"], (unit @ unit.T)[differ].mean(), rtol=1e-5
+    )
+    chances = jax.nn.softmax(applied(network, params, ood, "__call__"))
+    np.testing.assert_allclose(
+        [found["ood_correlation"], found["test_correlation"]],
+        [
+            scores.feature_correlations(outside, chances).mean(),
+            scores.feature_correlations(
+                features, np.eye(test.num_classes)[test.labels]
+            ).mean(),
+        ],
+        rtol=1e-4,
     )
     unknown = applied(network, params, study.ood.detection, "__call__")
     want = scores.ood_detection_metrics(
