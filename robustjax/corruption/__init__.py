@@ -22,6 +22,8 @@ from robustjax.corruption._colors import PGD_JITTER as PGD_JITTER
 from robustjax.corruption._colors import color_digits as color_digits
 from robustjax.corruption._estimation import anchor_transition as anchor_transition
 from robustjax.corruption._estimation import trusted_transition as trusted_transition
+from robustjax.corruption._foreign import ForeignInputs as ForeignInputs
+from robustjax.corruption._foreign import foreign_inputs as foreign_inputs
 from robustjax.corruption._image_corruptions import (
     IMAGE_CORRUPTIONS as IMAGE_CORRUPTIONS,
 )

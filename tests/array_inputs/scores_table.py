@@ -6,7 +6,7 @@ import numpy as np
 
 from robustjax import scores
 
-from . import neighbor_scores
+from . import activation_scores, neighbor_scores
 from . import scores_references as plain
 from .scores_inputs import (
     BIAS,
@@ -52,6 +52,7 @@ def _cell_mean(mean, of, **options):
 
 
 TABLE = {
+    **activation_scores.TABLE,
     **neighbor_scores.TABLE,
     "cell_accuracies": Row(
         lambda predictions, labels, bias: scores.cell_accuracies(
@@ -73,29 +74,6 @@ TABLE = {
     ),
     "worst_cell_accuracy": _cell_mean(
         scores.worst_cell_accuracy, lambda cells: cells == cells.min()
-    ),
-    "cross_class_cosine": Row(
-        lambda features, labels: scores.cross_class_cosine(features, labels),
-        plain.cross_class,
-        {"features": FEATURES},
-        _LABELED,
-        must_refuse=("one_row", "empty"),
-        atol=1e-5,
-    ),
-    "feature_correlations": Row(
-        lambda features, class_scores: scores.feature_correlations(
-            features, class_scores
-        ),
-        plain.correlations,
-        {"features": FEATURES, "class_scores": LOGITS},
-        must_refuse=(*_BAD, "one_row", *_NONE),
-        atol=2e-6,
-    ),
-    "mean_activation_norm": Row(
-        lambda features: scores.mean_activation_norm(features),
-        lambda features: np.linalg.norm(features, axis=1).mean(),
-        {"features": FEATURES},
-        must_refuse=_NONE,
     ),
     "class_medians": Row(
         lambda features, labels: scores.class_medians(features, labels),

@@ -28,8 +28,10 @@ def problem(rng):
 
 def test_shares_and_the_objective_equal_loops(problem):
     true, is_noisy, predicted, indices, neighborhood = problem
-    before = measures.subset_measures(indices, neighborhood, is_noisy, 2.0)
-    after = measures.relabeling_measures(predicted, true, is_noisy, indices)
+    none = np.zeros(40, bool)
+    before = measures.subset_measures(indices, neighborhood, is_noisy, none, 2.0)
+    after = measures.relabeling_measures(predicted, true, is_noisy, none, indices)
+    assert "foreign_share" not in before
     noisy = [i for i in indices if is_noisy[i]]
     repaired = [i for i in noisy if predicted[i] == true[i]]
     assert before["noisy_share"] == pytest.approx(len(noisy) / 13)
@@ -42,9 +44,26 @@ def test_shares_and_the_objective_equal_loops(problem):
 
 
 def test_nothing_to_repair_is_undefined_not_zero(problem):
-    true, is_noisy, predicted, indices, _ = problem
-    found = measures.relabeling_measures(predicted, true, 0 * is_noisy > 0, indices)
+    true, _, predicted, indices, _ = problem
+    none = np.zeros(40, bool)
+    found = measures.relabeling_measures(predicted, true, none, none, indices)
     assert math.isnan(found["correct_share"])
+
+
+def test_foreign_examples_are_wrong_and_cannot_be_repaired(problem, rng):
+    true, is_noisy, predicted, indices, neighborhood = problem
+    foreign = rng.random(40) < 0.3
+    wrong = is_noisy | foreign
+    before = measures.subset_measures(indices, neighborhood, wrong, foreign, 2.0)
+    after = measures.relabeling_measures(predicted, true, wrong, foreign, indices)
+    assert before["noisy_share"] == pytest.approx(sum(wrong[i] for i in indices) / 13)
+    assert before["foreign_share"] == pytest.approx(foreign[indices].sum() / 13)
+    own = [i for i in indices if is_noisy[i] and not foreign[i]]
+    repaired = [i for i in own if predicted[i] == true[i]]
+    assert after["correct_share"] == pytest.approx(len(repaired) / len(own))
+    known = [i for i in range(40) if not foreign[i]]
+    right = sum(predicted[i] == true[i] for i in known)
+    assert after["relabel_accuracy"] == pytest.approx(right / len(known))
 
 
 def test_bins_are_equal_and_ascending_and_hold_everything(problem):

@@ -106,7 +106,10 @@ def _in_print(files: Files, run: str) -> dict[str, str]:
 
 
 for _name, _run in (
+    ("cifar10_type1_95", "cifar10_type1_95_small"),
     ("cifar10_type1_99", "cifar10_type1_99_small"),
+    ("cifar10_type2_95", "cifar10_type2_95_small"),
+    ("cifar10_type2_99", "cifar10_type2_99_small"),
     ("colored_mnist_95", "colored_mnist_95"),
     ("colored_mnist_98", "colored_mnist_98"),
     ("colored_mnist_99", "colored_mnist_99"),

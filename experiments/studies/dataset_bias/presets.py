@@ -137,6 +137,18 @@ _MEASURED = {
         "unbiased 18.7 ±0.6 (vanilla), 17.7 ±0.9 (lff), 22.6 ±0.6 (group_dro), "
         "19.6 ±0.4 (repair), 17.5 ±0.2 (hex)"
     ),
+    "cifar10_type1_95_small": (
+        "unbiased 20.5 ±0.2 (vanilla), 22.0 ±0.5 (lff), 27.7 ±0.6 (group_dro), "
+        "22.9 ±0.2 (repair), 19.7 ±0.7 (hex)"
+    ),
+    "cifar10_type2_95_small": (
+        "unbiased 24.7 ±0.6 (vanilla), 23.9 ±3.1 (lff), 34.5 ±0.5 (group_dro), "
+        "27.2 ±0.5 (repair), 22.3 ±0.8 (hex)"
+    ),
+    "cifar10_type2_99_small": (
+        "unbiased 23.2 ±0.8 (vanilla), 15.3 ±0.9 (lff), 29.4 ±1.3 (group_dro), "
+        "23.8 ±0.9 (repair), 20.9 ±0.4 (hex)"
+    ),
     "colored_mnist_99_benign": "unbiased 99.8 ±0.2 (vanilla)",
     "colored_mnist_dfa_ablation_small": (
         "best unbiased on test 60.1 ±2.4 (vanilla), 79.3 ±3.0 (disentangle), "

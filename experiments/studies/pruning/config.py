@@ -65,6 +65,15 @@ class DataPruningConfig(
         "sop_plus.lr_u=10; several numbers are 1:2.",
     )
 
+    foreign: str = option(
+        "",
+        "Data set whose images stand in the places of some training images, whose "
+        "labels stay (open-set noise); nothing: none.",
+    )
+    foreign_share: float = option(
+        0.0, "foreign: share of the training images that are.", low=0
+    )
+
     # What neighbourhood confidence is: measured of all subsets, maximised by some.
     confidence: str = option(
         "max_prob", "Of neighbours, measured and in Prune4ReL: max_prob or diff_prob."

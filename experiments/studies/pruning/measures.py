@@ -16,6 +16,7 @@ def subset_measures(
     indices: np.ndarray,
     neighborhood: np.ndarray,
     is_noisy: np.ndarray,
+    is_foreign: np.ndarray,
     temperature: float,
 ) -> dict[str, float]:
     """Measures of a subset that need no training.
@@ -24,17 +25,21 @@ def subset_measures(
       indices: (M,) what was kept.
       neighborhood: (N,) reduced neighbourhood confidence of all examples.
       is_noisy: (N,) bool, whether the given label is wrong.
+      is_foreign: (N,) bool, whether it is because no label would be right.
       temperature: of the objective.
 
     Returns:
       noisy_share: share of wrong labels among the kept ones (%Noisy).
+      foreign_share: share of foreign ones; only if there are any.
       objective: the value of Eq. 5.8, the sum of `tanh(neighborhood / temperature)`
         over all examples.
       neighborhood: its mean over all examples.
     """
     level = neighborhood.astype(np.float64)
+    foreign = {"foreign_share": float(is_foreign[indices].mean())}
     return {
         "noisy_share": float(is_noisy[indices].mean()),
+        **(foreign if is_foreign.any() else {}),
         "objective": float(np.tanh(level / temperature).sum()),
         "neighborhood": float(level.mean()),
     }
@@ -44,14 +49,16 @@ def relabeling_measures(
     predicted: np.ndarray,
     true: np.ndarray,
     is_noisy: np.ndarray,
+    is_foreign: np.ndarray,
     indices: np.ndarray,
 ) -> dict[str, float]:
-    """Measures of what the re-labelling model says in the end.
+    """Measures of what the re-labelling model says in the end of what has a class.
 
     Args:
       predicted: (N,) classes, on images as they are.
-      true: (N,) true classes.
+      true: (N,) true classes; foreign examples have none, whatever stands there.
       is_noisy: (N,) bool, whether the given label is wrong.
+      is_foreign: (N,) bool, whether no label would be right.
       indices: (M,) what was kept.
 
     Returns:
@@ -61,8 +68,8 @@ def relabeling_measures(
     """
     right = predicted == true
     return {
-        "correct_share": share(right[indices], is_noisy[indices]),
-        "relabel_accuracy": float(right.mean()),
+        "correct_share": share(right[indices], (is_noisy & ~is_foreign)[indices]),
+        "relabel_accuracy": share(right, ~is_foreign),
     }
 
 

@@ -23,6 +23,7 @@ MEASURES = (
     Measure("last", "test accuracy, last (%)"),
     Measure("best", "test accuracy, best on test (%)"),
     Measure("noisy_share", "wrong labels kept (%Noisy)"),
+    Measure("foreign_share", "foreign images kept (%)"),
     Measure("correct_share", "of them re-labelled (%Correct)"),
     Measure("relabel_accuracy", "re-labelled, of all (%)"),
     Measure("objective", "Eq. 5.8", is_share=False),
@@ -36,8 +37,12 @@ def report(table: Table) -> str:
     bins = _bins(table)
     _write_bins(table, bins)
     _draw_bins(table, bins)
-    shown = ("last", "noisy_share", "correct_share", "relabel_accuracy", "objective")
-    parts = [table.text(key, "method", "fraction") for key in shown]
+    shown = (
+        *("last", "noisy_share", "foreign_share", "correct_share"),
+        *("relabel_accuracy", "objective"),
+    )
+    measured = {key for setting in table.settings for key in setting.values}
+    parts = [table.text(key, "method", "fraction") for key in shown if key in measured]
     return "\n\n".join([*parts, meaning(table)])
 
 

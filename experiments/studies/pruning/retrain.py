@@ -152,15 +152,17 @@ class Trainer:
     ) -> None:
         """Writes the result of a training."""
         task, config = self._task, self._task.config
-        true = task.train.labels
-        is_noisy = task.given[training.repeat] != true
+        true, foreign = task.train.labels, task.is_foreign
+        is_noisy = task.is_noisy(training.repeat)
         predicted = self._programs.predict(state, self._train)
         watched = [
             record["test_accuracy"]
             for record in cell.records
             if record["event"] == EPOCH and "test_accuracy" in record
         ]
-        measures = subset_measures(indices, neighborhood, is_noisy, config.temperature)
+        measures = subset_measures(
+            indices, neighborhood, is_noisy, foreign, config.temperature
+        )
         if config.noise == "none":
             # Nothing tells which of the data set's own labels are wrong.
             measures["noisy_share"] = float("nan")
@@ -168,10 +170,10 @@ class Trainer:
             "last": watched[-1],
             "best": max(watched),
             **measures,
-            **relabeling_measures(predicted, true, is_noisy, indices),
+            **relabeling_measures(predicted, true, is_noisy, foreign, indices),
         }
         levels, accuracies = binned_accuracy(
-            neighborhood, predicted == true, config.seed
+            neighborhood[~foreign], (predicted == true)[~foreign], config.seed
         )
         cell.write(BINS, **training._asdict(), levels=levels, accuracies=accuracies)
         cell.result(

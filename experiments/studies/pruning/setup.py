@@ -17,11 +17,13 @@ from experiments.studies.label_noise.config import NoisyLabelsConfig
 from experiments.studies.pruning import subset_methods
 from experiments.studies.pruning.config import DataPruningConfig
 from experiments.studies.pruning.presets import PRESETS
+from experiments.study.flags import errors_name_flags
 from experiments.study.presets import preset_of
-from robustjax import checks, data, selection
+from robustjax import checks, corruption, data, selection
 from robustjax.methods import Entry, entry
 from robustjax.selection import check_features
 from robustjax.tools.array_files import read_array
+from robustjax.tools.inputs import load
 from robustjax.tools.method_options import (
     Values,
     as_labeled_texts,
@@ -35,6 +37,8 @@ from robustjax.training import Execution, Stream
 RELABELERS = ("sop_plus", "divide_mix", "ce")
 VIEWS = ("plain", "strong")
 SECOND_VIEWS = ("strong", "weak")
+# Noise, validation and trainings take the seed's key in parts; this is none of them.
+_FOREIGN = 4
 
 
 class Data(NamedTuple):
@@ -44,6 +48,7 @@ class Data(NamedTuple):
       config: the flags.
       train: with the true labels.
       test: to measure accuracy on.
+      is_foreign: (N,) bool, whether an image of `train` belongs to no class.
       given: (R, N) given labels of `train`.
       description: of the noise.
       noise_rate: measured, over all repeats.
@@ -57,6 +62,7 @@ class Data(NamedTuple):
     config: DataPruningConfig
     train: data.Dataset
     test: data.Dataset
+    is_foreign: np.ndarray
     given: np.ndarray
     description: str
     noise_rate: float
@@ -65,6 +71,11 @@ class Data(NamedTuple):
     execution: Execution
     ssp_features: np.ndarray | None
     budgets: dict[float, int]
+
+    def is_noisy(self, repeat: int) -> np.ndarray:
+        """(N,) bool, whether the given label is wrong, as any of a foreign image is."""
+        wrong: np.ndarray = self.given[repeat] != self.train.labels
+        return wrong | self.is_foreign
 
     @property
     def images(self) -> bool:
@@ -159,6 +170,15 @@ def check(config: DataPruningConfig) -> None:
     checks.one_of("second_view", config.second_view, SECOND_VIEWS)
     robust_setup.check(_noisy_labels_config(config))
     checks.in_range("warmup_epochs", config.warmup_epochs, 1, config.epochs)
+    checks.in_range("foreign_share", config.foreign_share, 0, 1, high_open=True)
+    if bool(config.foreign) != bool(config.foreign_share):
+        raise ValueError(
+            f"foreign_share: got {config.foreign_share:g} with "
+            f"foreign={config.foreign!r}, expected both or none"
+        )
+    for flag in ("standardize", "stream"):
+        if config.foreign and getattr(config, flag):
+            raise ValueError(f"foreign: got {config.foreign!r} with --{flag}")
 
 
 def prepare(config: DataPruningConfig) -> Data:
@@ -175,13 +195,16 @@ def prepare(config: DataPruningConfig) -> Data:
     if subset_methods.FULL in subset_methods.methods_of(config):
         fractions.append(1.0)
     size = len(study.train)
+    train, is_foreign, words = _with_foreign(config, study.train)
+    wrong = (study.given != study.train.labels) | is_foreign
     task = Data(
         config=config,
-        train=study.train,
+        train=train,
         test=study.test,
+        is_foreign=is_foreign,
         given=study.given,
-        description=study.description,
-        noise_rate=study.noise_rate,
+        description=study.description + words,
+        noise_rate=float(wrong.mean()),
         repeat_keys=study.repeat_keys,
         model=robust_setup.network_of(shared, study, execution),
         execution=execution,
@@ -199,6 +222,38 @@ def prepare(config: DataPruningConfig) -> Data:
             "expected none and plain unless they are images with values in [0, 1]"
         )
     return task
+
+
+def _with_foreign(
+    config: DataPruningConfig, train: data.Dataset
+) -> tuple[data.Dataset, np.ndarray, str]:
+    """The training set with its foreign images, who they are, and words on them."""
+    if not config.foreign:
+        return train, np.zeros(len(train), bool), ""
+    if train.inputs.ndim != 4 or isinstance(train.inputs, data.FileRows):
+        raise ValueError(
+            f"foreign: got {config.foreign!r} for inputs of shape "
+            f"{train.inputs.shape[1:]} of {train.name}, expected images in memory"
+        )
+    other = load(
+        config.foreign, "train", data_dir=config.data_dir, image_size=config.image_size
+    )
+    with errors_name_flags(ood_names="foreign", images="foreign", foreign="foreign"):
+        data.check_no_class_overlap(train.class_names, other.class_names)
+        images = data.match_images(
+            other.inputs,
+            train.inputs.shape[1:],
+            like_dtype=train.inputs.dtype,
+            convert_color=True,
+        )
+        found = corruption.foreign_inputs(
+            jax.random.fold_in(jax.random.key(config.seed), _FOREIGN),
+            train.inputs,
+            images,
+            config.foreign_share,
+        )
+    words = f"; {found.is_foreign.mean():.2%} of the images are of {other.name}"
+    return dataclasses.replace(train, inputs=found.inputs), found.is_foreign, words
 
 
 def _ssp_features(config: DataPruningConfig, size: int) -> np.ndarray | None:

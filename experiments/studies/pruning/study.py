@@ -6,6 +6,8 @@ import dataclasses
 import pathlib
 from typing import NamedTuple
 
+import numpy as np
+
 from experiments.studies.pruning import programs as program_lib
 from experiments.studies.pruning import report, setup
 from experiments.studies.pruning.config import DataPruningConfig
@@ -13,7 +15,7 @@ from experiments.studies.pruning.retrain import Trainer, Training
 from experiments.studies.pruning.subset_methods import methods_of
 from experiments.studies.pruning.subsets import SubsetStore, choose_subsets
 from experiments.studies.pruning.warmup import warm_up
-from experiments.study.examples import known_labels
+from experiments.study.examples import Known, known_labels
 from experiments.study.journal import Journal
 from experiments.study.run import Plan, Ready, Request, Study
 from robustjax.tools.method_options import as_texts
@@ -65,6 +67,20 @@ def _plan(request: Request) -> Plan[Settings]:
     )
 
 
+def _known(data: setup.Data) -> list[Known]:
+    """Given and true labels, and which images are foreign, if any."""
+    known = known_labels(data.train.ids, data.given, data.train.labels)
+    if not data.is_foreign.any():
+        return known
+    is_foreign = data.is_foreign
+    # Foreign images have no class.
+    true = np.where(is_foreign, -1, data.train.labels)
+    return [
+        each._replace(columns={**each.columns, "true": true, "foreign": is_foreign})
+        for each in known
+    ]
+
+
 def _prepare(plan: Plan[Settings], stop: StopRequest) -> Ready[Parts]:
     del stop
     config, preset = plan.settings
@@ -92,7 +108,7 @@ def _prepare(plan: Plan[Settings], stop: StopRequest) -> Ready[Parts]:
             ),
         ),
         Parts(data, programs),
-        known_labels(data.train.ids, data.given, data.train.labels),
+        _known(data),
     )
 
 
