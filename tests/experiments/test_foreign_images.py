@@ -92,7 +92,7 @@ def test_foreign_images_are_told_in_every_file(tmp_path, sets):
     given = {
         "epochs": 2,
         "warmup_epochs": 2,
-        "batch_size": 16,
+        "batch_size": 8,
         "fractions": (0.25, 0.5),
     }
     fields = {
