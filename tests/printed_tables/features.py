@@ -50,6 +50,10 @@ class Of(NamedTuple):
         """These, and the difference of the same repeats with its standard error."""
         if not self.row(files):
             return ""
+        return f"{self.spread(files, name)} ({self.difference(base, files, name)})"
+
+    def difference(self, base: Of, files: Files, name: str) -> str:
+        """The difference of the same repeats with its standard error."""
         one, other = (
             files.repeats(
                 f"{FEATURES}/{each.folder}/repeats.csv",
@@ -59,7 +63,7 @@ class Of(NamedTuple):
             )
             for each in (self, base)
         )
-        return f"{self.spread(files, name)} ({paired(one, other)})"
+        return paired(one, other)
 
     def _count(self) -> dict[str, int]:
         return {} if self.count is None else {"num_examples": self.count}
@@ -154,6 +158,49 @@ def batch_norm(files: Files) -> Table:
         own = Of(folder, "taufe")
         table.append(
             [words, own.against(standard, files, name), own.level(files, norm, 2)]
+        )
+    return table
+
+
+@builder
+def separated_batches(files: Files) -> Table:
+    """What of TAUFE's gain is its batch: beside 64 target images, and 32."""
+    usual = Of("photographs_500_equal_epochs", "standard")
+    half = Of("photographs_500", "standard")
+    name = "test_accuracy"
+    table = [
+        [
+            "in a step",
+            "passes over the images",
+            "accuracy",
+            "against 64, as many passes",
+            "against 32",
+            "OOD norm",
+            "correlation with a class: OOD",
+            "test",
+        ]
+    ]
+    for words, passes, own in (
+        ("64 target", "60", usual),
+        ("64 target", "120", Of("photographs_500_full", "standard")),
+        ("32 target", "60", half),
+        ("OAT: 32 target, 32 OOD", "60", Of("photographs_500", "oat")),
+        ("TAUFE: 32 target, 32 OOD", "60", Of("photographs_500", "taufe")),
+    ):
+        against = [
+            "" if own == base else own.difference(base, files, name)
+            for base in (usual, half)
+        ]
+        table.append(
+            [
+                words,
+                passes,
+                own.spread(files, name),
+                *against,
+                own.level(files, "heldout_ood_norm", 2),
+                own.level(files, "ood_correlation", 2),
+                own.level(files, "test_correlation", 2),
+            ]
         )
     return table
 

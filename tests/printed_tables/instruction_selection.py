@@ -42,7 +42,15 @@ def teacher_noise(files: Files) -> Table:
 
 @builder
 def instruction_selection(files: Files) -> Table:
-    folder = "instruction_selection/halueval"
+    return _by_share(files, "instruction_selection/halueval")
+
+
+@builder
+def instruction_selection_minilm(files: Files) -> Table:
+    return _by_share(files, "instruction_selection/halueval_minilm")
+
+
+def _by_share(files: Files, folder: str) -> Table:
     rows = files.rows(f"{folder}/summary.csv")
     shares = list(dict.fromkeys(row["share"] for row in rows))
     table = [
@@ -81,6 +89,70 @@ def instruction_selection(files: Files) -> Table:
                 number(middle, "radius", 2),
             ]
         )
+    return table
+
+
+@builder
+def instruction_teacher(files: Files) -> Table:
+    folder = "instruction_selection/teacher"
+    table = [["method", "wrong answers kept", "against chance", "records kept"]]
+    for row in files.rows(f"{folder}/summary.csv"):
+        against = ""
+        if row["method"] != "random":
+            found = files.row(
+                f"{folder}/comparison.csv",
+                method=row["method"],
+                measure="kept",
+                base="random",
+            )
+            low, high = (signed(float(found[name])) for name in ("low", "high"))
+            against = f"{signed(float(found['difference']))} ({low} … {high})"
+        table.append(
+            [
+                f"`{row['method']}`",
+                spread(row, "kept"),
+                against,
+                number(row, "selected"),
+            ]
+        )
+    return table
+
+
+_WORTHS = {
+    "right_ll": "right answers (mnat)",
+    "wrong_ll": "wrong answers (mnat)",
+    "margin": "margin (mnat)",
+    "preferred": "preferred (points)",
+    "choice_accuracy": "multiple choice (points)",
+}
+
+
+@builder
+def instruction_fine_tuning(files: Files) -> Table:
+    """Differences with standard errors, log-likelihoods in thousandths of a nat."""
+    folder = "instruction_selection/halueval_finetune"
+    rows = files.rows(f"{folder}/fine_tuning.csv")
+    table = [["kept by", "against", *_WORTHS.values()]]
+    for method, noise, base in dict.fromkeys(
+        (row["method"], row["teacher_noise"], row["base"]) for row in rows
+    ):
+        cells = []
+        for measure in _WORTHS:
+            row = files.row(
+                f"{folder}/fine_tuning.csv",
+                method=method,
+                teacher_noise=noise,
+                base=base,
+                measure=measure,
+            )
+            scale = 1000 if measure in ("right_ll", "wrong_ll", "margin") else 1
+            difference, error = (
+                scale * float(row[name]) for name in ("difference", "standard_error")
+            )
+            mark = {"higher": " ↑", "lower": " ↓"}.get(row["verdict"], "")
+            cells.append(f"{signed(difference)} ±{error:.1f}{mark}")
+        teacher = f", noise {float(noise):g}" if noise else ""
+        table.append([f"`{method}`{teacher}", base, *cells])
     return table
 
 

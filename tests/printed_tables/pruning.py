@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from tests.printed_tables.cells import (
     Files,
     Table,
@@ -78,9 +80,27 @@ def pruning_long(files: Files) -> Table:
 
 @builder
 def pruning_balance(files: Files) -> Table:
-    """Accuracy, and the difference from uniform, paired by repeat."""
-    folder, fractions = f"{PRUNING}/mnist_balance", ("0.1", "0.2")
-    table = [["rule", *(x for f in fractions for x in (f, "against uniform"))]]
+    return _against_uniform(files, f"{PRUNING}/mnist_balance")
+
+
+@builder
+def pruning_open_set(files: Files) -> Table:
+    shares = {"noisy_share": "%Noisy", "foreign_share": "%Foreign"}
+    return _against_uniform(files, f"{PRUNING}/mnist_open_set", shares)
+
+
+def _against_uniform(
+    files: Files, folder: str, shares: Mapping[str, str] | None = None
+) -> Table:
+    """Accuracy, the difference from uniform, paired by repeat, and shares at 0.1."""
+    fractions, shares = ("0.1", "0.2"), shares or {}
+    table = [
+        [
+            "rule",
+            *(x for f in fractions for x in (f, "against uniform")),
+            *(f"{words} at 0.1" for words in shares.values()),
+        ]
+    ]
     summary = f"{folder}/summary.csv"
     for method in dict.fromkeys(row["method"] for row in files.rows(summary)):
         cells = []
@@ -94,6 +114,8 @@ def pruning_balance(files: Files) -> Table:
             row = files.row(summary, method=method, fraction=fraction)
             found = "" if method == "uniform" else paired(values, base)
             cells += [spread(row, "last"), found]
+        first = files.row(summary, method=method, fraction=fractions[0])
+        cells += [number(first, name) for name in shares]
         table.append([f"`{method}`", *cells])
     return with_best(table, {1: None, 3: None})
 
