@@ -18,8 +18,8 @@ from robustjax.training import Recipe, as_float, single_phase
 from robustjax.training._supervised import Augment, Preprocess
 from robustjax.transforms import LossTransform, Reduction
 
-AgainstNoise = Literal["none", "elr", "clean_probability"]
-_AGAINST_NOISE = ("none", "elr", "clean_probability")
+AgainstNoise = Literal["none", "elr", "sop", "clean_probability"]
+_AGAINST_NOISE = ("none", "elr", "sop", "clean_probability")
 
 
 def lff(
@@ -34,6 +34,7 @@ def lff(
     against_noise: AgainstNoise = "none",
     truncate: bool = False,
     noise_epoch: int = 10,
+    sop_rate: float = 20.0,
     augment: Augment | None = None,
     preprocess: Preprocess = as_float,
 ) -> Recipe:
@@ -63,11 +64,14 @@ def lff(
       normalize: whether losses are divided by the largest of their class.
       against_noise: what is chained to the debiased network's loss, for an example that
         both networks find hard may conflict with the bias or be labelled wrongly:
-        "elr", `transforms.elr` as published for CIFAR-10, or "clean_probability", whose
-        weights multiply W. Ours; "none" is LfF.
+        "elr", `transforms.elr` as published for CIFAR-10, "sop", whose head takes the
+        place of the cross-entropy, or "clean_probability", whose weights multiply W.
+        Ours; "none" is LfF.
       truncate: whether the biased network's loss is `transforms.truncated_gce`, which
         leaves out what it holds to be mislabelled; `form` is then without meaning.
       noise_epoch: from when on `clean_probability` and `truncated_gce` act, >= 0.
+      sop_rate: both learning rates of `transforms.sop`, >= 0; the default is what is
+        published for CIFAR-10, for batches of 256.
       augment: `(key, inputs) -> inputs`, the same change for both networks; by
         default none.
       preprocess: applied after it, and in prediction; by default `as_float`.
@@ -83,9 +87,11 @@ def lff(
     head = gce_head(q, form)
     if truncate:
         head = transforms.truncated_gce(q, start_epoch=noise_epoch)
+    with checks.errors_name(lr_u="sop_rate"):
+        corrected = transforms.sop(sop_rate, sop_rate)
     parts: list[LossTransform] = [
         transforms.relative_difficulty(decay, normalize=normalize),
-        transforms.ce(),
+        corrected if against_noise == "sop" else transforms.ce(),
     ]
     if against_noise == "clean_probability":
         # The mean stays one over all examples, as LfF's.

@@ -147,6 +147,15 @@ def test_parts_against_wrong_labels_join_the_chains():
     ):
         np.testing.assert_allclose(mine, wanted, atol=1e-6)
     assert (held.loss_state.rows["debiased"][2]["target"][:, : problem.N] > 0).any()
+    sop = after(against_noise="sop")
+    moved = sop.loss_state.rows["debiased"][1]["u"][:, : problem.N]
+    assert np.abs(moved).max() > 1e-6
+    # Rows that learn nothing are no noise: the head is the cross-entropy.
+    still = after(against_noise="sop", sop_rate=0.0)
+    for mine, wanted in zip(
+        jax.tree.leaves(still.params), jax.tree.leaves(plain.params)
+    ):
+        np.testing.assert_allclose(mine, wanted, atol=1e-5)
     for other in (early, held):
         (kernel, *_), (wanted, *_) = (jax.tree.leaves(s.params) for s in (other, plain))
         assert np.abs(kernel - wanted).max() > 1e-4
@@ -155,7 +164,8 @@ def test_parts_against_wrong_labels_join_the_chains():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"against_noise": "sop"}, "against_noise: unknown 'sop'"),
+        ({"against_noise": "sup"}, "against_noise: unknown 'sup'"),
+        ({"sop_rate": -1.0}, "sop_rate: got -1.0"),
         ({"noise_epoch": -1}, "noise_epoch: got -1"),
         ({"q": 0.0}, "q: got 0.0"),
         ({"decay": -0.1}, "decay: got -0.1"),
