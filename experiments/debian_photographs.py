@@ -102,7 +102,14 @@ def _unpacked(
     if found.returncode or not archives:
         words = found.stderr.strip().splitlines() or ["no file came"]
         raise ValueError(f"out: apt-get download {package}: {words[-1]}")
-    subprocess.run(["dpkg-deb", "-x", archives[0], place / package], check=True)
+    unpacked = subprocess.run(
+        ["dpkg-deb", "-x", archives[0], place / package],
+        capture_output=True,
+        text=True,
+    )
+    if unpacked.returncode:
+        words = unpacked.stderr.strip().splitlines() or ["it failed"]
+        raise ValueError(f"out: dpkg-deb -x {archives[0].name}: {words[-1]}")
     files = [place / package / name for name in names]
     missing = [name for name, file in zip(names, files) if not file.is_file()]
     if missing:

@@ -46,25 +46,26 @@ def photograph_crops(
       ImportError: Pillow is not installed.
     """
     need_pillow()
+    if isinstance(paths, (str, os.PathLike)):
+        raise ValueError(f"paths: got {str(paths)!r} alone, expected a list of files")
     if not len(paths):
         raise ValueError("paths: got none, expected at least one image file")
     checks.at_least("count", count, 1)
     checks.at_least("size", min(size), 1)
-    if len(side) != 2 or not 0 < side[0] <= side[1] <= 1:
+    if not 0 < side[0] <= side[1] <= 1:
         raise ValueError(f"side: got {tuple(side)}, expected 0 < low <= high <= 1")
     shares = np.full(len(paths), count // len(paths))
     shares[rng.permutation(len(paths))[: count % len(paths)]] += 1
-    parts = [
-        textured_crops(
-            _reduced(np.asarray(read_rgb(path).rgb), max(size) / side[0])[None],
-            rng,
-            count=int(share),
-            side=side,
-            size=size,
+    parts = []
+    for path, share in zip(paths, shares):
+        if not share:
+            continue
+        with checks.errors_name(path="paths"):
+            image = np.asarray(read_rgb(path).rgb)
+        image = _reduced(image, max(size) / side[0])
+        parts.append(
+            textured_crops(image[None], rng, count=int(share), side=side, size=size)
         )
-        for path, share in zip(paths, shares)
-        if share
-    ]
     return rng.permutation(np.concatenate(parts))
 
 

@@ -18,9 +18,13 @@ def feature_correlations(features: Any, class_scores: Any) -> np.ndarray:
     Deactivation Using Out-of-Distribution Data", NeurIPS 2021, definition 1; definition
     3.2.1 of the thesis). Those images have no labels and single examples no
     correlation, which is therefore Pearson's, over all examples. Over images with
-    labels, one row of zeros and a one each as scores, high values are *desirable*.
+    labels, one row of zeros and a one each as scores, high values are what is wanted
+    of a *desirable* feature, which definition 2 (3.2.2) also asks not to be
+    undesirable: leave those out yourself.
 
-    Lengths do not count: a feature that is all but silent may still go with a class.
+    Lengths do not count: a feature that is all but silent may still go with a class. By
+    chance alone the largest of C correlations of N examples is about
+    `sqrt(2 log(C) / N)`.
 
     Args:
       features: (N, d) activations, N >= 2, finite.
@@ -53,9 +57,10 @@ def feature_correlations(features: Any, class_scores: Any) -> np.ndarray:
 def _standardized(columns: np.ndarray) -> np.ndarray:
     """Columns without their mean, of length 1; what does not vary is zero."""
     lowest, highest = columns.min(axis=0), columns.max(axis=0)
-    varies = highest > lowest
     # By the range, so that squares neither overflow nor vanish; halves cannot overflow.
-    reach = np.where(varies, highest / 2 - lowest / 2, 1.0)
+    reach = highest / 2 - lowest / 2
+    varies = reach > 0
+    reach = np.where(varies, reach, 1.0)
     columns = np.where(varies, (columns / 2 - lowest / 2) / reach, 0.0)
     columns -= columns.mean(axis=0)
     lengths = np.sqrt((columns**2).sum(axis=0))

@@ -74,6 +74,7 @@ def test_squares_are_as_large_as_asked(tmp_path):
     ("given", "message"),
     [
         ({"paths": []}, "paths: got none"),
+        ({"paths": "a.png"}, "paths: got 'a.png' alone, expected a list of files"),
         ({"count": 0}, "count: got 0"),
         ({"size": (0, 3)}, "size: got 0"),
         ({"side": (0.5, 0.2)}, r"side: got \(0.5, 0.2\), expected 0 < low"),
@@ -86,7 +87,7 @@ def test_bad_arguments(photographs, given, message):
     with pytest.raises(ValueError, match=message):
         data.photograph_crops(whole.pop("paths"), np.random.default_rng(0), **whole)
     (photographs / "d.png").write_text("broken")
-    with pytest.raises(ValueError, match=r"d\.png"):
+    with pytest.raises(ValueError, match=r"paths: .*d\.png"):
         data.photograph_crops(
             [photographs / "d.png"], np.random.default_rng(0), count=1, size=(8, 8)
         )

@@ -53,6 +53,7 @@ def test_foreign_images_keep_their_labels_and_all_are_wrong(sets):
     both = [task.is_noisy(repeat).mean() for repeat in range(2)]
     assert task.noise_rate == pytest.approx(np.mean(both))
     assert "20.00% of the images are of" in task.description
+    assert f"{task.noise_rate:.2%} of the labels are wrong in all" in task.description
     digests = own.digested(), task.digested()
     assert (digests[0]["training inputs"] != digests[1]["training inputs"]).any()
 
@@ -66,6 +67,16 @@ def test_foreign_images_keep_their_labels_and_all_are_wrong(sets):
         (
             {"foreign": "rocks", "foreign_share": 0.1, "standardize": True},
             "foreign: got '.*' with --standardize",
+        ),
+        ({"foreign": "mnits", "foreign_share": 0.1}, "foreign: tfds knows no 'mnits'"),
+        ({"foreign": "no.npz", "foreign_share": 0.1}, "foreign: .*no.npz"),
+        (
+            {"foreign": "rocks", "foreign_share": 0.001},
+            "foreign_share: got 0.001, which is 0 of the 50 training images, expected",
+        ),
+        (
+            {"foreign": "rocks", "foreign_share": 0.995},
+            "foreign_share: got 0.995, which is 50 of the 50",
         ),
         (
             {"foreign": "bars", "foreign_share": 0.1},

@@ -39,6 +39,8 @@ def test_limits():
     # A class that nothing is of does not count.
     wide = np.column_stack([labels, np.zeros(4)])
     np.testing.assert_array_equal(scores.feature_correlations(features, wide), got)
+    least = np.array([[0.0], [0], [5e-324], [5e-324]])
+    np.testing.assert_array_equal(scores.feature_correlations(least, labels), [0])
     largest = np.finfo(np.float64).max
     huge = np.array([[largest], [largest], [-largest], [-largest]])
     np.testing.assert_allclose(scores.feature_correlations(huge, labels), [1])

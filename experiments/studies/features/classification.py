@@ -32,8 +32,9 @@ class Classification(Measurement):
     different labels (Table 3.1 of the thesis); "ood_correlation" and
     "test_correlation" are the means over features of `scores.feature_correlations`,
     over held-out OOD images with the probabilities given to them, and over test images
-    with their labels: how undesirable and how desirable features are (definitions 3.2.1
-    and 3.2.2); "msp_..." and "energy_..." are the `scores.DetectionMetrics` of the
+    with their labels: how undesirable features are (definition 3.2.1), and how far they
+    go with the class of what has one (as in 3.2.2, without leaving out the undesirable
+    ones); "msp_..." and "energy_..." are the `scores.DetectionMetrics` of the
     images to detect against all test images.
     """
 

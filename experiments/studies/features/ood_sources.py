@@ -55,8 +55,8 @@ def check_sources(config: FeatureDebiasingConfig) -> None:
     if asked != bool(config.photographs):
         wanted = "a folder of image files" if asked else "nothing"
         raise ValueError(
-            f"photographs: got {config.photographs!r} with ood={','.join(config.ood)}, "
-            f"expected {wanted}"
+            f"photographs: got {config.photographs!r} with ood={','.join(config.ood)} "
+            f"and detection_ood={','.join(config.detection_ood)}, expected {wanted}"
         )
     if config.detection_ood and config.task != "classification":
         raise ValueError(

@@ -62,9 +62,9 @@ def relabeling_measures(
       indices: (M,) what was kept.
 
     Returns:
-      correct_share: share of the kept examples with a wrong label that are predicted
-        as their true class (%Correct); NaN if there are none.
-      relabel_accuracy: share of all examples that are.
+      correct_share: share of the kept examples with a class and a wrong label that are
+        predicted as their true class (%Correct); NaN if there are none.
+      relabel_accuracy: share of all examples with a class that are.
     """
     right = predicted == true
     return {

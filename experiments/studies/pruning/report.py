@@ -23,9 +23,9 @@ MEASURES = (
     Measure("last", "test accuracy, last (%)"),
     Measure("best", "test accuracy, best on test (%)"),
     Measure("noisy_share", "wrong labels kept (%Noisy)"),
-    Measure("foreign_share", "foreign images kept (%)"),
     Measure("correct_share", "of them re-labelled (%Correct)"),
-    Measure("relabel_accuracy", "re-labelled, of all (%)"),
+    Measure("relabel_accuracy", "re-labelled, of all with a class (%)"),
+    Measure("foreign_share", "foreign images kept (%)"),
     Measure("objective", "Eq. 5.8", is_share=False),
     Measure("neighborhood", "neighbourhood confidence", is_share=False),
 )
@@ -38,8 +38,8 @@ def report(table: Table) -> str:
     _write_bins(table, bins)
     _draw_bins(table, bins)
     shown = (
-        *("last", "noisy_share", "foreign_share", "correct_share"),
-        *("relabel_accuracy", "objective"),
+        *("last", "noisy_share", "correct_share", "relabel_accuracy"),
+        *("foreign_share", "objective"),
     )
     measured = {key for setting in table.settings for key in setting.values}
     parts = [table.text(key, "method", "fraction") for key in shown if key in measured]
@@ -129,7 +129,7 @@ def _write_bins(table: Table, bins: Bins) -> None:
 def _draw_bins(table: Table, bins: Bins) -> None:
     """Re-labelling accuracy by neighbourhood confidence: a panel per fraction.
 
-    All training examples are in equal bins.
+    All training examples that have a class are in equal bins.
     """
     panels = []
     for fraction in _fractions(table) or [1.0]:

@@ -197,6 +197,8 @@ def prepare(config: DataPruningConfig) -> Data:
     size = len(study.train)
     train, is_foreign, words = _with_foreign(config, study.train)
     wrong = (study.given != study.train.labels) | is_foreign
+    if words:
+        words += f", so that {wrong.mean():.2%} of the labels are wrong in all"
     task = Data(
         config=config,
         train=train,
@@ -235,10 +237,19 @@ def _with_foreign(
             f"foreign: got {config.foreign!r} for inputs of shape "
             f"{train.inputs.shape[1:]} of {train.name}, expected images in memory"
         )
-    other = load(
-        config.foreign, "train", data_dir=config.data_dir, image_size=config.image_size
-    )
-    with errors_name_flags(ood_names="foreign", images="foreign", foreign="foreign"):
+    with errors_name_flags(
+        **dict.fromkeys(
+            ("dataset", "path", "split", "labels", "ood_names", "images", "foreign"),
+            "foreign",
+        ),
+        share="foreign_share",
+    ):
+        other = load(
+            config.foreign,
+            "train",
+            data_dir=config.data_dir,
+            image_size=config.image_size,
+        )
         data.check_no_class_overlap(train.class_names, other.class_names)
         images = data.match_images(
             other.inputs,
@@ -252,7 +263,13 @@ def _with_foreign(
             images,
             config.foreign_share,
         )
-    words = f"; {found.is_foreign.mean():.2%} of the images are of {other.name}"
+    count = int(found.is_foreign.sum())
+    if not 0 < count < len(train):
+        raise ValueError(
+            f"foreign_share: got {config.foreign_share:g}, which is {count} of the "
+            f"{len(train)} training images, expected some and not all"
+        )
+    words = f"; {count / len(train):.2%} of the images are of {other.name}"
     return dataclasses.replace(train, inputs=found.inputs), found.is_foreign, words
 
 

@@ -54,6 +54,9 @@ def _default_name(config: DataPruningConfig, preset: str | None) -> str:
         kind = f"-{config.noise}"
     else:
         kind = f"-{config.noise}-{round(100 * config.noise_rate)}"
+    if config.foreign:
+        source = pathlib.Path(config.foreign).stem
+        kind += f"-{source}-{round(100 * config.foreign_share)}"
     return f"{scope}{kind}-{config.relabeler}"
 
 

@@ -70,8 +70,8 @@ def lff(
       truncate: whether the biased network's loss is `transforms.truncated_gce`, which
         leaves out what it holds to be mislabelled; `form` is then without meaning.
       noise_epoch: from when on `clean_probability` and `truncated_gce` act, >= 0.
-      sop_rate: both learning rates of `transforms.sop`, >= 0; the default is what is
-        published for CIFAR-10, for batches of 256.
+      sop_rate: both learning rates of `transforms.sop`, >= 0; 10 is published for
+        CIFAR-10 and batches of 128, which is 20 for those of 256.
       augment: `(key, inputs) -> inputs`, the same change for both networks; by
         default none.
       preprocess: applied after it, and in prediction; by default `as_float`.

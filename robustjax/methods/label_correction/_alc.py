@@ -98,13 +98,15 @@ class ForwardCorrectedAlc(ActiveLabelCorrection):
         self, trainer: RoundTrainer, state: CorrectionState, keys: jax.Array
     ) -> Fitted:
         transition = state.memory.transition
+        # Behind the weights, where there are any.
+        place = 1 if self.robust else 0
         return trainer.fit(
             f"forward-corrected {self._kind}",
             lambda: self._transform(trusted_or_forward(trainer.spec.num_classes)),
             state.labels,
             phase_keys(keys, 1),
             extras={"trusted": state.queried},
-            prepare=lambda start: with_transition(start, self.robust, transition),
+            prepare=lambda start: with_transition(start, place, transition),
         )
 
 

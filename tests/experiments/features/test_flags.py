@@ -54,8 +54,8 @@ from tests.experiments.features.feature_runs import composed, run
         ({"ood": ("textures", "textures")}, "ood: got textures,textures, expected"),
         ({"ood": ("held_out",)}, "ood: got held_out without --target_classes"),
         ({"ood": ("backgrounds",)}, "ood: got backgrounds with dataset="),
-        ({"ood": ("photographs",)}, "photographs: got '' with ood=photographs, expect"),
-        ({"photographs": "x"}, "photographs: got 'x' with ood=.*npz, expected nothing"),
+        ({"ood": ("photographs",)}, "photographs: got '' with ood=photographs and "),
+        ({"photographs": "x"}, "photographs: got 'x' with ood=.*, expected nothing"),
         (
             {"ood": ("photographs",), "photographs": "/no/such/folder"},
             "photographs: '/no/such/folder' is not a folder",
