@@ -72,6 +72,14 @@ def load_halueval(path: str | os.PathLike[str], *, name: str = "halueval") -> Ha
         query, answer = row.get("user_query"), row.get("chatgpt_response")
         if not isinstance(query, str) or not isinstance(answer, str):
             raise ValueError(f"{where} has no text user_query or chatgpt_response")
+        if not query.strip() or not answer.strip():
+            empty = "chatgpt_response" if query.strip() else "user_query"
+            raise ValueError(f"{where} has an empty {empty}")
+        marked = row.get("hallucination_spans") or ()
+        if isinstance(marked, str):
+            raise ValueError(
+                f"{where} has hallucination_spans {marked!r}, expected a list of texts"
+            )
         mark = row.get("hallucination")
         if mark not in _LABELS:
             raise ValueError(
@@ -83,7 +91,7 @@ def load_halueval(path: str | os.PathLike[str], *, name: str = "halueval") -> Ha
             Record(record_id(Texts(query, "", answer)), query, "", answer, "halueval")
         )
         marks.append(mark == "yes")
-        spans.append(tuple(map(str, row.get("hallucination_spans") or ())))
+        spans.append(tuple(map(str, marked)))
     return HaluEval(tuple(records), np.array(marks, bool), tuple(spans))
 
 

@@ -50,8 +50,18 @@ def _text(record: Mapping[str, Any], key: str) -> str:
     return value
 
 
+# What other layouts call the input: left out, it would be missed by nobody.
+_INPUTS = ("input", "context")
+
+
 def _fields(instruction: str, given: str | None, output: str) -> Layout:
     def read(record: Mapping[str, Any]) -> Texts:
+        for name in _INPUTS:
+            if name != given and _text(record, name):
+                raise ValueError(
+                    f"{name} has a text, which this layout does not read, expected it "
+                    f"{'nowhere' if given is None else f'as {given}'}"
+                )
         return Texts(
             _text(record, instruction),
             "" if given is None else _text(record, given),

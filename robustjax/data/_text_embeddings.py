@@ -70,7 +70,7 @@ def embed_texts(
     texts: Sequence[str],
     embed: Embed = tfidf_embeddings,
     *,
-    name: str = "tfidf",
+    name: str | None = None,
     batch_size: int | None = None,
     cache: str | os.PathLike[str] | None = None,
 ) -> np.ndarray:
@@ -79,7 +79,9 @@ def embed_texts(
     Args:
       texts: N of them.
       embed: what embeds a batch.
-      name: of the embedding and its settings, in the cache.
+      name: of the embedding and its settings, in the cache; "tfidf" of the default. Of
+        another one it must be given if there is a cache, which tells embeddings apart
+        by it alone.
       batch_size: texts at once; None for all, as an embedding such as TF-IDF needs,
         in which texts depend on each other.
       cache: a folder, made if it is missing, with a file per batch, named by its
@@ -89,8 +91,16 @@ def embed_texts(
       (N, d) float32.
 
     Raises:
-      ValueError: no texts, or an embedding of another shape, or not finite.
+      ValueError: no texts, a cache for an embedding without a name, or an embedding of
+        another shape, or not finite.
     """
+    if name is None:
+        if cache is not None and embed is not tfidf_embeddings:
+            raise ValueError(
+                "name: got None with a cache, expected a name of the embedding and its "
+                "settings"
+            )
+        name = "tfidf" if embed is tfidf_embeddings else "the embedding"
     checks.at_least("number of texts", len(texts), 1)
     size = len(texts) if batch_size is None else batch_size
     checks.at_least("batch_size", size, 1)

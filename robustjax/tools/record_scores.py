@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
+import pathlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,11 +14,43 @@ import numpy as np
 from robustjax import data
 from robustjax.methods.instructions import RecordScores
 
-COLUMNS = ("id", "length", "answer_loss", "alone_loss", "cut")
+_SCORES = ("id", "length", "answer_loss", "alone_loss", "cut")
+COLUMNS = (*_SCORES, "made_by")
 
 
-def score_rows(ids: Sequence[str], scores: RecordScores) -> list[dict[str, Any]]:
-    """Rows for `write_csv`; losses that are NaN are empty."""
+def folder_digest(folder: str | os.PathLike[str]) -> str:
+    """A digest of all files of a folder with a model, by name and content."""
+    hasher = hashlib.sha256()
+    for path in sorted(pathlib.Path(folder).iterdir()):
+        if path.is_file():
+            hasher.update(f"{path.name}\0{path.stat().st_size}\0".encode())
+            with open(path, "rb") as file:
+                hasher.update(hashlib.file_digest(file, "sha256").digest())
+    return hasher.hexdigest()
+
+
+def made_by(record: data.Record, model: str, max_tokens: int) -> str:
+    """What the scores of a record depend on, in a few characters.
+
+    Args:
+      record: that is scored.
+      model: see `folder_digest`.
+      max_tokens: see `record_scores`.
+    """
+    parts = [record.instruction, record.input, record.output, model, max_tokens]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+
+
+def score_rows(
+    ids: Sequence[str], scores: RecordScores, made: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Rows for `write_csv`; losses that are NaN are empty.
+
+    Args:
+      ids: of the records.
+      scores: theirs.
+      made: of each, `made_by`.
+    """
     return [
         {
             "id": name,
@@ -22,8 +58,9 @@ def score_rows(ids: Sequence[str], scores: RecordScores) -> list[dict[str, Any]]
             "answer_loss": "" if np.isnan(loss) else f"{loss:.6g}",
             "alone_loss": "" if np.isnan(alone) else f"{alone:.6g}",
             "cut": bool(cut),
+            "made_by": by,
         }
-        for name, length, loss, alone, cut in zip(ids, *scores)
+        for name, length, loss, alone, cut, by in zip(ids, *scores, made)
     ]
 
 
@@ -33,7 +70,8 @@ def read_scores(
     """Scores of records by id, from a file of `robustjax score-instructions`.
 
     Args:
-      path: a CSV file with the columns of `COLUMNS`; it may hold further records.
+      path: a CSV file with the columns of `COLUMNS`, `made_by` aside; it may hold
+        further records.
       ids: of the records.
       name: what to call the file in an error.
 
@@ -45,7 +83,7 @@ def read_scores(
         records.
     """
     rows = data.read_csv(path, name=name)
-    missing = [column for column in COLUMNS if rows and column not in rows[0]]
+    missing = [column for column in _SCORES if rows and column not in rows[0]]
     if missing:
         raise ValueError(f"{name}: {path!r} has no column {missing[0]}")
     known = {row["id"]: row for row in rows}

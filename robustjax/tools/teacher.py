@@ -33,6 +33,18 @@ def check_teacher(config: TeacherFlags) -> bool:
             raise ValueError(f"{name}: got nothing, expected --{name}=… with base_url")
         if given is not None and not served:
             raise ValueError(f"{name}: got {given!r} without base_url")
+    for names, whose, asked in (
+        (("constraint", "concurrency", "max_tokens"), "", served),
+        (("form", "calls"), " or model_folder", served or config.model_folder),
+    ):
+        for name in names:
+            given = getattr(config, name)
+            if not asked and given != getattr(TeacherFlags, name):
+                raise ValueError(f"{name}: got {given!r} without base_url{whose}")
+    if config.form == "choice" and config.model_folder is not None:
+        raise ValueError(
+            "form: got 'choice' with model_folder, expected letters or text"
+        )
     if config.answers is not None and not os.path.exists(config.answers):
         check_output_file("answers", config.answers)
     return served or config.model_folder is not None

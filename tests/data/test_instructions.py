@@ -240,6 +240,12 @@ def test_halueval_joins_by_the_question(tmp_path):
         ([halueval_row("a", "maybe")], "line 1 .* 'maybe'"),
         ([halueval_row("a", "yes"), halueval_row("a", "no")], "line 2 .* line 1"),
         ([halueval_row("a", "yes", chatgpt_response=None)], "line 1 .* no text"),
+        ([halueval_row("a", "yes", chatgpt_response=" ")], "line 1 .* empty chatgpt_r"),
+        ([halueval_row("", "yes")], "line 1 .* empty user_query"),
+        (
+            [halueval_row("a", "yes", hallucination_spans="abc")],
+            "line 1 .* hallucination_spans 'abc', expected a list of texts",
+        ),
     ],
 )
 def test_bad_halueval(tmp_path, rows, message):
@@ -283,3 +289,25 @@ def test_the_published_files(data_dir):
     assert len({r.id for r in found.records}) == 9225
     # 832 with the answers that are empty; by the README's looser match, 830.
     assert data.join_halueval(found.records, halueval).rows.size == 831
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        (
+            {"instruction": "a", "context": "b", "output": "c"},
+            "context has a text, which this layout does not read, expected it as input",
+        ),
+        (
+            {"instruction": "a", "input": "b", "response": "c"},
+            "input has a text, .*expected it as context",
+        ),
+    ],
+)
+def test_no_text_is_left_out_because_another_layout_names_it_so(tmp_path, row, message):
+    with pytest.raises(ValueError, match=message):
+        data.load_instructions(write(tmp_path / "a", [row], True))
+    (name,) = {"context", "input"} & set(row)
+    empty = write(tmp_path / "b", [{**row, name: ""}], True)
+    (record,) = data.load_instructions(empty).records
+    assert record.input == ""

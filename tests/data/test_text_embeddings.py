@@ -87,3 +87,17 @@ def test_bad_embeddings_are_refused():
         data.embed_texts(TEXTS, lambda batch: np.full((len(batch), 2), np.nan))
     with pytest.raises(ValueError, match="number of texts: got 0"):
         data.embed_texts([])
+
+
+def test_a_cache_does_not_take_one_embedding_for_another(tmp_path):
+    def lengths(batch):
+        return np.array([[len(text), 1] for text in batch], np.float64)
+
+    data.embed_texts(TEXTS, cache=tmp_path)
+    with pytest.raises(
+        ValueError, match="name: got None with a cache, expected a name"
+    ):
+        data.embed_texts(TEXTS, lengths, cache=tmp_path)
+    named = data.embed_texts(TEXTS, lengths, name="lengths", cache=tmp_path)
+    np.testing.assert_array_equal(named, lengths(TEXTS))
+    np.testing.assert_array_equal(data.embed_texts(TEXTS, lengths), lengths(TEXTS))

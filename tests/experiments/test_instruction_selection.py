@@ -103,7 +103,7 @@ def test_a_study_compares_with_chance_and_ranks_answers(files, tmp_path):
     made = RecordScores(
         np.ones(count, int), answer, np.full(count, 2.5), np.zeros(count, bool)
     )
-    write_csv(scores, score_rows(names, made), COLUMNS)
+    write_csv(scores, score_rows(names, made, names), COLUMNS)
     given = {
         "dataset": own,
         "halueval": other,

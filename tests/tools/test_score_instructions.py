@@ -26,7 +26,7 @@ def test_files_of_scores(tmp_path):
         np.array([2.0, nan]),
         np.array([False, True]),
     )
-    write_csv(path, score_rows(["a", "=b"], made), COLUMNS)
+    write_csv(path, score_rows(["a", "=b"], made, ["x", "y"]), COLUMNS)
     there, found = read_scores(str(path), ["=b", "c", "a"])
     assert there.tolist() == [True, False, True]
     assert found.length.tolist() == [5, 0, 3]
@@ -63,7 +63,10 @@ def test_scoring_goes_on_where_it_was(tmp_path, monkeypatch, capsys):
 
     monkeypatch.setattr(instructions, "load_local_model", lambda folder: folder)
     monkeypatch.setattr(instructions, "record_scores", scores)
-    base = {"records": records, "model_folder": "m", "out": out}
+    for name in ("m", "other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text(f'{{"name": "{name}"}}')
+    base = {"records": records, "model_folder": tmp_path / "m", "out": out}
     wrong = tmp_path / "wrong.csv"
     wrong.write_text("id,score\nx,1\n")
     runs = [base | {"limit": 6}, base, base, base | {"out": wrong}]
@@ -84,3 +87,45 @@ def test_scoring_goes_on_where_it_was(tmp_path, monkeypatch, capsys):
     there, known = read_scores(str(out), ids)
     assert there.all()
     assert known.ifd.tolist() == [0.5] * N
+
+
+def test_scores_of_another_model_or_text_are_not_taken_for_these(tmp_path, monkeypatch):
+    records, out = tmp_path / "records.json", tmp_path / "scores.csv"
+
+    def write(last):
+        rows = [
+            {"id": str(i), "instruction": f"ask {i}", "input": "", "output": "yes"}
+            for i in range(4)
+        ]
+        rows[-1]["output"] = last
+        records.write_text(json.dumps(rows))
+
+    def scores(some, model, *, max_tokens):
+        ones = np.ones(len(some))
+        return RecordScores(ones.astype(int), ones, ones, ones > 1)
+
+    monkeypatch.setattr(instructions, "load_local_model", lambda folder: folder)
+    monkeypatch.setattr(instructions, "record_scores", scores)
+    for name in ("m", "same", "other"):
+        (tmp_path / name).mkdir()
+        text = "{}" if name != "other" else "{ }"
+        (tmp_path / name / "config.json").write_text(text)
+    write("yes")
+    base = {"records": records, "model_folder": tmp_path / "m", "out": out}
+    found = endings(
+        "score-instructions",
+        [
+            base,
+            base | {"model_folder": tmp_path / "same"},
+            base | {"model_folder": tmp_path / "other"},
+            base | {"max_tokens": 64},
+            base | {"model_folder": tmp_path / "none"},
+        ],
+    )
+    assert found[:2] == ["fine"] * 2
+    for text in found[2:4]:
+        assert "by another model, with another max_tokens or of another text" in text
+    assert "model_folder: " in found[4]
+    write("no")
+    (changed,) = endings("score-instructions", [base])
+    assert "holds the score of '3' by another model" in changed

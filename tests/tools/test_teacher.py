@@ -103,6 +103,28 @@ def test_bad_flags_are_one_line(flags, tmp_path):
         ({"base_url": dead, "rankings": "x"}, "error: --rankings: got a file beside a"),
         ({}, "error: --model: got 'm' without base_url"),
         (
+            {"model": None, "answers": None, "calls": 3},
+            "error: --calls: got 3 without base_url or model_folder",
+        ),
+        (
+            {
+                "model": None,
+                "answers": None,
+                "model_folder": tmp_path,
+                "concurrency": 2,
+            },
+            "error: --concurrency: got 2 without base_url",
+        ),
+        (
+            {
+                "model": None,
+                "answers": None,
+                "model_folder": tmp_path,
+                "form": "choice",
+            },
+            "error: --form: got 'choice' with model_folder, expected letters or text",
+        ),
+        (
             {"model": None, "answers": None, "model_folder": tmp_path},
             "error: --model-folder: ",
         ),

@@ -111,6 +111,8 @@ def _excess(name: str, of: Kept) -> tuple[np.ndarray, np.ndarray]:
             f"{name}: got shapes {kept.shape}, {there.shape} and {share.shape}, "
             "expected (R, W), (R, W) and (R,)"
         )
+    if not ((share >= 0) & (share <= 1)).all():
+        raise ValueError(f"{name}: got share {share.tolist()}, expected 0 to 1")
     if not there.any():
         raise ValueError(f"{name}: no wrong record is in a pool, expected some")
     if (kept & ~there).any():
@@ -126,8 +128,9 @@ def mean_interval(differences: Any, *, confidence: float = 0.95) -> Interval:
       confidence: of the interval; NaN where there are fewer than two repeats.
 
     Raises:
-      ValueError: another shape, or NaN.
+      ValueError: another shape, NaN, or a confidence outside (0, 1).
     """
+    checks.in_range("confidence", confidence, 0, 1, low_open=True, high_open=True)
     values = np.asarray(differences, np.float64)
     if values.ndim != 1 or not values.size:
         raise ValueError(f"differences: got shape {values.shape}, expected (R,)")

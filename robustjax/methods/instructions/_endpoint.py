@@ -33,6 +33,7 @@ from robustjax.methods.instructions._question_cache import (
 from robustjax.methods.instructions._request_pace import (
     Budget,
     Estimate,
+    Pace,
     Prices,
     estimated_usage,
 )
@@ -92,6 +93,7 @@ class Endpoint:
     failures_in_a_row: int = 10
     allow_unencrypted_key: bool = False
     extra: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    _pace: Pace = dataclasses.field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         host = _checked_host(self.base_url)
@@ -120,6 +122,8 @@ class Endpoint:
                 raise ValueError("max_cost: needs prices, got None")
         for price in self.prices or ():
             checks.in_range("prices", price, low=0)
+        # Of all that is asked by this object, however many calls it takes.
+        object.__setattr__(self, "_pace", Pace(self.requests_per_minute))
 
     def check(self) -> None:
         """Raises `ValueError` unless the server is there and takes the key."""
@@ -133,7 +137,7 @@ class Endpoint:
         count = 0
         for question in questions:
             count += 1
-            sizes[self._key(question)] = estimated_usage(question)
+            sizes[self._key(question)] = self._size(question)
         spent = Usage(0, 0)
         if os.path.exists(self.cache):
             with QuestionCache(self.cache) as cache:
@@ -179,7 +183,6 @@ class Endpoint:
             self.attempts,
             self.backoff_seconds,
             self.longest_wait_seconds,
-            self.requests_per_minute,
             self.failures_in_a_row,
             secret=None if variable is None else _api_key(variable),
         )
@@ -189,10 +192,13 @@ class Endpoint:
         def ask(question: Question) -> Reply:
             return send(client, httpx, self._body(question), question, limits)
 
-        return EndpointRun(settings, ask, cache, budget)
+        return EndpointRun(settings, ask, self._size, cache, budget, self._pace)
 
     def _key(self, question: Question) -> str:
-        return question_key(self._body(question), question.attempt)
+        return question_key(self._body(question), question.attempt, question.letters)
+
+    def _size(self, question: Question) -> Usage:
+        return estimated_usage(question, self._body(question))
 
     def _body(self, question: Question) -> dict[str, Any]:
         return request_body(question, self.model, self.constraint, self.extra)

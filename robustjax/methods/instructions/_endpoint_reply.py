@@ -190,8 +190,10 @@ def _understood(raw: bytes, question: Question) -> Reply:
         status: Status = "answered"
         if refusal or choice.get("finish_reason") == "content_filter":
             status = "refused"
+        elif choice.get("finish_reason") == "length" and not question.letters:
+            status = "cut"
         if not isinstance(content, str):
-            if content is not None or status == "answered":
+            if content is not None or status != "refused":
                 raise TryAgainError("garbage")
             content = ""
         usage = _usage(reply.get("usage"))

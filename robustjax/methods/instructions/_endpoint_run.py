@@ -17,7 +17,7 @@ from robustjax.methods.instructions._endpoint_reply import (
 from robustjax.methods.instructions._extra import need
 from robustjax.methods.instructions._question import Answer, AskReport, Question
 from robustjax.methods.instructions._question_cache import QuestionCache, Usage
-from robustjax.methods.instructions._request_pace import Budget, Pace, estimated_usage
+from robustjax.methods.instructions._request_pace import Budget, Pace
 
 WHAT = "a teacher behind an endpoint"
 _FAILED = Answer("", "failed")
@@ -31,7 +31,6 @@ class RunSettings(NamedTuple):
       attempts: per question.
       backoff_seconds: before the second attempt.
       longest_wait_seconds: between attempts.
-      requests_per_minute: at most, or None.
       failures_in_a_row: that end the run.
       secret: what must not be kept of what a server says, or None.
     """
@@ -40,7 +39,6 @@ class RunSettings(NamedTuple):
     attempts: int
     backoff_seconds: float
     longest_wait_seconds: float
-    requests_per_minute: float | None
     failures_in_a_row: int
     secret: str | None
 
@@ -51,19 +49,24 @@ class EndpointRun:
     Attributes:
       settings: see `RunSettings`.
       send: one attempt; raises what `_endpoint_reply.send` raises.
+      size: what a question takes, about at most.
       cache: where each answer goes before the next question of its thread is sent.
       budget: that every question reserves its share of.
+      pace: of the requests.
     """
 
     def __init__(
         self,
         settings: RunSettings,
         send: Callable[[Question], Reply],
+        size: Callable[[Question], Usage],
         cache: QuestionCache,
         budget: Budget,
+        pace: Pace,
     ):
         self._settings = settings
         self._send = send
+        self._size = size
         self._cache = cache
         self._budget = budget
         self._counts: collections.Counter[str] = collections.Counter()
@@ -71,7 +74,7 @@ class EndpointRun:
         self._lock = threading.Lock()
         self._stopped = threading.Event()
         self._error: BaseException | None = None
-        self._pace = Pace(settings.requests_per_minute)
+        self._pace = pace
 
     def answers(self, asked: Mapping[str, Question]) -> dict[str, Answer]:
         """Asks all; the first error ends what has not begun, and what has is kept."""
@@ -108,7 +111,7 @@ class EndpointRun:
             raise
 
     def _ask(self, key: str, question: Question) -> Answer:
-        reserved = estimated_usage(question)
+        reserved = self._size(question)
         self._budget.reserve(reserved)
         usage = Usage(0, 0)
         try:

@@ -100,9 +100,10 @@ class LocalModel:
                 top_k=None,
                 pad_token_id=self.tokenizer.eos_token_id,
             )[0, len(tokens) :]
-        return Answer(self.tokenizer.decode(written, skip_special_tokens=True)), len(
-            written
-        )
+        text = self.tokenizer.decode(written, skip_special_tokens=True)
+        ends = self.model.generation_config.eos_token_id
+        ended = int(written[-1]) in (ends if isinstance(ends, list) else [ends])
+        return Answer(text, "answered" if ended else "cut"), len(written)
 
     def _letter_tokens(self, letters: Sequence[str]) -> list[list[int]]:
         """The first tokens that each letter may begin with, a space before it or not.

@@ -1,8 +1,10 @@
 """One group asked about in several orders: the bias of positions measured, removed.
 
-Language models prefer what stands first, or last. Up to five items are shown in the
-cyclic shifts of one shuffled order, so that each of them stands at each position once;
-more items in independent shuffles. The answers are joined by Kemeny's rule.
+Language models prefer what stands first, or last. Up to five items, and as many as
+there are where letters are scored, are shown in the cyclic shifts of one shuffled
+order, so that each of them stands at each position once; more items in independent
+shuffles, over which the bias only tends to cancel. Answers are joined by Kemeny's rule,
+scores by their means.
 """
 
 from __future__ import annotations
@@ -46,26 +48,39 @@ def group_generator(seed: int, ids: Sequence[str]) -> np.random.Generator:
 
 
 def presentation_orders(
-    num_items: int, calls: int | None, generator: np.random.Generator
+    num_items: int,
+    calls: int | None,
+    generator: np.random.Generator,
+    *,
+    cyclic: bool = False,
 ) -> list[tuple[int, ...]]:
     """Orders in which a group is shown.
 
     Args:
       num_items: of the group.
-      calls: how many orders, or None for the number of items, at most 5.
+      calls: how many orders, or None for the number of items, at most 5 unless
+        `cyclic`.
       generator: of the shuffles.
+      cyclic: whether more than `MOST_CYCLIC` items, too, are shown in cyclic shifts.
 
     Returns:
-      The orders. Of up to `MOST_CYCLIC` items, every `num_items` of them in a row are
-      the cyclic shifts of one shuffle, in an order that is drawn, too.
+      The orders. Of up to `MOST_CYCLIC` items (of any number, if `cyclic`), every
+      `num_items` of them in a row are the cyclic shifts of one shuffle, in an order
+      that is drawn, too. Then `calls` beyond `num_items` are rounded up to a multiple
+      of it: the rest would show some items more often in front than others. Fewer
+      cannot be balanced, and keep a part of the bias.
     """
-    calls = min(num_items, MOST_CYCLIC) if calls is None else calls
+    cyclic = cyclic or num_items <= MOST_CYCLIC
+    if calls is None:
+        calls = num_items if cyclic else MOST_CYCLIC
     checks.at_least("calls", calls, 1)
+    if cyclic and calls > num_items:
+        calls = -(-calls // num_items) * num_items
     orders: list[tuple[int, ...]] = []
     while len(orders) < calls:
         base = generator.permutation(num_items)
         shifts = np.zeros(1, int)
-        if num_items <= MOST_CYCLIC:
+        if cyclic:
             shifts = generator.permutation(num_items)
         orders += [tuple(np.roll(base, shift).tolist()) for shift in shifts]
     return orders[:calls]

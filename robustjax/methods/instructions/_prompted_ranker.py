@@ -102,7 +102,9 @@ class PromptedRanker:
     Attributes:
       asker: an `Endpoint`, a `LocalModel`, or what answers like them.
       form: see `Form`.
-      calls: in how many orders a group is shown, or None for one per item, at most 5.
+      calls: in how many orders a group is shown, or None for one per item; of text and
+        choices 5 at most. Rounded up to whole rounds of cyclic orders, see
+        `presentation_orders`.
       retries: of an answer that cannot be read; all but the first with a reminder of
         the format, as is a single one.
       style: see `PromptStyle`.
@@ -175,7 +177,9 @@ class PromptedRanker:
         for at, group in enumerate(groups):
             generator = group_generator(seed, [record.id for record in group])
             calls = 1 if len(group) == 1 else self.calls
-            orders = presentation_orders(len(group), calls, generator)
+            orders = presentation_orders(
+                len(group), calls, generator, cyclic=self.form == "letters"
+            )
             plan += [_Asked(at, shown) for shown in orders]
         return plan
 
@@ -300,7 +304,8 @@ def _understood(answer: Answer, shown: tuple[int, ...], exact: bool) -> _Read:
             return _Read(Call(shown, (-1,), "malformed"), False)
         outcome: Literal["all_dropped", "ranked"] = "all_dropped" if wrong else "ranked"
         return _Read(Call(shown, (-1 if wrong else 0,), outcome), False)
-    parsed = parse_ranking(answer.text, len(shown))
+    whole = answer.status != "cut"
+    parsed = parse_ranking(answer.text, len(shown), whole=whole)
     if exact and parsed.lenient:
         parsed = ParsedRanking((), "malformed", True)
     levels = [-1] * len(shown)

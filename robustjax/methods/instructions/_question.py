@@ -32,12 +32,13 @@ class Question(NamedTuple):
     attempt: int = 0
 
 
-Status = Literal["answered", "refused", "too_large", "failed"]
+Status = Literal["answered", "cut", "refused", "too_large", "failed"]
 """How a question ended.
 
-`refused`: the model or its filter declined. `too_large`: reading stopped where the
-answer grew beyond all measure. `failed`: there is no answer, so that it may be asked
-again another day.
+`cut`: the text ends where the limit of tokens was, and not where the model would have
+ended it. `refused`: the model or its filter declined. `too_large`: reading stopped
+where the answer grew beyond all measure. `failed`: there is no answer, so that it may
+be asked again another day.
 """
 
 

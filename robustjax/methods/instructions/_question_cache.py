@@ -11,7 +11,7 @@ import json
 import os
 import sqlite3
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, get_args
 
 from robustjax.methods.instructions._question import Answer, Status
@@ -25,9 +25,14 @@ _SCHEMA = """
 _BUSY_SECONDS = 30.0
 
 
-def question_key(body: Mapping[str, Any], attempt: int) -> str:
-    """SHA-256 of all that makes a question: model, messages, parameters, attempt."""
-    text = json.dumps([body, attempt], sort_keys=True)
+def question_key(
+    body: Mapping[str, Any], attempt: int, letters: Sequence[str] = ()
+) -> str:
+    """SHA-256 of all that makes a question: model, messages, parameters, attempt.
+
+    The letters whose scores are kept are not in the body of the request.
+    """
+    text = json.dumps([body, attempt, *([letters] if letters else ())], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -35,6 +35,8 @@ _NONE_LEFT = re.compile(
     )[^\w\[\]]*""",
     re.IGNORECASE | re.VERBOSE,
 )
+# What may stand behind an identifier of a ranking that goes on.
+_GOES_ON = re.compile(r"[\s>=,\[0-9]*")
 _DENIES = re.compile(r"\W*(?:none|no|all)\b", re.IGNORECASE)
 
 
@@ -52,42 +54,65 @@ class ParsedRanking(NamedTuple):
     lenient: bool
 
 
-def parse_ranking(text: str, num_items: int) -> ParsedRanking:
+def parse_ranking(text: str, num_items: int, *, whole: bool = True) -> ParsedRanking:
     """Reads a ranking.
 
-    The longest run of identifiers joined by ">" counts, the last of several; "=" and
-    "," are taken for ">". Without a run, all bracketed identifiers count in their
-    order, and without any a text that is one bare integer. What is out of range and
-    repetitions are left out. What a model thought aloud before `</think>` is skipped.
+    The longest run of identifiers joined by ">" counts, the last of several; within it
+    "=" and "," are taken for ">". Without one, the longest run joined by these, which
+    may list what is dropped where there is a ranking. Without a run, all bracketed
+    identifiers count in their order, and without any a text that is one bare integer.
+    What is out of range and repetitions are left out. What a model thought aloud before
+    `</think>` is skipped; thoughts without an end are no answer.
 
     Args:
       text: what a model answered.
       num_items: that were shown; they are numbered from 1 on.
+      whole: whether the model ended it. Of a text that was cut off, only a run joined
+        by ">" counts, and only if something else stands behind it.
     """
     text = _said(text)
+    if not whole:
+        return _of_cut_text(text, num_items)
     if _NONE_LEFT.fullmatch(text):
         return ParsedRanking((), "all_dropped", text.strip() != "[]")
     numbers = _numbers(text)
-    kept = tuple(dict.fromkeys(at - 1 for at in numbers if 1 <= at <= num_items))
+    kept = _places(numbers, num_items)
     exact = len(kept) == len(numbers) and _STRICT.fullmatch(text) is not None
     return ParsedRanking(kept, "ranked" if kept else "malformed", not exact)
 
 
 def _said(text: str) -> str:
-    return text.rpartition("</think>")[2][:_LONGEST]
+    said = text.rpartition("</think>")[2]
+    return "" if "<think>" in said else said[:_LONGEST]
+
+
+def _places(numbers: Iterable[int], num_items: int) -> tuple[int, ...]:
+    return tuple(dict.fromkeys(at - 1 for at in numbers if 1 <= at <= num_items))
+
+
+def _longest_run(text: str) -> re.Match[str] | None:
+    """The last of the longest runs, of those with a ">" if there are any."""
+    return max(
+        reversed([*_RUN.finditer(text)]),
+        key=lambda run: (">" in run[0], len(_NUMBER.findall(run[0]))),
+        default=None,
+    )
+
+
+def _of_cut_text(text: str, num_items: int) -> ParsedRanking:
+    run = _longest_run(text)
+    if run is None or ">" not in run[0] or _GOES_ON.fullmatch(text[run.end() :]):
+        return ParsedRanking((), "malformed", True)
+    kept = _places(map(int, _NUMBER.findall(run[0])), num_items)
+    return ParsedRanking(kept, "ranked" if kept else "malformed", True)
 
 
 def _numbers(text: str) -> list[int]:
-    longest: list[str] = []
-    joined = False
-    for run in _RUN.finditer(text):
-        found = _NUMBER.findall(run[0])
-        if len(found) >= len(longest):
-            longest, joined = found, ">" in run[0]
+    run = _longest_run(text)
     # "None of [1], [2] is right" names what it does not rank.
-    if _DENIES.match(text) and not joined:
+    if _DENIES.match(text) and (run is None or ">" not in run[0]):
         return []
-    found = longest or _NUMBER.findall(text)
+    found = _NUMBER.findall(text if run is None else run[0])
     if not found:
         bare = _BARE.fullmatch(text)
         found = [bare[1]] if bare else []

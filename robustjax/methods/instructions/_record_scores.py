@@ -15,6 +15,7 @@ import numpy as np
 
 from robustjax import checks
 from robustjax.data._instruction_records import Record
+from robustjax.methods.instructions._chat_tokens import encode, opening
 from robustjax.methods.instructions._extra import need
 from robustjax.methods.instructions._local_teacher import LocalModel
 
@@ -79,7 +80,8 @@ def record_scores(
     Args:
       records: with answers.
       model: see `load_local_model`.
-      max_tokens: of question and answer; both losses are over the part of the answer
+      max_tokens: of question and answer, with the token that begins a sequence, if the
+        tokenizer writes one; both losses are over the part of the answer
         that fits.
       on_record: told how many are done, after each.
 
@@ -91,16 +93,16 @@ def record_scores(
         if not record.output.strip():
             raise ValueError(f"records: {record.id!r} has no answer, expected one")
     lengths, losses, alone, cut = [], [], [], []
-    heading = model.tokenizer(_RESPONSE, add_special_tokens=False)["input_ids"]
+    first = opening(model.tokenizer)
+    heading = first + encode(model.tokenizer, _RESPONSE)
     for done, record in enumerate(records, 1):
-        prompt, answer = (
-            model.tokenizer(text, add_special_tokens=False, split_special_tokens=True)[
-                "input_ids"
-            ]
-            for text in (alpaca_prompt(record), f"\n{record.output}")
+        prompt, answer, alone_answer = (
+            encode(model.tokenizer, text, plain=True)
+            for text in (alpaca_prompt(record), f"\n{record.output}", record.output)
         )
+        prompt = first + prompt
         part = answer[: max(0, max_tokens - len(prompt))]
-        lengths.append(len(answer))
+        lengths.append(len(alone_answer))
         cut.append(len(part) < len(answer))
         losses.append(_mean_loss(model, prompt, part))
         alone.append(_mean_loss(model, heading, part))

@@ -4,24 +4,38 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from robustjax.methods.instructions._question import Question
 from robustjax.methods.instructions._question_cache import Usage
 
-# English text has about four characters a token; a prompt's frame adds some.
+# English text has about four characters a token; a prompt's frame adds some. Of other
+# scripts a token is seldom more than two bytes.
 _CHARACTERS_PER_TOKEN = 4
+_BYTES_PER_TOKEN = 2
 _TOKENS_PER_MESSAGE = 5
+_LIMITS = ("max_completion_tokens", "max_tokens")
 
 
-def estimated_usage(question: Question) -> Usage:
-    """At most what one question takes, by the number of its characters."""
+def estimated_usage(question: Question, body: Mapping[str, Any]) -> Usage:
+    """What one question takes: about, of the prompt, and at most, of the answer.
+
+    Args:
+      question: what is asked.
+      body: of the request, whose limit of tokens is the one that counts.
+    """
     prompt = sum(
-        _TOKENS_PER_MESSAGE + -(-len(message.content) // _CHARACTERS_PER_TOKEN)
-        for message in question.messages
+        _TOKENS_PER_MESSAGE + _tokens(message.content) for message in question.messages
     )
-    return Usage(prompt, question.max_tokens)
+    limits = [body[name] for name in _LIMITS if isinstance(body.get(name), int)]
+    return Usage(prompt, max(limits, default=question.max_tokens))
+
+
+def _tokens(text: str) -> int:
+    plain = sum(character.isascii() for character in text)
+    others = len(text.encode("utf-8", "surrogatepass")) - plain
+    return -(-plain // _CHARACTERS_PER_TOKEN) + -(-others // _BYTES_PER_TOKEN)
 
 
 class Prices(NamedTuple):
@@ -42,7 +56,8 @@ class Estimate(NamedTuple):
     Attributes:
       questions: all of them.
       cached: of them, answered before or equal to another one: free.
-      prompt_tokens: of the others, by their characters: about right for English.
+      prompt_tokens: of the others, by their characters: about right for English, and
+        rather too many for other scripts.
       answer_tokens: of the others, at most.
       cost: of these tokens, or None where no prices were given.
       spent_tokens: by the answers that the cache already holds.
@@ -63,7 +78,8 @@ class BudgetError(ValueError):
 class Budget:
     """What is left of tokens and money, shared by threads.
 
-    A question reserves at most what it can take, and gives back what it did not.
+    A question reserves what it is estimated to take, and gives back what it did not; a
+    prompt of more tokens than that is only told afterwards.
     """
 
     def __init__(

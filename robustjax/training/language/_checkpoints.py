@@ -37,25 +37,46 @@ def fingerprint(*parts: Any) -> str:
     return hasher.hexdigest()
 
 
-def transform_probe(transform: transforms.LossTransform) -> list[float]:
-    """What a transform makes of four made-up examples: its settings show there."""
+def transform_probe(
+    transform: transforms.LossTransform, epochs: int, steps: int
+) -> list[float]:
+    """What a transform makes of four made-up examples: its settings show there.
+
+    What begins in a later epoch, or follows a schedule, shows in the first or the last
+    step of one of the epochs that the training has: all of its steps are gone through.
+
+    Args:
+      transform: of the losses.
+      epochs: of the training.
+      steps: of an epoch.
+    """
     size = 4
     batch = {"label": jnp.zeros(size, jnp.int32), "index": jnp.arange(size)}
 
-    @jax.jit
-    def numbers(state: Any, key: jax.Array) -> jax.Array:
-        losses = jnp.linspace(0.3, 3.0, size)
-        logits = jnp.stack([-losses, jnp.log(-jnp.expm1(-losses))], axis=-1)
-        step = jnp.int32(0)
+    losses = jnp.linspace(0.3, 3.0, size)
+    logits = jnp.stack([-losses, jnp.log(-jnp.expm1(-losses))], axis=-1)
+
+    def update(state: Any, step: jax.Array) -> tuple[Any, Any]:
+        key = jax.random.fold_in(jax.random.key(0), step)
         terms, state = transform.update(
             transforms.start(batch), state, batch, logits=logits, key=key, step=step
         )
+        return state, (terms.value, terms.weight)
+
+    @jax.jit
+    def epoch(state: Any, number: jax.Array) -> tuple[Any, jax.Array]:
+        state, made = jax.lax.scan(update, state, steps * number + jnp.arange(steps))
         state = transform.epoch(state, losses=losses)
-        leaves = jax.tree.leaves((terms.value, terms.weight, state))
-        return jnp.concatenate([x.reshape(-1).astype(jnp.float32) for x in leaves])
+        ends = jax.tree.map(lambda x: (x[0], x[-1]), made)
+        leaves = jax.tree.leaves((ends, state))
+        numbers = [x.reshape(-1).astype(jnp.float32) for x in leaves]
+        return state, jnp.concatenate(numbers)
 
     state = transform.init(transforms.ExampleSpec(num_examples=size, num_classes=2))
-    found: list[float] = numbers(state, jax.random.key(0)).tolist()
+    found: list[float] = []
+    for number in range(epochs):
+        state, numbers = epoch(state, jnp.int32(number))
+        found += numbers.tolist()
     return found
 
 

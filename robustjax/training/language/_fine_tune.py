@@ -103,7 +103,8 @@ def fine_tune(
             rows._asdict(),
             model.params,
         )
-        probe = transform_probe(objective.transform)
+        steps = -(-len(rows.tokens) // recipe.batch_size)
+        probe = transform_probe(objective.transform, recipe.epochs, steps)
         folder = FineTuningCheckpoints(checkpoints, run, probe)
     history: list[dict[str, np.ndarray]] = []
 

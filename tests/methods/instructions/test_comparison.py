@@ -68,6 +68,9 @@ def test_records_that_are_not_in_a_pool_do_not_count():
         instructions.excess_kept(part._replace(share=np.ones(3)))
     with pytest.raises(ValueError, match="confidence: got 1"):
         instructions.excess_kept(part, confidence=1.0)
+    percent = part._replace(share=np.full(4, 20.0))
+    with pytest.raises(ValueError, match=r"mine: got share .*20.0.*, expected 0 to 1"):
+        instructions.excess_kept(percent)
 
 
 def test_paired_differences_have_students_interval():
@@ -81,3 +84,6 @@ def test_paired_differences_have_students_interval():
     assert alone.sign == 0
     with pytest.raises(ValueError, match=r"differences: got shape \(0,\)"):
         instructions.mean_interval([])
+    for confidence in (95, -0.5):
+        with pytest.raises(ValueError, match="confidence: got"):
+            instructions.mean_interval(values, confidence=confidence)

@@ -208,3 +208,57 @@ def test_a_cache_that_is_none(tmp_path):
         make_endpoint("http://127.0.0.1:9/v1", tmp_path).ask(questions(1))
     with pytest.raises(ValueError, match="^cache: cannot use"):
         make_endpoint("http://127.0.0.1:9/v1", tmp_path / "missing").ask(questions(1))
+
+
+def test_requests_of_several_calls_are_spread_over_time_together(tmp_path):
+    """A ranker asks chunk by chunk."""
+    with ScriptedServer(echo) as server:
+        endpoint = make_endpoint(server.url, tmp_path, requests_per_minute=600)
+        start = time.perf_counter()
+        for question in questions(5):
+            endpoint.ask([question])
+    assert time.perf_counter() - start > 0.39
+
+
+def test_scores_belong_to_the_letters_in_their_order(tmp_path):
+    def score(exchange):
+        listed = [
+            {"token": token, "logprob": value}
+            for token, value in (("Yes", -0.1), ("No", -3.0))
+        ]
+        exchange.answer("Yes", logprobs={"content": [{"top_logprobs": listed}]})
+
+    (yes,) = questions(1, letters=("Yes", "No"))
+    no = yes._replace(letters=("No", "Yes"))
+    with ScriptedServer(score) as server:
+        endpoint = make_endpoint(server.url, tmp_path)
+        for asked in ([yes], [no], [yes, no]):
+            answers, _ = endpoint.ask(asked)
+            for question, answer in zip(asked, answers):
+                wanted = (-0.1, -3.0) if question == yes else (-3.0, -0.1)
+                assert answer.scores == wanted
+        assert len(server.prompts) == 2
+
+
+def test_what_a_question_takes_is_read_off_the_request(tmp_path):
+    asked = questions(1)
+    settings = {"extra": {"max_tokens": None, "max_completion_tokens": 200}}
+    endpoint = make_endpoint("http://127.0.0.1:9/v1", tmp_path, **settings)
+    assert endpoint.estimate(asked).answer_tokens == 200
+    # Of Chinese, about a token a character, and not one for four.
+    long = asked[0]._replace(
+        messages=(asked[0].messages[0]._replace(content="学" * 800),)
+    )
+    assert 800 <= endpoint.estimate([long]).prompt_tokens <= 1600
+
+
+def test_a_text_that_the_limit_ended_is_told(tmp_path):
+    def script(exchange):
+        reason = "length" if exchange.prompt == "q0" else "stop"
+        exchange.answer("[2] > [1]", finish_reason=reason)
+
+    with ScriptedServer(script) as server:
+        answers, _ = make_endpoint(server.url, tmp_path).ask(questions(2))
+        again, _ = make_endpoint(server.url, tmp_path).ask(questions(2))
+    assert [answer.status for answer in answers] == ["cut", "answered"]
+    assert again == answers

@@ -93,8 +93,9 @@ def test_letters_are_scored_by_the_models_log_probabilities(model):
 def test_free_text_is_greedy(model):
     question = _question("Which?", max_tokens=5)
     (one,), report = model.ask([question])
-    assert one.status == "answered"
-    assert 1 <= report.answer_tokens <= 5
+    # Where the limit ends it, and not the token that ends a text.
+    assert one.status == "cut"
+    assert report.answer_tokens == 5
     assert model.ask([question])[0] == [one]
 
 
@@ -125,11 +126,12 @@ def test_scores_of_records(model):
     ]
     scores = record_scores(records, model, max_tokens=600)
     tokens = model.tokenizer.encode(f"{alpaca_prompt(records[0])}\n{records[0].output}")
-    assert scores.length.tolist() == [1 + len(records[0].output), 1001]
+    assert scores.length.tolist() == [len(records[0].output), 1000]
     assert scores.cut.tolist() == [False, True]
     with torch.inference_mode():
         logs = torch.log_softmax(model.model(torch.tensor([tokens])).logits[0], -1)
-    answer = scores.length[0]
+    # The line's end before it is foreseen, too.
+    answer = 1 + scores.length[0]
     loss = -np.mean([float(logs[at - 1, tokens[at]]) for at in range(-answer, 0)])
     np.testing.assert_allclose(scores.answer_loss[0], loss, rtol=1e-4)
     np.testing.assert_allclose(scores.perplexity, np.exp(scores.answer_loss))

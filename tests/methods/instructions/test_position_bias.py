@@ -59,7 +59,18 @@ def test_more_items_are_shuffled():
     orders = presentation_orders(9, None, np.random.default_rng(1))
     assert len(orders) == 5
     assert all(sorted(order) == [*range(9)] for order in orders)
-    assert len(presentation_orders(3, 7, np.random.default_rng(1))) == 7
+    # Whole rounds of cyclic orders, unless there is not even one.
+    assert len(presentation_orders(3, 7, np.random.default_rng(1))) == 9
+    assert len(presentation_orders(3, 2, np.random.default_rng(1))) == 2
+
+
+@pytest.mark.parametrize("calls", [None, 18, 13])
+def test_letters_stand_at_every_position_alike_however_many(calls):
+    orders = presentation_orders(9, calls, np.random.default_rng(1), cyclic=True)
+    assert len(orders) == (9 if calls is None else 18)
+    for item in range(9):
+        places = np.bincount([order.index(item) for order in orders], minlength=9)
+        assert (places == len(orders) / 9).all()
 
 
 def test_orders_depend_on_the_group_and_the_seed():

@@ -36,6 +36,10 @@ DROPPED, MALFORMED = "all_dropped", "malformed"
         ("[1] > [2] > [3] is better than [3] > [1]", (0, 1, 2), True),
         ("<think>[1] > [2] > [3]</think>[3] > [2]", (2, 1), False),
         ("No item is as good: [2] > [1]", (1, 0), True),
+        # What is listed beside a ranking is what was dropped.
+        ("[2] > [1]\nDropped: [3], [1], [2]", (1, 0), True),
+        ("Dropped: [3], [1]. [1] > [2]", (0, 1), True),
+        ("[1] > [2]. Dropped, as they are wrong: [3], [1]", (0, 1), True),
     ],
 )
 def test_rankings(text, order, lenient):
@@ -58,6 +62,8 @@ def test_rankings(text, order, lenient):
         ("   \n", MALFORMED),
         ("2 > 1", MALFORMED),
         ("[] > []", MALFORMED),
+        ("<think>Item [1] is wrong and item [2] is right, so", MALFORMED),
+        ("<think>[1]</think><think>[2] > [1]", MALFORMED),
         ("[7]", MALFORMED),
         ("[0]", MALFORMED),
         ("7", MALFORMED),
@@ -118,3 +124,23 @@ def test_megabytes_are_read_at_once(piece):
 )
 def test_decisions(text, decision):
     assert parse_decision(text) is decision
+
+
+@pytest.mark.parametrize(
+    ("text", "order"),
+    [
+        ("[2] > [1]. The first of them", (1, 0)),
+        ("[3] > [1] because [2] is", (2, 0)),
+        # The next might have followed.
+        ("[2] > [1]", ()),
+        ("[2] > [1] > ", ()),
+        ("[2] > [1] > [", ()),
+        ("Item [1] is wrong and item [2] is right, so", ()),
+        ("[1], [2] and", ()),
+        ("none of", ()),
+        ("2", ()),
+    ],
+)
+def test_of_a_text_that_was_cut_off_only_a_ranking_that_has_ended_counts(text, order):
+    parsed = parse_ranking(text, 3, whole=False)
+    assert parsed == (order, "ranked" if order else MALFORMED, True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -12,6 +13,7 @@ import robustjax as rj
 from robustjax import training
 from robustjax.models.language import Lora
 from robustjax.training import language
+from robustjax.training.language._checkpoints import transform_probe
 from tests.models.language import tiny
 
 from . import problem
@@ -81,3 +83,32 @@ def test_checkpoints_of_another_training(tmp_path):
     other = rj.chain(rj.alpha_weights(0.5), rj.gce(0.6), rj.elr())
     with pytest.raises(ValueError, match="expected a folder of this training"):
         _tune(tmp_path, transform=other)
+
+
+def _falling(step):
+    return jnp.where(step > 6, 0.7, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("mine", "other"),
+    [
+        (
+            rj.truncated_gce(k=0.1, start_epoch=1),
+            rj.truncated_gce(k=0.9, start_epoch=1),
+        ),
+        (
+            rj.truncated_gce(k=0.1, start_epoch=1),
+            rj.truncated_gce(k=0.1, start_epoch=2),
+        ),
+        (
+            rj.chain(rj.inject_hyperparams(rj.gce)(q=0.5)),
+            rj.chain(rj.inject_hyperparams(rj.gce)(q=_falling)),
+        ),
+    ],
+)
+def test_settings_that_act_in_later_epochs_show_too(mine, other):
+    """In the first epoch they are alike."""
+    one, two = (transform_probe(tx, 3, 4) for tx in (mine, other))
+    assert len(one) == len(two)
+    np.testing.assert_allclose(one[:8], two[:8])
+    assert not np.allclose(one, two, 1e-4, 1e-6, equal_nan=True)
