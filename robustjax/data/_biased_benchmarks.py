@@ -63,7 +63,8 @@ def colored_mnist(
         `corruption.assign_bias`.
     """
     checks.one_of("style", style, COLOR_STYLES)
-    if style == "lff" and severity not in corruption.LFF_JITTER:
+    is_whole = isinstance(severity, int | np.integer) and not isinstance(severity, bool)
+    if not is_whole or severity not in corruption.LFF_JITTER:
         raise ValueError(f"severity: got {severity!r}, expected an integer 1 … 5")
     _check_classes("digits", digits, len(corruption.LFF_COLORS))
     assign_key, paint_key = jax.random.split(key)

@@ -159,7 +159,8 @@ class HexClassifier(nn.Module):
 
     Raises:
       ValueError: a model without `features`, or a number out of range; in training, a
-        batch of no more than C examples, of which nothing would be left.
+        batch of no more than C examples, of which nothing would be left. A batch that
+        padding filled up, with no more than C real ones, moves no parameter.
     """
 
     model: nn.Module
@@ -206,9 +207,11 @@ class HexClassifier(nn.Module):
                 f"{self.num_classes} classes that are projected out"
             )
         superficial = head(jnp.concatenate([jnp.zeros_like(h), g], axis=1))
-        return project_out(
+        projected = project_out(
             both, jnp.where(real[:, None], superficial, 0.0), ridge=self.ridge
         )
+        enough = jnp.sum(real) > self.num_classes
+        return jnp.where(enough, projected, jax.lax.stop_gradient(both))
 
     def _normalized(
         self, name: str, values: jax.Array, real: jax.Array, train: bool

@@ -29,6 +29,8 @@ CONFLICT_SCOPES = ("all", "class")
 """What one threshold of `conflict_threshold` is for."""
 
 # Losses of probabilities that float32 rounds to 0.
+# What rounding may add to a probability.
+_ROUNDED = 1e-3
 _FLOOR = float(np.finfo(np.float32).tiny)
 
 
@@ -85,15 +87,27 @@ def bias_swap_score(probabilities: jax.Array, labels: jax.Array) -> jax.Array:
     unsure and right counts as suspicious, too.
 
     Args:
-      probabilities: (..., C) floats.
+      probabilities: (..., C) floats in [0, 1].
       labels: (...) integers in 0 … C-1.
 
     Returns:
-      (...) float32 in [0, 1].
+      (...) float32 in [0, 1]; NaN where a label is out of range.
+
+    Raises:
+      ValueError: numbers outside [0, 1], unless they are traced.
     """
     p = arrays.float32("probabilities", probabilities)
-    right = jnp.argmax(p, axis=-1) == arrays.labels_for(labels)
-    return jnp.abs(right.astype(p.dtype) - jnp.max(p, axis=-1))
+    if not checks.is_traced(p) and p.size:
+        low, high = float(jnp.nanmin(p)), float(jnp.nanmax(p))
+        if low < -_ROUNDED or high > 1 + _ROUNDED:
+            raise ValueError(
+                f"probabilities: got numbers from {low:g} to {high:g}, expected them "
+                "in [0, 1]"
+            )
+    own = arrays.labels_for(labels)
+    right = jnp.argmax(p, axis=-1) == own
+    score = jnp.abs(right.astype(p.dtype) - jnp.max(p, axis=-1))
+    return jnp.where((own >= 0) & (own < p.shape[-1]), score, jnp.nan)
 
 
 def conflict_threshold(
@@ -117,7 +131,8 @@ def conflict_threshold(
         where classes differ in difficulty.
 
     Returns:
-      (N,) float32, the threshold of every example.
+      (N,) float64, the threshold of every example: rounded to float32, it could lie
+      on the other side of scores that are close together.
 
     Raises:
       ValueError: an unknown rule or scope, other shapes, NaN or infinity.
@@ -136,11 +151,18 @@ def conflict_threshold(
     else:
         for each in np.unique(classes):
             found[classes == each] = find(wide[classes == each])
-    return found.astype(np.float32)
+    return found
 
 
 def _mean(values: np.ndarray) -> float:
-    return float(values.mean())
+    # Of equal numbers, the mean may be rounded to either side of them.
+    return float(np.clip(values.mean(), values.min(), values.max()))
+
+
+def _between(low: float, high: float) -> float:
+    """The middle of two neighbours, below the upper one whatever it is rounded to."""
+    middle = low + (high - low) / 2
+    return float(low if middle >= high else middle)
 
 
 def _otsu(values: np.ndarray) -> float:
@@ -154,7 +176,7 @@ def _otsu(values: np.ndarray) -> float:
     if not between.size or between.max() < 0:
         return float(ordered[-1])
     at = int(between.argmax())
-    return float((ordered[at] + ordered[at + 1]) / 2)
+    return _between(ordered[at], ordered[at + 1])
 
 
 def _largest_gap(values: np.ndarray) -> float:
@@ -163,7 +185,7 @@ def _largest_gap(values: np.ndarray) -> float:
     if not gaps.size or gaps.max() == 0:
         return float(ordered[-1])
     at = int(gaps.argmax())
-    return float(ordered[at] + gaps[at] / 2)
+    return _between(ordered[at], ordered[at + 1])
 
 
 def bias_conflict_scores(

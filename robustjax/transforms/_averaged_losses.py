@@ -81,10 +81,12 @@ def over_largest(
       classes: (B,) integers in 0 … C-1; others give what nobody may look at.
 
     Returns:
-      (B, ...) in [0, 1]; 0 where the class's largest is 0.
+      (B, ...) in [0, 1]; 0 where the class's largest is 0, NaN where it is NaN.
     """
     of_class = largest.at[classes].get(mode="clip")
-    return jnp.where(of_class > 0, values / jnp.where(of_class > 0, of_class, 1.0), 0.0)
+    # NaN is no largest of 0: it must show in what is made of it.
+    none = of_class == 0
+    return jnp.where(none, 0.0, values / jnp.where(none, 1.0, of_class))
 
 
 def class_of(labels: jax.Array) -> jax.Array:

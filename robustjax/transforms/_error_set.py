@@ -32,8 +32,9 @@ def up_weight_errors(factor: float = 21.0, epochs: int = 1) -> LossTransform:
     In the first `epochs` every visit records whether the arg-max is the label, in the
     rows "error"; nothing is weighted. From then on the rows stay as they are, and the
     weight of an example whose last visit of those epochs was wrong is multiplied by
-    `factor`; the mean is over the weights, so that it is that of a data set with as
-    many copies.
+    `factor`; the mean of a batch is over its weights. Over many batches that is about
+    the mean of a data set with as many copies; in a single one the weights are only
+    against each other, so that a batch of errors alone is as without.
 
     The published method takes one pass in evaluation mode after those epochs and then
     trains a fresh network; `methods.bias.jtt` does. This is its weighting for training

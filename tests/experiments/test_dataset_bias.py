@@ -23,9 +23,14 @@ ALIGNED = {"aligned_ratio": 0.9}
 
 
 def run(tmp_path, preset=None, **given):
-    given = {**SMALL, **ALIGNED, **given}
+    own = {} if given.get("bias") in ("folder", "file") else ALIGNED
+    given = {**SMALL, **own, **given}
     request = Request((), preset, given, run_dir=str(tmp_path / "runs"))
     return run_study(STUDY, request, StopRequest())
+
+
+def resolved(preset, **given):
+    return STUDY.plan(Request((), preset, given)).settings.config
 
 
 def write_points(folder, *, count=40, test_count=40):
@@ -61,6 +66,22 @@ def write_points(folder, *, count=40, test_count=40):
         ({"assignment": "sorted"}, "assignment: unknown 'sorted'; known: file_order"),
         ({"bias_severity": 6}, "bias_severity: got 6"),
         ({"color_style": "dfa"}, "color_style: unknown 'dfa'"),
+        (
+            {"color_style": "pgd", "bias_severity": 3},
+            "bias_severity: got 3 with color_style=pgd, whose colours have one jitter",
+        ),
+        (
+            {"color_style": "pgd", "bias": "corruption1"},
+            "color_style: got pgd with bias=corruption1, expected it for colors",
+        ),
+        (
+            {"aligned_ratio": 0.5, "bias": "folder"},
+            "aligned_ratio: got 0.5 with bias=folder, whose attributes are as they",
+        ),
+        (
+            {"assignment": "random", "bias": "file"},
+            "assignment: got random with bias=file",
+        ),
         ({"bias": "corruption1"}, "dataset: .*expected"),
         ({"bias": "file"}, "train_bias: got None with bias=file, expected a CSV file"),
         ({"test_bias": "a.csv"}, "test_bias: got 'a.csv' with bias=colors, expected n"),
@@ -173,6 +194,12 @@ def test_folders_are_read_by_their_names(tmp_path):
     # DFA's own files take the place of its presets' images.
     fields = {**PRESETS["colored_mnist_dfa_99"].fields, **given, "train_split": "train"}
     assert len(setup.prepare(DatasetBiasConfig(**fields)).train) == 8
+    ratio = resolved("colored_mnist_dfa_95", **given, train_split="train")
+    assert ratio.aligned_ratio == 0.95
+    Image.new("RGB", (6, 6)).save(tmp_path / "set" / "test" / "9_2_0.png")
+    with pytest.raises(ValueError, match="test_split: its classes are 0, 1, 2, expect"):
+        run(tmp_path, **given)
+    (tmp_path / "set" / "test" / "9_2_0.png").unlink()
     (tmp_path / "set" / "align" / "cat.png").write_bytes(b"")
     with pytest.raises(ValueError, match="dataset: 1 of 5 image.* are not called"):
         run(tmp_path, **given)

@@ -149,3 +149,28 @@ def test_bad_arguments(problem):
         models.NeuralCooccurrence(1)
     with pytest.raises(ValueError, match="model: got NeuralCooccurrence, expected"):
         models.HexClassifier(models.NeuralCooccurrence(), 3)
+
+
+def test_a_batch_with_too_few_real_rows_moves_no_parameter(problem):
+    """Nothing of their logits would be left by the projection but rounding."""
+    images, params, state = problem
+
+    @jax.jit
+    def slope(params, mask):
+        def loss(params):
+            logits, _ = network().apply(
+                {"params": params, **state},
+                images,
+                train=True,
+                mask=mask,
+                mutable=[*state],
+            )
+            return jnp.sum(jnp.where(mask[:, None], logits, 0.0) ** 2), logits
+
+        return jax.grad(loss, has_aux=True)(params)
+
+    few, logits = slope(params, jnp.arange(B) < C)
+    assert all(not np.any(leaf) for leaf in jax.tree.leaves(few))
+    assert np.abs(logits[:C]).max() > 1e-2
+    enough, _ = slope(params, jnp.arange(B) < C + 1)
+    assert any(np.any(leaf) for leaf in jax.tree.leaves(enough))

@@ -55,6 +55,10 @@ def test_sure_and_right_is_zero_sure_and_wrong_is_one():
     p = jnp.array([[1.0, 0], [1, 0], [0.6, 0.4]])
     found = scores.bias_swap_score(p, jnp.array([0, 1, 0]))
     np.testing.assert_allclose(found, [0, 1, 0.4], atol=1e-6)
+    unknown = scores.bias_swap_score(p, jnp.array([2, -1, 0]))
+    np.testing.assert_array_equal(np.isnan(unknown), [True, True, False])
+    with pytest.raises(ValueError, match="probabilities: got numbers from 3 to 5"):
+        scores.bias_swap_score(np.array([[3.0, 5.0]]), np.array([1]))
 
 
 def test_thresholds():
@@ -70,8 +74,18 @@ def test_thresholds():
     np.testing.assert_allclose(gap, np.repeat([0.5, 0.25], 3), rtol=1e-6)
     for rule in scores.CONFLICT_RULES:
         # Nobody is above equal scores, nor alone above itself.
-        for same in (np.ones(4), np.full(3, 0.1, np.float32), np.ones(1)):
+        for same in (
+            *(np.ones(4), np.full(3, 0.1, np.float32), np.ones(1)),
+            *(np.full(5, 0.7), np.full(5, 0.9), np.full(1437, 0.1)),
+        ):
             assert not np.any(same > cut(same, np.zeros(same.size, int), rule=rule))
+        # A common offset, and neighbours that have nothing between them.
+        far = 1e9 + np.array([1.0, 1, 1, 9])
+        above = far > cut(far, np.zeros(4, int), rule=rule)
+        np.testing.assert_array_equal(above, [False, False, False, True])
+        close = np.array([0.5, 0.5, np.nextafter(np.float32(0.5), 1)], np.float32)
+        above = close > cut(close, np.zeros(3, int), rule=rule)
+        np.testing.assert_array_equal(above, [False, False, True])
 
 
 def test_otsus_groups_vary_least_within():

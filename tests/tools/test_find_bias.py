@@ -286,3 +286,18 @@ def test_bad_flags_are_named(small, tmp_path):
     assert done.returncode == 2
     assert done.stderr.startswith("error: --by: unknown 'swop'")
     assert done.stderr.count("\n") == 1
+
+
+def test_options_of_a_training_that_will_not_be_are_refused(small):
+    flags, _, _ = small
+    found = endings(
+        "find-bias",
+        [
+            flags | {"epochs": 50},
+            flags | {"network": "small_cnn"},
+            flags | {"standardize": True},
+        ],
+    )
+    for name, text in zip(("epochs", "network", "standardize"), found):
+        assert text.startswith(f"{name}: got "), text
+        assert "with --probabilities, of networks that were trained already" in text

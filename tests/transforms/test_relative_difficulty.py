@@ -160,3 +160,19 @@ def test_bad_arguments():
     rows = transforms.averaged_losses().init(SPEC).rows
     with pytest.raises(ValueError, match="num_examples: got 10, expected at most"):
         transforms.read_averaged_losses(rows, 10, C)
+
+
+def test_a_loss_that_is_not_finite_does_not_silence_its_class():
+    """It shows in every weight of the class, and not as weights of 0."""
+    tx = rj.chain(transforms.relative_difficulty(), rj.ce())
+    state = tx.init(SPEC)
+    batch, logits = next(visits())
+    biased = logits[0].copy()
+    biased[0] = np.nan
+    terms, _ = tx.update(
+        rj.start(batch), state, batch, logits=logits[1], biased_logits=biased
+    )
+    own = batch["label"] == batch["label"][0]
+    assert np.isnan(terms.weight[own & batch["mask"]]).all()
+    assert np.isfinite(terms.weight[~own & batch["mask"]]).all()
+    assert not np.isfinite(rj.reduce(terms))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -77,6 +78,33 @@ class Data(NamedTuple):
         ]
 
 
+def check_given(given: Mapping[str, Any], config: DatasetBiasConfig) -> None:
+    """Raises `ValueError` for a flag that would change nothing; presets may have it.
+
+    Args:
+      given: the fields that were given as flags.
+      config: every field.
+    """
+    of_bias = ("aligned_ratio", "assignment", "bias_severity", "color_style")
+    found = config.bias in ("folder", "file")
+    for name in of_bias if found else ():
+        if name in given:
+            raise ValueError(
+                f"{name}: got {given[name]} with bias={config.bias}, whose attributes "
+                "are as they are"
+            )
+    if "color_style" in given and config.bias != "colors":
+        raise ValueError(
+            f"color_style: got {config.color_style} with bias={config.bias}, expected "
+            "it for colors alone"
+        )
+    if config.color_style != "lff" and given.get("bias_severity"):
+        raise ValueError(
+            f"bias_severity: got {config.bias_severity} with color_style="
+            f"{config.color_style}, whose colours have one jitter"
+        )
+
+
 def check(config: DatasetBiasConfig) -> None:
     """Raises `ValueError` for a bad flag, before any data is loaded."""
     checks.one_of("bias", config.bias, SOURCES)
@@ -146,6 +174,15 @@ def _biased_splits(
                 data.load_biased_folder(config.dataset, split, image_size=size)
                 for split in splits
             )
+        for what, mine, its in (
+            ("classes", train.dataset.class_names, test.dataset.class_names),
+            ("attributes", train.bias_names, test.bias_names),
+        ):
+            if mine != its:
+                raise ValueError(
+                    f"test_split: its {what} are {', '.join(its)}, expected those of "
+                    f"the training set, {', '.join(mine)}"
+                )
         return train, test, "(names of files)"
     plain = load_splits(
         config.dataset,
@@ -200,7 +237,7 @@ def _file_order(
     """What sorts examples into the order of the files that they are from.
 
     tfds shuffles MNIST without a trace: its order is `$ROBUSTJAX_DATA/order/*.npy`, if
-    that is there. Of CIFAR-10 the ids tell.
+    that is there, of whole splits. Of CIFAR-10 the ids tell.
     """
     if config.assignment != "file_order":
         return None

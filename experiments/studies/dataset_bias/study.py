@@ -79,6 +79,7 @@ def _plan(request: Request) -> Plan[Settings]:
     options = (*own, *request.given.get("options", ()))
     choice = Choice(chosen, read_options(options, chosen))
     config = dataclasses.replace(config, methods=choice.methods, options=choice.options)
+    setup.check_given(request.given, config)
     setup.check(config)
     return Plan(
         dataclasses.asdict(config),

@@ -213,9 +213,12 @@ def bias_swap(
         real = jnp.arange(logits.shape[0]) < count
         probabilities = jax.nn.softmax(logits.astype(jnp.float32))
         score = jnp.where(real, bias_swap_score(probabilities, data.labels), 0.0)
+        # Less one of them, so that the mean of equal scores is none of their sum's
+        # rounding.
+        above = jnp.where(real, score - score[0], 0.0)
         rows = {
             "score": score,
-            "conflicting": real & (score > jnp.sum(score) / count),
+            "conflicting": real & (above > jnp.sum(above) / count),
             "label": data.labels,
         }
         return state.with_rows(rows)

@@ -93,7 +93,8 @@ def repair(
     Returns:
       A recipe of two phases. Parameters: "network" and "bias_classifier". The rows
       "weights" hold omega, of which the weights are the sigmoid; "kept" who is kept.
-      Metrics: "loss", "accuracy", in the first epoch those of the linear classifier.
+      Metrics: "loss", "accuracy", in the first epoch those of the linear classifier;
+      the loss is NaN where the rule keeps nobody.
 
     Raises:
       ValueError: a number outside its range, an unknown name, an attribute that is
@@ -102,7 +103,9 @@ def repair(
     """
     checks.at_least("epochs", epochs, 2)
     checks.at_least("weight_epochs", weight_epochs, 1)
-    checks.in_range("classifier_learning_rate", classifier_learning_rate, 0)
+    checks.in_range(
+        "classifier_learning_rate", classifier_learning_rate, 0, low_open=True
+    )
     checks.one_of("feature", feature, FEATURES)
     check_rule(rule, keep)
     if (bias is None) != (feature != "bias"):
@@ -226,6 +229,10 @@ def repair(
         loss, (new, metrics) = plain.objective(
             params["network"], own, batch, key, axis_name
         )
+        # Where nobody is kept nothing would be trained, at a loss of 0.
+        anybody = jnp.any(state.loss_state.rows["kept"])
+        loss = jnp.where(anybody, loss, jnp.nan)
+        metrics = {**metrics, "loss": jnp.where(anybody, metrics["loss"], jnp.nan)}
         return loss, (state._replace(model_state=new.model_state), metrics)
 
     def kept_ones(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 
 import jax
@@ -29,6 +30,7 @@ from robustjax.tools.networks import (
     network_of_flags,
 )
 from robustjax.tools.options.find_bias import FindBiasConfig
+from robustjax.tools.options.groups import NetworkFlags, SeedFlags, TrainingFlags
 from robustjax.training import (
     LateBar,
     StopRequest,
@@ -58,6 +60,8 @@ def _check(config: FindBiasConfig) -> pathlib.Path:
     checks.one_of("dtype", config.dtype, DTYPES)
     checks.one_of("augment", config.augment, WEAK_AUGMENTATIONS)
     checks.in_range("learning_rate", config.learning_rate, 0, low_open=True)
+    if config.probabilities is not None:
+        _refuse_training(config)
     check_output_folder("out", config.out)
     folder = pathlib.Path(config.out)
     inputs = {
@@ -70,6 +74,19 @@ def _check(config: FindBiasConfig) -> pathlib.Path:
         for name in written:
             check_output_file("out", folder / name, inputs=inputs)
     return folder
+
+
+def _refuse_training(config: FindBiasConfig) -> None:
+    """Raises `ValueError` for an option of a training that will not be."""
+    groups = (SeedFlags, TrainingFlags, NetworkFlags)
+    fields = [field.name for group in groups for field in dataclasses.fields(group)]
+    for name in (*fields, "standardize"):
+        given = getattr(config, name)
+        if given != getattr(FindBiasConfig, name):
+            raise ValueError(
+                f"{name}: got {given} with --probabilities, of networks that were "
+                "trained already"
+            )
 
 
 def _train(

@@ -7,7 +7,7 @@ import numpy as np
 import optax
 import pytest
 
-from robustjax import losses
+from robustjax import losses, training
 from robustjax.methods import bias
 from robustjax.methods.bias._part_optimizer import part_optimizer
 from tests.methods.bias import problem
@@ -206,6 +206,11 @@ def test_a_part_moves_alone():
         (bias.repair, {"bias": [0], "epochs": 1}, "epochs: got 1"),
         (bias.repair, {"bias": [0], "rule": "best"}, "rule: unknown 'best'"),
         (bias.repair, {"bias": [0], "keep": 0.0}, "keep: got 0.0"),
+        (
+            bias.repair,
+            {"bias": [0], "classifier_learning_rate": 0.0},
+            "classifier_learning_rate: got 0.0",
+        ),
         (bias.repair, {"bias": [0], "weight_epochs": 0}, "weight_epochs: got 0"),
         (bias.repair, {"bias": [0], "feature": "x"}, "feature: unknown 'x'"),
     ],
@@ -226,3 +231,25 @@ def test_attributes_of_another_number_of_examples():
     ):
         with pytest.raises(ValueError, match=f"{name}: got 2 for 44 examples"):
             problem.first_state(recipe.phases[0].algorithm)
+
+
+@pytest.mark.slow
+def test_repair_that_keeps_nobody_says_so():
+    """All weights are a half where they do not move, and none is above it."""
+    recipe = bias.repair(
+        problem.MODEL,
+        optax.adam(1e-2),
+        epochs=2,
+        bias=BIAS,
+        rule="threshold",
+        weight_learning_rate=0.0,
+    )
+    program, states = problem.run(recipe, until=1)
+    assert not states[-1].loss_state.rows["kept"].any()
+    x, y, _ = problem.arrays()
+    held = program.make_data(x, y)
+    state = program.init(
+        jax.random.split(jax.random.key(0), problem.REPEATS), held.inputs
+    )
+    with pytest.raises(training.NonFiniteLossError):
+        training.fit(program, state, held, epochs=2)
