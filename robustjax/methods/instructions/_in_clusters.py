@@ -72,8 +72,9 @@ def fp_instruction(
       ranker: the teacher.
       max_size: r, records of a cluster at most; published: 10.
       fallback: what becomes of a cluster whose ranking is malformed: no record of it
-        is kept, or the one with the highest rating.
-      groups: rows of every cluster, where `instruction_groups` has made them before.
+        is kept, or the one with the highest rating, of equal ones one that is drawn.
+      groups: rows of every cluster, where `instruction_groups` has made them before;
+        `max_size` is then without meaning.
 
     Raises:
       ValueError: too little room (k × r < N), no embeddings, no ratings to fall back
@@ -91,6 +92,8 @@ def fp_instruction(
         raise ValueError(
             f"ranker: got {len(rankings)} rankings for {len(groups)} groups"
         )
+    # Ratings are coarse: the first of equal ones would favour the order of the file.
+    draws = generator(jax.random.fold_in(ranking_key, 1))
     orders, reasons = [], [""] * len(pool.records)
     for rows, ranking in zip(groups, rankings):
         _check(ranking, len(rows))
@@ -98,7 +101,8 @@ def fp_instruction(
         for row, reason in zip(rows.tolist(), _reasons(ranking, len(rows))):
             reasons[row] = reason
         if ranking.outcome == "malformed" and ratings is not None:
-            order = rows[[int(ratings[rows].argmax())]]
+            drawn = draws.permutation(len(rows))
+            order = rows[np.lexsort((drawn, -ratings[rows]))[:1]]
             reasons[int(order[0])] = "highest rating where the ranking is malformed"
         orders.append(order)
     return _first_of_each(pool, groups, orders, reasons)
@@ -119,7 +123,8 @@ def cluster_random(
       budget: k, the number of clusters.
       key: of the clusters and the draws.
       max_size: r.
-      groups: rows of every cluster, where `instruction_groups` has made them before.
+      groups: rows of every cluster, where `instruction_groups` has made them before;
+        `max_size` is then without meaning.
 
     Raises:
       ValueError: too little room (k × r < N), no embeddings.
@@ -157,7 +162,8 @@ def cluster_score(
       by: a rating, the longest answer, or of a language model's scores the lowest
         perplexity or the highest IFD; an answer that did not fit into the model comes
         last.
-      groups: rows of every cluster, where `instruction_groups` has made them before.
+      groups: rows of every cluster, where `instruction_groups` has made them before;
+        `max_size` is then without meaning.
 
     Raises:
       ValueError: too little room (k × r < N), no embeddings, no ratings or
@@ -202,6 +208,12 @@ def _groups(
     rows = np.concatenate(given)
     if not np.array_equal(np.sort(rows), np.arange(len(pool.records))):
         raise ValueError("groups: expected every record in one of them")
+    count = sum(len(rows) > 0 for rows in given)
+    if count > budget:
+        raise ValueError(
+            f"groups: got {count}, of each of which a record is kept, expected at most "
+            f"the budget of {budget}"
+        )
     return given
 
 

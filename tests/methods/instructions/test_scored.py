@@ -61,6 +61,8 @@ def test_clusters_keep_the_best_by_what_is_asked(by, best):
     assert again.reasons == found.reasons
     with pytest.raises(ValueError, match="groups: expected every record in one"):
         instructions.cluster_score(pool, 8, key=KEY, by=by, groups=groups[1:])
+    with pytest.raises(ValueError, match="groups: got 8, of each of .* budget of 7"):
+        instructions.cluster_score(pool, 7, key=KEY, by=by, groups=groups)
     with pytest.raises(ValueError, match="by: unknown 'luck'"):
         instructions.cluster_score(pool, 8, key=KEY, by="luck")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -266,3 +268,23 @@ def test_pools_are_checked():
         InstructionPool([record, record])
     with pytest.raises(ValueError, match="NaN"):
         instructions.high_quality(pool_of(2, ratings=[1.0, np.nan]), 1, key=KEY)
+
+
+def test_of_equal_ratings_the_fallback_draws():
+    """And not the one that stands first in the file."""
+    pool = dataclasses.replace(pool_of(4), ratings=np.full(4, 4.5))
+    said = {0: Ranking((), "malformed")}
+    kept = set()
+    for seed in range(12):
+        ranker = FirstRanker(said)
+        groups = [np.arange(4)]
+        key = jax.random.key(seed)
+        found, again = (
+            instructions.fp_instruction(
+                pool, 1, key=key, ranker=ranker, fallback="rating", groups=groups
+            )
+            for _ in range(2)
+        )
+        assert again.selection.indices.tolist() == found.selection.indices.tolist()
+        kept |= set(found.selection.indices.tolist())
+    assert len(kept) > 2
