@@ -229,7 +229,9 @@ def labels_for(values: Any) -> jax.Array:
       The labels on the device; indices that int32 cannot hold are -1 or its largest.
     """
     if isinstance(values, jax.Array):
-        return values
+        narrow = jnp.issubdtype(values.dtype, jnp.integer) and values.dtype.itemsize < 4
+        # In 8 bits, a class is compared with others that have wrapped around.
+        return values.astype(jnp.int32) if narrow else values
     array = numbers("labels", values)
     if array.dtype.kind in "iu":
         return jnp.asarray(np.clip(array, -1, np.iinfo(np.int32).max).astype(np.int32))

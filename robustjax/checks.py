@@ -76,6 +76,17 @@ def rank(name: str, array: Any, expected: int | Sequence[int]) -> None:
         raise ValueError(f"{name}: got shape {np.shape(array)}, expected rank {wanted}")
 
 
+def truth(name: str, values: Any) -> None:
+    """Raises `ValueError` for anything but bool.
+
+    Numbers of classes, such as answers, are easily taken for truth values.
+    """
+    dtype = getattr(values, "dtype", None)
+    dtype = np.asarray(values).dtype if dtype is None else np.dtype(dtype)
+    if dtype.kind != "b":
+        raise ValueError(f"{name}: got {dtype.name}, expected bool")
+
+
 def same_length(**arrays: Any) -> int:
     """Raises `ValueError` unless all arrays have one length; returns it."""
     lengths = {name: np.shape(array)[0] for name, array in arrays.items()}

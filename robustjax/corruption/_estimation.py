@@ -6,8 +6,9 @@ import functools
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from robustjax import checks
+from robustjax import arrays, checks
 
 
 def anchor_transition(
@@ -27,11 +28,21 @@ def anchor_transition(
         plain maximum, as published for CIFAR-100.
 
     Returns:
-      (C, C) float32, rows sum to 1.
+      (C, C) float32, rows sum to 1; NaN where a traced probability is not finite.
 
     Raises:
-      ValueError: a percentile outside its range.
+      ValueError: a percentile outside its range, or numbers that are not finite or
+        negative.
     """
+    probabilities = arrays.float32("probabilities", probabilities, 2)
+    if not checks.is_traced(probabilities):
+        checks.finite("probabilities", np.asarray(probabilities))
+        lowest = float(jnp.min(probabilities))
+        if lowest < 0:
+            raise ValueError(
+                f"probabilities: got {lowest:g}, expected none below 0; are these "
+                "logits?"
+            )
     if percentile is None:
         anchors = jnp.argmax(probabilities, axis=0)
     else:
@@ -40,7 +51,8 @@ def anchor_transition(
         below = probabilities < jnp.expand_dims(threshold, 0)
         anchors = jnp.argmax(jnp.where(below, probabilities, 0.0), axis=0)
     rows = probabilities[anchors]
-    return rows / jnp.sum(rows, axis=1, keepdims=True)
+    rows = rows / jnp.sum(rows, axis=1, keepdims=True)
+    return jnp.where(jnp.all(jnp.isfinite(probabilities)), rows, jnp.nan)
 
 
 def trusted_transition(

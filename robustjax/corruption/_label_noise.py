@@ -192,8 +192,11 @@ def asymmetric(
       `NoisyLabels`; under `compounding`, `transition` is None.
 
     Raises:
-      ValueError: as `symmetric`, or `compounding` with another `count`.
+      ValueError: as `symmetric`, targets that are no classes, or `compounding` with
+        another `count`.
     """
+    if not checks.is_traced(targets):
+        targets = checks.labels("targets", targets, len(targets))
     targets = jnp.asarray(targets, jnp.int32)
     num_classes = targets.shape[0]
     labels = _check(labels, rate, num_classes, count)
@@ -282,21 +285,27 @@ def instance_dependent(
       key: PRNG key.
       inputs: (N, ...) floats.
       labels: (N,) true labels.
-      rate: mean share of wrong labels, in [0, 1].
+      rate: the centre of the flip probabilities before they are truncated, in [0, 1].
+        The share of wrong labels is near it in the middle, above it near 0 (about 0.1
+        at 0.05) and below it near 1; at 0 and 1 nobody and everybody is flipped.
       num_classes: C.
-      rate_deviation: standard deviation of the flip probability.
+      rate_deviation: standard deviation of the flip probability, >= 0.
       pixel_scale: factor on the inputs before the linear map. 1 with inputs of
         unit scale gives soft distributions; 255 with inputs in [0, 1] gives the
         nearly one-hot ones of public code that feeds raw 8-bit pixels.
 
     Raises:
-      ValueError: as `symmetric`, or lengths that differ.
+      ValueError: as `symmetric`, lengths that differ, a negative deviation, or inputs
+        that are not finite.
     """
     labels = _check(labels, rate, num_classes, "exact")
+    checks.in_range("rate_deviation", rate_deviation, 0)
     checks.same_length(inputs=inputs, labels=labels)
+    if not checks.is_traced(inputs):
+        checks.finite("inputs", np.asarray(inputs))
     flat = pixel_scale * jnp.reshape(inputs, (labels.shape[0], -1)).astype(jnp.float32)
     flip_key, map_key, draw_key = jax.random.split(key, 3)
-    if rate_deviation > 0:
+    if rate_deviation > 0 and 0 < rate < 1:
         low, high = -rate / rate_deviation, (1 - rate) / rate_deviation
         flip = rate + rate_deviation * jax.random.truncated_normal(
             flip_key, low, high, labels.shape

@@ -27,10 +27,13 @@ def class_map(num_classes: int, mapping: Mapping[int, int]) -> np.ndarray:
     """Returns a map as a (C,) array in which unnamed classes stay themselves.
 
     Raises:
-      ValueError: a class outside 0 … C-1.
+      ValueError: a class outside 0 … C-1, or that is no integer.
     """
     targets = np.arange(num_classes)
     for source, target in mapping.items():
+        for each in (source, target):
+            if isinstance(each, bool) or not isinstance(each, int | np.integer):
+                raise ValueError(f"mapping: got {each!r}, expected integers")
         checks.in_range("mapping", source, 0, num_classes - 1)
         checks.in_range("mapping", target, 0, num_classes - 1)
         targets[source] = target
@@ -116,9 +119,14 @@ def map_transition(targets: np.ndarray | jax.Array, rate: float) -> jax.Array:
 
     Returns:
       (C, C) float32, rows sum to 1.
+
+    Raises:
+      ValueError: a rate outside its range, or targets that are no classes.
     """
     checks.in_range("rate", rate, 0, 1)
     num_classes = targets.shape[0]
+    if not checks.is_traced(targets):
+        targets = checks.labels("targets", targets, num_classes)
     moved = jax.nn.one_hot(targets, num_classes)
     return (1 - rate) * jnp.eye(num_classes) + rate * moved
 

@@ -17,7 +17,8 @@ class NearDuplicates(NamedTuple):
 
     Attributes:
       nearest: (N,) int32, the nearest other example.
-      ratios: (N,) float64 >= 0, the distance to it over the median of all examples.
+      ratios: (N,) float64 >= 0, the distance to it over the median of these distances
+        of all examples that have no copy.
       first: (N,) int32, the first example of the set that an example belongs to; its
         own row where nothing is near enough.
     """
@@ -63,9 +64,10 @@ def near_duplicates(
     """Finds sets of examples that are much nearer to each other than is usual.
 
     Two examples belong together if one is among the k nearest neighbours of the other
-    at most `ratio` times as far as the nearest neighbour of the median example, and so
-    do those between which there is a chain of such pairs. (On the digits of
-    scikit-learn and 3,000 images of MNIST, the nearest pairs have 0.32 and 0.25.)
+    at most `ratio` times as far as the nearest neighbour of the median example that has
+    no copy, and so do those between which there is a chain of such pairs. (On the
+    digits of scikit-learn and 3,000 images of MNIST, the nearest pairs have 0.32 and
+    0.25.)
 
     Args:
       indices: (N, k) integers in 0 … N-1, nearest first, such as those of
@@ -75,8 +77,7 @@ def near_duplicates(
       ratio: of distances, >= 0. Copies have 0.
 
     Returns:
-      `NearDuplicates`. Where the nearest neighbour of most examples is a copy, the
-      median is taken over those that have none.
+      `NearDuplicates`.
 
     Raises:
       ValueError: arrays that are no lists of neighbours, or a ratio out of range.

@@ -82,8 +82,8 @@ def forgettability(
       (N,) float32.
 
     Raises:
-      ValueError: an unknown rule, no events or negative ones, wrong ranks, or lengths
-        that differ.
+      ValueError: an unknown rule, no events or negative ones, `learned` that is neither
+        0 nor 1, wrong ranks, or lengths that differ.
     """
     checks.one_of("never_learned", never_learned, NEVER_LEARNED)
     events = arrays.float32("events", events, 1)
@@ -93,5 +93,12 @@ def forgettability(
     checks.in_range("events", events, 0, np.inf, high_open=True)
     if not isinstance(learned, jax.Array):
         learned = arrays.numbers("learned", learned)
+    if not checks.is_traced(learned):
+        values = np.asarray(learned)
+        if not ((values == 0) | (values == 1)).all():
+            raise ValueError(
+                f"learned: got {values[(values != 0) & (values != 1)][0]}, expected "
+                "bools, or 0 and 1"
+            )
     value = jnp.max(events) + 1 if never_learned == "most" else jnp.float32(0)
     return jnp.where(jnp.asarray(learned, bool), events, value)

@@ -29,11 +29,23 @@ def el2n(probabilities: jax.Array, labels: jax.Array) -> jax.Array:
 
     Returns:
       (...) values in [0, sqrt 2]; NaN where an integer label is out of range.
+
+    Raises:
+      ValueError: shapes that do not match.
     """
+    return norm_of(_error(probabilities, labels))
+
+
+def _error(probabilities: jax.Array, labels: jax.Array) -> jax.Array:
+    """`p - 1_y`, (..., C)."""
     p = arrays.float32("probabilities", probabilities)
-    labels = arrays.labels_for(labels)
-    error = p - losses.as_distributions(labels, p.shape[-1])
-    return norm_of(error)
+    own = arrays.labels_for(labels)
+    if own.shape not in (p.shape[:-1], p.shape):
+        raise ValueError(
+            f"labels: got shape {own.shape} for probabilities {p.shape}, expected "
+            f"{p.shape[:-1]} or {p.shape}"
+        )
+    return p - losses.as_distributions(own, p.shape[-1])
 
 
 def norm_of(
@@ -93,12 +105,16 @@ def last_layer_grand(
       (...) values in [0, inf); NaN where an integer label is out of range.
 
     Raises:
-      ValueError: an order that is not positive.
+      ValueError: an order that is not positive, or shapes that do not match.
     """
     checks.in_range("order", order, 0, low_open=True)
     f = arrays.float32("features", features)
-    p = arrays.float32("probabilities", probabilities)
-    error = p - losses.as_distributions(arrays.labels_for(labels), p.shape[-1])
+    error = _error(probabilities, labels)
+    if f.shape[:-1] != error.shape[:-1]:
+        raise ValueError(
+            f"features: got shape {f.shape} for probabilities {error.shape}, expected "
+            "the same examples"
+        )
     norm = norm_of(f, least=1.0 if bias else 0.0, order=order)
     return norm_of(error, order=order) * norm
 

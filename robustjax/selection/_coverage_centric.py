@@ -75,7 +75,8 @@ def coverage_centric(
     checks.at_least("strata", strata, 1)
     checks.in_range("hard_cutoff", hard_cutoff, 0, 1, high_open=True)
     check_budget(budget, len(values))
-    kept = len(values) - int(hard_cutoff * len(values))
+    # 0.29 of 100 is 28.999… in floats.
+    kept = len(values) - int(hard_cutoff * len(values) + 1e-9)
     if budget > kept:
         raise ValueError(
             f"hard_cutoff: got {hard_cutoff:g}, which leaves {kept} of {len(values)} "

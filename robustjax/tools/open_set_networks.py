@@ -47,6 +47,7 @@ Kind = tuple[bool, bool]
 def check_open_set(config: OpenSetFlags) -> None:
     """Raises `ValueError` for a bad option, before any data is loaded."""
     checks.one_of("classifier_variant", config.classifier_variant, VARIANTS)
+    checks.in_range("taufe_weight", config.taufe_weight, 0)
     checks.one_of("augment", config.augment, WEAK_AUGMENTATIONS)
     checks.one_of("embedding_optimizer", config.embedding_optimizer, ("lars", "adam"))
     checks.in_range(

@@ -82,11 +82,12 @@ def purity_warning(
         return None
     shares = [f"{c.wanted} ({c.wanted / c.total:.0%})" for c in (chosen, drawn)]
     name = strategy.name
+    other = f"--options={name}.purity=… or " if hasattr(strategy, "purity") else ""
     return (
         f"of {chosen.total} answers to questions that {name} chose, {shares[0]} name a "
         f"class, of {drawn.total} to random ones {shares[1]}: it is not seen to beat "
         f"chance (Fisher's exact test, one-sided, p = {p:.2g}, level {_LEVEL:g}); "
-        f"--options={name}.purity=… or --method=random may suit this pool better"
+        f"{other}--method=random may suit this pool better"
     )
 
 

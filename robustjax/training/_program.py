@@ -156,8 +156,10 @@ class Program:
           extras: dict of (R, N, ...) arrays.
 
         Raises:
-          ValueError: a stream of another number of examples.
+          ValueError: a stream of another number of examples, or labels that are no
+            integers or of another number.
         """
+        self._check_labels(labels)
         if isinstance(inputs, Stream) and len(inputs) != self.spec.num_examples:
             raise ValueError(
                 f"inputs: got a stream of {len(inputs)} examples, expected "
@@ -185,6 +187,25 @@ class Program:
         if self._mesh is None:
             return data
         return mesh_lib.shard_data(data, self._mesh, repeats=True)
+
+    def _check_labels(self, labels: Any) -> None:
+        """A cast would make classes of what is none."""
+        array = labels if isinstance(labels, jax.Array) else np.asarray(labels)
+        if not jnp.issubdtype(array.dtype, jnp.integer):
+            raise ValueError(
+                f"labels: got {array.dtype.name}, expected integer class indices"
+            )
+        if array.ndim < 2 or array.shape[1] != self.spec.num_examples:
+            raise ValueError(
+                f"labels: got shape {array.shape}, expected (repeats, "
+                f"{self.spec.num_examples})"
+            )
+        limits = np.iinfo(np.int32)
+        wide = array.dtype.itemsize > 4 and isinstance(array, np.ndarray) and array.size
+        if wide and (array.min() < limits.min or array.max() > limits.max):
+            raise ValueError(
+                f"labels: got {array.max()}, expected class indices that int32 holds"
+            )
 
     def init(self, keys: jax.Array, inputs: jax.Array | Stream) -> TrainState:
         """Initial states, one per key.

@@ -17,6 +17,7 @@ from robustjax.transforms._base import (
     Terms,
     need,
 )
+from robustjax.transforms._reduction import reweighted
 from robustjax.transforms._rows import rowwise
 
 
@@ -81,7 +82,7 @@ def clean_probability(
     ) -> tuple[Terms, Any]:
         del shared, batch, extra
         weight = terms.weight * rows["clean_probability"]
-        return terms.replace(weight=weight, reduction=reduction), rows
+        return reweighted("clean_probability", terms, weight, reduction), rows
 
     def epoch(state: LossState, /, **extra: Any) -> LossState:
         rows, shared = state

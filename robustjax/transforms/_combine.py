@@ -10,7 +10,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from robustjax import checks
 from robustjax.losses._label_distributions import as_distributions
 from robustjax.transforms._base import (
     Batch,
@@ -243,7 +245,8 @@ def inject_hyperparams(
     Numbers and arrays become traced leaves of `state.shared["hyperparams"]`, so
     that changing them (`set_hyperparams`) or sweeping them under `vmap` compiles
     nothing anew; callables are schedules, evaluated at the number of updates (or
-    epochs) so far. Strings, booleans, enums and None stay static.
+    epochs) so far, whose last values are in `state.shared["scheduled"]` to be read.
+    Strings, booleans, enums and None stay static.
 
     Args:
       factory: makes a `LossTransform` from keyword arguments.
@@ -295,41 +298,41 @@ def inject_hyperparams(
 
         def build(shared: Mapping[str, Any]) -> tuple[LossTransform, dict[str, Any]]:
             now = {name: f(shared["count"]) for name, f in schedules.items()}
-            values = {**shared["hyperparams"], **now}
-            return factory(**static, **values), values
+            values = shared["hyperparams"]
+            return factory(**static, **values, **now), now
 
         def init(spec: ExampleSpec, /) -> LossState:
             inner = template.init(spec)
-            values = {k: jnp.asarray(v) for k, v in {**numbers, **at_start}.items()}
-            shared = {
-                "hyperparams": values,
-                "count": jnp.int32(0),
-                "inner": inner.shared,
-            }
-            return LossState(inner.rows, shared)
+            values = {k: jnp.asarray(v) for k, v in numbers.items()}
+            now = {k: jnp.asarray(v) for k, v in at_start.items()}
+            return wrap(inner, values, now, jnp.int32(0))
 
-        def wrap(state: LossState, values: Any, count: Any) -> LossState:
+        def wrap(state: LossState, values: Any, now: Any, count: Any) -> LossState:
             shared = {
                 "hyperparams": values,
                 "count": count,
                 "inner": state.shared,
             }
-            return LossState(state.rows, shared)
+            # To be read; what schedules say cannot be set.
+            return LossState(
+                state.rows, {**shared, **({"scheduled": now} if now else {})}
+            )
 
         def update(
             terms: Terms, state: LossState, batch: Batch, /, **extra: Any
         ) -> tuple[Terms, LossState]:
-            tx, values = build(state.shared)
+            tx, now = build(state.shared)
             inner = LossState(state.rows, state.shared["inner"])
             terms, inner = tx.update(terms, inner, batch, **extra)
             count = state.shared["count"] + (per == "step")
-            return terms, wrap(inner, values, count)
+            return terms, wrap(inner, state.shared["hyperparams"], now, count)
 
         def epoch(state: LossState, /, **extra: Any) -> LossState:
-            tx, values = build(state.shared)
+            tx, now = build(state.shared)
             inner = LossState(state.rows, state.shared["inner"])
             count = state.shared["count"] + (per == "epoch")
-            return wrap(tx.epoch(inner, **extra), values, count)
+            values = state.shared["hyperparams"]
+            return wrap(tx.epoch(inner, **extra), values, now, count)
 
         return template._replace(
             init=own_constants(init), update=update, epoch=own_constants(epoch)
@@ -349,7 +352,8 @@ def set_hyperparams(state: LossState, /, *path: int | str, **values: Any) -> Los
 
     Raises:
       ValueError: a place without injected hyperparameters, a name that was not
-        injected, or another shape than before.
+        injected or follows a schedule, another shape than before, or a value that the
+        type of the one before cannot hold, as that of 3 cannot hold 0.5.
     """
     if path:
         first, *rest = path
@@ -370,6 +374,8 @@ def set_hyperparams(state: LossState, /, *path: int | str, **values: Any) -> Los
         )
     old = state.shared["hyperparams"]
     for name, value in values.items():
+        if name in state.shared.get("scheduled", ()):
+            raise ValueError(f"{name}: follows a schedule, which would set it again")
         if name not in old:
             raise ValueError(
                 f"{name}: not an injected hyperparameter; known: {', '.join(old)}"
@@ -377,6 +383,12 @@ def set_hyperparams(state: LossState, /, *path: int | str, **values: Any) -> Los
         if jnp.shape(value) != jnp.shape(old[name]):
             raise ValueError(
                 f"{name}: got shape {jnp.shape(value)}, expected {jnp.shape(old[name])}"
+            )
+        whole = jnp.issubdtype(old[name].dtype, jnp.integer)
+        if whole and not checks.is_traced(value) and np.any(np.asarray(value) % 1):
+            raise ValueError(
+                f"{name}: got {value}, expected whole numbers as when it was injected; "
+                "inject it as a float, 3.0 say"
             )
     new = {
         **old,

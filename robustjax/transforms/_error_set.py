@@ -22,7 +22,7 @@ from robustjax.transforms._base import (
     Terms,
     need,
 )
-from robustjax.transforms._reduction import need_single_labels
+from robustjax.transforms._reduction import need_single_labels, reweighted
 from robustjax.transforms._rows import rowwise
 
 
@@ -69,7 +69,7 @@ def up_weight_errors(factor: float = 21.0, epochs: int = 1) -> LossTransform:
         counted = jnp.where(rows["error"] & ~finding, factor, 1.0)
         error = jnp.where(finding, wrong, rows["error"])
         weight = terms.weight * counted
-        terms = terms.replace(weight=weight, reduction=Reduction.WEIGHTED_MEAN)
+        terms = reweighted(name, terms, weight, Reduction.WEIGHTED_MEAN)
         return terms, {"error": error}
 
     def epoch(state: LossState, /, **extra: Any) -> LossState:

@@ -14,6 +14,7 @@ from robustjax.transforms._base import (
     Stage,
     Terms,
 )
+from robustjax.transforms._reduction import reweighted
 from robustjax.transforms._rows import rowwise
 
 
@@ -47,6 +48,6 @@ def given_weights(reduction: Reduction = Reduction.WEIGHTED_MEAN) -> LossTransfo
     ) -> tuple[Terms, Any]:
         del shared, batch, extra
         weight = terms.weight * rows["weight"]
-        return terms.replace(weight=weight, reduction=reduction), rows
+        return reweighted("given_weights", terms, weight, reduction), rows
 
     return rowwise(init_rows, update_rows, stage=Stage.WEIGHTS, name="given_weights")

@@ -209,11 +209,13 @@ def truncated_gce(
         ceiling = losses.gce(
             jnp.stack([log_k, jnp.log1p(-jnp.float32(k))]), jnp.int32(0), q=q
         )
-        return terms.replace(value=jnp.where(rows["kept"], value, ceiling)), rows
+        # What is not finite must show, whether its example is pruned or not.
+        shown = rows["kept"] | jnp.isnan(value)
+        return terms.replace(value=jnp.where(shown, value, ceiling)), rows
 
     def epoch(state: LossState, /, **extra: Any) -> LossState:
         # The cross-entropy of a class index is -log p_y.
-        kept = jnp.exp(-need(name, extra, "losses")) > k
+        kept = ~(jnp.exp(-need(name, extra, "losses")) <= k)
         finished = state.shared["epochs"] + 1
         kept = kept | (finished < start_epoch)
         return LossState({"kept": kept}, {"epochs": finished})

@@ -37,6 +37,25 @@ def example_mean(name: str, terms: Terms, values: jax.Array) -> jax.Array:
     return total / jnp.maximum(positions_of(terms), 1)
 
 
+def reweighted(
+    name: str, terms: Terms, weight: jax.Array, reduction: Reduction
+) -> Terms:
+    """Terms with other weights, and how they become one number.
+
+    Raises:
+      ValueError: a mean over the weights of what is to be a sum, in which a common
+        factor of the weights, such as that of `alpha_weights(weighting="literal")`,
+        would be lost.
+    """
+    if terms.reduction is Reduction.SUM and reduction is Reduction.WEIGHTED_MEAN:
+        raise ValueError(
+            f"{name}: got terms that a transform before it wants summed (alpha_weights "
+            "with weighting='literal', say), expected a mean, or a reduction of its own"
+        )
+    kept = terms.reduction if terms.reduction is Reduction.SUM else reduction
+    return terms.replace(weight=weight, reduction=kept)
+
+
 def positions_of(terms: Terms) -> jax.Array:
     """(B,) float32, how many labels of each example count."""
     assert terms.positions is not None

@@ -19,6 +19,7 @@ from robustjax.transforms._base import (
     Terms,
     own_constants,
 )
+from robustjax.transforms._reduction import reweighted
 
 # `int((1 - R) B)` is meant exactly: 0.1 of 10 examples is one, also in float32.
 _ROUNDING = 1e-6
@@ -162,7 +163,7 @@ def small_loss(
         keep = num_kept(terms.mask, rate, axis_name)
         kept = small_loss_weights(terms.value, terms.mask, keep, axis_name)
         weight = terms.weight * kept
-        return terms.replace(weight=weight, reduction=Reduction.WEIGHTED_MEAN), state
+        return reweighted("small_loss", terms, weight, Reduction.WEIGHTED_MEAN), state
 
     def epoch(state: LossState, /, **extra: Any) -> LossState:
         del extra

@@ -126,3 +126,23 @@ def test_class_medians_of_bad_arguments(change, message):
     good = {"features": np.ones((3, 2), np.float32), "labels": np.array([0, 1, 1])}
     with pytest.raises(ValueError, match=message):
         scores.median_distances(**good | change)
+
+
+def test_norms_of_shapes_that_do_not_match_are_refused():
+    p, features = jnp.full((3, 2), 0.5), jnp.ones((3, 2))
+    for labels in (jnp.array([0]), jnp.zeros((3, 1), int), jnp.zeros((2,), int)):
+        with pytest.raises(ValueError, match="labels: got shape"):
+            scores.el2n(p, labels)
+        with pytest.raises(ValueError, match="labels: got shape"):
+            scores.last_layer_grand(features, p, labels)
+    with pytest.raises(ValueError, match="features: got shape"):
+        scores.last_layer_grand(features, p[:1], jnp.array([0]))
+
+
+def test_learned_is_yes_or_no():
+    with pytest.raises(ValueError, match="learned: got 0.3, expected bools"):
+        scores.forgettability([1, 2, 3], [0.3, 1, 0])
+    with pytest.raises(ValueError, match="learned: got nan"):
+        scores.forgettability([1, 2, 3], [1, np.nan, 0])
+    found = scores.forgettability([1, 2, 3], [1, 0, 1])
+    np.testing.assert_array_equal(found, [1, 4, 3])

@@ -346,3 +346,17 @@ def test_bad_arguments_are_named(given, recorded):
         arguments = {"features": given["features"], "confidence": confidence} | change
         with pytest.raises(ValueError, match=message):
             selection.neighborhood_confidence(**arguments)
+
+
+def test_a_cutoff_takes_as_many_as_it_says():
+    """0.29 of 100 is 28.999… in floats."""
+    hardness = np.arange(100.0)
+    for cutoff, left in ((0.29, 71), (0.57, 43), (0.58, 42), (0.3, 70)):
+        kept = selection.coverage_centric(
+            hardness, left, key=jax.random.key(0), hard_cutoff=cutoff
+        )
+        assert sorted(np.asarray(kept).tolist()) == list(range(left))
+        with pytest.raises(ValueError, match=f"leaves {left} of 100"):
+            selection.coverage_centric(
+                hardness, left + 1, key=jax.random.key(0), hard_cutoff=cutoff
+            )

@@ -248,3 +248,13 @@ def test_nothing_is_trained_that_is_there():
     assert missing_inputs("grand", {"labels"}) == ("features", "probabilities")
     for method in selection.PRUNING_METHODS:
         missing_inputs(method, {"labels"})
+
+
+def test_options_of_a_training_that_will_not_be_are_refused(small):
+    flags = small[1] | {"method": "margin"}
+    fine, epochs, hidden = endings(
+        "keep", [flags, flags | {"epochs": 7}, flags | {"hidden": 9}]
+    )
+    assert fine == "fine"
+    assert epochs.startswith("epochs: got 7 without a training: margin has all")
+    assert hidden.startswith("hidden: got (9,) without a training")

@@ -289,3 +289,22 @@ def test_execution_choice():
     assert native[:2] == ("steps", "native")
     with pytest.raises(ValueError, match="loop: unknown 'while'; known: scan, steps"):
         choose(convolutional=True, loop="while")
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (np.full((1, toy.N), 0.9), "labels: got float64, expected integer class"),
+        (np.full((1, toy.N), 2**32 + 1), "labels: got 4294967297, expected class indi"),
+        (
+            np.zeros((1, toy.N - 1), int),
+            r"labels: got shape \(1, .*expected .repeats, ",
+        ),
+        (np.zeros(toy.N, int), r"labels: got shape"),
+        (jnp.zeros((1, toy.N)), "labels: got float32"),
+    ],
+)
+def test_labels_that_a_cast_would_change_are_refused(labels, message):
+    program = toy.program()
+    with pytest.raises(ValueError, match=message):
+        program.make_data(np.zeros((toy.N, 2), np.float32), labels)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Collection, Mapping
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -15,6 +16,8 @@ from robustjax.methods.active_learning import OpenSetBudget
 from robustjax.tools.inputs import load, load_splits
 from robustjax.tools.open_set_networks import check_open_set
 
+# Methods of two scores, of which a screen asks what the best function of them is.
+_SCREENED = frozenset({"mqnet", "sum", "product"})
 _CLASSES, _POOL, _INITIAL, _RUN, _TEST, _EMBEDDINGS = range(6)
 
 
@@ -90,6 +93,34 @@ def pool_name(noise_ratio: float, repeat: int) -> str:
     return f"noise_{noise_ratio:g}_repeat_{repeat}"
 
 
+def check_given(
+    given: Mapping[str, Any], config: OpenSetConfig, methods: Collection[str]
+) -> None:
+    """Raises `ValueError` for a flag that would change nothing; presets may have it.
+
+    Args:
+      given: the fields that were given as flags.
+      config: every field.
+      methods: names of the entries that are run.
+    """
+    for name, of_use, why in (
+        ("ood_split", bool(config.ood), "without ood"),
+        ("allow_overlap", bool(config.ood), "without ood"),
+        (
+            "taufe_weight",
+            config.classifier_variant in ("taufe", "both"),
+            f"with classifier_variant={config.classifier_variant}",
+        ),
+        (
+            "screen",
+            bool({*methods} & _SCREENED),
+            f"without {', '.join(sorted(_SCREENED))} among the methods",
+        ),
+    ):
+        if name in given and not of_use:
+            raise ValueError(f"{name}: got {given[name]} {why}")
+
+
 def check(config: OpenSetConfig) -> OpenSetBudget:
     """The budget; raises `ValueError` for a bad flag, before any data is loaded."""
     for name in ("repeats", "epochs", "steps_per_epoch", "batch_size"):
@@ -99,6 +130,11 @@ def check(config: OpenSetConfig) -> OpenSetBudget:
     for name in ("initial", "pool_in", "test_count", "image_size"):
         checks.at_least(name, getattr(config, name), 0)
     checks.one_of("initial_shares", config.initial_shares, ("uniform", "exact"))
+    if not config.initial and config.per_round != max(1, int(config.per_round)):
+        raise ValueError(
+            f"initial: got 0, as many as per_round={config.per_round:g}, which is no "
+            "number of examples; expected one"
+        )
     check_open_set(config)
     checks.one_of("class_split", config.class_split, (*CLASS_SPLITS, "drawn", "all"))
     if not config.noise_ratio:

@@ -82,6 +82,7 @@ def _plan(request: Request) -> Plan[Settings]:
     )
     labels = {label: entry.name for label, entry in choice.chosen.items()}
     config = OpenSetConfig(**{**base, **given, "options": choice.options})
+    setup.check_given(given, config, labels.values())
     setup.check(config)
     return Plan(
         {"methods": dict(labels), **dataclasses.asdict(config)},

@@ -132,6 +132,11 @@ def resolve(
     parts = {**methods, **_relabeler(config)}
     own = preset_options(parts, base.get("options", ()))
     options = as_labeled_texts(read_options((*own, *given.get("options", ())), parts))
+    if "second_view" in given and config.relabeler != "sop_plus":
+        raise ValueError(
+            f"second_view: got {config.second_view} with relabeler={config.relabeler}, "
+            "expected it for sop_plus alone"
+        )
     return preset, dataclasses.replace(
         config, options=options, methods=as_methods(methods)
     )

@@ -208,6 +208,7 @@ def fit_mqnet(
     checks.same_length(inputs=inputs, losses=losses, is_in=is_in, mask=mask)
     if size < 2:
         raise ValueError(f"inputs: got {size} examples, expected at least two")
+    checks.truth("is_in", is_in)
     targets = masked_losses(jnp.asarray(losses, jnp.float32), jnp.asarray(is_in, bool))
     inputs = jnp.asarray(inputs, jnp.float32)
     for name, array in (("inputs", inputs), ("losses", targets)):

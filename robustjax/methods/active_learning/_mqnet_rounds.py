@@ -90,7 +90,8 @@ def can_learn(is_in: Any, mask: Any = None) -> bool:
     Without OOD examples purity cannot be learnt; without IN examples all targets are
     equal.
     """
-    answers = np.asarray(is_in, bool)
+    checks.truth("is_in", is_in)
+    answers = np.asarray(is_in)
     if mask is not None:
         answers = answers[np.asarray(mask, bool)]
     return bool(answers.any() and not answers.all())

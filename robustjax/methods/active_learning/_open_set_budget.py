@@ -85,6 +85,7 @@ class OpenSetBudget:
 
     def costs(self, is_in: np.ndarray) -> np.ndarray:
         """(Q,) float64 costs of examples."""
+        checks.truth("is_in", is_in)
         return np.where(is_in, self.cost_in, self.cost_ood).astype(np.float64)
 
     def affordable(self, is_in: np.ndarray) -> int:

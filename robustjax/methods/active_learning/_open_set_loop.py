@@ -189,10 +189,12 @@ class OpenSetRun:
             the end of the round's budget are dropped: a simulated oracle answers for
             the whole list, a real one is asked no more than is paid for.
           answered: (Q,) bool, False where there is no answer; those examples cost
-            nothing and are never asked about again. By default all True.
+            nothing and, up to the end of the budget, are never asked about again. By
+            default all True.
 
         Raises:
-          ValueError: another number of answers, an unknown class, a proposal that was
+          ValueError: another number of answers, `answered` that is no bool, an unknown
+            class, a proposal that was
             answered already, or a budget without rounds. The state that was passed is
             as good as before.
         """
@@ -200,6 +202,7 @@ class OpenSetRun:
             raise ValueError("rounds: got None, expected a number, to note answers")
         rows = np.asarray(proposal.rows, np.int64)
         given = np.ones(len(rows), bool) if answered is None else np.asarray(answered)
+        checks.truth("answered", given)
         if given.shape != rows.shape or np.shape(answers) != rows.shape:
             raise ValueError(
                 f"answers: got shape {np.shape(answers)}, expected {rows.shape}"
@@ -211,12 +214,15 @@ class OpenSetRun:
                 f"proposal: {again.size} example(s) were asked about before (first: "
                 f"row {again[0]}), expected those of the current round"
             )
-        skipped = rows[~given]
+        asked, places = rows, np.flatnonzero(given)
         rows = rows[given]
         # Blanks may hold anything.
         known = self._check_answers(np.asarray(answers)[given], rows)
         paid = self.budget.affordable(known < self.num_classes)
         rows, known = rows[:paid], known[:paid]
+        # Whoever stands behind the end of the budget was not asked, and may be again.
+        end = places[paid] if paid < len(places) else len(asked)
+        skipped = asked[:end][~given[:end]]
         memory = state.memory
         if proposal.view is not None and len(rows):
             query = proposal.query._replace(rows=rows)

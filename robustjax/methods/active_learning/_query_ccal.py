@@ -60,7 +60,7 @@ class Ccal(Memoryless):
         its nearest labelled example, as in the original.
 
     Raises:
-      ValueError: a slope that is not positive.
+      ValueError: a slope that is not positive, or a threshold outside [0, 1].
     """
 
     name: str = "ccal"
@@ -71,6 +71,8 @@ class Ccal(Memoryless):
     def __post_init__(self) -> None:
         """Checks the arguments early."""
         checks.in_range("slope", self.slope, 0, low_open=True)
+        # Scores lie between 0 and 1: beyond, the gate would be shut or open for all.
+        checks.in_range("threshold", self.threshold, 0, 1)
 
     @property
     def wants(self) -> frozenset[str]:

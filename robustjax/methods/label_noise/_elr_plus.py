@@ -273,7 +273,7 @@ def elr_plus(
         mixed = mixup(
             mixup_key,
             inputs,
-            jax.nn.one_hot(terms.labels, target.shape[-1]),
+            losses.as_distributions(terms.labels, target.shape[-1]),
             alpha=mixup_alpha,
             keep_dominant=True,
             mask=terms.mask,

@@ -160,6 +160,21 @@ def _error(flag: Flag, given: Any, adjective: str, limit: str = "") -> ValueErro
     return ValueError(f"{flag.name}: got {shown}, expected {wanted}")
 
 
+def refuse_options(config: Any, groups: Sequence[type], why: str) -> None:
+    """Raises `ValueError` for an option that would change nothing.
+
+    Args:
+      config: of a verb.
+      groups: dataclasses of the fields that may not differ from their defaults.
+      why: what the error goes on with, "with …" say.
+    """
+    for group in groups:
+        for field in dataclasses.fields(group):
+            given = getattr(config, field.name)
+            if given != getattr(type(config), field.name):
+                raise ValueError(f"{field.name}: got {given} {why}")
+
+
 def need_options(config: Any, *names: str) -> None:
     """Raises `ValueError` for an option of these that was not given.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import pathlib
 
 import jax
@@ -21,7 +20,7 @@ from robustjax.tools.bias_suspects import (
     summary_rows,
 )
 from robustjax.tools.biased_outputs import read_outputs, save_outputs
-from robustjax.tools.command.fields import need_options
+from robustjax.tools.command.fields import need_options, refuse_options
 from robustjax.tools.command.output import say
 from robustjax.tools.inputs import load_labeled
 from robustjax.tools.networks import (
@@ -61,7 +60,10 @@ def _check(config: FindBiasConfig) -> pathlib.Path:
     checks.one_of("augment", config.augment, WEAK_AUGMENTATIONS)
     checks.in_range("learning_rate", config.learning_rate, 0, low_open=True)
     if config.probabilities is not None:
-        _refuse_training(config)
+        why = "with --probabilities, of networks that were trained already"
+        refuse_options(config, (SeedFlags, TrainingFlags, NetworkFlags), why)
+        if config.standardize:
+            raise ValueError(f"standardize: got True {why}")
     check_output_folder("out", config.out)
     folder = pathlib.Path(config.out)
     inputs = {
@@ -74,19 +76,6 @@ def _check(config: FindBiasConfig) -> pathlib.Path:
         for name in written:
             check_output_file("out", folder / name, inputs=inputs)
     return folder
-
-
-def _refuse_training(config: FindBiasConfig) -> None:
-    """Raises `ValueError` for an option of a training that will not be."""
-    groups = (SeedFlags, TrainingFlags, NetworkFlags)
-    fields = [field.name for group in groups for field in dataclasses.fields(group)]
-    for name in (*fields, "standardize"):
-        given = getattr(config, name)
-        if given != getattr(FindBiasConfig, name):
-            raise ValueError(
-                f"{name}: got {given} with --probabilities, of networks that were "
-                "trained already"
-            )
 
 
 def _train(

@@ -14,9 +14,10 @@ from robustjax.data import check_text
 from robustjax.output_paths import check_output_file
 from robustjax.selection import Progress, budget_from_fraction
 from robustjax.tools.array_files import read_array
-from robustjax.tools.command.fields import need_options
+from robustjax.tools.command.fields import need_options, refuse_options
 from robustjax.tools.command.output import say
 from robustjax.tools.inputs import load_labeled
+from robustjax.tools.options.groups import MlpFlags, TrainingFlags
 from robustjax.tools.options.keep import KeepConfig
 from robustjax.tools.row_files import check_format, write_rows
 from robustjax.tools.warm_up import missing_inputs, warm_up
@@ -157,6 +158,12 @@ def main(config: KeepConfig, stop: StopRequest) -> None:
     assert config.out is not None
     form = check_format(config.out, config.format)
     arrays, ids = _read(config)
+    trains = config.dataset is not None and missing_inputs(
+        config.method, {*arrays, "labels"}
+    )
+    if not trains:
+        why = f"without a training: {config.method} has all it needs in these files"
+        refuse_options(config, (TrainingFlags, MlpFlags), why)
     names: tuple[str, ...] = ()
     if config.dataset is not None:
         dataset = load_labeled(config, say)

@@ -15,6 +15,7 @@ from robustjax.methods.active_learning import (
     query_precision,
     run_rounds,
 )
+from robustjax.methods.active_learning._mqnet_rounds import can_learn
 from robustjax.methods.active_learning._open_set_round import Query
 from robustjax.methods.active_learning._open_set_simulation import simulated_oracle
 from robustjax.training import CheckpointFolder
@@ -342,3 +343,36 @@ def test_a_run_restored_from_a_checkpoint_goes_on_as_before(tmp_path):
     again, _ = run_rounds(fresh, restored, oracle)
     for one, other in zip(jax.tree.leaves(whole), jax.tree.leaves(again)):
         np.testing.assert_array_equal(one, other)
+
+
+def test_truth_values_are_no_numbers_of_classes():
+    budget = OpenSetBudget(10, 3, 1, 5)
+    np.testing.assert_array_equal(budget.costs(np.array([True, False])), [1, 5])
+    for call in (
+        lambda: budget.costs(np.array([0, 1, 2])),
+        lambda: can_learn([0, 1, 2]),
+    ):
+        with pytest.raises(ValueError, match="is_in: got int64, expected bool"):
+            call()
+
+
+def test_who_stands_behind_the_end_of_the_budget_may_be_asked_later():
+    """Of four OOD examples at twice the cost, two are paid for."""
+    blobs = make_blobs()
+    budget = OpenSetBudget(4, 3, cost_ood=2)
+    run = make_run(blobs, budget)
+    first = np.arange(3)
+    state = run.start(first, blobs.labels[first])
+    state, proposal = run.propose(state)
+    rows = np.asarray(proposal.rows)
+    assert len(rows) == 4
+    ood = np.full(4, blobs.num_classes)
+    with pytest.raises(ValueError, match="answered: got int64, expected bool"):
+        run.receive(state, proposal, ood, np.array([1, 1, 0, 0]))
+    behind = run.receive(state, proposal, ood, np.array([True, True, False, False]))
+    labels = np.asarray(behind.labels)[rows]
+    assert labels.tolist() == [blobs.num_classes] * 2 + [SKIPPED] * 2
+    within = run.receive(state, proposal, ood, np.array([False, True, True, True]))
+    labels = np.asarray(within.labels)[rows]
+    k = blobs.num_classes
+    assert labels.tolist() == [SKIPPED, k, k, UNASKED]

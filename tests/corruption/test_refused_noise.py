@@ -1,0 +1,53 @@
+"""Noise that is refused, and its limits."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from robustjax import corruption
+from robustjax.corruption import transitions
+
+KEY = jax.random.key(0)
+LABELS = np.arange(600) % 3
+INPUTS = np.random.default_rng(0).normal(size=(600, 4)).astype(np.float32)
+
+
+@pytest.mark.parametrize("rate", [0.0, 1.0])
+def test_instance_noise_of_nobody_and_of_everybody(rate):
+    found = corruption.instance_dependent(KEY, INPUTS, LABELS, rate, 3)
+    assert np.mean(found.labels != LABELS) == rate
+
+
+def test_bad_instances():
+    with pytest.raises(ValueError, match="rate_deviation: got -0.1"):
+        corruption.instance_dependent(KEY, INPUTS, LABELS, 0.2, 3, rate_deviation=-0.1)
+    for bad in (np.nan, np.inf):
+        broken = INPUTS.copy()
+        broken[5, 1] = bad
+        with pytest.raises(ValueError, match="inputs: "):
+            corruption.instance_dependent(KEY, broken, LABELS, 0.2, 3)
+
+
+def test_targets_are_classes():
+    for targets in ([1, 7, -1], [0.5, 1.0, 2.0]):
+        with pytest.raises(ValueError, match="targets: "):
+            corruption.asymmetric(KEY, LABELS, 0.3, np.array(targets))
+        with pytest.raises(ValueError, match="targets: "):
+            transitions.map_transition(np.array(targets), 0.3)
+    with pytest.raises(ValueError, match="mapping: got 1.7, expected integers"):
+        transitions.class_map(3, {0: 1.7})
+
+
+def test_anchors_of_what_is_no_probability():
+    p = np.random.default_rng(1).dirichlet(np.ones(3), 200)
+    for bad, message in (
+        (np.where(np.arange(200)[:, None] == 7, np.nan, p), "probabilities: "),
+        (np.log(p), "probabilities: got -.*are these logits"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            corruption.anchor_transition(bad)
+    traced = jax.jit(corruption.anchor_transition)
+    assert np.isfinite(traced(p)).all()
+    assert np.isnan(traced(jnp.asarray(p).at[7].set(jnp.nan))).all()
+    assert corruption.anchor_transition(jnp.asarray(p, jnp.bfloat16)).dtype == "float32"
