@@ -102,7 +102,10 @@ PRESETS: dict[str, Preset] = {
             "lora_rank": 8,
         },
         about="416 short ones; SmolLM2-135M is fine-tuned on the kept (--finetune)",
-        expect=_NOT_YET,
+        expect=(
+            "log-likelihood of right answers against random, mnat: -2.6 ±8.1 (longest), "
+            "-39.9 ±9.2 (max_cover), -12.0 ±11.6 (fp_instruction, noise 0)"
+        ),
     ),
     "alpaca_9k": Preset(
         {**_ALPACA, "mix": "replace"},
