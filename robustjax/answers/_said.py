@@ -36,11 +36,13 @@ _WHOLE = re.compile(r"(\d+)[.,]0*")
 def check_words(class_names: Sequence[str]) -> None:
     """Raises `ValueError` for a class that is called like another answer."""
     for word in filter(None, _TEXTS.values()):
-        if word in map(plain_name, class_names):
-            raise ValueError(
-                f"class_names: got {word!r}, which is what people answer about an "
-                "example that has no class; give the class another name"
-            )
+        for label in class_names:
+            # People do not mind capitals.
+            if plain_name(label).casefold() == word:
+                raise ValueError(
+                    f"class_names: got {label!r}, which is what people answer about an "
+                    "example that has no class; give the class another name"
+                )
 
 
 def parse_said(
@@ -60,9 +62,11 @@ def parse_said(
       (M,) int32 classes, `OPEN`, `UNKNOWN` or `NONE`.
 
     Raises:
-      ValueError: a value that is none of these.
+      ValueError: a value that is none of these, or a word that is a class's name but
+        for its capitals.
     """
     names = {plain_name(label) for label in class_names}
+    alike = {label.casefold(): label for label in names}
     said = np.full(len(values), OPEN, np.int32)
     classes: dict[int, str] = {}
     for place, value in enumerate(values):
@@ -70,6 +74,12 @@ def parse_said(
         word = plain_name(value).replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
         if plain_name(value) in names:
             classes[place] = value
+        elif word.casefold() in _WORDS and word.casefold() in alike:
+            raise ValueError(
+                f"{name}: got {value!r}, which may mean the class "
+                f"{alike[word.casefold()]!r} or that there is none; expected the class "
+                "as it is written"
+            )
         elif word.casefold() in _WORDS:
             said[place] = _WORDS[word.casefold()]
         else:

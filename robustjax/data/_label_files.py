@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import pathlib
 from collections.abc import Mapping, Sequence
 
@@ -111,20 +112,29 @@ def need_columns(
         )
 
 
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
+
+
 def parse_labels(
     values: Sequence[str], class_names: Sequence[str], *, name: str
 ) -> np.ndarray:
     """Turns class names, or class indices, into int32 class indices.
 
-    Names win where a name looks like an index, and where several names do, indices do
-    not count at all: class "1" of "1", "2", "3" is meant by "1" alone, never by "0".
+    Names win where a name looks like an index, and where several names are numbers, or
+    one is that cannot be an index, indices do not count at all: class "1" of "1", "2",
+    "3" is meant by "1" alone, never by "0", and so is "-1" of "-1", "1".
 
     Raises:
       ValueError: a value that is no class, or class names that are not unique.
     """
     names = [plain_name(label) for label in check_class_names(class_names)]
     known = {label: number for number, label in enumerate(names)}
-    if sum(label.isdecimal() for label in names) < 2:
+    numbers = [label for label in names if _is_number(label)]
+    if len(numbers) < 2 and all(float(x) >= 0 and not float(x) % 1 for x in numbers):
         known = {str(number): number for number in range(len(names))} | known
     wanted = [plain_name(value) for value in values]
     unknown = [value for value, plain in zip(values, wanted) if plain not in known]

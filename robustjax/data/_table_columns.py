@@ -12,6 +12,7 @@ import numpy as np
 from robustjax.data._names import printable
 from robustjax.data._table_files import (
     CSV_SUFFIXES,
+    INDEX,
     TABLE_SUFFIXES,
     as_table,
     read_table,
@@ -19,8 +20,6 @@ from robustjax.data._table_files import (
 from robustjax.files import original_cell
 
 LABEL, ID, SPLIT = "label", "id", "split"
-# Of a data frame's index without a name.
-_INDEX = "__index_level_0__"
 
 
 def open_table(source: Any, texts: Collection[str | None]) -> tuple[Any, str, bool]:
@@ -76,8 +75,8 @@ def id_column_of(
     from pyarrow import types
 
     found = named_column("id_column", given, ID, columns)
-    if found is None and _INDEX in columns:
-        return _INDEX
+    if found is None and INDEX in columns:
+        return INDEX
     if found is None and fallback in columns:
         kind = columns[fallback].type
         if types.is_string(kind) or types.is_large_string(kind):

@@ -22,6 +22,10 @@ TABLE_SUFFIXES = (
 )
 
 
+INDEX = "__index_level_0__"
+"""What Arrow calls the index of a pandas frame."""
+
+
 def import_arrow(name: str) -> Any:
     """The module pyarrow.
 
@@ -71,13 +75,13 @@ def read_table(path: pathlib.Path, *, texts: Collection[str | None], name: str) 
         elif path.suffix.lower() in PARQUET_SUFFIXES:
             from pyarrow import parquet
 
-            table = parquet.read_table(path)
+            table = with_index(parquet.read_table(path))
         elif path.suffix.lower() in EXPORT_SUFFIXES:
             table = pa.table(export_columns(path, name=name))
         else:
             from pyarrow import feather
 
-            table = feather.read_table(path)
+            table = with_index(feather.read_table(path))
     except (OSError, UnicodeDecodeError, pa.ArrowException, csv.Error) as error:
         reason = " ".join(str(getattr(error, "strerror", None) or error).split())
         raise ValueError(f"{name}: cannot read {str(path)!r}: {reason[:200]}") from None
@@ -91,6 +95,7 @@ def _read_csv(path: pathlib.Path, texts: Collection[str | None]) -> Any:
     from pyarrow import csv as arrow_csv
 
     header, delimiter = _header(path)
+    _check_quotes(path, delimiter)
     # Whatever the columns are called, the names of the table are the header's.
     parse = arrow_csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
     kept = {name: pa.string() for name in header if name in texts}
@@ -106,6 +111,17 @@ def _read_csv(path: pathlib.Path, texts: Collection[str | None]) -> Any:
         return table
     other = read(",")
     return other if _numeric(other) > _numeric(table) else table
+
+
+def _check_quotes(path: pathlib.Path, delimiter: str) -> None:
+    """Raises `csv.Error` for a quote that never ends: it would swallow rows."""
+    with open(path, newline="", encoding="utf-8-sig") as file:
+        rows = csv.reader(file, delimiter=delimiter, strict=True)
+        try:
+            for _ in rows:
+                pass
+        except csv.Error as error:
+            raise csv.Error(f"line {rows.line_num}: {error}") from None
 
 
 def _numeric(table: Any) -> int:
@@ -127,6 +143,32 @@ def _header(path: pathlib.Path) -> tuple[list[str], str]:
         return next(csv.reader(file, delimiter=delimiter, strict=True), []), delimiter
 
 
+def with_index(table: Any) -> Any:
+    """A table in which pandas' index is the column `INDEX`, if it is no row numbers.
+
+    As Arrow has it, an index with a name is a column like others, and one of numbers
+    in a row, such as those of a slice, is a note alone.
+
+    Args:
+      table: of Arrow, maybe with pandas' notes.
+    """
+    import pyarrow as pa
+
+    (found, *more) = (table.schema.pandas_metadata or {}).get("index_columns") or [None]
+    if found is None or more:
+        return table
+    if isinstance(found, str):
+        # Under its own name, too, by which it may be asked for.
+        own = found in table.column_names and INDEX not in table.column_names
+        return table.append_column(INDEX, table[found]) if own else table
+    if (found.get("start"), found.get("step")) in ((0, 1), (None, None)):
+        return table
+    numbers = range(found["start"], found["stop"], found["step"])
+    if len(numbers) != table.num_rows:
+        return table
+    return table.append_column(INDEX, pa.array(numbers, pa.int64()))
+
+
 def as_table(frame: Any, *, name: str) -> Any:
     """A pandas, polars or other data frame as an Arrow table.
 
@@ -141,7 +183,7 @@ def as_table(frame: Any, *, name: str) -> Any:
         return frame
     try:
         if type(frame).__module__.split(".")[0] == "pandas":
-            return pa.Table.from_pandas(frame)
+            return with_index(pa.Table.from_pandas(frame))
         return pa.table(frame)
     except (TypeError, ValueError, pa.ArrowException) as error:
         reason = " ".join(str(error).split())[:200]

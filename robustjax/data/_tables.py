@@ -23,7 +23,7 @@ from robustjax.data._table_columns import (
     rows_of_split,
     table_columns,
 )
-from robustjax.data._table_files import is_list
+from robustjax.data._table_files import INDEX, is_list
 from robustjax.data._table_labels import class_names_of, label_texts, unlabeled
 from robustjax.files import original_cell
 
@@ -254,7 +254,8 @@ def _features(
     found: list[str] = []
     left_out: list[str] = []
     for key, column in columns.items():
-        if key in taken:
+        # An index names rows, under its own name, too.
+        if key in taken or (INDEX in columns and column.equals(columns[INDEX])):
             continue
         if _UNNAMED.fullmatch(key) or _counts_rows(column):
             left_out.append(key)

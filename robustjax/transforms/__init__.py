@@ -36,7 +36,6 @@ from robustjax.transforms._combine import chain as chain
 from robustjax.transforms._combine import inject_hyperparams as inject_hyperparams
 from robustjax.transforms._combine import named_chain as named_chain
 from robustjax.transforms._combine import only_where as only_where
-from robustjax.transforms._combine import set_hyperparams as set_hyperparams
 from robustjax.transforms._elr import elr as elr
 from robustjax.transforms._error_set import up_weight_errors as up_weight_errors
 from robustjax.transforms._feature_penalties import TAUFE_SETTINGS as TAUFE_SETTINGS
@@ -78,6 +77,7 @@ from robustjax.transforms._repad import repad as repad
 from robustjax.transforms._repair_weights import repair_weights as repair_weights
 from robustjax.transforms._rows import rowwise as rowwise
 from robustjax.transforms._rows import stateless as stateless
+from robustjax.transforms._set_hyperparams import set_hyperparams as set_hyperparams
 from robustjax.transforms._small_loss import (
     forget_rate_schedule as forget_rate_schedule,
 )

@@ -157,7 +157,7 @@ def test_inputs_that_are_streamed_from_shards_give_the_same(tmp_path, points, fi
         ({"options": ("ssp.keep=easy",)}, "options: unknown 'ssp'; known: uniform, "),
         ({"evaluation_view": "weak"}, "evaluation_view: unknown 'weak'"),
         ({"evaluation_view": "strong"}, "augment, evaluation_view: got 'none' and 'st"),
-        ({"second_view": "none"}, "second_view: unknown 'none'"),
+        ({"second_view": "none"}, "second_view: got none with relabeler=ce"),
         ({"ssp_features": "x.npy"}, "ssp_features: got a file, expected ssp among"),
         ({"noise": "key"}, "label_set: got None"),
         ({"network": "resnet19"}, "network: unknown 'resnet19'"),

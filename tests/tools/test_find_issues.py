@@ -262,3 +262,20 @@ def test_bad_flags_are_named(small, tmp_path):
     assert done.returncode == 2
     assert done.stderr.startswith("error: --method: unknown 'margin'")
     assert done.stderr.count("\n") == 1
+
+
+def test_columns_belong_to_classes_by_name(tmp_path):
+    from robustjax.tools.verbs.find_issues import read_probabilities
+
+    dataset = data.make_dataset(
+        np.eye(3, dtype=np.float32), [0, 1, 2], class_names=["ape", "bee", "cow"]
+    )
+    found = np.array([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.2, 0.2, 0.6]])
+    order = [2, 0, 1]
+    names = np.array(dataset.class_names)[order]
+    path = tmp_path / "said.npz"
+    np.savez(path, pred_probs=found[:, order], class_names=names)
+    np.testing.assert_allclose(read_probabilities(str(path), dataset), found)
+    np.savez(path, pred_probs=found, class_names=np.array(["ape", "bee", "zebra"]))
+    with pytest.raises(ValueError, match="has columns for the classes ape, bee, zebra"):
+        read_probabilities(str(path), dataset)

@@ -103,8 +103,8 @@ PRESETS: dict[str, Preset] = {
         },
         about="416 short ones; SmolLM2-135M is fine-tuned on the kept (--finetune)",
         expect=(
-            "log-likelihood of right answers against random, mnat: -2.6 ±8.1 (longest), "
-            "-39.9 ±9.2 (max_cover), -12.0 ±11.6 (fp_instruction, noise 0)"
+            "log-likelihood of right answers against random, mnat: -2.6 ±8.1 "
+            "(longest), -39.9 ±9.2 (max_cover), -12.0 ±11.6 (fp_instruction, noise 0)"
         ),
     ),
     "alpaca_9k": Preset(

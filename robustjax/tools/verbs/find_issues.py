@@ -91,7 +91,7 @@ def read_probabilities(path: str, dataset: data.Dataset) -> np.ndarray:
 
     Args:
       path: an .npy file (N, C), or an .npz file with `pred_probs` (or
-        `probabilities`) and maybe `ids`.
+        `probabilities`) and maybe `ids`, and `class_names` of the columns.
       dataset: whose examples and classes are meant.
 
     Raises:
@@ -105,6 +105,15 @@ def read_probabilities(path: str, dataset: data.Dataset) -> np.ndarray:
             f"probabilities: got shape {found.shape}, expected {expected}: a row for "
             f"every example and a column for every class of {dataset.name}"
         )
+    if "class_names" in arrays:
+        names = arrays["class_names"].astype(str).tolist()
+        if sorted(names) != sorted(dataset.class_names):
+            raise ValueError(
+                f"probabilities: {path!r} has columns for the classes "
+                f"{', '.join(names[:5])}{' …' if len(names) > 5 else ''}, expected "
+                f"those of {dataset.name}"
+            )
+        found = found[:, [names.index(label) for label in dataset.class_names]]
     if "ids" in arrays:
         found = data.join(dataset, arrays["ids"], found, name="probabilities")
     return scores.check_probabilities(found, name="probabilities")
@@ -147,7 +156,12 @@ def _judge_labels(
     if config.save_probabilities is not None:
         # An open file: given a name, NumPy may add to it.
         with atomic_file(config.save_probabilities) as file:
-            np.savez(file, pred_probs=probabilities, ids=dataset.ids)
+            np.savez(
+                file,
+                pred_probs=probabilities,
+                ids=dataset.ids,
+                class_names=np.array(dataset.class_names),
+            )
     quality, issues = _judge(config, dataset.labels, probabilities)
     return _Judged(quality, issues, probabilities.argmax(axis=1))
 
