@@ -98,7 +98,6 @@ for _name, _folder in (
     ("correction_mnist", "mnist"),
     ("correction_mnist_class_flip", "mnist-class_flip"),
     ("correction_forward_class_flip", "mnist-class_flip-forward"),
-    ("correction_forward_pairflip", "mnist-pairflip-45"),
     ("correction_cifar10_simclr", "cifar10_simclr"),
 ):
     BUILDERS[_name] = functools.partial(
