@@ -92,32 +92,6 @@ def _by_share(files: Files, folder: str) -> Table:
     return table
 
 
-@builder
-def instruction_teacher(files: Files) -> Table:
-    folder = "instruction_selection/teacher"
-    table = [["method", "wrong answers kept", "against chance", "records kept"]]
-    for row in files.rows(f"{folder}/summary.csv"):
-        against = ""
-        if row["method"] != "random":
-            found = files.row(
-                f"{folder}/comparison.csv",
-                method=row["method"],
-                measure="kept",
-                base="random",
-            )
-            low, high = (signed(float(found[name])) for name in ("low", "high"))
-            against = f"{signed(float(found['difference']))} ({low} … {high})"
-        table.append(
-            [
-                f"`{row['method']}`",
-                spread(row, "kept"),
-                against,
-                number(row, "selected"),
-            ]
-        )
-    return table
-
-
 _WORTHS = {
     "right_ll": "right answers (mnat)",
     "wrong_ll": "wrong answers (mnat)",
