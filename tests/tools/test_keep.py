@@ -256,5 +256,5 @@ def test_options_of_a_training_that_will_not_be_are_refused(small):
         "keep", [flags, flags | {"epochs": 7}, flags | {"hidden": 9}]
     )
     assert fine == "fine"
-    assert epochs.startswith("epochs: got 7 without a training: margin has all")
-    assert hidden.startswith("hidden: got (9,) without a training")
+    assert epochs == "epochs: got 7 without --dataset, and so without a training"
+    assert hidden.startswith("hidden: got (9,) without --dataset")

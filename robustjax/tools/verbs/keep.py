@@ -158,11 +158,8 @@ def main(config: KeepConfig, stop: StopRequest) -> None:
     assert config.out is not None
     form = check_format(config.out, config.format)
     arrays, ids = _read(config)
-    trains = config.dataset is not None and missing_inputs(
-        config.method, {*arrays, "labels"}
-    )
-    if not trains:
-        why = f"without a training: {config.method} has all it needs in these files"
+    if config.dataset is None:
+        why = "without --dataset, and so without a training"
         refuse_options(config, (TrainingFlags, MlpFlags), why)
     names: tuple[str, ...] = ()
     if config.dataset is not None:
