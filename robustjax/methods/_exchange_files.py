@@ -153,12 +153,20 @@ class _Reader:
             said = self._said(table)
             now = {(a.id, a.annotator): a for a in said}
             before = {(a.id, a.annotator): a.said for s in mine for a in s.answers}
+            # What was known when the file was filed stood there already, and was no
+            # news then: it says nothing against what was amended since.
+            first = next(i for i, s in enumerate(self._submitted) if s is mine[0])
+            known = {
+                (a.id, a.annotator): a.said
+                for s in self._submitted[:first]
+                for a in s.answers
+            }
             gone = [
                 Answer(identity, "", who)
                 for (identity, who), text in before.items()
                 if text and (identity, who) not in now
             ]
-            news = [a for key, a in now.items() if before.get(key) != a.said]
+            news = [a for key, a in now.items() if (known | before).get(key) != a.said]
             row_of = {i: r for r, i in enumerate(self._dataset.ids.tolist())}
             rows = np.array([row_of[a.id] for a in (*news, *gone)], np.int64)
             if rows.size:

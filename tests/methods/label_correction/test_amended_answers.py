@@ -279,6 +279,33 @@ def test_edits_of_files_that_were_written_are_honoured_or_refused(person):
     assert not {r["id"] for r in asked[:2]} & {r["id"] for r in person.questions()}
 
 
+def test_an_edit_of_a_sheet_does_not_bring_back_what_was_amended(person):
+    """Sheets may hold the answers of rounds before, which were no news."""
+    (first, *_) = rows = person.questions()
+    told = other(first["current_label"])
+    person.answer(told, *(row["current_label"] for row in rows[1:]))
+    person.advance()
+    (second, *_) = person.questions()
+    sheet = [dict(first, new_label=told), dict(second, new_label="cat")]
+    write_csv(person.folder / "labeled.csv", sheet)
+    person.advance()
+    assert person.labels()[first["id"]][0] == told
+    amended = other(told)
+    write_csv(person.folder / "mine.csv", [{"id": first["id"], "new_label": amended}])
+    person.advance(amend=person.folder / "mine.csv")
+    assert person.labels()[first["id"]][0] == amended
+    (filed,) = [
+        path
+        for path in (person.folder / "answers").iterdir()
+        if len(data.read_csv(path, name="filed")) == 2
+    ]
+    sheet[1]["new_label"] = "dog"
+    write_csv(filed, sheet)
+    person.advance()
+    assert person.labels()[second["id"]][0] == "dog"
+    assert person.labels()[first["id"]][0] == amended
+
+
 def test_two_files_with_different_answers_are_refused(person):
     person.answer("cat", name="to_label.csv")
     person.answer("dog")
