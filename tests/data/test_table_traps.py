@@ -32,6 +32,16 @@ def test_lines_within_quotes_are_read_as_ever(tmp_path):
     assert data.read_texts(path, "text") == ['two\nlines, "quoted"', "fine"]
 
 
+def test_a_long_cell_is_no_missing_quote(tmp_path):
+    long = "word " * 40_000
+    path = tmp_path / "table.csv"
+    path.write_text(f'id,label,x,text\na,c,1,"{long}"\nb,d,2,fine\n')
+    assert data.read_texts(path, "text") == [long, "fine"]
+    path.write_text(f'id,label,x,text\na,c,1,"{long}\nb,d,2,fine\n')
+    with pytest.raises(ValueError, match="cannot read .*table.csv': line"):
+        data.read_texts(path, "text")
+
+
 @pytest.mark.parametrize("kind", ["frame", "parquet"])
 @pytest.mark.parametrize("rows", [slice(6, None), slice(None, None, 3)])
 def test_rows_of_a_slice_keep_their_numbers(tmp_path, kind, rows):
