@@ -171,7 +171,8 @@ def test_divide_mix_on_subsets():
 
 
 def test_every_preset_of_data_pruning_is_ours_or_in_the_table():
-    ours = {"digits", "mnist_small", "mnist_balance", "cifar10_n_small"}
+    ours = {"digits", "mnist_small", "mnist_balance"}
+    ours |= {"cifar10_n_small", "cifar10_n_balance"}
     assert set(pruning.PRESETS) - ours == set(PARK_ROWS)
 
 
@@ -346,6 +347,6 @@ def test_mix_match_takes_a_million_steps():
 
 def test_every_preset_of_feature_debiasing_is_ours_or_in_the_table():
     ours = {name for name in features.PRESETS if name.endswith("_small")}
-    ours |= {"cifar10_few_shot", "cifar10_held_out"}
+    ours |= {"cifar10_few_shot", "cifar10_held_out", "cifar10_photographs"}
     ours |= {"composed_boxes", "composed_localization"}
     assert set(features.PRESETS) - ours == set(TAUFE_ROWS)
