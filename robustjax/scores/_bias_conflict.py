@@ -28,9 +28,9 @@ CONFLICT_RULES = ("mean", "otsu", "largest_gap")
 CONFLICT_SCOPES = ("all", "class")
 """What one threshold of `conflict_threshold` is for."""
 
-# Losses of probabilities that float32 rounds to 0.
 # What rounding may add to a probability.
 _ROUNDED = 1e-3
+# Losses of probabilities that float32 rounds to 0.
 _FLOOR = float(np.finfo(np.float32).tiny)
 
 

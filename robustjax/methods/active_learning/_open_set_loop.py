@@ -194,9 +194,8 @@ class OpenSetRun:
 
         Raises:
           ValueError: another number of answers, `answered` that is no bool, an unknown
-            class, a proposal that was
-            answered already, or a budget without rounds. The state that was passed is
-            as good as before.
+            class, a proposal that was answered already, or a budget without rounds.
+            The state that was passed is as good as before.
         """
         if self.budget.rounds is None:
             raise ValueError("rounds: got None, expected a number, to note answers")

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from robustjax import checks, transforms
+from robustjax import checks
 from robustjax.methods.label_correction._active_label_correction import (
     ActiveLabelCorrection,
     Propagation,
@@ -18,7 +18,7 @@ from robustjax.methods.label_correction._correction_loop import (
     RoundModel,
 )
 from robustjax.methods.label_correction._forward_training import (
-    anchor_transitions,
+    train_and_estimate,
     trusted_or_forward,
     with_transition,
 )
@@ -78,18 +78,10 @@ class ForwardCorrectedAlc(ActiveLabelCorrection):
     ) -> tuple[RoundModel, Any]:
         """Estimates the matrices in the first round; trains in every one."""
         if not bool(state.memory.started):
-            plain = trainer.fit(
-                "uniform",
-                lambda: transforms.chain(transforms.ce()),
-                state.labels,
-                keys,
+            _, _, transition = train_and_estimate(
+                trainer, state.labels, keys, _PERCENTILE
             )
-            # Not in one program with what follows, which would round it otherwise.
-            probabilities = jax.nn.softmax(plain.logits(trainer.inputs))
-            memory = ForwardMemory(
-                anchor_transitions(probabilities, percentile=_PERCENTILE),
-                jax.device_put(np.True_),
-            )
+            memory = ForwardMemory(transition, jax.device_put(np.True_))
             state = state._replace(memory=memory)
         model, _ = super().train(trainer, state, keys)
         return model, state.memory

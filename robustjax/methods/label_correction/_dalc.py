@@ -32,7 +32,7 @@ from robustjax.methods.label_correction._correction_loop import (
     RoundModel,
 )
 from robustjax.methods.label_correction._forward_training import (
-    anchor_transitions,
+    train_and_estimate,
     trusted_or_forward,
     with_transition,
 )
@@ -121,15 +121,9 @@ class Dalc:
         believed = np.where(own & ~asked, memory.self_labels, state.labels)
         labels, trusted = jax.device_put((believed, own | asked))
         if not bool(memory.started):
-            first = trainer.fit(
-                "uniform",
-                lambda: transforms.chain(transforms.ce()),
-                state.labels,
-                keys,
+            first, probabilities, transition = train_and_estimate(
+                trainer, state.labels, keys, self.percentile
             )
-            # Not in one program with what follows, which would round it otherwise.
-            probabilities = jax.nn.softmax(first.logits(trainer.inputs))
-            transition = anchor_transitions(probabilities, percentile=self.percentile)
             memory = memory._replace(
                 base=first.variables,
                 base_probabilities=probabilities,

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from robustjax import corruption, transforms
+from robustjax.methods.label_correction._round_training import Fitted, RoundTrainer
 from robustjax.training import TrainState
 from robustjax.transforms import LossTransform
 
@@ -39,6 +40,27 @@ def with_transition(state: TrainState, place: int, transition: jax.Array) -> Tra
         state.loss_state, place, 1, transition=transition
     )
     return state._replace(loss_state=loss_state)
+
+
+def train_and_estimate(
+    trainer: RoundTrainer, labels: jax.Array, keys: jax.Array, percentile: float | None
+) -> tuple[Fitted, jax.Array, jax.Array]:
+    """Plain training, and the noise that its predictions show.
+
+    Returns:
+      The networks, their (R, N, C) probabilities of the pool, and the (R, C, C)
+      matrices estimated from these.
+    """
+    plain = trainer.fit(
+        "uniform", lambda: transforms.chain(transforms.ce()), labels, keys
+    )
+    # Not in one program with what follows, which would round it otherwise.
+    probabilities = jax.nn.softmax(plain.logits(trainer.inputs))
+    return (
+        plain,
+        probabilities,
+        anchor_transitions(probabilities, percentile=percentile),
+    )
 
 
 @functools.partial(jax.jit, static_argnames="percentile")

@@ -8,7 +8,7 @@ import pytest
 
 import robustjax as rj
 from robustjax import corruption, methods
-from robustjax.methods.label_correction import _alc
+from robustjax.methods.label_correction import _alc, _forward_training
 from robustjax.methods.label_correction._forward_training import (
     trusted_or_forward,
     with_transition,
@@ -49,7 +49,7 @@ def test_the_loss_equals_numpy(rng):
 @pytest.mark.parametrize("robust", [True, False])
 def test_without_noise_in_the_matrix_it_is_alc(monkeypatch, robust):
     monkeypatch.setattr(
-        _alc,
+        _forward_training,
         "anchor_transitions",
         lambda p, percentile: jnp.broadcast_to(jnp.eye(10), (len(p), 10, 10)),
     )
