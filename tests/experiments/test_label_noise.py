@@ -10,6 +10,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 import scipy.special
+import sklearn.metrics
 
 from experiments.studies.label_noise import configs, setup
 from experiments.studies.label_noise.method_presets import METHOD_PRESETS
@@ -226,6 +227,17 @@ def test_what_is_kept_of_examples(finished):
     clean = state_of(finished, "mix")["loss_state"]["rows"]["clean_probability"]
     want = clean[:, :count].mean(axis=2)
     np.testing.assert_allclose(found["mix.clean_probability"], want, atol=1e-5)
+    division = table.curve("division", method="mix").values
+    assert division.shape == (2, 3)
+    for repeat in range(2):
+        areas = [
+            sklearn.metrics.roc_auc_score(~wrong[repeat], clean[repeat, :count, own])
+            for own in range(2)
+        ]
+        assert division[repeat, -1] == pytest.approx(np.mean(areas), abs=1e-6)
+        assert np.mean(areas) > 0.55
+    assert table.curve("division", method="elr") is None
+    assert (finished / "division.png").read_bytes().startswith(b"\x89PNG")
     for name in ("elr.target_of_given", "mix.clean_probability"):
         assert found[name][~wrong].mean() > found[name][wrong].mean() + 0.05, name
     assert set(found) - {"id", "repeat", "given", "true"} == {

@@ -292,6 +292,26 @@ PRESETS: dict[str, Preset] = {
     ),
     **_corrupted(1),
     **_corrupted(2),
+    "cifar10_type1_95_bias_swap": Preset(
+        {
+            **_SMALL,
+            "bias": "corruption1",
+            "aligned_ratio": 0.95,
+            "batch_size": 64,
+            "methods": ("vanilla", "bias_swap"),
+            "options": (
+                "bias_swap.biased_epochs=3",
+                "bias_swap.swap_epochs=4",
+                "bias_swap.width=16",
+            ),
+            "checkpoint_every_epochs": 1,
+        },
+        about=(
+            "for BiaSwap, Corrupted CIFAR-10 type 1, 95 % aligned; ours: 10,000 "
+            "images, 3 layers, 24 epochs"
+        ),
+        expect=_NOT_YET,
+    ),
     "folder": Preset(
         {
             **_CORRUPTED,

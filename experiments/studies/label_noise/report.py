@@ -16,6 +16,7 @@ MEASURES = (
     Measure("at_best_validation", "at best validation"),
     Measure("noisy_correct", "noisy correct"),
     Measure("noisy_memorized", "noisy memorized"),
+    Measure("division", "division"),
 )
 _KINDS = (
     ("clean_correct", "right label: predicted right", "tab:blue"),
@@ -25,8 +26,14 @@ _KINDS = (
 
 
 def report(table: Table) -> str:
-    """Draws `accuracy.png`, `memorisation.png` and `examples.png`; the text."""
-    _draw_accuracy(table)
+    """Draws `accuracy.png`, `memorisation.png` and `examples.png`; the text.
+
+    `division.png`, too, where a method divides its examples.
+    """
+    _draw_curves(table, "test_accuracy", "test accuracy (%)", "accuracy.png")
+    if any("division" in setting.values for setting in table.settings):
+        label = "right labels told from wrong ones (AUROC, %)"
+        _draw_curves(table, "division", label, "division.png")
     draw_kinds(table, "memorisation.png", _KINDS, "training examples (%)", scale=100)
     beliefs = label_histograms(table.examples(repeat=0))
     draw_histograms(table.folder / "examples.png", beliefs, table.title)
@@ -66,12 +73,11 @@ def _spread(first: np.ndarray, second: np.ndarray) -> float:
     return float(deviation(first) + deviation(second))
 
 
-def _draw_accuracy(table: Table) -> None:
-    """Test accuracy by epoch."""
+def _draw_curves(table: Table, key: str, label: str, name: str) -> None:
+    """A share by epoch, of all methods that have it."""
     lines = []
     for method in table.column("method"):
-        curve = table.curve("test_accuracy", method=method)
+        curve = table.curve(key, method=method)
         if curve is not None:
             lines.append(Line(method, curve.epochs, 100 * curve.values))
-    panel = Panel(lines, "epoch", "test accuracy (%)")
-    draw(table.folder / "accuracy.png", [panel], table.title)
+    draw(table.folder / name, [Panel(lines, "epoch", label)], table.title)

@@ -9,7 +9,17 @@ from experiments.studies.label_noise.setup import Data
 from experiments.study.examples import given_probability, state_columns
 from experiments.study.journal import Cell, Journal
 from experiments.study.repeats import Prepared, StandIn, Watched, alone, run_repeats
-from robustjax.training import RecipeProgram, StopRequest, Stream, TrainState
+from robustjax.scores import ood_detection_metrics
+from robustjax.training import (
+    RecipeProgram,
+    StopRequest,
+    Stream,
+    TrainState,
+    on_host,
+)
+
+# What DivideMix calls its rows.
+_DIVIDES = "clean_probability"
 
 
 class Watch:
@@ -19,6 +29,11 @@ class Watch:
     examples with a wrong label, those predicted as their true class
     ("noisy_correct") and as the wrong label ("noisy_memorized"); of those with a
     right label, those predicted right ("clean_correct").
+
+    Of a method that divides its examples by the probability that their label is right
+    (DivideMix), "division" is how well that tells right labels from wrong ones: the
+    area under the ROC curve, over all examples and the mean of both networks, 0.5
+    before the first division, when all labels are taken for right.
     """
 
     def __init__(self, study: Data, repeats: slice, program: RecipeProgram):
@@ -40,6 +55,7 @@ class Watch:
             parts.append(study.train.inputs[sample])
         self._inputs = jax.device_put(np.concatenate(parts))
         self._ends = np.cumsum([len(part) for part in parts])[:-1]
+        self._wrong = study.given[repeats] != study.train.labels[None]
         self._true = study.train.labels[sample]
         self._given = study.given[repeats][:, sample]
         self._test = study.test.labels
@@ -62,7 +78,34 @@ class Watch:
             found["clean_correct"] = _share(right, ~wrong)
             found["noisy_correct"] = _share(right, wrong)
             found["noisy_memorized"] = _share(sample == self._given, wrong)
+        rows = state.loss_state.rows
+        if isinstance(rows, dict) and _DIVIDES in rows and self._is_mixed():
+            found["division"] = _division(on_host(rows[_DIVIDES]), self._wrong)
         return found
+
+    def _is_mixed(self) -> bool:
+        """Whether every repeat has right labels and wrong ones."""
+        return bool((self._wrong.any(axis=1) & ~self._wrong.all(axis=1)).all())
+
+
+def _division(clean: np.ndarray, wrong: np.ndarray) -> np.ndarray:
+    """(R,) the mean of both networks' areas under the ROC curve.
+
+    Args:
+      clean: (R, N_padded, 2) probabilities that a label is right.
+      wrong: (R, N) whether it is not.
+    """
+    return np.array(
+        [
+            np.mean(
+                [
+                    ood_detection_metrics(-own[~bad], -own[bad]).auroc
+                    for own in values[: len(bad)].T
+                ]
+            )
+            for values, bad in zip(clean, wrong, strict=True)
+        ]
+    )
 
 
 def _share(what: np.ndarray, among: np.ndarray) -> np.ndarray:
@@ -78,7 +121,7 @@ def final_measures(watched: Watched) -> dict[str, np.ndarray]:
     and where not each of the ten was measured), "best_on_test" the highest of all (it
     looks at the test set: an upper bound that is published often, not a result),
     "at_best_validation" that of the epoch with the highest accuracy on the held-out
-    noisy labels.
+    noisy labels. Shares of memorisation and the division are those after the last.
     """
     test, epochs = watched.values["test_accuracy"], watched.epochs
     found = {"last": test[:, -1]}
@@ -88,7 +131,7 @@ def final_measures(watched: Watched) -> dict[str, np.ndarray]:
     if "validation_accuracy" in watched.values:
         best = watched.values["validation_accuracy"].argmax(axis=1)
         found["at_best_validation"] = test[np.arange(len(test)), best]
-    for name in ("noisy_correct", "noisy_memorized"):
+    for name in ("noisy_correct", "noisy_memorized", "division"):
         if name in watched.values:
             found[name] = watched.values[name][:, -1]
     return found
