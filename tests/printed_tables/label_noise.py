@@ -71,6 +71,27 @@ def cifar10_n(files: Files) -> Table:
     return table
 
 
+@builder
+def divisions(files: Files) -> Table:
+    words = {
+        "ce": "cross-entropy",
+        "elr": "ELR",
+        "plain": "DivideMix, 5 epochs of warm-up, λ_u = 0",
+        "early": "2 epochs of warm-up",
+        "late": "15 epochs of warm-up",
+        "penalty": "5, confidence penalty 1",
+        "penalty_early": "2, confidence penalty 1",
+        "penalty_guesses": "5, confidence penalty 1, λ_u = 25",
+    }
+    table = [["method", "last", "best on test", "memorised", "division, AUROC"]]
+    for method, text in words.items():
+        row = files.row("label_noise/digits-pairflip-45/summary.csv", method=method)
+        cells = [spread(row, "last"), spread(row, "best_on_test")]
+        found = spread(row, "division") if row["division_mean"] else ""
+        table.append([text, *cells, number(row, "noisy_memorized"), found])
+    return table
+
+
 def correction(files: Files, folder: str) -> Table:
     path = f"{folder}/summary.csv"
     rows = files.rows(path)
