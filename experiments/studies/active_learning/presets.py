@@ -104,8 +104,11 @@ PRESETS: dict[str, Preset] = {
             ),
         },
         about="four digits wanted, purity by energy, bundled data, minutes; ours",
-        expect="not measured",
-        flags="--methods=random,margin,sum,product,mqnet",
+        expect=(
+            "accuracy after 120 labels 96.4 ±2.0 (random), 98.4 ±1.6 (margin), "
+            "98.4 ±1.4 (sum), 97.8 ±1.7 (product), 96.5 ±2.3 (mqnet)"
+        ),
+        flags="--methods=random,margin,sum,product,mqnet --seed=2026",
     ),
     "cifar10_small": Preset(
         {
