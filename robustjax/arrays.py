@@ -132,10 +132,11 @@ def float32(name: str, values: Any, rank: int | None = None) -> jax.Array:
 
 
 def floats(name: str, values: Any) -> jax.Array:
-    """Values on the device in their own dtype; float64 as float32 where JAX has it so.
+    """Values on the device in their own dtype; 64 bits as 32 where JAX has it so.
 
     Raises:
-      ValueError: see `numbers`; a finite value beyond the range of float32.
+      ValueError: see `numbers`; a finite value beyond the range of float32, or an
+        integer beyond that of int32 or uint32.
     """
     if isinstance(values, jax.Array):
         return values
@@ -146,7 +147,23 @@ def floats(name: str, values: Any) -> jax.Array:
         and not jax.config.read("jax_enable_x64")
     ):
         array = cast(name, array)
+    if array.dtype.kind in "iu":
+        _check_held(name, array)
     return jnp.asarray(array)
+
+
+def _check_held(name: str, array: np.ndarray) -> None:
+    """Raises `ValueError` for integers that would wrap around on the device."""
+    kept = np.dtype(jax.dtypes.canonicalize_dtype(array.dtype))
+    if array.dtype == kept or not array.size:
+        return
+    least, most = np.iinfo(kept).min, np.iinfo(kept).max
+    for value in (array.min(), array.max()):
+        if not least <= int(value) <= most:
+            raise ValueError(
+                f"{name}: got {value}, expected integers that {kept.name} can hold, "
+                f"{least} … {most}"
+            )
 
 
 def cast(name: str, array: np.ndarray) -> np.ndarray:
@@ -176,7 +193,9 @@ def check_resolved(name: str, values: Any) -> None:
     For functions that depend on the level of their input as well as on differences,
     so that an offset cannot be taken out.
     """
-    if isinstance(values, jax.Array):
+    if isinstance(values, jax.core.Tracer) or (
+        isinstance(values, jax.Array) and not is_wide(values)
+    ):
         return
     array = numbers(name, values)
     if not is_wide(array) or not array.size:

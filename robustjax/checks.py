@@ -8,6 +8,7 @@ checked where it enters.
 from __future__ import annotations
 
 import contextlib
+import operator
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -63,8 +64,13 @@ def in_range(
 
 
 def at_least(name: str, value: int, minimum: int) -> None:
-    """Raises `ValueError` unless the integer `value` is at least `minimum`."""
-    if value < minimum:
+    """Raises `ValueError` unless `value` is an integer that is at least `minimum`."""
+    try:
+        # NaN is not below anything, and half an epoch would pass for one.
+        whole = operator.index(value)
+    except TypeError:
+        whole = minimum - 1
+    if whole < minimum:
         raise ValueError(f"{name}: got {value}, expected an integer >= {minimum}")
 
 
@@ -85,6 +91,31 @@ def truth(name: str, values: Any) -> None:
     dtype = np.asarray(values).dtype if dtype is None else np.dtype(dtype)
     if dtype.kind != "b":
         raise ValueError(f"{name}: got {dtype.name}, expected bool")
+
+
+def truths(name: str, values: Any) -> Any:
+    """Returns truth values after checking that they are such, or 0 and 1.
+
+    Numbers of rows are easily taken for a mask of rows, and any but 0 count as true.
+
+    Args:
+      name: what to call the argument in an error.
+      values: bools or numbers, possibly traced; traced numbers are not checked.
+
+    Returns:
+      A NumPy array of bools, or a JAX array as it is.
+
+    Raises:
+      ValueError: a number that is neither 0 nor 1.
+    """
+    if isinstance(values, jax.Array) and (is_traced(values) or values.dtype == bool):
+        return values
+    array = arrays.numbers(name, values)
+    if array.dtype != bool:
+        other = array[(array != 0) & (array != 1)]
+        if other.size:
+            raise ValueError(f"{name}: got {other[0]}, expected bools, or 0 and 1")
+    return array.astype(bool, copy=False)
 
 
 def same_length(**arrays: Any) -> int:
@@ -162,6 +193,11 @@ def labels(
             )
     else:
         top = num_classes
+        if top > 2**31:
+            raise ValueError(
+                f"num_classes: got {num_classes}, expected at most {2**31}, whose "
+                "labels int32 holds"
+            )
     outside = np.flatnonzero((array < 0) | (array >= top))
     if outside.size:
         row = int(outside[0])
@@ -193,10 +229,10 @@ def unique_ids(name: str, ids: Any) -> np.ndarray:
 
     Args:
       name: what to call the argument in an error.
-      ids: (N,) integers or strings; also as objects, as pandas has its strings.
+      ids: (N,) integers, or strings; also as objects, as pandas has its strings.
 
     Raises:
-      ValueError: a wrong rank, ids of another kind, duplicates.
+      ValueError: a wrong rank, ids of another kind or of both, duplicates.
     """
     # A list is looked at item by item: NumPy turns ["a", nan] into two strings.
     array = np.asarray(ids, object if isinstance(ids, list | tuple) else None)
@@ -207,6 +243,12 @@ def unique_ids(name: str, ids: Any) -> np.ndarray:
             if not good or isinstance(value, bool):
                 raise ValueError(
                     f"{name}: got {value!r} at row {row}, expected integers or strings"
+                )
+            # NumPy would make strings of the integers, by which nobody finds them.
+            if isinstance(value, str) != isinstance(array[0], str):
+                raise ValueError(
+                    f"{name}: got {array[0]!r} at row 0 and {value!r} at row {row}, "
+                    "expected integers alone or strings alone"
                 )
         array = np.array(array.tolist() or np.zeros(0, int))
     if array.dtype.kind not in "iuU":

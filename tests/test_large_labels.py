@@ -48,6 +48,44 @@ def test_a_label_beyond_int32_does_not_wrap_around(label):
         traced(jnp.eye(3))
 
 
+def test_no_integer_wraps_around_on_its_way_to_the_device():
+    with pytest.raises(ValueError, match=r"num_classes: got 8589934592, expected at"):
+        checks.labels("labels", np.array([2**32 + 1]), 2**33)
+    for value in (2**32 + 1, -(2**31) - 1):
+        with pytest.raises(ValueError, match=f"x: got {value}, expected .* int32"):
+            arrays.floats("x", np.array([0, value]))
+    assert arrays.floats("x", np.array([2**31 - 1])).tolist() == [2**31 - 1]
+    assert arrays.floats("x", np.array([2**32 - 1], np.uint32)).tolist() == [2**32 - 1]
+    examples = np.ones(2, np.float32), np.array([0, 2**32 + 1])
+    with pytest.raises(ValueError, match="examples: got 4294967297"):
+        scores.grand(lambda w, each: w * each[0], jnp.float32(1), examples)
+
+
+@pytest.mark.parametrize("value", [2.5, 3.0, np.nan, np.inf, "3", np.float32(4)])
+def test_a_number_of_things_is_an_integer(value):
+    with pytest.raises(ValueError, match="k: got .*, expected an integer >= 1"):
+        checks.at_least("k", value, 1)
+    for fine in (3, np.int8(3), np.array(3), jnp.int32(3)):
+        checks.at_least("k", fine, 1)
+
+
+def test_truth_values_are_no_rows():
+    for good in ([True, False], np.array([1.0, 0.0]), jnp.array([1, 0])):
+        found = np.asarray(checks.truths("x", good))
+        assert found.dtype == bool
+        assert found.tolist() == [True, False]
+    for bad in ([0, 2], np.array([0.5, 1]), jnp.array([-1, 0]), np.array([np.nan, 1])):
+        with pytest.raises(ValueError, match="x: got .*, expected bools, or 0 and 1"):
+            checks.truths("x", bad)
+
+
+@pytest.mark.parametrize("ids", [[1, "a"], np.array(["a", 1], object), [7, 8, "7"]])
+def test_integers_among_strings_are_no_ids(ids):
+    with pytest.raises(ValueError, match="ids: got .* expected integers alone or str"):
+        checks.unique_ids("ids", ids)
+    assert checks.unique_ids("ids", [np.int8(7), 8]).dtype.kind == "i"
+
+
 def test_every_class_is_looked_for_without_an_array_of_all_classes():
     labels = np.array([0, 1, 3])
     with pytest.raises(ValueError, match=r"class\(es\) 2, 4, 5, 6, 7 … have no exam"):

@@ -20,6 +20,9 @@ SOLVERS = ("euler", "chebyshev")
 # float32.
 _CHEBYSHEV_TOLERANCE = 1e-7
 
+# Float32 sums of a few thousand shares are within it of 1.
+_ROW_TOLERANCE = 1e-3
+
 # Graphs that are rebuilt on new points every round keep their compiled programs.
 _PIECES_MULTIPLE = 256
 
@@ -34,15 +37,17 @@ def diffuse(
       values: (N,).
       step_size: delta in [0, 1]; the scheme is stable on [0, 1] for a random-walk
         Laplacian, where every step is an average over neighbours.
-      steps: number of steps.
+      steps: number of steps, at least 0.
 
     Returns:
       (N,).
 
     Raises:
-      ValueError: a step size out of range, or values of another rank or length.
+      ValueError: a step size or a number of steps out of range, or values of another
+        rank or length.
     """
     checks.in_range("step_size", step_size, 0, 1)
+    checks.at_least("steps", steps, 0)
     return _diffuse(laplacian, arrays.float32("values", values, 1), step_size, steps)
 
 
@@ -93,7 +98,12 @@ class ClampedDiffusion:
 
         Returns:
           (N,) floats.
+
+        Raises:
+          ValueError: values of another length, or a node that is none, unless traced.
         """
+        # JAX would leave out what is out of range, and count back from below zero.
+        checks.in_range("node", node, 0, self.twice.shape[0] - 1)
         if self.steps == 0:
             return values
         if not self.coefficients:
@@ -127,6 +137,22 @@ class ClampedDiffusion:
         return matvec(self.euler, (double / 2).at[node].set(0.0))
 
 
+def _check_random_walk(laplacian: SplitRows) -> None:
+    """Raises `ValueError` unless `I - L` has non-negative rows that sum to 1."""
+    stays = 1 - np.asarray(laplacian.diagonal, np.float64)
+    goes = -np.asarray(laplacian.values, np.float64)
+    more = -np.asarray(laplacian.more_values, np.float64)
+    sums = stays + goes.sum(axis=0)
+    np.add.at(sums, np.asarray(laplacian.owners), more.sum(axis=0))
+    least = min(float(part.min(initial=0)) for part in (stays, goes, more))
+    off = float(np.abs(sums - 1).max(initial=0))
+    if not (off <= _ROW_TOLERANCE and least >= -_ROW_TOLERANCE):
+        raise ValueError(
+            f"laplacian: rows of I - L are off 1 by up to {off:.3g} and their smallest "
+            f"entry is {least:.3g}, expected non-negative rows that sum to 1"
+        )
+
+
 def clamped_diffusion(
     laplacian: jsparse.BCOO,
     *,
@@ -144,7 +170,8 @@ def clamped_diffusion(
       solver: "chebyshev" or "euler"; equal up to float32 rounding.
 
     Raises:
-      ValueError: arguments outside their range.
+      ValueError: arguments outside their range, or a matrix that is no such Laplacian:
+        the transitions themselves, say, or one whose rows are not normalised.
 
     Example:
       >>> import jax.numpy as jnp
@@ -162,6 +189,7 @@ def clamped_diffusion(
     checks.one_of("solver", solver, SOLVERS)
     layout = split_rows(laplacian, pieces_multiple=_PIECES_MULTIPLE)
     on_host = jax.device_get((layout.diagonal, layout.values, layout.more_values))
+    _check_random_walk(layout)
 
     def changed(start: int, factor: float) -> SplitRows:
         """`start I - factor L`."""

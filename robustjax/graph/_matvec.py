@@ -133,12 +133,17 @@ def matvec(
       (N,) of the vector's dtype, `base + matrix @ vector`.
 
     Raises:
-      ValueError: shapes that do not match.
+      ValueError: shapes that do not match, that of the base among them.
     """
     vector = arrays.float32("vector", vector)
     if vector.shape != (matrix.shape[1],):
         raise ValueError(
             f"vector: got shape {vector.shape}, expected ({matrix.shape[1]},)"
+        )
+    if base is not None and np.shape(base) != vector.shape:
+        raise ValueError(
+            f"base: got shape {np.shape(base)}, expected that of the vector, "
+            f"{vector.shape}"
         )
     if not isinstance(matrix, SplitRows):
         product = matrix @ vector

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from robustjax import arrays, checks
-from robustjax.scores._given_labels import check_probabilities
+from robustjax.scores._given_labels import check_probabilities, check_unit_interval
 from robustjax.scores._gradient_norms import last_layer_grand
 
 CONFLICT_SCORES = ("swap", "relative_difficulty", "gradient_norm")
@@ -28,8 +28,6 @@ CONFLICT_RULES = ("mean", "otsu", "largest_gap")
 CONFLICT_SCOPES = ("all", "class")
 """What one threshold of `conflict_threshold` is for."""
 
-# What rounding may add to a probability.
-_ROUNDED = 1e-3
 # Losses of probabilities that float32 rounds to 0.
 _FLOOR = float(np.finfo(np.float32).tiny)
 
@@ -94,17 +92,17 @@ def bias_swap_score(probabilities: jax.Array, labels: jax.Array) -> jax.Array:
       (...) float32 in [0, 1]; NaN where a label is out of range.
 
     Raises:
-      ValueError: numbers outside [0, 1], unless they are traced.
+      ValueError: shapes that do not match, or numbers outside [0, 1], unless they are
+        traced.
     """
     p = arrays.float32("probabilities", probabilities)
-    if not checks.is_traced(p) and p.size:
-        low, high = float(jnp.nanmin(p)), float(jnp.nanmax(p))
-        if low < -_ROUNDED or high > 1 + _ROUNDED:
-            raise ValueError(
-                f"probabilities: got numbers from {low:g} to {high:g}, expected them "
-                "in [0, 1]"
-            )
+    check_unit_interval("probabilities", p)
     own = arrays.labels_for(labels)
+    if own.shape != p.shape[:-1]:
+        raise ValueError(
+            f"labels: got shape {own.shape} for probabilities {p.shape}, expected "
+            f"{p.shape[:-1]}"
+        )
     right = jnp.argmax(p, axis=-1) == own
     score = jnp.abs(right.astype(p.dtype) - jnp.max(p, axis=-1))
     return jnp.where((own >= 0) & (own < p.shape[-1]), score, jnp.nan)
@@ -271,7 +269,8 @@ def _relative_difficulty(
     levels = []
     for p in (biased, debiased):
         own = p[np.arange(labels.size), labels].astype(np.float32)
-        loss = -np.log(np.maximum(own, _FLOOR))
+        # Above 1 by rounding, the losses could cancel, and the quotient be anything.
+        loss = -np.log(np.clip(own, _FLOOR, 1))
         largest = np.zeros(p.shape[1], np.float32)
         np.maximum.at(largest, labels, loss)
         safe = np.where(largest > 0, largest, 1)

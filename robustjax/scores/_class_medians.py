@@ -24,8 +24,8 @@ def class_medians(
       num_classes: C; by default the largest label plus one.
 
     Returns:
-      (C, d) floats of the features' dtype, at least float32; NaN for a class without
-      examples.
+      (C, d) float32, or float64 of features that float32 may not hold; NaN for a class
+      without examples.
 
     Raises:
       ValueError: a wrong rank, NaN, lengths that differ, or labels that are none.
@@ -48,7 +48,7 @@ def median_distances(features: Any, labels: Any) -> np.ndarray:
       labels: (N,) integers from 0.
 
     Returns:
-      (N,) floats of the features' dtype, at least float32.
+      (N,) float32, or float64 of features that float32 may not hold.
 
     Raises:
       ValueError: see `class_medians`.
@@ -79,5 +79,5 @@ def _check(
     checks.finite("features", points)
     checks.rank("labels", labels, 1)
     checks.same_length(features=points, labels=labels)
-    wide = np.float64 if points.dtype == np.float64 else np.float32
+    wide = np.float64 if arrays.is_wide(points) else np.float32
     return points.astype(wide, copy=False), checks.labels("labels", labels, num_classes)

@@ -44,14 +44,9 @@ def forgetting_events(correct: Any) -> Forgetting:
       `Forgetting` of shape (...).
 
     Raises:
-      ValueError: no visit, or a NumPy array that holds anything but 0 and 1.
+      ValueError: no visit, or anything but 0 and 1 in an array that is not traced.
     """
-    if not isinstance(correct, jax.Array):
-        correct = arrays.numbers("correct", correct)
-        if not np.isin(correct, (0, 1)).all():
-            raise ValueError(
-                f"correct: got {correct.dtype.name} other than 0 and 1, expected bool"
-            )
+    correct = checks.truths("correct", correct)
     if np.ndim(correct) == 0 or np.shape(correct)[0] == 0:
         raise ValueError(
             f"correct: got shape {np.shape(correct)}, expected (E, …), E >= 1 visits"
@@ -91,14 +86,6 @@ def forgettability(
     if checks.same_length(events=events, learned=learned) == 0:
         raise ValueError("events: got none, expected at least one")
     checks.in_range("events", events, 0, np.inf, high_open=True)
-    if not isinstance(learned, jax.Array):
-        learned = arrays.numbers("learned", learned)
-    if not checks.is_traced(learned):
-        values = np.asarray(learned)
-        if not ((values == 0) | (values == 1)).all():
-            raise ValueError(
-                f"learned: got {values[(values != 0) & (values != 1)][0]}, expected "
-                "bools, or 0 and 1"
-            )
+    learned = checks.truths("learned", learned)
     value = jnp.max(events) + 1 if never_learned == "most" else jnp.float32(0)
     return jnp.where(jnp.asarray(learned, bool), events, value)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from robustjax import arrays, checks
@@ -13,6 +14,8 @@ from robustjax import arrays, checks
 # Probabilities rounded to bfloat16, or printed with three digits, still pass.
 _SUM_TOLERANCE = 1e-2
 _SIGN_TOLERANCE = 1e-6
+# What rounding may add to a probability.
+_ROUNDED = 1e-3
 # Values per block: it fits the second-level cache.
 _BLOCK_VALUES = 2**15
 
@@ -63,6 +66,21 @@ def check_probabilities(
             "numbers in [0, 1]"
         )
     return array
+
+
+def check_unit_interval(name: str, values: jax.Array) -> None:
+    """Raises `ValueError` for numbers that are no probabilities, unless traced.
+
+    NaN is none's business here; sums are not looked at.
+    """
+    if checks.is_traced(values) or not values.size:
+        return
+    low, high = float(jnp.nanmin(values)), float(jnp.nanmax(values))
+    if low < -_ROUNDED or high > 1 + _ROUNDED:
+        raise ValueError(
+            f"{name}: got numbers from {low:g} to {high:g}, expected them in [0, 1] "
+            "(logits need a softmax)"
+        )
 
 
 def check_given(labels: Any, pred_probs: Any) -> tuple[np.ndarray, np.ndarray]:

@@ -18,6 +18,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from robustjax import arrays, checks, losses
+from robustjax.scores._given_labels import check_unit_interval
+
+_LOG_LARGEST = float(np.log(np.finfo(np.float32).max))
 
 
 def el2n(probabilities: jax.Array, labels: jax.Array) -> jax.Array:
@@ -31,7 +34,8 @@ def el2n(probabilities: jax.Array, labels: jax.Array) -> jax.Array:
       (...) values in [0, sqrt 2]; NaN where an integer label is out of range.
 
     Raises:
-      ValueError: shapes that do not match.
+      ValueError: shapes that do not match, or numbers outside [0, 1], unless they are
+        traced.
     """
     return norm_of(_error(probabilities, labels))
 
@@ -39,11 +43,14 @@ def el2n(probabilities: jax.Array, labels: jax.Array) -> jax.Array:
 def _error(probabilities: jax.Array, labels: jax.Array) -> jax.Array:
     """`p - 1_y`, (..., C)."""
     p = arrays.float32("probabilities", probabilities)
+    check_unit_interval("probabilities", p)
     own = arrays.labels_for(labels)
-    if own.shape not in (p.shape[:-1], p.shape):
+    # Ones and zeros that are integers would each be taken for a class.
+    whole = jnp.issubdtype(own.dtype, jnp.integer)
+    if own.shape != (p.shape[:-1] if whole else p.shape):
         raise ValueError(
-            f"labels: got shape {own.shape} for probabilities {p.shape}, expected "
-            f"{p.shape[:-1]} or {p.shape}"
+            f"labels: got shape {own.shape} of {own.dtype} for probabilities "
+            f"{p.shape}, expected {p.shape[:-1]} integers or {p.shape} floats"
         )
     return p - losses.as_distributions(own, p.shape[-1])
 
@@ -99,17 +106,23 @@ def last_layer_grand(
       labels: (...) integers in 0 … C-1, or (..., C) distributions.
       bias: whether the layer has one; without it the factor is `||f||`.
       order: r of the entrywise norm, > 0, infinity included; below 1 it is none, but
-        ranks all the same.
+        ranks all the same, down to where float32 overflows (0.16 for a million
+        weights).
 
     Returns:
       (...) values in [0, inf); NaN where an integer label is out of range.
 
     Raises:
-      ValueError: an order that is not positive, or shapes that do not match.
+      ValueError: an order that is not positive or too small, shapes that do not match,
+        or probabilities outside [0, 1], unless they are traced.
     """
     checks.in_range("order", order, 0, low_open=True)
     f = arrays.float32("features", features)
     error = _error(probabilities, labels)
+    if not checks.is_traced(order):
+        # Of rows that are all ones, which the largest entry is taken out for.
+        least = np.log((f.shape[-1] + 1) * error.shape[-1]) / _LOG_LARGEST
+        checks.in_range("order", order, least)
     if f.shape[:-1] != error.shape[:-1]:
         raise ValueError(
             f"features: got shape {f.shape} for probabilities {error.shape}, expected "
@@ -141,7 +154,7 @@ def grand(
 
     Raises:
       ValueError: a block size below 1, leaves without examples, or numbers beyond
-        float32.
+        float32 or int32.
     """
     checks.at_least("block_size", block_size, 1)
     examples = jax.tree.map(lambda leaf: arrays.floats("examples", leaf), examples)

@@ -279,8 +279,9 @@ def gt_known_localization(
       (...) float32 in [0, 1].
 
     Raises:
-      ValueError: a delta outside (0, 1], no box, shapes that do not fit, or boxes that
-        are not finite.
+      ValueError: a delta outside (0, 1], no box, shapes that do not fit, boxes that
+        are not finite, or true ones whose corners are in another order (as those of
+        left, top, width and height often are).
     """
     return jnp.mean(_right(boxes, targets, delta), axis=-1)
 
@@ -306,7 +307,28 @@ def _right(boxes: jax.Array, targets: jax.Array, delta: float) -> jax.Array:
         )
     if targets.shape[0] == 0:
         raise ValueError("targets: got no box, expected at least one")
+    if not checks.is_traced(targets):
+        corners = np.asarray(targets)
+        inverted = np.flatnonzero((corners[:, 2:] < corners[:, :2]).any(axis=1))
+        if inverted.size:
+            row = int(inverted[0])
+            raise ValueError(
+                f"targets: got {corners[row].tolist()} at row {row}, expected "
+                "(x1, y1, x2, y2) with x1 <= x2 and y1 <= y2"
+            )
     return box_iou(boxes, jnp.broadcast_to(targets, boxes.shape)) >= delta
+
+
+def _check_within(targets: np.ndarray, height: int, width: int) -> None:
+    """Raises `ValueError` for true boxes that are not in pixels of the maps."""
+    # A corner may be one more, as where boxes end before it.
+    beyond = (targets < 0) | (targets > [width, height, width, height])
+    rows = np.flatnonzero(beyond.any(axis=1))
+    if rows.size:
+        raise ValueError(
+            f"targets: got {targets[rows[0]].tolist()} at row {rows[0]}, expected "
+            f"pixels of maps of height {height} and width {width}"
+        )
 
 
 def max_box_accuracy(
@@ -331,13 +353,15 @@ def max_box_accuracy(
       delta: the IoU that makes a box right.
 
     Raises:
-      ValueError: see `boxes_from_maps` and `gt_known_localization`; no threshold.
+      ValueError: see `boxes_from_maps` and `gt_known_localization`; no threshold, or
+        true boxes beyond the maps, as in pixels of larger images.
     """
     thresholds = arrays.numbers("thresholds", thresholds, 1).astype(np.float64)
     checks.at_least("thresholds", len(thresholds), 1)
     checks.in_range("fixed", fixed, 0, 1)
     boxes = boxes_from_maps(maps, np.append(thresholds, fixed))
     right = np.asarray(_right(jnp.asarray(boxes), targets, delta))
+    _check_within(np.asarray(targets), *np.shape(maps)[1:])
     accuracy = right.mean(axis=1)
     best = int(np.argmax(accuracy[:-1]))
     return BoxAccuracy(

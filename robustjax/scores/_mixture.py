@@ -33,8 +33,7 @@ def _mask(mask: Any, size: int) -> jax.Array:
     if mask is None:
         return jnp.ones(size, bool)
     checks.rank("mask", mask, 1)
-    if not isinstance(mask, jax.Array):
-        mask = arrays.numbers("mask", mask)
+    mask = checks.truths("mask", mask)
     if mask.shape[0] != size:
         raise ValueError(
             f"values: lengths differ (values {size}, mask {mask.shape[0]}), expected "
@@ -57,13 +56,20 @@ def min_max_normalize(values: Any, mask: Any = None) -> jax.Array:
       (N,) floats.
 
     Raises:
-      ValueError: another rank, no values, or a mask of another length.
+      ValueError: another rank, no values, or a mask of another length, or of other
+        numbers than 0 and 1.
     """
     checks.rank("values", values, 1)
     if np.shape(values)[0] == 0:
         raise ValueError("values: got none, expected at least one")
     counts = _mask(mask, np.shape(values)[0])
-    if isinstance(values, jax.Array):
+    # A cast would make large integers equal that are not.
+    exact = (
+        isinstance(values, jax.Array)
+        and not checks.is_traced(values)
+        and values.dtype.kind in "iu"
+    )
+    if isinstance(values, jax.Array) and not exact:
         level = values.astype(jnp.promote_types(values.dtype, jnp.float32))
     else:
         level = _level(arrays.numbers("values", values), counts)
@@ -227,7 +233,7 @@ def fit_two_gaussians(
       mask: (N,) bool, which of them count; by default all.
       max_iterations: the largest number of steps, >= 1.
       tolerance: >= 0.
-      regularization: added to the variances, > 0.
+      regularization: added to the variances, in [1e-30, 1e30].
 
     Returns:
       A `TwoGaussians`.
@@ -240,9 +246,10 @@ def fit_two_gaussians(
     arrays.check_resolved("values", values)
     if not isinstance(values, jax.Array):
         _check_values(arrays.numbers("values", values))
-    checks.in_range("max_iterations", max_iterations, 1)
+    if not checks.is_traced(max_iterations):
+        checks.at_least("max_iterations", max_iterations, 1)
     checks.in_range("tolerance", tolerance, 0)
-    checks.in_range("regularization", regularization, 0, low_open=True)
+    checks.in_range("regularization", regularization, 1 / _LARGEST**2, _LARGEST**2)
     values = arrays.float32("values", values)
     # One that is not finite belongs to neither, and would make all of both NaN.
     mask = _mask(mask, values.shape[0]) & jnp.isfinite(values)

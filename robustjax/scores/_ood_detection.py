@@ -13,6 +13,9 @@ import numpy as np
 
 from robustjax import arrays, checks
 
+# Those by which float32 logits can be divided.
+_TEMPERATURES = 1e-30, 1e30
+
 
 def max_softmax_uncertainty(logits: jax.Array) -> jax.Array:
     """Minus the largest class probability (Hendrycks and Gimpel, ICLR 2017).
@@ -36,15 +39,16 @@ def energy_uncertainty(
 
     Args:
       logits: (..., C) floats.
-      temperature: T > 0, possibly traced.
+      temperature: T in [1e-30, 1e30], possibly traced.
 
     Returns:
       (...) values, unbounded.
 
     Raises:
-      ValueError: a temperature that is not positive.
+      ValueError: a temperature out of range, or several.
     """
-    checks.in_range("temperature", temperature, 0, low_open=True)
+    checks.rank("temperature", temperature, 0)
+    checks.in_range("temperature", temperature, *_TEMPERATURES)
     if np.shape(logits)[-1:] in ((), (0,)):
         raise ValueError(
             f"logits: got shape {np.shape(logits)}, expected (…, C), C >= 1"

@@ -53,6 +53,13 @@ def check_neighbor_rows(indices: Any) -> np.ndarray:
     if rows.min() < 0 or rows.max() >= len(rows):
         wrong = rows.min() if rows.min() < 0 else rows.max()
         raise ValueError(f"indices: got {wrong}, expected 0 … {len(rows) - 1}")
+    own = np.flatnonzero((rows == np.arange(len(rows))[:, None]).any(axis=1))
+    if own.size:
+        # At a distance of 0, it would be the nearest of all.
+        raise ValueError(
+            f"indices: row {own[0]} is among its own neighbours ({own.size} of "
+            f"{len(rows)} are), expected other rows"
+        )
     return rows.astype(np.int64)
 
 
@@ -106,7 +113,7 @@ def local_outlier_factor(indices: Any, distances: Any) -> np.ndarray:
 
     Returns:
       (N,) float64 > 0. Copies of more than k examples have an infinite density; their
-      factor is 1, and infinity is that of what has only such neighbours.
+      factor is 1, and infinity is that of what else has such a neighbour.
 
     Raises:
       ValueError: arrays that are no lists of neighbours.

@@ -20,6 +20,12 @@ from robustjax.scores._ood_detection import (
     max_softmax_uncertainty,
 )
 
+# The error of a float32 product of d terms, in units of eps sqrt(d), is well below it,
+# as that of the rounded points is.
+_ROUNDING = 5.0
+# What it may be of a squared distance.
+_TOLERANCE = 1e-3
+
 
 def max_softmax_purity(logits: jax.Array) -> jax.Array:
     """The largest class probability (MSP; Hendrycks and Gimpel, ICLR 2017).
@@ -40,13 +46,13 @@ def energy_purity(
 
     Args:
       logits: (..., C) floats.
-      temperature: T > 0, possibly traced.
+      temperature: T in [1e-30, 1e30], possibly traced.
 
     Returns:
       (...) values, unbounded.
 
     Raises:
-      ValueError: a temperature that is not positive.
+      ValueError: a temperature out of range, or several.
     """
     return -energy_uncertainty(logits, temperature=temperature)
 
@@ -99,14 +105,14 @@ def react_purity(
       bias: (C,); None for a layer without.
       threshold: c, see `react_threshold`; possibly traced. Infinity gives
         `energy_purity` of the network's own logits.
-      temperature: T > 0, possibly traced.
+      temperature: T in [1e-30, 1e30], possibly traced.
 
     Returns:
       (B,) float32.
 
     Raises:
-      ValueError: shapes that do not match, numbers beyond float32, or a temperature
-        that is not positive.
+      ValueError: shapes that do not match, several thresholds, numbers beyond float32,
+        or a temperature out of range.
     """
     checks.rank("features", features, 2)
     checks.rank("kernel", kernel, 2)
@@ -118,6 +124,7 @@ def react_purity(
         )
     if bias is not None and np.shape(bias) != (num_classes,):
         raise ValueError(f"bias: got shape {np.shape(bias)}, expected ({num_classes},)")
+    checks.rank("threshold", threshold, 0)
     clipped = jnp.minimum(arrays.float32("features", features), threshold)
     logits = jnp.matmul(
         clipped,
@@ -200,10 +207,9 @@ def _checked(
     valid = jnp.ones(np.shape(references)[0], bool) if mask is None else mask
     checks.rank("mask", valid, 1)
     checks.same_length(references=references, mask=valid)
-    if not checks.is_traced(valid):
-        valid = arrays.numbers("mask", valid)
-        if not valid.any():
-            raise ValueError("mask: got no reference, expected at least one")
+    valid = checks.truths("mask", valid)
+    if not checks.is_traced(valid) and not valid.any():
+        raise ValueError("mask: got no reference, expected at least one")
     offset = jnp.where(jnp.asarray(valid, bool), 0.0, -jnp.inf)
     return rows["features"], rows["references"], offset
 
@@ -232,7 +238,8 @@ def nearest_in_cosine(
       (n,) float32 in [-1, 1]; minus infinity if a traced mask is all False.
 
     Raises:
-      ValueError: no rows or no reference, wrong ranks, columns or lengths, NaN.
+      ValueError: no rows or no reference, wrong ranks, columns or lengths, NaN, or a
+        mask of other numbers than 0 and 1.
     """
     points, others, offset = _checked(features, references, mask, block_rows)
     unit = {}
@@ -259,6 +266,10 @@ def nearest_ood_distance(
     the negative: then what is near to known OOD examples would be pure. The sign here
     is the one that makes sense.
 
+    Where float32 products cannot tell which reference is closest (tight clusters far
+    apart), rows are looked at again in float64. Traced ones are not: of these a
+    reference may be taken that is farther by some thousandths of the features' size.
+
     Args:
       features: (n, d) finite floats.
       references: (m, d) finite floats, of labelled OOD examples.
@@ -272,8 +283,9 @@ def nearest_ood_distance(
       ValueError: as `nearest_in_cosine`.
     """
     points, others, offset = _checked(features, references, mask, block_rows)
+    given = points, others
     # The expanded square finds the nearest; near the origin it loses fewer digits.
-    if checks.is_traced((points, others)):
+    if checks.is_traced(given):
         points = arrays.float32("features", points)
         others = arrays.float32("references", others)
         origin = jnp.mean(points, axis=0, keepdims=True)
@@ -284,8 +296,37 @@ def nearest_ood_distance(
     value, index = _best_reference(
         points, others, offset - half_square, block_rows=block_rows
     )
-    distance = scale * jnp.linalg.norm(points - others[index], axis=1)
-    return jnp.where(jnp.isneginf(value), jnp.inf, distance)
+    distance = jnp.linalg.norm(points - others[index], axis=1)
+    found = jnp.where(jnp.isneginf(value), jnp.inf, scale * distance)
+    if checks.is_traced((*given, offset)):
+        return found
+    there = np.asarray(jnp.isfinite(offset))
+    largest = jnp.sqrt(2 * jnp.max(jnp.where(there, half_square, 0.0)))
+    error = _ROUNDING * np.sqrt(points.shape[1]) * float(jnp.finfo(jnp.float32).eps)
+    error = error * (jnp.linalg.norm(points, axis=1) + largest) ** 2
+    doubtful = np.flatnonzero(np.asarray(error > _TOLERANCE * distance**2))
+    if not doubtful.size:
+        return found
+    exact = np.array(found)
+    exact[doubtful] = _nearest_in_double(*given, doubtful, np.flatnonzero(there))
+    return jnp.asarray(exact)
+
+
+def _nearest_in_double(
+    points: np.ndarray, others: np.ndarray, rows: np.ndarray, there: np.ndarray
+) -> np.ndarray:
+    """Distances of some rows to the nearest of the others that are there."""
+    near, far = (conditioning.Rows(each, points[0]) for each in (points, others))
+    references = far(there)
+    origin = references.mean(axis=0)
+    references -= origin
+    half = np.sum(references**2, axis=1) / 2
+    found = np.empty(len(rows))
+    for here in arrays.blocks(len(rows), max(len(there), points.shape[1])):
+        block = near(rows[here]) - origin
+        nearest = np.argmin(half[None] - block @ references.T, axis=1)
+        found[here] = np.linalg.norm(block - references[nearest], axis=1)
+    return found
 
 
 def _centred(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from robustjax import checks
+from robustjax import arrays, checks
 
 BALANCES = ("even", "authors")
 
@@ -21,11 +21,23 @@ def even_turns(sizes: np.ndarray, budget: int) -> np.ndarray:
 
     Args:
       sizes: (C,) examples per class.
-      budget: at most their sum.
+      budget: 0 … their sum.
 
     Returns:
       (budget,) int32 classes.
+
+    Raises:
+      ValueError: sizes that are no numbers of examples, or a budget out of range.
     """
+    sizes = arrays.numbers("sizes", sizes, 1)
+    if sizes.dtype.kind not in "iu" or (sizes < 0).any():
+        raise ValueError(f"sizes: got {sizes}, expected integers >= 0")
+    checks.at_least("budget", budget, 0)
+    if budget > sizes.sum():
+        raise ValueError(
+            f"budget: got {budget}, expected at most the {sizes.sum()} examples of all "
+            "classes"
+        )
     classes = np.repeat(np.arange(len(sizes)), sizes)
     rounds = np.arange(len(classes)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     return classes[np.lexsort((classes, rounds))][:budget].astype(np.int32)

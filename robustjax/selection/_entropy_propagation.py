@@ -59,8 +59,8 @@ def propagate_entropy(
 
     Raises:
       ValueError: fewer (usable) candidates than queries, candidates out of range or
-        repeated, entropies that are not finite, lengths that differ, or an unknown
-        mode.
+        repeated, entropies that are negative or not finite, lengths that differ, truth
+        values that are neither 0 nor 1, or an unknown mode.
     """
     checks.one_of("mode", mode, MODES)
     checks.at_least("num_queries", num_queries, 1)
@@ -78,7 +78,9 @@ def propagate_entropy(
         checks.finite("entropies", entropies)
         candidates = checks.labels("candidates", candidates, entropies.shape[0])
         check_picks(candidates, entropies.shape[0])
-        usable = arrays.numbers("usable", usable).astype(bool)
+        # A pick's is set to zero, which must not make it more uncertain.
+        checks.in_range("entropies", jnp.min(entropies), 0)
+        usable = np.asarray(checks.truths("usable", usable))
         if usable.sum() < num_queries:
             raise ValueError(
                 f"usable: got {usable.sum()} usable candidates, expected at least "

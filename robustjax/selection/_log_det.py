@@ -33,6 +33,7 @@ from robustjax.selection._greedy import (
 from robustjax.selection._top import fast_argmax
 
 _EXACT = jax.lax.Precision.HIGHEST
+_MOST_NOISE = 1e4
 
 
 class _Process(NamedTuple):
@@ -60,6 +61,9 @@ class _State(NamedTuple):
 def _features(name: str, features: Any, width: int | None = None) -> np.ndarray:
     """Z with `z_i . z_j = (1 + cos) / 2`, (M, d + 1) float32, checked."""
     points = check_features(name, features, nonzero=True)
+    if len(points) == 0:
+        # Like nothing at all is all alike: every gain would be zero.
+        raise ValueError(f"{name}: got no rows, expected at least one")
     if width is not None and points.shape[1] != width:
         raise ValueError(
             f"{name}: got rows of width {points.shape[1]}, expected that of the "
@@ -160,17 +164,18 @@ def log_det_cmi(
       query: (|Q|, d), likewise.
       private: (|P|, d), likewise, or None where nothing is private.
       budget: 1 … N.
-      noise: lambda > 0, what is added to the diagonal.
+      noise: lambda in (0, 1e4], what is added to the diagonal; beside more, nothing of
+        similarities of at most 1 is left in float32.
       on_progress: called now and then with the picks made and the budget.
 
     Returns:
       `Selection` with the gains in I, and its value.
 
     Raises:
-      ValueError: features of a wrong rank or width, not finite or with a zero row, a
-        budget out of range, a noise that is not positive.
+      ValueError: features of a wrong rank or width, none, not finite or with a zero
+        row, a budget or a noise out of range.
     """
-    checks.in_range("noise", noise, 0, np.inf, low_open=True, high_open=True)
+    checks.in_range("noise", noise, 0, _MOST_NOISE, low_open=True)
     rows = _features("pool", pool)
     size, width = rows.shape[0], rows.shape[1] - 1
     check_budget(budget, size)

@@ -49,7 +49,8 @@ def masked_percentile(
     count = jnp.sum(valid)
     last = jnp.maximum(count - 1, 0)
     place = jnp.asarray(percentile, jnp.float32) * last / 100
-    low = jnp.floor(place).astype(jnp.int32)
+    # Of ten millions, rounding puts the 100th percentile behind the last one.
+    low = jnp.minimum(jnp.floor(place).astype(jnp.int32), last)
 
     def add_bit(step: jax.Array, key: jax.Array) -> jax.Array:
         larger = key | (_SIGN >> step.astype(jnp.uint32))

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from robustjax import checks
+from robustjax import arrays, checks
 from robustjax.selection._kmeans import kmeans_plus_plus, power_of_two
 from robustjax.selection._percentile import masked_percentile
 
@@ -66,6 +66,8 @@ def sample_per_class(
     """
     checks.at_least("num_classes", num_classes, 1)
     checks.at_least("size", size, 1)
+    # In 8 bits the number of classes may be one of them.
+    labels = arrays.labels_for(labels)
     known = usable & (labels >= 0) & (labels < num_classes)
     group = jnp.where(known, labels, num_classes)
     noise = jax.random.uniform(key, labels.shape)

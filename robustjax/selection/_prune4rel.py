@@ -42,6 +42,10 @@ OBJECTIVES = ("own", "coverage")
 RANKINGS = ("stable", "float32")
 """Values of `ranking` in `prune4rel`."""
 
+# Of the largest confidence over the temperature. Logarithms of gains are rounded as
+# numbers of this size are; below, gains vanish, and all would be equal.
+_LEAST, _MOST = 1e-30, 1e4
+
 
 class Estimate(NamedTuple):
     """What a selection will need.
@@ -88,7 +92,18 @@ def _check(
         )
     checks.in_range("threshold", threshold, 0, 1)
     checks.in_range("temperature", temperature, 0, np.inf, low_open=True)
+    largest = float(np.max(confidence))
+    if largest and not _LEAST <= largest / temperature <= _MOST:
+        raise ValueError(
+            f"temperature: got {temperature:g} for confidences up to {largest:.3g}, "
+            f"expected a quotient of the two in [{_LEAST:g}, {_MOST:g}], of which "
+            "float32 tells gains apart"
+        )
     if labels is None:
+        if balance != "even":
+            raise ValueError(
+                f"labels: got None, expected labels for balance={balance!r}"
+            )
         return np.zeros(size, np.int32)
     checks.same_length(features=features, labels=labels)
     return checks.labels("labels", labels)
@@ -149,7 +164,8 @@ def prune4rel(
         classifier (MaxProb) or the difference of the two largest (DiffProb).
       budget: 1 … N.
       threshold: tau in [0, 1]; neighbours have a similarity strictly above it.
-      temperature: eta > 0.
+      temperature: eta > 0, within a factor of 1e4 below the largest confidence and of
+        1e30 above it.
       objective: "own" or "coverage".
       labels: (N,) given labels for a class-balanced selection: picks come from one
         class after the other; by default from all.
@@ -178,9 +194,9 @@ def prune4rel(
     Raises:
       ValueError: a wrong rank, different lengths, NaN, a zero row of features, a
         negative confidence, a number outside its range, an unknown name, labels that
-        are no class indices, neighbourhoods too dense for `max_bytes`, a mesh of other
-        axes, or of other devices than hold the rows, or features that processes divide
-        otherwise than by rows.
+        are no class indices, the authors' balance without any, neighbourhoods too dense
+        for `max_bytes`, a mesh of other axes, or of other devices than hold the rows,
+        or features that processes divide otherwise than by rows.
 
     Example:
       >>> import numpy as np

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from robustjax import arrays, checks, scores
+from robustjax import arrays, scores
 from robustjax.selection._coverage_centric import coverage_centric
 from robustjax.selection._greedy import Progress, Selection, selection
 from robustjax.selection._k_center import k_center
@@ -80,7 +80,7 @@ def confidence_of(probabilities: Any, kind: str = "max_prob") -> np.ndarray:
     """The confidence of predictions.
 
     Args:
-      probabilities: (N, C) floats, C >= 2.
+      probabilities: (N, C) floats, C >= 2, whose rows sum to 1.
       kind: "max_prob", the largest probability, or "diff_prob", the largest less the
         second largest.
 
@@ -88,15 +88,12 @@ def confidence_of(probabilities: Any, kind: str = "max_prob") -> np.ndarray:
       (N,) floats in [0, 1], of the probabilities' dtype.
 
     Raises:
-      ValueError: an unknown kind, one class alone, NaN or infinity.
+      ValueError: an unknown kind, one class alone, NaN or infinity, rows that are no
+        distribution.
     """
     check_pruning_option("confidence", kind)
     p = arrays.numbers("probabilities", probabilities, 2)
-    if p.shape[1] < 2:
-        raise ValueError(
-            f"probabilities: got shape {p.shape}, expected 2 classes or more"
-        )
-    checks.finite("probabilities", p)
+    scores.check_probabilities(p, name="probabilities")
     if kind == "max_prob":
         return p.max(axis=1)
     second, first = np.partition(p, p.shape[1] - 2, axis=1)[:, -2:].T

@@ -34,7 +34,7 @@ class SizedClusters(NamedTuple):
 
     Attributes:
       assignments: (N,) int32, the cluster of every point.
-      centres: (k, d) float64, the clusters' means.
+      centres: (k, d) float64, the clusters' means; NaN for an empty one.
       sizes: (k,) int32; a cluster is empty only where there are fewer distinct points.
       inertia: the sum of squared distances to the means.
       history: the inertia after every step, which never increases.
@@ -127,7 +127,7 @@ def size_constrained_kmeans(
         cluster_means(
             given.astype(np.float64),
             state.assigned,
-            np.zeros((clusters, given.shape[1])),
+            np.full((clusters, given.shape[1]), np.nan),
         ),
         np.bincount(state.assigned, minlength=clusters).astype(np.int32),
         state.history[-1] * unit,

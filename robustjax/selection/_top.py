@@ -27,7 +27,7 @@ def fast_argmax(values: jax.Array) -> jax.Array:
       () int32.
 
     Raises:
-      ValueError: another rank, no values, or NaN in a NumPy array or a list.
+      ValueError: another rank, no values, or NaN, unless traced.
     """
     checks.rank("values", values, 1)
     if np.shape(values)[0] == 0:
@@ -35,6 +35,7 @@ def fast_argmax(values: jax.Array) -> jax.Array:
     if not isinstance(values, jax.Array):
         # In its own precision: float32 could make other values the largest.
         return jnp.int32(_without_nan("values", values).argmax())
+    _refuse_nan("values", values)
     size = values.shape[0]
     if size <= 4 * _GROUP:
         return jnp.argmax(values).astype(jnp.int32)
@@ -59,20 +60,23 @@ def top_available(
       where fewer than `count` examples were available.
 
     Raises:
-      ValueError: wrong ranks or lengths, a count out of range, or NaN in a NumPy array
-        or a list.
+      ValueError: wrong ranks or lengths, a count out of range, availability that is
+        neither 0 nor 1, or NaN, unless traced.
     """
     checks.rank("scores", scores, 1)
     checks.rank("available", available, 1)
     size = checks.same_length(scores=scores, available=available)
     check_budget(count, size)
+    available = checks.truths("available", available)
     if not isinstance(scores, jax.Array):
         values = _without_nan("scores", scores)
         if not checks.is_traced(available):
-            free = arrays.numbers("available", available).astype(bool)
+            free = np.asarray(available)
             order = np.lexsort((-values.astype(np.float64), ~free))[:count]
             return jnp.asarray(order, jnp.int32), jnp.asarray(free[order])
         scores = arrays.float32("scores", values)
+    else:
+        _refuse_nan("scores", scores)
     available = jnp.asarray(available, bool)
     # Minus infinity is a score, too: such examples go before those not available.
     lowest = jnp.finfo(scores.dtype).min
@@ -81,11 +85,18 @@ def top_available(
     return indices, available[indices]
 
 
-def _without_nan(name: str, values: Any) -> np.ndarray:
-    array = arrays.numbers(name, values, 1)
-    missing = np.flatnonzero(np.isnan(array))
+def _refuse_nan(name: str, values: Any) -> None:
+    """Raises `ValueError` for NaN, which JAX ranks first, unless traced."""
+    if checks.is_traced(values):
+        return
+    missing = np.flatnonzero(np.isnan(np.asarray(values)))
     if missing.size:
         raise ValueError(
             f"{name}: {missing.size} are NaN (first: row {missing[0]}), expected none"
         )
+
+
+def _without_nan(name: str, values: Any) -> np.ndarray:
+    array = arrays.numbers(name, values, 1)
+    _refuse_nan(name, array)
     return array

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.experimental import sparse as jsparse
 
 from robustjax import graph
 
@@ -100,3 +101,25 @@ def test_clamping_lowers_the_neighbourhood_most(built):
 def test_bad_arguments(arguments, message, built):
     with pytest.raises(ValueError, match=message):
         graph.clamped_diffusion(built.laplacian, **arguments)
+
+
+def test_numbers_of_steps_and_nodes_that_are_none(built, values):
+    e = jnp.asarray(values, jnp.float32)
+    for steps in (-1, 2.5):
+        with pytest.raises(ValueError, match=f"steps: got {steps}"):
+            graph.diffuse(built.laplacian, e, step_size=0.1, steps=steps)
+    diffusion = graph.clamped_diffusion(built.laplacian)
+    for node in (-1, 300):
+        with pytest.raises(ValueError, match=rf"node: got {node}, .* \[0, 299\]"):
+            diffusion(e, node)
+
+
+def test_only_the_laplacian_of_a_random_walk_is_diffused_on(built):
+    """The series is that of shares, and what is none would give any number."""
+    degrees = jnp.arange(1.0, 301)[built.laplacian.indices[:, 0]]
+    unnormalised = jsparse.BCOO(
+        (built.laplacian.data * degrees, built.laplacian.indices), shape=(300, 300)
+    )
+    for other in (built.transition, unnormalised):
+        with pytest.raises(ValueError, match="laplacian: rows of I - L are off 1 by"):
+            graph.clamped_diffusion(other)

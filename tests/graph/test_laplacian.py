@@ -126,6 +126,10 @@ def test_matvec_under_vmap_and_grad(built, rng):
 def test_bad_matvec(built):
     with pytest.raises(ValueError, match=r"vector: got shape \(7,\), expected \(200,"):
         graph.matvec(built.laplacian, jnp.ones(7))
+    for base in (jnp.ones((200, 1)), jnp.ones(1), 1.0):
+        for matrix in (built.laplacian, graph.split_rows(built.laplacian)):
+            with pytest.raises(ValueError, match=r"base: got shape .*\(200,\)"):
+                graph.matvec(matrix, jnp.ones(200), base=base)
     with pytest.raises(ValueError, match=r"matrix: got shape \(2, 3\)"):
         graph.split_rows(jsparse.BCOO.fromdense(jnp.ones((2, 3))))
     with pytest.raises(ValueError, match="width: got 0"):

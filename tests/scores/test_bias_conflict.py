@@ -61,6 +61,25 @@ def test_sure_and_right_is_zero_sure_and_wrong_is_one():
         scores.bias_swap_score(np.array([[3.0, 5.0]]), np.array([1]))
 
 
+def test_labels_are_one_of_every_example():
+    p = np.full((4, 3), 1 / 3)
+    for labels in (np.zeros((4, 1), int), np.int64(0), np.zeros(1, int)):
+        with pytest.raises(ValueError, match=r"labels: got shape .*expected \(4,\)"):
+            scores.bias_swap_score(p, labels)
+
+
+def test_sure_networks_have_a_difficulty_however_their_softmax_rounds():
+    """Losses of 1.0000001 and 0.9999999 cancel."""
+    biased = np.array([[1 + 2e-7, 0], [0.5, 0.5], [0.9, 0.1]], np.float32)
+    debiased = np.array([[1 - 1e-7, 0], [0.5, 0.5], [0.2, 0.8]], np.float32)
+    arguments = [0, 0, 0], biased
+    found = scores.bias_conflict_scores(
+        *arguments, debiased_probabilities=debiased, by="relative_difficulty"
+    )
+    np.testing.assert_allclose(found.relative_difficulty[0], 0, atol=1e-6)
+    assert found.ranking.tolist() == [1, 2, 0]
+
+
 def test_thresholds():
     values = np.array([0.0, 0.1, 0.9, 0.0, 0.5, 0.55])
     labels = np.array([0, 0, 0, 1, 1, 1])

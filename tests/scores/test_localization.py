@@ -152,6 +152,19 @@ def test_gt_known_localization():
     np.testing.assert_allclose(got, [1 / 3, 1], rtol=1e-6)
 
 
+def test_true_boxes_have_their_corners_in_order():
+    """Left, top, width and height would be right nowhere."""
+    sides = np.array([[0, 0, 5, 5], [10, 12, 5, 5]])
+    with pytest.raises(ValueError, match=r"targets: got \[10.0, 12.0, 5.0, 5.0\] at r"):
+        gt_known_localization(sides, sides)
+    maps = np.ones((2, 8, 14))
+    with pytest.raises(ValueError, match=r"targets: .* at row 1, expected pixels of m"):
+        max_box_accuracy(maps, np.array([[0, 0, 14, 8], [0, 0, 5, 9]]), [0.2])
+    # A prediction may be inverted: it is wrong.
+    corners = np.array([[0, 0, 5, 5], [5, 5, 12, 12]])
+    np.testing.assert_allclose(gt_known_localization(sides, corners), 0.5)
+
+
 @pytest.mark.slow
 def test_max_box_accuracy_of_known_maps():
     """Nested squares of different height; the threshold says which becomes the box."""

@@ -116,6 +116,11 @@ def test_min_max_normalize():
     np.testing.assert_allclose(min_max_normalize(values, mask), [1, 0, 0, 0.5])
     np.testing.assert_allclose(min_max_normalize(jnp.arange(3)), [0, 0.5, 1])
     np.testing.assert_array_equal(min_max_normalize(jnp.full(3, 7.0)), 0)
+    # Float32 has one number for all of these.
+    for large in (2**30 + np.arange(3), 2**30 + jnp.arange(3)):
+        np.testing.assert_allclose(min_max_normalize(large), [0, 0.5, 1])
+    with pytest.raises(ValueError, match="mask: got 2, expected bools"):
+        min_max_normalize(values, np.array([0, 1, 2, 3]))
 
 
 @pytest.mark.parametrize(
@@ -123,9 +128,13 @@ def test_min_max_normalize():
     [
         ({"values": jnp.ones((2, 2))}, r"values: got shape \(2, 2\)"),
         ({"mask": jnp.ones(4, bool)}, "values: lengths differ"),
+        ({"mask": np.array([0, 1, 2])}, "mask: got 2, expected bools, or 0 and 1"),
+        ({"values": 2**30 + jnp.arange(3)}, "values: got numbers from .* resolves"),
         ({"max_iterations": 0}, "max_iterations: got 0"),
+        ({"max_iterations": 2.5}, "max_iterations: got 2.5, expected an integer"),
         ({"tolerance": -1.0}, "tolerance: got -1.0"),
         ({"regularization": 0.0}, "regularization: got 0.0"),
+        ({"regularization": 1e-50}, "regularization: got 1e-50"),
     ],
 )
 def test_bad_arguments(arguments, message):

@@ -7,7 +7,7 @@ import re
 import jax
 import numpy as np
 import pytest
-from sklearn.neighbors import LocalOutlierFactor
+from sklearn.neighbors import LocalOutlierFactor, NearestNeighbors
 
 from robustjax import graph, scores
 
@@ -125,6 +125,18 @@ def test_bad_arguments_are_named(changes, message):
     fine = {"indices": [[1], [0]], "distances": [[1.0], [1.0]]}
     with pytest.raises(ValueError, match=re.escape(message)):
         scores.near_duplicates(**fine | changes)
+
+
+def test_nobody_is_its_own_neighbour(rng):
+    """As in the lists of scikit-learn's `kneighbors` of the points it was fitted to."""
+    points = rng.normal(size=(20, 3))
+    distances, indices = NearestNeighbors(n_neighbors=4).fit(points).kneighbors(points)
+    for score in (scores.near_duplicates, scores.local_outlier_factor):
+        with pytest.raises(ValueError, match="indices: row 0 is among its own neighb"):
+            score(indices, distances)
+    with pytest.raises(ValueError, match=r"neighbours \(20 of 20 are\)"):
+        scores.row_order(indices, key=jax.random.key(0))
+    scores.near_duplicates(indices[:, 1:], distances[:, 1:])
 
 
 def test_neighbours_come_nearest_first():

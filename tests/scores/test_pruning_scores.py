@@ -113,6 +113,15 @@ def test_class_medians_equal_numpy(problem):
     np.testing.assert_array_equal(scores.class_medians(far, y, num_classes=C), medians)
 
 
+@pytest.mark.parametrize("dtype", [np.int64, np.int32, np.float64, np.longdouble])
+def test_median_distances_far_from_the_origin(dtype):
+    """Float32 has one number for all of these."""
+    features = np.array([[2**30], [2**30 + 1], [2**30 + 5]], dtype)
+    distances = scores.median_distances(features, [0, 0, 0])
+    np.testing.assert_array_equal(distances, [1, 0, 4])
+    assert scores.class_medians(features, [0, 0, 0]) == 2**30 + 1
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -130,13 +139,39 @@ def test_class_medians_of_bad_arguments(change, message):
 
 def test_norms_of_shapes_that_do_not_match_are_refused():
     p, features = jnp.full((3, 2), 0.5), jnp.ones((3, 2))
-    for labels in (jnp.array([0]), jnp.zeros((3, 1), int), jnp.zeros((2,), int)):
+    for labels in (
+        *(jnp.array([0]), jnp.zeros((3, 1), int), jnp.zeros((2,), int)),
+        *(jnp.zeros((3, 2), int), jnp.zeros(3)),
+    ):
         with pytest.raises(ValueError, match="labels: got shape"):
             scores.el2n(p, labels)
         with pytest.raises(ValueError, match="labels: got shape"):
             scores.last_layer_grand(features, p, labels)
+    with pytest.raises(ValueError, match="labels: got shape"):
+        scores.el2n(np.full((3, 3), 1 / 3), np.eye(3, dtype=int))
     with pytest.raises(ValueError, match="features: got shape"):
         scores.last_layer_grand(features, p[:1], jnp.array([0]))
+    # Infinite for all, and so of no order.
+    with pytest.raises(ValueError, match="order: got 0.001, expected .* .0.0201"):
+        scores.last_layer_grand(features, p, jnp.zeros(3, int), order=1e-3)
+
+
+def test_norms_of_logits_are_refused():
+    logits = np.array([[5.0, -3, 0], [0, 1, 0]])
+    for given in (logits, jnp.asarray(logits, jnp.float32)):
+        with pytest.raises(ValueError, match="probabilities: got numbers from -3 to 5"):
+            scores.el2n(given, [0, 1])
+        with pytest.raises(ValueError, match="probabilities: got numbers from -3 to 5"):
+            scores.last_layer_grand(np.ones((2, 4)), given, [0, 1])
+
+
+@pytest.mark.parametrize("make", [np.array, jnp.array])
+def test_classes_are_no_record_of_what_was_right(make):
+    with pytest.raises(ValueError, match="correct: got 2, expected bools"):
+        scores.forgetting_events(make([[2, 0], [0, 3]]))
+    found = scores.forgetting_events(make([[1, 0], [0, 0], [1, 0]]))
+    assert found.events.tolist() == [1, 0]
+    assert found.learned.tolist() == [True, False]
 
 
 def test_learned_is_yes_or_no():

@@ -102,6 +102,20 @@ def test_zero_rows_and_extreme_scales_have_a_cosine():
     np.testing.assert_allclose(got, [0.0, 1.0, np.sqrt(0.5)], rtol=1e-6)
 
 
+@pytest.mark.parametrize("offset", [0.0, 1e6])
+def test_the_nearest_of_a_tight_cluster_is_found(rng, offset):
+    """Float32 products cannot tell its members apart."""
+    centres = rng.normal(size=(5, 24)) + offset
+    references = np.repeat(centres, 9, axis=0) + 1e-4 * rng.normal(size=(45, 24))
+    points = centres[rng.integers(0, 5, 30)] + 1e-4 * rng.normal(size=(30, 24))
+    points[:4] = references[[0, 7, 20, 44]]
+    mask = np.arange(45) % 9 != 4
+    got = purity.nearest_ood_distance(points, references, mask=mask)
+    distance = np.linalg.norm(points[:, None] - references[mask], axis=2).min(axis=1)
+    np.testing.assert_array_equal(got[:4], 0)
+    np.testing.assert_allclose(got, distance, rtol=1e-4)
+
+
 def test_traced_mask_without_references():
     def scores(mask):
         ones = jnp.ones((2, 3))
@@ -158,6 +172,31 @@ def test_no_array_of_all_pairs():
                 np.ones((2, 3)), np.ones((2, 3)), mask=np.zeros(2, bool)
             ),
             "mask",
+        ),
+        (
+            lambda: purity.nearest_in_cosine(
+                np.ones((2, 3)), np.ones((2, 3)), mask=[0, 2]
+            ),
+            "mask: got 2, expected bools",
+        ),
+        (
+            # One per row, which would be one per column where these are as many.
+            lambda: purity.react_purity(
+                jnp.ones((3, 3)), jnp.ones((3, 2)), threshold=jnp.ones(3)
+            ),
+            "threshold: got shape",
+        ),
+        (
+            lambda: purity.energy_purity(jnp.ones((3, 3)), temperature=np.ones(3)),
+            "temperature: got shape",
+        ),
+        (
+            lambda: purity.energy_purity(jnp.ones((3, 3)), temperature=np.inf),
+            "temperature: got inf",
+        ),
+        (
+            lambda: purity.energy_purity(jnp.ones((3, 3)), temperature=1e-50),
+            "temperature: got 1e-50",
         ),
         (
             lambda: purity.nearest_ood_distance(

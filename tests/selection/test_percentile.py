@@ -38,6 +38,14 @@ def test_few_values():
     assert find(jnp.zeros(4), ~none, 30.0) == 0.0
 
 
+@pytest.mark.slow
+def test_the_last_of_many_is_the_largest():
+    """A hundred times their number, over a hundred, is rounded to one more."""
+    values = np.zeros(10_737_420, np.float32)
+    values[7] = 2.0
+    assert find(values, np.ones(values.shape, bool), 100.0) == 2.0
+
+
 def test_bad_percentile():
     with pytest.raises(ValueError, match="percentile: got -1"):
         masked_percentile(jnp.ones(3), jnp.ones(3, bool), -1)

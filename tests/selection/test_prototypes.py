@@ -191,6 +191,16 @@ def test_sample_is_of_the_class_without_repetition():
     assert seen == {0, 3, 5, 6, 8}
 
 
+@pytest.mark.slow
+def test_as_many_classes_as_eight_bits_tell_apart():
+    labels = np.array([0, 255, 3, 255], np.uint8)
+    draw = functools.partial(prototypes.sample_per_class, num_classes=256, size=2)
+    sample = jax.jit(draw)(jax.random.key(0), labels, np.ones(4, bool))
+    expected = np.bincount(labels, minlength=256)
+    np.testing.assert_array_equal(np.asarray(sample.valid).sum(axis=1), expected)
+    assert set(np.asarray(sample.indices)[255].tolist()) == {1, 3}
+
+
 def test_scores_and_labels_equal_numpy():
     x = points(2, 20)
     rng = np.random.default_rng(4)

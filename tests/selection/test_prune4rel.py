@@ -288,6 +288,19 @@ def test_float32_ranking_equals_the_loop_in_float32():
     assert (got.gains[-5:] < 1e-6).all()
 
 
+def test_turns_and_balances_that_cannot_be():
+    for sizes, budget, message in (
+        ([2, 1], 4, "budget: got 4, expected at most the 3 examples"),
+        ([2, 1], -1, "budget: got -1"),
+        ([2, -1], 1, "sizes: got .* expected integers >= 0"),
+        ([2.0, 1.0], 1, "sizes: got .* expected integers >= 0"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            even_turns(np.array(sizes), budget)
+    with pytest.raises(ValueError, match="labels: got None, expected labels for balan"):
+        selection.prune4rel(np.eye(4), np.ones(4), 2, balance="authors")
+
+
 def test_turns():
     np.testing.assert_array_equal(
         even_turns(np.array([1, 3, 0, 2]), 6), [0, 1, 3, 1, 3, 1]
@@ -368,6 +381,8 @@ def test_estimate(rng):
         ({"budget": 9}, "budget: got 9, expected at most the 8"),
         ({"threshold": 1.5}, "threshold: got 1.5"),
         ({"temperature": 0.0}, "temperature: got 0"),
+        ({"temperature": 1e-20}, "temperature: got 1e-20 for confidences up to"),
+        ({"temperature": np.inf}, "temperature: got inf for confidences up to"),
         ({"confidence": np.full(8, -0.1)}, "confidence: got -0.1 at row 0"),
         ({"confidence": np.full(8, np.nan)}, "confidence: 8 row"),
         ({"confidence": np.ones(7)}, "features: lengths differ"),

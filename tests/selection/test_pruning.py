@@ -360,3 +360,10 @@ def test_a_cutoff_takes_as_many_as_it_says():
             selection.coverage_centric(
                 hardness, left + 1, key=jax.random.key(0), hard_cutoff=cutoff
             )
+
+
+def test_logits_have_no_confidence():
+    with pytest.raises(ValueError, match=r"probabilities: 2 row\(s\) do not sum to 1"):
+        selection.confidence_of([[3.0, -1.0], [0.5, 0.1]])
+    half = np.array([[0.75, 0.25]], np.float16)
+    assert selection.confidence_of(half, "diff_prob").dtype == np.float16

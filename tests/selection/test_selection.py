@@ -147,6 +147,27 @@ def test_bad_arguments(built):
             num_queries=6,
             mode="x",
         )
+    # A pick's value is set to zero, above all that are negative.
+    with pytest.raises(ValueError, match="entropies: got -2"):
+        selection.propagate_entropy(
+            jnp.full(N, -2.0),
+            jnp.arange(N),
+            jnp.ones(N, bool),
+            diffusion,
+            num_queries=6,
+        )
+    with pytest.raises(ValueError, match="usable: got 2, expected bools, or 0 and 1"):
+        selection.propagate_entropy(
+            jnp.ones(N), jnp.arange(N), np.arange(N), diffusion, num_queries=6
+        )
+    with pytest.raises(ValueError, match="available: got 2, expected bools, or 0 and"):
+        selection.top_available(np.ones(3), [0, 2, 1], 2)
+    for make in (np.array, jnp.array):
+        values = make([1.0, np.nan, 3.0])
+        with pytest.raises(ValueError, match="scores: 1 are NaN .first: row 1"):
+            selection.top_available(values, np.ones(3, bool), 2)
+        with pytest.raises(ValueError, match="values: 1 are NaN .first: row 1"):
+            selection.fast_argmax(values)
 
 
 @pytest.mark.parametrize("size", [1, 5, 256, 257, 5000])

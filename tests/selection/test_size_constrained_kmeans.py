@@ -167,6 +167,10 @@ def test_equal_points_leave_clusters_empty_only_where_they_must():
     assert found.inertia == pytest.approx(0, abs=1e-9)
     assert (found.sizes > 0).sum() >= 3
     assert found.sizes.max() <= 4
+    # Nowhere is not the origin.
+    empty = found.sizes == 0
+    assert empty.any()
+    np.testing.assert_array_equal(np.isnan(found.centres).any(axis=1), empty)
 
 
 def test_costs_foresee_single_moves():

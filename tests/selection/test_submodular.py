@@ -279,6 +279,8 @@ FUNCTIONS = {
         ({"b": 9}, "budget: got 9, expected at most the 8"),
         ({"a": np.zeros((8, 8))}, "pool.*: 8 row"),
         ({"q": np.full((2, 8), np.nan)}, "query.*: 2 row"),
+        ({"q": np.ones((0, 8))}, "query: got no rows, expected at least one"),
+        ({"p": np.ones((0, 8))}, "private: got no rows, expected at least one"),
         ({"p": np.ones((2, 7))}, "private: got rows of width .*7"),
         ({"q": np.ones((2, 7))}, "query: got rows of width .*7"),
     ],
@@ -300,6 +302,8 @@ def test_bad_features(name, arguments, message):
         ("cmi", {"similarity": "dot"}, "similarity: unknown"),
         ("cmi", {"candidates": 0}, "candidates: got 0"),
         ("log_det", {"noise": 0.0}, "noise: got 0"),
+        # All gains would be zero, and the picks the first ones.
+        ("log_det", {"noise": 1e9}, "noise: got 1000000000.0, expected .*10000"),
     ],
 )
 def test_bad_numbers(name, arguments, message):
