@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from robustjax import checks
+from robustjax.losses._per_class import wide_logits
 
 NormReduction = Literal["mean", "sum"]
 NORM_REDUCTIONS: tuple[NormReduction, ...] = get_args(NormReduction)
@@ -64,7 +65,6 @@ def uniform_cross_entropy(logits: jax.Array) -> jax.Array:
     Raises:
       ValueError: logits of a rank other than 2.
     """
-    logits = jnp.asarray(logits)
+    logits = wide_logits(logits)
     checks.rank("logits", logits, 2)
-    wide = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
-    return -jnp.mean(jax.nn.log_softmax(wide), axis=-1)
+    return -jnp.mean(jax.nn.log_softmax(logits), axis=-1)

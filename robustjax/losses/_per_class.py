@@ -18,7 +18,7 @@ def prepare(logits: jax.Array, labels: jax.Array) -> tuple[jax.Array, jax.Array,
     Raises:
       ValueError: shapes that do not match.
     """
-    logits = jnp.asarray(logits)
+    logits = wide_logits(logits)
     labels = arrays.labels_for(labels)
     hard = jnp.issubdtype(labels.dtype, jnp.integer)
     wanted = logits.shape[:-1] if hard else logits.shape
@@ -28,8 +28,19 @@ def prepare(logits: jax.Array, labels: jax.Array) -> tuple[jax.Array, jax.Array,
             f"labels: got shape {labels.shape}, expected {wanted} for {kind} labels "
             f"and logits of shape {logits.shape}"
         )
-    logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
     return jax.nn.log_softmax(logits), labels, hard
+
+
+def wide_logits(logits: jax.Array) -> jax.Array:
+    """Logits as float32 or better, of which a cast has lost no difference.
+
+    Args:
+      logits: (..., C) numbers, possibly traced.
+    """
+    if not isinstance(logits, jax.Array) and not jax.config.read("jax_enable_x64"):
+        return arrays.logits("logits", logits)
+    logits = jnp.asarray(logits)
+    return logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
 
 
 def need_indices(hard: bool) -> None:

@@ -6,10 +6,13 @@ its targets; a pair in the right order by at least the margin costs nothing.
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from robustjax import checks
+from robustjax import arrays, checks
 
 TIES = ("ignore", "as_lower")
 PAIRINGS = ("halves", "opposite")
@@ -69,13 +72,14 @@ def pairwise_ranking(
 
     Args:
       scores: (B,) floats.
-      targets: (B,) numbers, larger meaning that the score should be larger.
+      targets: (B,) numbers, larger meaning that the score should be larger. What is
+        not on a device is compared as it is, in 64 bits.
       margin: >= 0, possibly traced; 0.1 in the paper, 1 in the authors' code.
       ties: "ignore" gives s = 0 and the loss 0 to equal targets, "as_lower" s = -1.
       pairing: see `pair_up`.
 
     Returns:
-      (B // 2,) losses in [0, inf), float32 or better.
+      (B // 2,) losses in [0, inf), float32 or better; NaN where a target is NaN.
 
     Raises:
       ValueError: a negative margin, unknown ties or pairing, other shapes, or halves
@@ -89,13 +93,25 @@ def pairwise_ranking(
     scores = jnp.asarray(scores)
     scores = scores.astype(jnp.promote_types(scores.dtype, jnp.float32))
     one, other = pair_up(scores, pairing=pairing)
+    targets = _ordered(targets)
     larger, smaller = pair_up(jax.lax.stop_gradient(targets), pairing=pairing)
     hinge_if_larger = jnp.maximum(margin - (one - other), 0.0)
     hinge_if_smaller = jnp.maximum(margin + (one - other), 0.0)
     hinge = jnp.where(larger > smaller, hinge_if_larger, hinge_if_smaller)
-    if ties == "as_lower":
-        return hinge
-    return jnp.where(larger == smaller, 0.0, hinge)
+    if ties == "ignore":
+        hinge = jnp.where(larger == smaller, 0.0, hinge)
+    return jnp.where(jnp.isnan(larger) | jnp.isnan(smaller), jnp.nan, hinge)
+
+
+def _ordered(targets: Any) -> jax.Array:
+    """Targets, or their ranks where the device would round or wrap them."""
+    if isinstance(targets, jax.Array):
+        return targets
+    array = arrays.numbers("targets", targets)
+    if not arrays.is_wide(array):
+        return jnp.asarray(array)
+    ranks = np.unique(array, return_inverse=True)[1].astype(np.float32)
+    return jnp.asarray(np.where(np.isnan(array), np.nan, ranks))
 
 
 def loss_prediction(

@@ -135,7 +135,7 @@ def read(
         have the padding that they are like, of any content. All else is NumPy's.
 
     Raises:
-      ValueError: rows of examples of another shape.
+      ValueError: rows of examples, or other arrays, of another shape.
     """
     known: dict[str, list[int]] | None = record.get("rows")
     if known is not None:
@@ -155,6 +155,7 @@ def read(
         ),
     )
     found: Sequence[Any] = jax.tree.leaves(restored)
+    _check_shapes(found, like)
     return jax.tree.unflatten(
         form,
         [
@@ -164,6 +165,16 @@ def read(
             for one, leaf in zip(found, leaves)
         ],
     )
+
+
+def _check_shapes(found: Sequence[Any], like: Any) -> None:
+    """A network of other widths, or other repeats, would go on in this one's place."""
+    for one, (path, leaf) in zip(found, jax.tree_util.tree_leaves_with_path(like)):
+        if not isinstance(leaf, ExampleRows) and one.shape != leaf.shape:
+            raise ValueError(
+                f"its {jax.tree_util.keystr(path)} has shape {one.shape}, expected "
+                f"{leaf.shape}"
+            )
 
 
 def _how(leaf: Any, *, divided: bool) -> ocp.RestoreArgs:

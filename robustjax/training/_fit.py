@@ -8,9 +8,10 @@ from typing import Any
 import jax
 import numpy as np
 
+from robustjax import checks
 from robustjax.training._checkpoints import CheckpointFolder
 from robustjax.training._elastic import with_example_rows
-from robustjax.training._health import check_losses
+from robustjax.training._health import check_losses, check_parameters
 from robustjax.training._interruption import StopRequest
 from robustjax.training._program import Program
 from robustjax.training._recipe import RecipeProgram
@@ -53,10 +54,14 @@ def fit(
       The state after the last epoch.
 
     Raises:
-      ValueError: checkpoints that cannot be written, before anything is trained.
-      NonFiniteLossError: as soon as an epoch with a non-finite loss ends.
+      ValueError: before anything is trained: checkpoints that cannot be written or
+        are of more epochs, numbers out of range.
+      NonFiniteLossError: as soon as an epoch with a non-finite loss ends, or before
+        non-finite parameters would be saved or returned.
       InterruptedRunError: if `stop` was requested; the state is saved first.
     """
+    checks.at_least("epochs", epochs, 0)
+    checks.at_least("checkpoint_every_epochs", checkpoint_every_epochs, 1)
     first = 0
     if checkpoints is not None:
         # Where there is none, too: records of epochs that are trained again go.
@@ -64,21 +69,29 @@ def fit(
         found = checkpoints.restore_latest(like)
         if found is not None:
             first, state, _ = found
+        if first > epochs:
+            raise ValueError(
+                f"epochs: got {epochs}, expected at least the {first} that the "
+                "checkpoint has been trained for; take another folder to start again"
+            )
         if first < epochs:
             checkpoints.check_writable()
     for epoch in range(first, epochs):
         state, metrics = program.at(epoch).epoch(state, data)
         fetched: dict[str, Any] = jax.device_get(metrics)
         check_losses(fetched["loss"], epoch=epoch)
+        done = epoch + 1
+        due = done % checkpoint_every_epochs == 0 or done == epochs
+        # The losses of an epoch say nothing of what its last step has made.
+        if done == epochs or (due and checkpoints is not None):
+            check_parameters(state.params, epoch=epoch)
         means = {name: value.mean(axis=1) for name, value in fetched.items()}
         if evaluate is not None:
             means |= evaluate(epoch, state)
         if report is not None:
             report(epoch, means)
-        done = epoch + 1
         stopping = stop is not None and stop.agree()
-        due = done % checkpoint_every_epochs == 0 or done == epochs or stopping
-        if checkpoints is not None and due:
+        if checkpoints is not None and (due or stopping):
             checkpoints.save(done, with_example_rows(state, program.row_spec))
         if stop is not None:
             stop.check()

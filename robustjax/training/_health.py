@@ -1,7 +1,10 @@
-"""Aborting on a non-finite loss, with the likely cause."""
+"""Aborting on a non-finite loss or parameter, with the likely cause."""
 
 from __future__ import annotations
 
+from typing import Any
+
+import jax
 import numpy as np
 
 
@@ -45,3 +48,27 @@ def check_losses(losses: np.ndarray, *, epoch: int) -> None:
     raise NonFiniteLossError(
         f"loss: non-finite in epoch {epoch}, step {step} (repeat {repeat}); {cause}"
     )
+
+
+def check_parameters(params: Any, *, epoch: int) -> None:
+    """Raises if the last step of an epoch, which no loss has seen, made no numbers.
+
+    Args:
+      params: leaves (R, ...); copied to the host one by one.
+      epoch: number of the epoch, from 0.
+
+    Raises:
+      NonFiniteLossError: naming epoch, repeat and the first parameter.
+    """
+    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+        if not jax.dtypes.issubdtype(leaf.dtype, np.inexact):
+            continue
+        values = np.asarray(jax.device_get(leaf))
+        bad = ~np.isfinite(values).all(axis=tuple(range(1, values.ndim)))
+        if bad.any():
+            raise NonFiniteLossError(
+                f"parameters: {jax.tree_util.keystr(path)} is non-finite after epoch "
+                f"{epoch} (repeat {int(bad.argmax())}); its losses were finite, so the "
+                "last step went wrong: the learning rate may be too high, or the "
+                "gradient may divide by or take the logarithm of zero"
+            )

@@ -12,6 +12,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from robustjax import checks
+from robustjax.training import _data_checks as data_checks
 from robustjax.training import _epoch as epoch_lib
 from robustjax.training import _mesh as mesh_lib
 from robustjax.training._execution import Execution
@@ -36,11 +37,21 @@ def over_repeats(
     def first(axis: int | None, argument: Any) -> Any:
         return argument if axis is None else jax.tree.map(lambda x: x[0], argument)
 
+    def need_one(axis: int | None, argument: Any) -> None:
+        leaves = [] if axis is None else jax.tree.leaves(argument)
+        for leaf in leaves:
+            if leaf.shape[0] != 1:
+                raise ValueError(
+                    f"repeats: got data of {leaf.shape[0]} and a state of 1, expected "
+                    "as many"
+                )
+
     # By the function's name, profiles tell the programs apart.
     @functools.wraps(function)
     def call(*arguments: Any) -> Any:
         if jax.tree.leaves(arguments[0])[0].shape[0] != 1:
             return jax.vmap(function, in_axes)(*arguments)
+        jax.tree.map(need_one, in_axes, arguments, is_leaf=lambda x: x is None)
         alone = jax.tree.map(first, in_axes, arguments, is_leaf=lambda x: x is None)
         return jax.tree.map(lambda x: x[None], function(*alone))
 
@@ -156,16 +167,18 @@ class Program:
           extras: dict of (R, N, ...) arrays.
 
         Raises:
-          ValueError: a stream of another number of examples, or labels that are no
-            integers or of another number.
+          ValueError: inputs, labels or extras of another number of examples, extras
+            of another number of repeats than the labels, labels that are no integers,
+            integers that int32 cannot hold.
         """
-        self._check_labels(labels)
-        if isinstance(inputs, Stream) and len(inputs) != self.spec.num_examples:
-            raise ValueError(
-                f"inputs: got a stream of {len(inputs)} examples, expected "
-                f"{self.spec.num_examples}"
-            )
-        padding = self.spec.padded_examples - self.spec.num_examples
+        examples, extras = self.spec.num_examples, extras or {}
+        repeats = data_checks.check_labels(labels, examples)
+        data_checks.check_inputs(inputs, examples)
+        data_checks.check_extras(extras, repeats, examples)
+        # A stream looks at its rows when it reads them.
+        if not isinstance(inputs, Stream):
+            data_checks.check_held("inputs", inputs)
+        padding = self.spec.padded_examples - examples
 
         def pad(array: Any, axis: int, dtype: Any = None) -> jax.Array:
             # What the host has stays there until it is whole: on the device, every
@@ -182,30 +195,11 @@ class Program:
         data = TrainData(
             inputs=inputs if isinstance(inputs, Stream) else pad(inputs, 0),
             labels=pad(labels, 1, np.int32),
-            extras={name: pad(value, 1) for name, value in (extras or {}).items()},
+            extras={name: pad(value, 1) for name, value in extras.items()},
         )
         if self._mesh is None:
             return data
         return mesh_lib.shard_data(data, self._mesh, repeats=True)
-
-    def _check_labels(self, labels: Any) -> None:
-        """A cast would make classes of what is none."""
-        array = labels if isinstance(labels, jax.Array) else np.asarray(labels)
-        if not jnp.issubdtype(array.dtype, jnp.integer):
-            raise ValueError(
-                f"labels: got {array.dtype.name}, expected integer class indices"
-            )
-        if array.ndim < 2 or array.shape[1] != self.spec.num_examples:
-            raise ValueError(
-                f"labels: got shape {array.shape}, expected (repeats, "
-                f"{self.spec.num_examples})"
-            )
-        limits = np.iinfo(np.int32)
-        wide = array.dtype.itemsize > 4 and isinstance(array, np.ndarray) and array.size
-        if wide and (array.min() < limits.min or array.max() > limits.max):
-            raise ValueError(
-                f"labels: got {array.max()}, expected class indices that int32 holds"
-            )
 
     def init(self, keys: jax.Array, inputs: jax.Array | Stream) -> TrainState:
         """Initial states, one per key.

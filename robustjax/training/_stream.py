@@ -13,6 +13,7 @@ import numpy as np
 
 from robustjax import checks
 from robustjax.row_source import RowSource, row_numbers
+from robustjax.training._data_checks import check_held, is_narrowed
 from robustjax.training._host_memory import HostMemory
 
 Item = TypeVar("Item")
@@ -89,7 +90,9 @@ class Stream:
         """Some rows as the device would hold them."""
         if len(self) != self._rows.shape[0]:
             rows = row_numbers(rows, len(self)) + self._first
-        return np.asarray(self._rows[rows]).astype(self.dtype, copy=False)
+        found = np.asarray(self._rows[rows])
+        check_held("rows", found)
+        return found.astype(self.dtype, copy=False)
 
     def part(self, start: int, count: int) -> Stream:
         """Rows that follow each other, as a stream; nothing is read.
@@ -136,7 +139,11 @@ class Stream:
     def _read_into(self, rows: np.ndarray, out: np.ndarray) -> None:
         source = self._rows
         rows = rows + self._first if self._first else rows
-        if isinstance(source, RowSource):
+        if is_narrowed(np.dtype(source.dtype)):
+            found = source[rows]
+            check_held("rows", found)
+            out[...] = found
+        elif isinstance(source, RowSource):
             source.read_into(rows, out)
         elif _taken_as_it_is(source) and source.dtype == out.dtype:
             # In other modes than "raise" NumPy writes straight into `out`.

@@ -17,6 +17,7 @@ from robustjax.transforms._base import (
     ExampleSpec,
     LossState,
     LossTransform,
+    Reduction,
     Stage,
     Terms,
     over_examples,
@@ -134,7 +135,7 @@ def only_where(
 
     Rows of examples for which a transform does not apply stay as they are; values,
     weights and labels are chosen per example. Penalties are not per example and
-    always count.
+    always count. Nor is it per example whether values are summed or averaged.
 
     Args:
       tx: applies where `where(batch)` is True.
@@ -142,7 +143,9 @@ def only_where(
       otherwise: applies elsewhere; by default the terms pass unchanged.
 
     Raises:
-      ValueError: the two transforms belong to different stages.
+      ValueError: the two transforms belong to different stages; in `update`, values of
+        which some are to be summed and others averaged (`group_dro`, say, for a part
+        of the batch alone).
 
     Example:
       >>> import jax.numpy as jnp
@@ -181,7 +184,7 @@ def only_where(
                 f"expected bool of shape {terms.mask.shape}"
             )
         merged, penalties, reduction = terms, terms.penalties, terms.reduction
-        rows, shared = [], []
+        rows, shared, reductions = [], [], []
         for part, part_rows, part_shared, applies in zip(
             parts, state.rows, state.shared, (chosen, ~chosen)
         ):
@@ -219,6 +222,16 @@ def only_where(
             merged = merged.replace(fault=fault, **changed)
             rows.append(new.rows)
             shared.append(new.shared)
+            reductions.append(out.reduction)
+        if otherwise is None:
+            reductions.append(terms.reduction)
+        summed = [each is Reduction.SUM for each in reductions]
+        if any(summed) and not all(summed):
+            raise ValueError(
+                f"only_where: {tx.name} gives values of which some are to be summed "
+                f"and the others averaged ({reductions[0].value}, "
+                f"{reductions[1].value}), expected one for all of the batch"
+            )
         merged = merged.replace(penalties=penalties, reduction=reduction)
         return merged, LossState(tuple(rows), tuple(shared))
 

@@ -28,6 +28,7 @@ from robustjax.transforms._base import (
     own_constants,
 )
 from robustjax.transforms._batches import device_index, entry, merge_faults
+from robustjax.transforms._reduction import positions_of
 
 
 def group_means(
@@ -36,6 +37,7 @@ def group_means(
     mask: jax.Array,
     num_groups: int,
     axis_name: AxisName = None,
+    sizes: jax.Array | None = None,
 ) -> tuple[jax.Array, jax.Array]:
     """The mean value of every group of a batch, and how many examples it has there.
 
@@ -45,13 +47,17 @@ def group_means(
       mask: (B,) bool, False on padding.
       num_groups: G.
       axis_name: the mapped device axis over which a batch is split, else None.
+      sizes: (B,) how often each value counts; by default once.
 
     Returns:
       (means (G,), 0 for a group that the batch lacks; counts (G,) float32).
     """
     where = jnp.where(mask, groups, num_groups)
+    size = mask.astype(jnp.float32)
+    if sizes is not None:
+        values, size = values * sizes, jnp.where(mask, sizes, 0.0)
     total = jax.ops.segment_sum(jnp.where(mask, values, 0.0), where, num_groups)
-    count = jax.ops.segment_sum(mask.astype(jnp.float32), where, num_groups)
+    count = jax.ops.segment_sum(size, where, num_groups)
     if axis_name is not None:
         total, count = jax.lax.psum((total, count), axis_name)
     return total / jnp.maximum(count, 1), count
@@ -123,8 +129,12 @@ def group_dro(
         group = entry(batch, "group")
         fault = _outside(group, terms.mask, num_groups)
         group = device_index(group)
+        sizes = None
+        if terms.positions is not None and not terms.per_example:
+            # As `reduce` counts them: each position as much as every other.
+            sizes = positions_of(terms)
         mean, count = group_means(
-            terms.weight * terms.value, group, terms.mask, num_groups, axis_name
+            terms.weight * terms.value, group, terms.mask, num_groups, axis_name, sizes
         )
         push = step_size * (jax.lax.stop_gradient(mean) + extra_loss)
         # As logits, so that no exponential overflows.

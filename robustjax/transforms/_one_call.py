@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 
+from robustjax.losses._per_class import wide_logits
 from robustjax.transforms._base import AxisName, LossState, LossTransform, start
 from robustjax.transforms._reduction import reduce
 
@@ -61,6 +62,8 @@ def value(
       >>> round(float(loss), 3)  # log(3) + 3 log(1 - 0.3 / 3)
       0.783
     """
+    if logits is not None and not isinstance(logits, jax.Array):
+        logits = wide_logits(logits)
     batch = {**extra, "label": labels, "index": index, "mask": mask}
     terms, state = tx.update(
         start(batch, per_example=per_example),

@@ -187,6 +187,31 @@ def test_half_precision_logits_are_computed_in_float32(name):
     assert got.dtype == jnp.float32
 
 
+@pytest.mark.parametrize("name", HARD)
+def test_a_common_level_of_64_bits_changes_nothing(name):
+    """A softmax does not see it; a cast to float32 would leave equal logits."""
+    logits = np.array([[1.0, 0.0, 3.0], [2.0, 0.5, 0.0]])
+    labels = np.array([0, 1])
+    want = HARD[name][0](logits, labels)
+    np.testing.assert_allclose(HARD[name][0](1e9 + logits, labels), want, rtol=1e-6)
+
+
+def test_nor_does_it_in_one_call_or_beside_other_data():
+    logits, labels = np.array([[1.0, 0.0, 3.0], [2.0, 0.5, 0.0]]), np.array([0, 1])
+    tx = transforms.chain(transforms.ce(), transforms.elr())
+    state = tx.init(transforms.ExampleSpec(2, 3))
+    want, got = (
+        transforms.value(tx, state, z, labels, labels)[0]
+        for z in (logits, 1e9 + logits)
+    )
+    np.testing.assert_allclose(got, want, rtol=1e-6)
+    np.testing.assert_allclose(
+        losses.uniform_cross_entropy(1e9 + logits),
+        losses.uniform_cross_entropy(logits),
+        rtol=1e-6,
+    )
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [

@@ -125,3 +125,18 @@ def test_bad_arguments(change, message):
     given = {"scores": jnp.zeros(4), "targets": jnp.zeros(4), "margin": 1.0} | change
     with pytest.raises(ValueError, match=message):
         ranking.pairwise_ranking(given.pop("scores"), given.pop("targets"), **given)
+
+
+@pytest.mark.parametrize("targets", [[1e9 + 1, 1e9], [2**32 + 1, 5], [2.0, 1.0]])
+def test_targets_of_64_bits_keep_their_order(targets):
+    scores = jnp.array([0.0, 1.0])
+    got = ranking.pairwise_ranking(scores, np.array(targets), margin=1.0)
+    np.testing.assert_array_equal(got, [2.0])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_target_that_is_no_number_has_no_order(dtype):
+    targets = np.array([np.nan, 1, 0, 2], dtype)
+    for ties in ranking.TIES:
+        got = ranking.pairwise_ranking(jnp.arange(4.0), targets, margin=1.0, ties=ties)
+        np.testing.assert_array_equal(got, [np.nan, 0.0])

@@ -76,6 +76,14 @@ def test_what_was_written_must_be_there_as_it_was(saved, tmp_path):
     assert folder.restore_latest(LIKE)[0] == 3
 
 
+def test_arrays_of_another_shape_are_refused(saved):
+    """A network of other widths, say, would go on in the place of this one."""
+    folder, _ = saved
+    message = r"its \['a'\] has shape \(5,\), expected \(4,\)"
+    with pytest.raises(training.CheckpointError, match=message):
+        folder.restore_latest({**LIKE, "a": jnp.zeros(4)}, report=lambda _: None)
+
+
 def test_the_record_itself_is_guarded(saved, tmp_path):
     folder, _ = saved
     path = root(tmp_path) / "3" / "meta.json"

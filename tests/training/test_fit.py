@@ -139,6 +139,41 @@ def test_sigterm_saves_and_stops(program, tmp_path):
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
+def test_a_checkpoint_of_more_epochs_is_no_training_of_fewer(program, tmp_path):
+    folder = training.CheckpointFolder(tmp_path)
+    fit(program, 2, checkpoints=folder)
+    with pytest.raises(ValueError, match="epochs: got 1, expected at least the 2"):
+        fit(program, 1, checkpoints=folder)
+    assert int(fit(program, 2, checkpoints=folder).epoch[0]) == 2
+
+
+@pytest.mark.parametrize("name", ["epochs", "checkpoint_every_epochs"])
+def test_numbers_of_epochs_are_checked(name):
+    with pytest.raises(ValueError, match=f"^{name}: got -1, expected an integer"):
+        training.fit(None, None, None, **{"epochs": 1, name: -1})
+
+
+def test_a_last_step_that_ruins_the_parameters_is_an_abort(tmp_path):
+    """No loss is computed after it."""
+
+    def ruin(state):
+        last = state.step == 4
+        params = jax.tree.map(lambda p: jnp.where(last, jnp.inf, p), state.params)
+        return state._replace(params=params)
+
+    program = training.Program(
+        toy.algorithm()._replace(after_step=ruin),
+        rj.ExampleSpec(toy.N, toy.C),
+        batch_size=16,
+        execution=training.choose_execution(convolutional=False),
+    )
+    folder = training.CheckpointFolder(tmp_path)
+    message = r"parameters: \['head'\]\['bias'\] is non-finite after epoch 0 \(repeat 0"
+    with pytest.raises(training.NonFiniteLossError, match=message):
+        fit(program, 1, checkpoints=folder)
+    assert folder.steps() == []
+
+
 def test_divergence_is_an_abort_with_epoch_and_cause():
     program = toy.program(learning_rate=1e20)
     with pytest.raises(training.NonFiniteLossError, match="non-finite in epoch 0"):

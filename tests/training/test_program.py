@@ -11,6 +11,7 @@ import pytest
 import robustjax as rj
 from robustjax import training
 from robustjax.training import _epoch as epoch_lib
+from robustjax.training._program import over_repeats
 from tests.training import toy
 
 WEIGHTED = {
@@ -308,3 +309,57 @@ def test_labels_that_a_cast_would_change_are_refused(labels, message):
     program = toy.program()
     with pytest.raises(ValueError, match=message):
         program.make_data(np.zeros((toy.N, 2), np.float32), labels)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        (
+            {"inputs": np.zeros((toy.N - 9, 2), np.float32)},
+            r"inputs: got shape \(41, 2\), expected \(50, …\)",
+        ),
+        ({"inputs": np.zeros((toy.N + 1, 2))}, r"inputs: got shape \(51, 2\)"),
+        ({"inputs": 1.0}, "inputs: got a number, expected"),
+        ({"inputs": np.full((toy.N, 2), 2**32 + 1)}, "inputs: got 4294967297, expec"),
+        (
+            {"inputs": 1e9 + np.arange(2.0 * toy.N).reshape(toy.N, 2)},
+            r"inputs: got numbers from 1e\+09 to .*, expected a range that float32",
+        ),
+        (
+            {"extras": {"group": np.zeros((2, toy.N - 1), int)}},
+            r"extras\['group'\]: got shape \(2, 49\), expected \(2, 50, …\)",
+        ),
+        (
+            {"extras": {"group": np.zeros((1, toy.N), int)}},
+            r"extras\['group'\]: got shape \(1, 50\), expected \(2, 50, …\)",
+        ),
+        (
+            {"extras": {"group": np.full((2, toy.N), -(2**32))}},
+            r"extras\['group'\]: got -4294967296, expected integers that int32",
+        ),
+    ],
+)
+def test_data_that_would_be_taken_for_other_data_are_refused(changed, message):
+    given = {
+        "inputs": np.zeros((toy.N, 2), np.float32),
+        "labels": np.zeros((2, toy.N), int),
+        **changed,
+    }
+    with pytest.raises(ValueError, match=message):
+        toy.program().make_data(**given)
+
+
+def test_labels_of_64_bits_on_the_device_are_refused():
+    with jax.enable_x64(True):
+        labels = jnp.full((1, toy.N), 2**32 + 1)
+        with pytest.raises(ValueError, match="labels: got 4294967297"):
+            toy.program().make_data(np.zeros((toy.N, 2), np.float32), labels)
+
+
+def test_data_of_more_repeats_than_a_lone_state_are_refused():
+    """All but the first would go unseen."""
+    lone, two = jnp.zeros((1, 3)), {"a": jnp.zeros((2, 3))}
+    together = over_repeats(lambda state, data, shared: state + shared, (0, 0, None))
+    with pytest.raises(ValueError, match="repeats: got data of 2 and a state of 1"):
+        together(lone, two, jnp.ones(()))
+    np.testing.assert_array_equal(together(lone, {"a": lone}, jnp.ones(())), 1 + lone)

@@ -228,3 +228,16 @@ def test_bad_streams(name):
         training.Stream(np.zeros((3, 2)), **{name: 0})
     with pytest.raises(ValueError, match="rows: got shape"):
         training.Stream(np.zeros(3))
+
+
+def test_integers_that_the_device_would_wrap_around_are_refused():
+    rows = np.arange(toy.N)[:, None] + np.zeros((1, 2), np.int64)
+    stream = training.Stream(rows)
+    np.testing.assert_array_equal(stream.take(np.array([3, 1]), toy.N), rows[[3, 1]])
+    rows[7, 1] = 2**32 + 1
+    for read in (
+        lambda: stream.take(np.array([3, 7]), toy.N),
+        lambda: stream[7:8],
+    ):
+        with pytest.raises(ValueError, match="rows: got 4294967297, expected integer"):
+            read()

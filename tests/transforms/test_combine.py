@@ -103,6 +103,35 @@ def test_only_where_rejects_mixed_stages():
         rj.only_where(rj.ce(), lambda batch: batch["label"] == 0, rj.alpha_weights())
 
 
+@pytest.mark.parametrize(
+    ("before", "tx", "after"),
+    [
+        (rj.alpha_weights(weighting="literal"), None, rj.ce()),
+        (rj.alpha_weights(weighting="literal"), rj.alpha_weights(), rj.ce()),
+        (rj.ce(), None, rj.transforms.group_dro(2)),
+    ],
+)
+def test_only_where_does_not_sum_a_part_and_average_the_rest(before, tx, after):
+    """What is to be summed would make a sum of the others, too."""
+
+    def half(batch):
+        return jnp.arange(2) < 1
+
+    group_last = after.stages == (rj.Stage.SELECT,)
+    parts = [before, after]
+    parts[group_last] = rj.only_where(parts[group_last], half, tx)
+    both = rj.chain(*parts)
+    with pytest.raises(ValueError, match=r"only_where: .*some are to be summed"):
+        rj.value(
+            both,
+            both.init(rj.ExampleSpec(2, 3)),
+            jnp.zeros((2, 3)),
+            jnp.arange(2),
+            jnp.arange(2),
+            group=jnp.arange(2),
+        )
+
+
 def test_only_where_writes_only_its_rows():
     tx = rj.only_where(
         rj.alpha_weights(loss_pass="training"), lambda batch: batch["label"] == 0

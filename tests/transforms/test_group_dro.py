@@ -73,6 +73,37 @@ def test_group_weights_and_loss_equal_numpy(eta, K):
         np.testing.assert_allclose(slope, share[:, None] * error, atol=1e-6)
 
 
+@pytest.mark.parametrize("per_example", [False, True])
+def test_of_many_labels_an_example_the_groups_means_are_means(per_example):
+    """Not sums over the positions, of which there are as many as there happen to be."""
+    rng = np.random.default_rng(0)
+    shape = (5, 4)
+    logits = rng.normal(size=(*shape, C)).astype(np.float32)
+    label, mask = rng.integers(0, C, shape), rng.random(shape) < 0.7
+    mask[3] = False
+    group = np.array([0, 1, 1, 1, 0])
+    values = np.asarray(rj.losses.cross_entropy(logits, label))
+    means = []
+    for g in range(2):
+        examples = [v[m] for v, m, h in zip(values, mask, group) if h == g and m.any()]
+        each = [one.mean() for one in examples]
+        means.append(np.mean(each) if per_example else np.concatenate(examples).mean())
+    tx = rj.chain(rj.ce(), transforms.group_dro(2, 0.5))
+    got, state = rj.value(
+        tx,
+        tx.init(rj.ExampleSpec(5, C, positions=(4,))),
+        jnp.asarray(logits),
+        label,
+        mask=mask,
+        group=group,
+        per_example=per_example,
+    )
+    q = np.exp(0.5 * np.array(means))
+    q /= q.sum()
+    np.testing.assert_allclose(state.shared[1]["group_weight"], q, rtol=1e-5)
+    np.testing.assert_allclose(got, q @ means, rtol=1e-5)
+
+
 def test_one_group_is_the_mean():
     tx = rj.chain(rj.ce(), transforms.group_dro(1, 0.3))
     for batch in batches(2):

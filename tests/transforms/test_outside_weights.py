@@ -45,3 +45,20 @@ def test_loss_history_subtracts_the_epochs_mean():
         total += seen - seen.mean()
     np.testing.assert_allclose(state.rows[1]["total"][:5], total, atol=1e-6)
     np.testing.assert_array_equal(state.rows[1]["total"][5:], 0)
+
+
+def test_what_an_epoch_left_out_is_not_taken_for_easy():
+    """A loader that drops its last batch; the mean is of what was visited."""
+    tx = rj.chain(rj.ce(), rj.accumulate_losses())
+    state = tx.init(SPEC)
+    total = np.zeros(5)
+    for index, wrong in (([0, 1, 2], [1.0, 2.0, 6.0]), ([2, 3, 4], [0.5, 1.0, 3.0])):
+        logits = jnp.stack([jnp.zeros(3), jnp.array(wrong)], axis=1)
+        _, state = rj.value(
+            tx, state, logits, jnp.zeros(3, jnp.int32), jnp.array(index)
+        )
+        state = tx.epoch(state)
+        seen = np.logaddexp(0, wrong)
+        total[index] += seen - seen.mean()
+    np.testing.assert_allclose(state.rows[1]["total"][:5], total, atol=1e-5)
+    np.testing.assert_array_equal(state.rows[1]["total"][5:], 0)

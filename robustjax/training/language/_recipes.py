@@ -23,7 +23,7 @@ class FineTuningRecipe:
       batch_size: rows per step of the optimiser.
       learning_rate: its height after the warm-up.
       schedule: how it falls from there to `final_learning_rate`.
-      final_learning_rate: after the last step.
+      final_learning_rate: after the last step; 0 where the schedule is constant.
       warmup_share: of all steps, in which it rises linearly from 0.
       betas: of AdamW.
       epsilon: of AdamW.
@@ -53,6 +53,11 @@ class FineTuningRecipe:
         checks.in_range("learning_rate", self.learning_rate, 0)
         checks.one_of("schedule", self.schedule, SCHEDULES)
         checks.in_range("final_learning_rate", self.final_learning_rate, 0)
+        if self.schedule == "constant" and self.final_learning_rate:
+            raise ValueError(
+                f"final_learning_rate: got {self.final_learning_rate} with schedule "
+                "'constant', expected 0: a constant rate does not fall"
+            )
         checks.in_range("warmup_share", self.warmup_share, 0, 1, high_open=True)
         for beta in self.betas:
             checks.in_range("betas", beta, 0, 1, high_open=True)

@@ -39,3 +39,9 @@ def test_alpagasus_warms_up():
     assert rates.argmax() == 3
     assert rates[-1] == pytest.approx(0, abs=1e-12)
     assert (recipe.batch_size, recipe.weight_decay) == (128, 0.0)
+
+
+def test_a_constant_rate_does_not_fall():
+    message = "final_learning_rate: got 1e-06 with schedule 'constant', expected 0"
+    with pytest.raises(ValueError, match=message):
+        language.FineTuningRecipe(schedule="constant", final_learning_rate=1e-6)
