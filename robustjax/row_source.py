@@ -188,7 +188,9 @@ def row_numbers(rows: Any, size: int) -> np.ndarray:
             f"rows: got {given.dtype} {given.min()} … {given.max()}, expected integers "
             f"below {size}"
         )
-    return np.where(given < 0, given + size, given).astype(np.int64)
+    # Of 8 bits, a number would not take the size.
+    given = given.astype(np.int64)
+    return np.where(given < 0, given + size, given)
 
 
 def take(array: Any, rows: Any) -> np.ndarray:

@@ -49,6 +49,7 @@ def assign_bias(
       key: PRNG key, for all but "file_order".
       order: (N,) unique integers or strings that sort examples into the order of
         their file, for "file_order"; by default they are in it. (tfds shuffles.)
+        Strings that are all numbers sort as these.
 
     Returns:
       (N,) int32 attributes.
@@ -74,6 +75,9 @@ def assign_bias(
         if order is not None:
             order = checks.unique_ids("order", order)
             checks.same_length(order=order, labels=known)
+            if order.dtype.kind == "U" and _are_numbers(order):
+                # As text, "10" comes before "9".
+                order = checks.unique_ids("order", order.astype(np.int64))
             place = np.argsort(order, kind="stable")
         elif key is not None:
             place = np.asarray(jax.random.permutation(key, len(known)))
@@ -84,6 +88,11 @@ def assign_bias(
             bias[rows] = np.searchsorted(ends, np.arange(len(rows)), side="right")
     _check_groups(known, bias, aligned_ratio, num_classes)
     return bias
+
+
+def _are_numbers(texts: np.ndarray) -> bool:
+    """Whether all texts are digits, of numbers that 64 bits hold."""
+    return bool(np.char.isdecimal(texts).all() and np.char.str_len(texts).max() < 19)
 
 
 def milestones(

@@ -10,6 +10,9 @@ import numpy as np
 
 from robustjax import arrays, checks
 
+# Shares in half precision sum to 1 within less than this.
+_SUM_TOLERANCE = 1e-2
+
 
 def anchor_transition(
     probabilities: jax.Array, *, percentile: float | None = 97.0
@@ -18,9 +21,11 @@ def anchor_transition(
 
     Row i is the predicted distribution of the example whose probability of class i
     is largest among those *below* the given percentile, which leaves outliers out
-    (Patrini et al., CVPR 2017, section 4.1). The probabilities are not changed:
-    public implementations zero the outliers in place, which leaks zeros into rows
-    that are estimated later.
+    (Patrini et al., CVPR 2017, section 4.1). Where none of those has any probability
+    of the class, as of one that is much rarer than the share that is left out, it is
+    the largest of all, and where nobody has, the row is that of the identity. The
+    probabilities are not changed: public implementations zero the outliers in place,
+    which leaks zeros into rows that are estimated later.
 
     Args:
       probabilities: (N, C) predictions of a classifier of the *given* labels.
@@ -31,8 +36,8 @@ def anchor_transition(
       (C, C) float32, rows sum to 1; NaN where a traced probability is not finite.
 
     Raises:
-      ValueError: a percentile outside its range, or numbers that are not finite or
-        negative.
+      ValueError: a percentile outside its range, or numbers that are not finite,
+        negative, or do not sum to 1 in a row (of zeros, it is padding).
     """
     probabilities = arrays.float32("probabilities", probabilities, 2)
     if not checks.is_traced(probabilities):
@@ -43,16 +48,30 @@ def anchor_transition(
                 f"probabilities: got {lowest:g}, expected none below 0; are these "
                 "logits?"
             )
-    if percentile is None:
-        anchors = jnp.argmax(probabilities, axis=0)
-    else:
+        _check_sums(np.asarray(probabilities))
+    anchors = jnp.argmax(probabilities, axis=0)
+    if percentile is not None:
         checks.in_range("percentile", percentile, 0, 100, low_open=True)
         threshold = jnp.percentile(probabilities, percentile, axis=0, method="higher")
         below = probabilities < jnp.expand_dims(threshold, 0)
-        anchors = jnp.argmax(jnp.where(below, probabilities, 0.0), axis=0)
+        kept = jnp.where(below, probabilities, 0.0)
+        inner = jnp.argmax(kept, axis=0)
+        anchors = jnp.where(jnp.max(kept, axis=0) > 0, inner, anchors)
     rows = probabilities[anchors]
     rows = rows / jnp.sum(rows, axis=1, keepdims=True)
+    somebody = jnp.max(probabilities, axis=0) > 0
+    rows = jnp.where(somebody[:, None], rows, jnp.eye(len(rows), dtype=rows.dtype))
     return jnp.where(jnp.all(jnp.isfinite(probabilities)), rows, jnp.nan)
+
+
+def _check_sums(probabilities: np.ndarray) -> None:
+    """Raises `ValueError` for rows of something else than shares, or of zeros."""
+    sums = probabilities.sum(axis=1)
+    wrong = np.flatnonzero((np.abs(sums - 1) > _SUM_TOLERANCE) & (sums != 0))
+    if wrong.size:
+        raise ValueError(
+            f"probabilities: row {wrong[0]} sums to {sums[wrong[0]]:g}, expected 1"
+        )
 
 
 def trusted_transition(
@@ -68,16 +87,31 @@ def trusted_transition(
 
     Args:
       probabilities: (N, C) predictions of a classifier of the *given* labels.
-      labels: (N,) integers, right where `trusted`.
+      labels: (N,) integers, right where `trusted`; what they are elsewhere does not
+        matter.
       trusted: (N,) bool.
-      fallback: (C, C) matrix.
+      fallback: (C, C) matrix, rows sum to 1.
 
     Returns:
       (C, C) float32, rows sum to 1.
+
+    Raises:
+      ValueError: lengths that differ, labels of trusted examples that are no classes,
+        `trusted` that is not bool, or a fallback that is no such matrix.
     """
-    member, count = _members(labels, trusted, probabilities.shape[1])
+    probabilities = arrays.float32("probabilities", probabilities, 2)
+    checks.same_length(probabilities=probabilities, labels=labels, trusted=trusted)
+    classes = probabilities.shape[1]
+    checks.truth("trusted", trusted)
+    checks.stochastic("fallback", fallback, classes)
+    if not checks.is_traced((labels, trusted)):
+        known = arrays.numbers("labels", labels, 1)[np.asarray(trusted)]
+        if known.size:
+            checks.labels("labels", known, classes)
+    labels = jnp.asarray(labels, jnp.int32)
+    member, count = _members(labels, jnp.asarray(trusted), classes)
     mean = member.T @ probabilities / jnp.maximum(count, 1.0)
-    return _as_distributions(mean, count, fallback)
+    return _as_distributions(mean, count, jnp.asarray(fallback))
 
 
 # Not all in one program: it would round the product's rows otherwise.

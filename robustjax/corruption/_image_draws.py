@@ -59,8 +59,9 @@ class Draws:
         state["buffer_pos"] = 4
         state["state"]["key"][:] = _philox_key((*self.seed, _number(what)))
         found = np.empty((len(self.ids), steps * _WORDS), np.uint32)
-        # Consecutive ids have consecutive counters.
-        ends = np.flatnonzero(np.diff(self.ids) != 1) + 1
+        # Consecutive ids have consecutive counters; 0 does not follow the largest.
+        follows = (np.diff(self.ids) == 1) & (self.ids[1:] > 0)
+        ends = np.flatnonzero(~follows) + 1
         for first, last in zip([0, *ends], [*ends, len(self.ids)]):
             if first == last:
                 continue

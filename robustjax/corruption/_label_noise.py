@@ -257,6 +257,7 @@ def from_transition(
     Raises:
       ValueError: a matrix whose rows are not distributions, labels out of range.
     """
+    checks.rank("transition", transition, 2)
     checks.stochastic("transition", transition)
     labels = _check(labels, 1.0, transition.shape[0], "exact")
     transition = jnp.asarray(transition, jnp.float32)
@@ -289,21 +290,25 @@ def instance_dependent(
         The share of wrong labels is near it in the middle, above it near 0 (about 0.1
         at 0.05) and below it near 1; at 0 and 1 nobody and everybody is flipped.
       num_classes: C.
-      rate_deviation: standard deviation of the flip probability, >= 0.
+      rate_deviation: standard deviation of the flip probability, >= 0 and finite.
       pixel_scale: factor on the inputs before the linear map. 1 with inputs of
         unit scale gives soft distributions; 255 with inputs in [0, 1] gives the
         nearly one-hot ones of public code that feeds raw 8-bit pixels.
 
     Raises:
-      ValueError: as `symmetric`, lengths that differ, a negative deviation, or inputs
-        that are not finite.
+      ValueError: as `symmetric`, lengths that differ, a negative deviation, inputs
+        that are not finite, or a scale by which they leave the range of float32.
     """
     labels = _check(labels, rate, num_classes, "exact")
-    checks.in_range("rate_deviation", rate_deviation, 0)
+    checks.in_range("rate_deviation", rate_deviation, 0, high_open=True)
+    checks.in_range("pixel_scale", pixel_scale)
     checks.same_length(inputs=inputs, labels=labels)
     if not checks.is_traced(inputs):
         checks.finite("inputs", np.asarray(inputs))
-    flat = pixel_scale * jnp.reshape(inputs, (labels.shape[0], -1)).astype(jnp.float32)
+    flat = jnp.reshape(inputs, (labels.shape[0], -1)).astype(jnp.float32)
+    # What overflows is refused below.
+    with np.errstate(over="ignore", invalid="ignore"):
+        flat = pixel_scale * flat
     flip_key, map_key, draw_key = jax.random.split(key, 3)
     if rate_deviation > 0 and 0 < rate < 1:
         low, high = -rate / rate_deviation, (1 - rate) / rate_deviation
@@ -323,6 +328,13 @@ def instance_dependent(
 
     scores = jnp.zeros((labels.shape[0], num_classes))
     scores, _ = jax.lax.scan(add_class, scores, jnp.arange(num_classes))
+    # From numbers that are none, every label would be drawn as class 0.
+    if not checks.is_traced(scores) and not bool(jnp.isfinite(scores).all()):
+        raise ValueError(
+            f"pixel_scale: got {pixel_scale:g} for inputs up to "
+            f"{float(jnp.abs(jnp.asarray(inputs)).max()):g}, expected a product that "
+            "float32 can hold"
+        )
     own = jax.nn.one_hot(labels, num_classes, dtype=bool)
     wrong = jax.nn.softmax(jnp.where(own, -jnp.inf, scores))
     probabilities = jnp.where(own, 1 - flip[:, None], flip[:, None] * wrong)

@@ -73,9 +73,9 @@ def open_set_labels(labels: Any, in_classes: Sequence[int]) -> np.ndarray:
       ValueError: no class, a repeated one, or one without examples.
     """
     given = checks.labels("labels", labels)
-    classes = sorted(int(c) for c in in_classes)
-    if not classes:
+    if not len(in_classes):
         raise ValueError("in_classes: got none, expected at least one class")
+    classes = sorted(checks.labels("in_classes", in_classes).tolist())
     if len(set(classes)) < len(classes):
         raise ValueError(f"in_classes: got {classes}, expected each class once")
     empty = [c for c in classes if not np.any(given == c)]

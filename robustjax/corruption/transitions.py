@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from robustjax import checks
+from robustjax import arrays, checks
 
 # Class maps of asymmetric noise, true -> given, for the usual class order.
 CIFAR10_MAP = {9: 1, 2: 0, 4: 7, 3: 5, 5: 3}
@@ -160,10 +160,11 @@ def sibling_transition(superclass: np.ndarray, rate: float) -> jax.Array:
       (C, C) float32, rows sum to 1.
 
     Raises:
-      ValueError: a superclass with one class only.
+      ValueError: a superclass with one class only, or numbers of another rank.
     """
     checks.in_range("rate", rate, 0, 1)
     superclass = np.asarray(superclass)
+    checks.rank("superclass", superclass, 1)
     siblings = (superclass[:, None] == superclass[None]) & ~np.eye(
         len(superclass), dtype=bool
     )
@@ -208,10 +209,21 @@ def noise_rate(
 
     Args:
       transition: (C, C), rows sum to 1.
-      class_frequencies: (C,) shares of the true classes; uniform by default.
+      class_frequencies: (C,) shares of the true classes, or their numbers of examples;
+        uniform by default.
+
+    Raises:
+      ValueError: another matrix, or frequencies of another number, that are negative,
+        not finite or all zero.
     """
+    checks.rank("transition", transition, 2)
     checks.stochastic("transition", transition)
     wrong = 1 - np.diagonal(np.asarray(transition))
     if class_frequencies is None:
         return float(wrong.mean())
-    return float(wrong @ (class_frequencies / np.sum(class_frequencies)))
+    shares = arrays.numbers("class_frequencies", class_frequencies, 1)
+    checks.same_length(class_frequencies=shares, transition=wrong)
+    checks.in_range("class_frequencies", shares, 0, high_open=True)
+    if not shares.any():
+        raise ValueError("class_frequencies: got zeros alone, expected one above 0")
+    return float(wrong @ (shares / np.sum(shares)))

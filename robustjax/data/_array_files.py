@@ -15,6 +15,7 @@ from robustjax.files import atomic_file, check_readable
 
 _REQUIRED = ("inputs", "labels")
 _OPTIONAL = ("ids", "class_names")
+_PER_SPLIT = ("inputs", "labels", "ids")
 
 
 def read_arrays(
@@ -165,13 +166,22 @@ def without_prefix(
     """Arrays under their names without `<split>_`.
 
     Raises:
-      ValueError: an array that is there both with and without it.
+      ValueError: an array that is there both with and without it, or arrays of
+        examples of which some have it and others not.
     """
     twice = [key for key in arrays if f"{split}_{key}" in arrays]
     if twice:
         raise ValueError(
             f"{name}: {str(path)!r} holds both {twice[0]} and {split}_{twice[0]}, "
             "expected one of them"
+        )
+    # Names of classes belong to all splits; whose the others are would be a guess.
+    own = [key for key in arrays if key in {f"{split}_{each}" for each in _PER_SPLIT}]
+    others = [key for key in arrays if key in _PER_SPLIT]
+    if own and others:
+        raise ValueError(
+            f"{name}: {str(path)!r} holds {own[0]} and {others[0]}, expected {split}_ "
+            "before both or neither"
         )
     return {key.removeprefix(f"{split}_"): value for key, value in arrays.items()}
 

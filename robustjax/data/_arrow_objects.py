@@ -21,7 +21,7 @@ def read_arrow_objects(
       path: a `.parquet` file; a folder that `Dataset.save_to_disk` or
         `DatasetDict.save_to_disk` wrote; or a folder of Parquet files, named
         `split-….parquet` as on the Hub where there are several splits.
-      split: of the folder; needed where it has several.
+      split: of the folder; needed where it has several. A file has none.
       name: what to call the path in an error.
 
     Raises:
@@ -38,10 +38,12 @@ def read_arrow_objects(
         ) from None
     try:
         if path.is_file():
+            _only_split(path, split, None)
             tables = [parquet.read_table(path)]
         elif (path / SEVERAL).is_file():
             return read_arrow_objects(saved_split(path, split, name), None, name=name)
         elif (path / ONE).is_file():
+            _only_split(path, split, _recorded_split(path))
             tables = saved_tables(path, pa, name)
         else:
             files = _parquet_files(path, split, name)
@@ -82,6 +84,19 @@ def saved_tables(path: pathlib.Path, pa: Any, name: str) -> list[Any]:
         with pa.memory_map(str(path / pathlib.Path(each["filename"]).name)) as file:
             tables.append(pa.ipc.open_stream(file).read_all())
     return tables
+
+
+def _recorded_split(path: pathlib.Path) -> str | None:
+    """Of which split `datasets` noted that a folder is, if it did."""
+    found = json.loads((path / ONE).read_text("utf-8")).get("_split")
+    return None if found is None else str(found)
+
+
+def _only_split(path: pathlib.Path, split: str | None, known: str | None) -> None:
+    """Raises `ValueError` for another split than the one that is there."""
+    if split not in (None, known):
+        there = "no splits" if known is None else f"the split {known!r} alone"
+        raise ValueError(f"split: got {split!r}, but {str(path)!r} has {there}")
 
 
 def _parquet_files(

@@ -14,11 +14,14 @@ import jax
 import numpy as np
 
 from robustjax import checks, corruption
+from robustjax.corruption._image_batches import at_severity
 from robustjax.data._biased import BiasedDataset, make_biased
 from robustjax.data._dataset import Dataset
 
 COLOR_STYLES = ("lff", "pgd")
 """Whose colours Colored MNIST has: of LfF or of PGD."""
+
+_SEVERITY = 4
 
 
 def colored_mnist(
@@ -26,7 +29,7 @@ def colored_mnist(
     aligned_ratio: float,
     key: jax.Array,
     *,
-    severity: int = 4,
+    severity: int = _SEVERITY,
     style: str = "lff",
     assignment: str = "file_order",
     order: Any = None,
@@ -46,7 +49,7 @@ def colored_mnist(
       aligned_ratio: in (0, 1), see `corruption.assign_bias`.
       key: PRNG key of the jitter, and of an assignment that is random.
       severity: 1 … 5, of the jitter .05, .02, .01, .005, .002 in "lff": a higher one is
-        a *stronger* bias. "pgd" has 1e-4 throughout.
+        a *stronger* bias. "pgd" has 1e-4 throughout, and no severity.
       style: "lff", the colours of Nam et al. (2020) in uint8, or "pgd", those of Ahn et
         al. (2022), in floats that are not rounded.
       assignment: "file_order", "random" or "bernoulli"; see `corruption.assign_bias`.
@@ -59,13 +62,16 @@ def colored_mnist(
       an image depends on the key and its id alone.
 
     Raises:
-      ValueError: other images or another number of classes, an unknown style, and as
-        `corruption.assign_bias`.
+      ValueError: other images or another number of classes, an unknown style, a bad
+        severity or one for "pgd", and as `corruption.assign_bias`.
     """
     checks.one_of("style", style, COLOR_STYLES)
-    is_whole = isinstance(severity, int | np.integer) and not isinstance(severity, bool)
-    if not is_whole or severity not in corruption.LFF_JITTER:
-        raise ValueError(f"severity: got {severity!r}, expected an integer 1 … 5")
+    jitter = at_severity(tuple(corruption.LFF_JITTER.values()), severity)
+    if style == "pgd" and severity != _SEVERITY:
+        raise ValueError(
+            f"severity: got {severity} with style='pgd', expected it with 'lff' alone: "
+            f"the jitter of 'pgd' is {corruption.PGD_JITTER:g} throughout"
+        )
     _check_classes("digits", digits, len(corruption.LFF_COLORS))
     assign_key, paint_key = jax.random.split(key)
     bias = _assigned(digits, aligned_ratio, assign_key, assignment, order)
@@ -75,7 +81,7 @@ def colored_mnist(
         bias,
         paint_key,
         colors=corruption.LFF_COLORS if is_lff else corruption.PGD_COLORS,
-        jitter=corruption.LFF_JITTER[severity] if is_lff else corruption.PGD_JITTER,
+        jitter=jitter if is_lff else corruption.PGD_JITTER,
         as_float=not is_lff,
         ids=numbers_of_ids(digits.ids),
     )
@@ -136,12 +142,13 @@ def corrupted_cifar10(
 
 
 def numbers_of_ids(ids: np.ndarray) -> np.ndarray:
-    """(N,) uint64 that stand for ids: integers for themselves, text by a digest.
+    """(N,) uint64 that stand for ids: integers as they are, text by a digest.
 
     What is drawn for an example by its number stays the same in every part of the data
     set, in any order.
     """
-    if ids.dtype.kind in "iu" and (not ids.size or ids.min() >= 0):
+    if ids.dtype.kind in "iu":
+        # Whether another one is negative says nothing of an id: those that are wrap.
         return ids.astype(np.uint64)
     digests = (hashlib.blake2b(str(i).encode(), digest_size=8) for i in ids.tolist())
     return np.array([int.from_bytes(d.digest(), "little") for d in digests], np.uint64)

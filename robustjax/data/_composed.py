@@ -16,6 +16,7 @@ from robustjax.data._dataset import Dataset, make_dataset
 from robustjax.data._located import LocatedDataset, make_located
 from robustjax.data._match_images import LUMA, check_ood_images
 from robustjax.data._resize import resize_image, resize_images
+from robustjax.data.augmentation._crop import check_bounds
 
 # An opacity below this is the soft rim of a stroke, not the digit.
 DIGIT_THRESHOLD = 0.25
@@ -120,10 +121,7 @@ def compose_digits(
     checks.in_range("class_correlation", class_correlation, 0, 1)
     checks.in_range("position_correlation", position_correlation, 0, 1)
     checks.in_range("contrast", contrast, 0, 1, low_open=True)
-    if len(digit_scale) != 2 or not 0 < digit_scale[0] <= digit_scale[1] <= 1:
-        raise ValueError(
-            f"digit_scale: got {tuple(digit_scale)}, expected 0 < low <= high <= 1"
-        )
+    check_bounds("digit_scale", digit_scale, 1.0)
 
     order = rng.permutation(len(backgrounds))
     aside, kept = order[:ood_count], order[ood_count:]

@@ -88,13 +88,7 @@ def make_dataset(
         )
     if class_names is not None:
         class_names = check_class_names(class_names)
-    integers = np.issubdtype(inputs.dtype, np.integer)
-    if inputs.ndim == 4 and integers and inputs.dtype != np.uint8:
-        raise ValueError(
-            f"inputs: got {inputs.dtype.name} of shape {inputs.shape}, expected images "
-            "as uint8 (0 … 255) or as floats (black at 0, white at 1): other integers "
-            "do not say what is white"
-        )
+    check_white("inputs", inputs.dtype, inputs.shape)
     count = None if class_names is None else len(class_names)
     labels = checks.labels("labels", labels, count)
     checks.same_length(inputs=inputs, labels=labels)
@@ -108,6 +102,16 @@ def make_dataset(
     checks.same_length(ids=ids, labels=labels)
     check_text("ids", ids)
     return Dataset(inputs, labels, ids, tuple(class_names), name)
+
+
+def check_white(name: str, dtype: np.dtype, shape: tuple[int, ...]) -> None:
+    """Raises `ValueError` for images, (N, H, W, C), of integers other than uint8."""
+    if len(shape) == 4 and np.issubdtype(dtype, np.integer) and dtype != np.uint8:
+        raise ValueError(
+            f"{name}: got {dtype.name} of shape {shape}, expected images as uint8 "
+            "(0 … 255) or as floats (black at 0, white at 1): other integers do not "
+            "say what is white"
+        )
 
 
 def take(dataset: Dataset, rows: np.ndarray) -> Dataset:

@@ -51,8 +51,9 @@ def decoded_once(
 ) -> Dataset:
     """A data set from the cache, or decoded and kept there for the next time.
 
-    An entry is found by `source` and by the name, size and times of every file: a
-    file that was written to, replaced or touched is decoded again. Every array carries
+    An entry is found by `source` and by the names, size and times of every file: a
+    file that was written to, replaced or touched, and a link that was moved, is decoded
+    again. Every array carries
     a checksum; what is damaged is decoded again. Entries appear whole or not at all,
     those that were not used for longest make room for new ones, and a cache that
     cannot be written to is done without, with a warning in the log. Sets of fewer than
@@ -102,7 +103,10 @@ def _stamps(files: Iterable[pathlib.Path]) -> list[list[Any]]:
     for file in sorted(files):
         stat = file.stat()
         times = sorted((stat.st_mtime_ns, stat.st_ctime_ns))
-        found.append([os.fspath(file.resolve()), stat.st_size, *times])
+        # Where the file is said to be gives its label and its id; behind a link, its
+        # content is elsewhere.
+        names = os.fspath(file), os.fspath(file.resolve())
+        found.append([*names, stat.st_size, *times])
     return found
 
 

@@ -66,7 +66,9 @@ def inspect_npy(path: str | os.PathLike[str], name: str) -> NpyFile:
             size = os.fstat(file.fileno()).st_size
         if dtype.kind not in "biuf" or not dtype.isnative:
             raise ValueError(f"it holds {dtype.str}, expected native numbers")
-        if len(shape) < 2 or (by_columns and shape[0] > 1):
+        # Where one axis alone is longer than 1, both orders are the same bytes.
+        by_columns = by_columns and sum(length > 1 for length in shape) > 1
+        if len(shape) < 2 or by_columns:
             order = ", columns first" if by_columns else ""
             raise ValueError(f"its shape is {shape}{order}, expected rows, (N, ...)")
         found = NpyFile(path, offset, shape, dtype)
@@ -126,9 +128,12 @@ class FileRows(RowSource):
         """Some rows, in the given order, not yet read.
 
         Args:
-          rows: (M,) integers in 0 … N-1.
+          rows: (M,) integers in 0 … N-1, or an (N,) mask.
+
+        Raises:
+          IndexError: a number out of range.
         """
-        rows = np.asarray(rows, np.int64)
+        rows = row_numbers(rows, len(self))
         rows = rows if self._rows is None else self._rows[rows]
         return FileRows(self._files, digest=self._digest, rows=rows)
 

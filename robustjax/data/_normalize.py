@@ -27,11 +27,11 @@ def normalize(
       A function from images (B, H, W, C), uint8 or floats, to float32 ones.
 
     Raises:
-      ValueError: a deviation that is not positive, numbers of different length, or,
-        when called, bad images or another number of channels.
+      ValueError: a deviation that is not positive, numbers that are not finite or of
+        different length, or, when called, bad images or another number of channels.
     """
-    checks.in_range("mean", mean)
-    checks.in_range("std", std, 0, low_open=True)
+    checks.in_range("mean", mean, low_open=True, high_open=True)
+    checks.in_range("std", std, 0, low_open=True, high_open=True)
     shapes = np.shape(mean), np.shape(std)
     if shapes[0] != shapes[1] or len(shapes[0]) > 1:
         raise ValueError(

@@ -15,6 +15,7 @@ from robustjax import checks
 from robustjax.data._dataset import Dataset, make_dataset
 from robustjax.data._match_images import check_ood_images
 from robustjax.data._resize import check_image_array, resize_image
+from robustjax.data.augmentation._crop import check_bounds
 
 
 def held_out_classes(
@@ -40,9 +41,11 @@ def held_out_classes(
         if isinstance(value, str):
             checks.one_of("classes", value, dataset.class_names)
             value = dataset.class_names.index(value)
-        if not 0 <= value < dataset.num_classes:
+        whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+        if not whole or not 0 <= value < dataset.num_classes:
             raise ValueError(
-                f"classes: got {value}, expected 0 … {dataset.num_classes - 1}"
+                f"classes: got {value!r}, expected a name or an integer 0 … "
+                f"{dataset.num_classes - 1}"
             )
         chosen.append(int(value))
     if len(set(chosen)) != len(chosen) or not 0 < len(chosen) < dataset.num_classes:
@@ -101,8 +104,7 @@ def textured_crops(
     images = check_image_array("images", images)
     checks.one_of("fill", fill, ("magnify", "mirror"))
     checks.at_least("count", count, 1)
-    if len(side) != 2 or not 0 < side[0] <= side[1] <= 1:
-        raise ValueError(f"side: got {tuple(side)}, expected 0 < low <= high <= 1")
+    check_bounds("side", side, 1.0)
     height, width = images.shape[1:3]
     size = (height, width) if size is None else size
     checks.at_least("size", min(size), 1)

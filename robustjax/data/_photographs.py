@@ -12,6 +12,7 @@ from robustjax.data._image_decoding import read_rgb
 from robustjax.data._image_folder import need_pillow
 from robustjax.data._ood import textured_crops
 from robustjax.data._resize import resize_image
+from robustjax.data.augmentation._crop import check_bounds
 
 
 def photograph_crops(
@@ -52,8 +53,7 @@ def photograph_crops(
         raise ValueError("paths: got none, expected at least one image file")
     checks.at_least("count", count, 1)
     checks.at_least("size", min(size), 1)
-    if not 0 < side[0] <= side[1] <= 1:
-        raise ValueError(f"side: got {tuple(side)}, expected 0 < low <= high <= 1")
+    check_bounds("side", side, 1.0)
     shares = np.full(len(paths), count // len(paths))
     shares[rng.permutation(len(paths))[: count % len(paths)]] += 1
     parts = []

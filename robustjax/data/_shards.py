@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from robustjax import arrays, checks
-from robustjax.data._dataset import Dataset, make_dataset
+from robustjax.data._dataset import Dataset, check_white, make_dataset
 from robustjax.data._file_rows import FileRows, NpyFile, inspect_npy
 from robustjax.files import digest_of_record, partial_path
 from robustjax.output_paths import check_output_folder
@@ -101,6 +101,7 @@ def _checked(blocks: Iterable[Any]) -> Iterator[np.ndarray]:
                 f"block {number}: got shape {block.shape}, expected (n, ...) with at "
                 "least one feature"
             )
+        check_white(f"block {number}", block.dtype, block.shape)
         first = block[:0] if first is None else first
         if block.shape[1:] != first.shape[1:] or block.dtype != first.dtype:
             raise ValueError(
@@ -153,6 +154,7 @@ def load_shards(folder: str | os.PathLike[str], *, verify: bool = False) -> Data
     files: list[NpyFile] = []
     for name, count in record["inputs"].items():
         file = inspect_npy(root / name, "dataset")
+        check_white("dataset", file.dtype, file.shape)
         if file.shape[0] != count or not _alike(file, files[0] if files else file):
             raise ValueError(
                 f"dataset: {str(root / name)!r} holds {file.dtype.name} of "

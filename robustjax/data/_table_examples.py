@@ -16,6 +16,7 @@ from robustjax.data._table_columns import (
     table_columns,
 )
 from robustjax.data._tables import LabeledRows, labeled_rows
+from robustjax.files import original_cell
 
 
 def read_table_examples(
@@ -70,4 +71,5 @@ def read_table_examples(
             f"{argument}: row {missing} (from 0) has nothing in {column!r}"
         )
     ids = ids_of_rows(columns, identity, neutralised, found.rows)
-    return found, ids, [values[row] for row in rows]
+    chosen = [values[row] for row in rows]
+    return found, ids, list(map(original_cell, chosen)) if neutralised else chosen

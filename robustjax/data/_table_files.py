@@ -52,6 +52,20 @@ def is_list(kind: Any) -> bool:
     )
 
 
+def number_lost(column: Any) -> bool:
+    """Whether a column has integers that float64 does not hold."""
+    import pyarrow as pa
+    from pyarrow import types
+
+    if not types.is_integer(column.type) or column.type.bit_width <= 32:
+        return False
+    try:
+        column.cast(pa.float64())
+    except pa.ArrowInvalid:
+        return True
+    return False
+
+
 def read_table(path: pathlib.Path, *, texts: Collection[str | None], name: str) -> Any:
     """Reads a file as an Arrow table.
 

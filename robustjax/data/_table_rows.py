@@ -9,7 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from robustjax.data._table_files import PARQUET_SUFFIXES, import_arrow, is_list
+from robustjax.data._table_files import (
+    PARQUET_SUFFIXES,
+    import_arrow,
+    is_list,
+    number_lost,
+)
 from robustjax.files import check_readable
 from robustjax.row_source import PartedRows
 
@@ -75,6 +80,11 @@ class TableRows(PartedRows):
             raise ValueError(
                 f"columns: {name!r} of {str(self._path)!r} has {array.null_count} "
                 "missing value(s), expected none"
+            )
+        if number_lost(array):
+            raise ValueError(
+                f"columns: {name!r} of {str(self._path)!r} has integers beyond 2^53, "
+                "which float64 does not tell apart"
             )
         values = array.to_numpy(zero_copy_only=False).astype(self.dtype, copy=False)
         return np.asarray(values).reshape(count, width)

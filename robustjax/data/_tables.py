@@ -23,7 +23,7 @@ from robustjax.data._table_columns import (
     rows_of_split,
     table_columns,
 )
-from robustjax.data._table_files import INDEX, is_list
+from robustjax.data._table_files import INDEX, is_list, number_lost
 from robustjax.data._table_labels import class_names_of, label_texts, unlabeled
 from robustjax.files import original_cell
 
@@ -334,6 +334,11 @@ def _numbers(name: str, column: Any) -> np.ndarray:
         raise ValueError(
             f"feature_columns: {name!r} holds {kind}, expected numbers; name "
             "the inputs by feature_columns"
+        )
+    if number_lost(column):
+        raise ValueError(
+            f"feature_columns: {name!r} holds integers beyond 2^53, which float64 does "
+            "not tell apart; is it a column of ids?"
         )
     values = np.asarray(column.cast(pa.float64()).to_numpy(zero_copy_only=False))
     return values[:, None]

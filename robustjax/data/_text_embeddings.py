@@ -83,7 +83,8 @@ def embed_texts(
         another one it must be given if there is a cache, which tells embeddings apart
         by it alone.
       batch_size: texts at once; None for all, as an embedding such as TF-IDF needs,
-        in which texts depend on each other.
+        in which texts depend on each other: what parts of them become cannot be
+        compared.
       cache: a folder, made if it is missing, with a file per batch, named by its
         content: the same texts are not embedded twice, and a stopped run goes on.
 
@@ -91,8 +92,8 @@ def embed_texts(
       (N, d) float32.
 
     Raises:
-      ValueError: no texts, a cache for an embedding without a name, or an embedding of
-        another shape, or not finite.
+      ValueError: no texts, a cache for an embedding without a name, TF-IDF of less than
+        all texts at once, or an embedding of another shape, or not finite.
     """
     if name is None:
         if cache is not None and embed is not tfidf_embeddings:
@@ -104,6 +105,11 @@ def embed_texts(
     checks.at_least("number of texts", len(texts), 1)
     size = len(texts) if batch_size is None else batch_size
     checks.at_least("batch_size", size, 1)
+    if embed is tfidf_embeddings and size < len(texts):
+        raise ValueError(
+            f"batch_size: got {size} for {len(texts)} texts, expected None with "
+            "TF-IDF, by which texts of other batches cannot be compared"
+        )
     folder = None if cache is None else pathlib.Path(cache)
     parts = []
     for start in range(0, len(texts), size):

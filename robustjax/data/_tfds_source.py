@@ -147,6 +147,12 @@ def _only_label(features: Any, name: str) -> str:
     )
 
 
+def _whole(labels: list[Any]) -> np.ndarray:
+    """Labels with truths as 0 and 1; another feature's fractions stay what they are."""
+    array = np.asarray(labels)
+    return array.astype(np.int32) if array.dtype == bool else array
+
+
 def _read(
     source: Any, features: Any, label_key: str, name: str
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
@@ -157,7 +163,7 @@ def _read(
             "export its inputs as .npz"
         )
     inputs: list[np.ndarray] = []
-    labels: list[int] = []
+    labels: list[Any] = []
     ids: list[Any] = []
     has_id = "id" in features
     for record in source:
@@ -169,7 +175,7 @@ def _read(
                 "and give --image_size"
             )
         inputs.append(image)
-        labels.append(int(record[label_key]))
+        labels.append(record[label_key])
         if has_id:
             value = record["id"]
             ids.append(value.decode() if isinstance(value, bytes) else value)
@@ -177,6 +183,6 @@ def _read(
         raise ValueError(f"split: {name!r} gives no example")
     return (
         np.stack(inputs),
-        np.asarray(labels, np.int32),
+        checks.labels("label_key", _whole(labels)),
         np.asarray(ids) if has_id else None,
     )

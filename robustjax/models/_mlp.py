@@ -79,8 +79,14 @@ class MLP(nn.Module):
         Returns:
           Of every hidden layer (B, hidden[i]) float32; without hidden layers the flat
           inputs alone.
+
+        Raises:
+          ValueError: inputs of integers.
         """
         del mask
+        if not jnp.issubdtype(inputs.dtype, jnp.floating):
+            # 8-bit images would come in as 0 … 255.
+            raise ValueError(f"inputs: got {inputs.dtype}, expected floats")
         x = inputs.reshape(inputs.shape[0], -1).astype(self.dtype)
         if self.input_scale != 1:
             x = x * jnp.asarray(self.input_scale, x.dtype)

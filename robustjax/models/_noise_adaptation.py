@@ -51,8 +51,9 @@ def confusion_bias(
       (K, K) float32; row i is the logarithm of P(given | predicted = i).
 
     Raises:
-      ValueError: shapes that do not match, labels out of range, or classes where
-        `soft` needs probabilities.
+      ValueError: shapes that do not match, labels out of range, predictions that are
+        not finite, a mask that is not bool, or, where `soft` needs probabilities,
+        classes or negative numbers.
     """
     checks.rank("predictions", predictions, (1, 2))
     checks.rank("given_labels", given_labels, 1)
@@ -62,6 +63,7 @@ def confusion_bias(
     counted = (given >= 0) & (given < num_classes)
     if mask is not None:
         checks.same_length(predictions=predictions, mask=mask)
+        checks.truth("mask", mask)
         counted = counted & mask
     weights = counted.astype(jnp.float32)
     if jnp.ndim(predictions) == 2 and jnp.shape(predictions)[1] != num_classes:
@@ -69,6 +71,14 @@ def confusion_bias(
             f"predictions: got shape {jnp.shape(predictions)}, expected (N, "
             f"{num_classes}) probabilities"
         )
+    if jnp.ndim(predictions) == 2 and not checks.is_traced(predictions):
+        checks.finite("predictions", predictions)
+        lowest = float(jnp.min(predictions))
+        if soft and lowest < 0:
+            raise ValueError(
+                f"predictions: got {lowest:g}, expected none below 0 where soft is "
+                "True; are these logits?"
+            )
     if soft:
         if jnp.ndim(predictions) != 2:
             raise ValueError(

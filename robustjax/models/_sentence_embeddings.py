@@ -27,7 +27,10 @@ from robustjax.models._bert import BertEncoder, bert_of_config, convert_bert
 _STEP = 32
 _ROWS = 16
 _NEEDED = ("config.json", "tokenizer.json", "model.safetensors")
-_OPTIONAL = ("sentence_bert_config.json", "1_Pooling/config.json")
+_TEXTS = "sentence_bert_config.json"
+_OPTIONAL = (_TEXTS, "1_Pooling/config.json", "modules.json")
+# What a vector is made by; one more, such as a dense layer, would be left out.
+_MODULES = ("Transformer", "Pooling", "Normalize")
 _MOST_BYTES = 2 * 2**30
 # To be raised whenever the same weights and texts come to give other vectors.
 _VERSION = 1
@@ -86,7 +89,9 @@ def sentence_embeddings(
     try:
         model = bert_of_config(_object(files, "config.json"))
         longest = _longest(files, model, max_tokens)
+        _check_modules(files)
         _check_pooling(_object(files, "1_Pooling/config.json"))
+        lower = bool(_object(files, _TEXTS).get("do_lower_case"))
         variables = convert_bert(_weights(files["model.safetensors"]), model)
         tokenizer = _tokenizer(files["tokenizer.json"], longest)
     except ValueError as error:
@@ -97,12 +102,14 @@ def sentence_embeddings(
     digest = hashlib.sha256()
     for name in _NEEDED:
         digest.update(files[name])
-    name = f"sentence v{_VERSION}, {longest} tokens, sha256:{digest.hexdigest()}"
-    return SentenceEmbeddings(_embedder(model, variables, tokenizer), name, longest)
+    case = ", lower case" if lower else ""
+    name = f"sentence v{_VERSION}, {longest} tokens{case}, sha256:{digest.hexdigest()}"
+    embed = _embedder(model, variables, tokenizer, lower=lower)
+    return SentenceEmbeddings(embed, name, longest)
 
 
 def _embedder(
-    model: BertEncoder, variables: dict[str, Any], tokenizer: Any
+    model: BertEncoder, variables: dict[str, Any], tokenizer: Any, *, lower: bool
 ) -> Callable[[Sequence[str]], np.ndarray]:
     placed = jax.device_put(variables)
 
@@ -112,7 +119,8 @@ def _embedder(
         return mean_of_tokens(jnp.asarray(model.apply(variables, tokens, mask)), mask)
 
     def embed(texts: Sequence[str]) -> np.ndarray:
-        rows = [each.ids for each in tokenizer.encode_batch(list(texts))]
+        given = [text.lower() if lower else text for text in texts]
+        rows = [each.ids for each in tokenizer.encode_batch(given)]
         order = np.argsort([len(row) for row in rows], kind="stable")
         found = np.empty((len(rows), model.width), np.float32)
         for start in range(0, len(order), _ROWS):
@@ -191,11 +199,25 @@ def _object(files: dict[str, bytes], name: str) -> dict[str, Any]:
 
 
 def _longest(files: dict[str, bytes], model: BertEncoder, given: int | None) -> int:
-    told = _object(files, "sentence_bert_config.json").get("max_seq_length")
+    told = _object(files, _TEXTS).get("max_seq_length")
     if given is None:
         return min(told if isinstance(told, int) else 256, model.positions)
     checks.in_range("max_tokens", given, 3, model.positions)
     return given
+
+
+def _check_modules(files: dict[str, bytes]) -> None:
+    try:
+        listed = json.loads(files.get("modules.json", b"[]"))
+        kinds = [str(each["type"]).rpartition(".")[2] for each in listed]
+    except (ValueError, TypeError, KeyError):
+        raise ValueError("modules.json: cannot be read as a list of modules") from None
+    others = [kind for kind in kinds if kind not in _MODULES]
+    if others:
+        raise ValueError(
+            f"modules.json: has a module {others[0]}, expected {', '.join(_MODULES)} "
+            "alone"
+        )
 
 
 def _check_pooling(pooling: dict[str, Any]) -> None:

@@ -73,6 +73,13 @@ def test_file_order_is_the_rule_of_the_milestones():
             assert value == min(k for k in range(3) if ends[k] > place)
     # Attributes below the class, one aligned block, attributes above it.
     assert (np.diff(bias[labels == 1]) >= 0).all()
+    # Numbers of files are numbers as text, too.
+    texts = [str(number) for number in range(97)]
+    again = corruption.assign_bias(labels, 0.8, 3, order=texts)
+    np.testing.assert_array_equal(again, bias)
+    named = [f"{number:02}.png" for number in range(97)]
+    again = corruption.assign_bias(labels, 0.8, 3, order=named)
+    np.testing.assert_array_equal(again, bias)
 
 
 def test_milestones_round_halves_to_the_even_number():

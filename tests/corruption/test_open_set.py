@@ -108,6 +108,8 @@ def test_bad_arguments():
         split(KEY, LABELS, (), 0.2)
     with pytest.raises(ValueError, match="in_classes: .* each class once"):
         split(KEY, LABELS, (1, 1), 0.2)
+    with pytest.raises(ValueError, match="in_classes: got float64"):
+        split(KEY, LABELS, (1.7, 3), 0.2)
     with pytest.raises(ValueError, match="in_classes: class 10 has no example"):
         split(KEY, LABELS, (1, 10), 0.2)
     with pytest.raises(ValueError, match="noise_ratio: got 1.0"):

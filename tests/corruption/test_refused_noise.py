@@ -27,6 +27,43 @@ def test_bad_instances():
         broken[5, 1] = bad
         with pytest.raises(ValueError, match="inputs: "):
             corruption.instance_dependent(KEY, broken, LABELS, 0.2, 3)
+    # Labels were all 0 then.
+    with pytest.raises(ValueError, match="rate_deviation: got inf"):
+        corruption.instance_dependent(KEY, INPUTS, LABELS, 0.2, 3, rate_deviation=1e999)
+    for scale in (np.nan, np.inf, 1e38):
+        with pytest.raises(ValueError, match="pixel_scale: got"):
+            corruption.instance_dependent(
+                KEY, 100 * INPUTS, LABELS, 0.2, 3, pixel_scale=scale
+            )
+
+
+@pytest.mark.parametrize(
+    ("frequencies", "message"),
+    [
+        ([2, -1], "class_frequencies: got"),
+        ([0, 0], "class_frequencies: got zeros alone"),
+        ([np.nan, 1], "class_frequencies: got"),
+        ([1, 2, 3], "class_frequencies: lengths differ"),
+    ],
+)
+def test_rates_of_what_are_no_shares(frequencies, message):
+    matrix = np.array([[1, 0], [0.5, 0.5]])
+    assert transitions.noise_rate(matrix, [1, 3]) == 0.375
+    with pytest.raises(ValueError, match=message):
+        transitions.noise_rate(matrix, frequencies)
+
+
+def test_a_stack_of_matrices_is_none():
+    matrix = np.full((3, 3), 0.1) + 0.7 * np.eye(3)
+    np.testing.assert_allclose(transitions.noise_rate(matrix), 0.2)
+    for function in (
+        transitions.noise_rate,
+        lambda given: corruption.from_transition(KEY, LABELS, given),
+    ):
+        with pytest.raises(ValueError, match=r"transition: got shape \(2, 3, 3\)"):
+            function(np.stack([matrix, matrix]))
+    with pytest.raises(ValueError, match=r"superclass: got shape \(4, 1\)"):
+        transitions.sibling_transition(np.array([[0], [0], [1], [1]]), 0.3)
 
 
 def test_targets_are_classes():

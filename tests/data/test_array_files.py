@@ -84,6 +84,7 @@ RECORDS = np.zeros(6, [("width", float), ("height", float)])
             "class 1, b'.xe9', is not UT",
         ),
         ({"train_inputs": X}, "'.*' holds both inputs and train_inputs, expected one"),
+        ({"train_ids": Y}, "holds train_ids and inputs, expected train_ before both"),
         ({"train_class_names": NAMES, "class_names": NAMES}, "holds both class_names"),
     ],
 )

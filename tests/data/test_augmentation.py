@@ -188,5 +188,12 @@ def test_errors(rng):
         augmentation.random_grayscale(KEY, images, probability=2)
     with pytest.raises(ValueError, match="hue: got 0.7"):
         augmentation.color_jitter(KEY, images, hue=0.7)
+    with pytest.raises(ValueError, match=r"got 2049 x 2048 pixels, expected at most"):
+        jax.eval_shape(
+            lambda x: augmentation.rand_augment(KEY, x),
+            jax.ShapeDtypeStruct((1, 2049, 2048, 1), jnp.uint8),
+        )
+    with pytest.raises(ValueError, match="images: got floats from nan to nan"):
+        augmentation.auto_augment(KEY, jnp.full(images.shape, jnp.nan))
     with pytest.raises(ValueError, match="jitter: got -1"):
         augmentation.simclr_augmentation(jitter=-1)

@@ -138,6 +138,18 @@ def test_benchmarks_keep_an_image_whatever_is_beside_it(plain, colorful):
     np.testing.assert_array_equal(moved.bias, whole.bias[rows])
 
 
+def test_an_id_below_zero_changes_no_other_image(plain):
+    ids = np.arange(400) - 1
+    whole = data.colored_mnist(dataclasses.replace(plain, ids=ids), 0.8, KEY)
+    without = data.take(dataclasses.replace(plain, ids=ids), np.arange(10, 400))
+    part = data.colored_mnist(without, 0.8, KEY, order=np.arange(390))
+    same = part.bias == whole.bias[10:]
+    assert same.sum() > 300
+    np.testing.assert_array_equal(
+        part.dataset.inputs[same], whole.dataset.inputs[10:][same]
+    )
+
+
 def test_styles_and_severities(plain):
     floats = data.colored_mnist(plain, 0.8, KEY, style="pgd", assignment="bernoulli")
     assert floats.dataset.inputs.dtype == np.float32
@@ -182,6 +194,11 @@ def test_corrupted_cifar10(colorful):
     [
         ("colored_mnist", {"style": "lfff"}, "style: unknown 'lfff' (did you mean"),
         ("colored_mnist", {"severity": 0}, "severity: got 0, expected an integer 1 …"),
+        (
+            "colored_mnist",
+            {"severity": 2, "style": "pgd"},
+            "severity: got 2 with style='pgd', expected it with 'lff' alone",
+        ),
         ("colored_mnist", {"aligned_ratio": 1}, "aligned_ratio: got 1, expected"),
         ("corrupted_cifar10", {"kind": 0}, "kind: got 0, expected 1 or 2"),
         ("corrupted_cifar10", {"aligned_ratio": 0}, "aligned_ratio: got 0, expected"),

@@ -107,6 +107,31 @@ def _remove(folder, rng):
     (folder / "dog" / "2.png").unlink()
 
 
+def _as_links(folder):
+    """The images are elsewhere; their names, and so their classes, are links."""
+    pool = folder.parent / "pool"
+    pool.mkdir()
+    for number, path in enumerate(sorted(folder.glob("*/*.png"))):
+        path.rename(pool / f"{number}.png")
+        path.symlink_to(pool / f"{number}.png")
+    _wait()
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("cat/2.png", "dog/-.png"), ("cat/2.png", "cat/3.png"), ("cat", "car")],
+)
+def test_a_link_that_is_moved_is_another_example(folder, old, new, tmp_path):
+    _as_links(folder)
+    cache = tmp_path / "cache"
+    before = data.load_image_folder(folder, cache_dir=cache)
+    (folder / old).rename(folder / new)
+    found = data.load_image_folder(folder, cache_dir=cache)
+    _same(found, data.load_image_folder(folder))
+    assert found.ids.tolist() != before.ids.tolist()
+    np.testing.assert_array_equal(found.inputs, before.inputs)
+
+
 @pytest.mark.parametrize("change", [_write, _exchange, _add, _remove])
 def test_changed_files_are_read_again(folder, change, rng, tmp_path):
     cache = tmp_path / "cache"

@@ -175,6 +175,8 @@ def test_parquet_and_saved_data_sets(tmp_path):
     expected = data.load_instructions(write(tmp_path / "a", ALPACA, True)).records
     parquet.write_table(table, tmp_path / "b.parquet")
     assert data.load_instructions(tmp_path / "b.parquet").records == expected
+    with pytest.raises(ValueError, match=r"split: got 'test', but .* has no splits"):
+        data.load_instructions(tmp_path / "b.parquet", split="test")
 
     hub = tmp_path / "hub"
     hub.mkdir()
@@ -193,6 +195,12 @@ def test_parquet_and_saved_data_sets(tmp_path):
     state = {"_data_files": [{"filename": file}], "_indices_files": None}
     (saved / "state.json").write_text(json.dumps(state))
     assert data.load_instructions(saved).records == expected
+    with pytest.raises(ValueError, match=r"split: got 'test', but .* has no splits"):
+        data.load_instructions(saved, split="test")
+    (saved / "state.json").write_text(json.dumps({**state, "_split": "train"}))
+    assert data.load_instructions(saved, split="train").records == expected
+    with pytest.raises(ValueError, match="has the split 'train' alone"):
+        data.load_instructions(saved, split="test")
     (saved.parent / "dataset_dict.json").write_text('{"splits": ["train"]}')
     assert data.load_instructions(saved.parent, split="train").records == expected
     state["_indices_files"] = [{"filename": "indices.arrow"}]

@@ -79,6 +79,7 @@ def test_squares_are_as_large_as_asked(tmp_path):
         ({"size": (0, 3)}, "size: got 0"),
         ({"side": (0.5, 0.2)}, r"side: got \(0.5, 0.2\), expected 0 < low"),
         ({"side": (0.5, 1.2)}, "side: got"),
+        ({"side": (0.2, 0.3, 0.9)}, "side: got"),
     ],
 )
 def test_bad_arguments(photographs, given, message):

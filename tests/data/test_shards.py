@@ -84,6 +84,18 @@ def test_rows_are_those_of_an_array(tmp_path_factory, inputs, wanted, cut):
         rows[[23]]
 
 
+def test_rows_are_chosen_by_a_mask(tmp_path):
+    np.save(tmp_path / "x.npy", np.arange(6.0).reshape(3, 2))
+    rows = data.open_rows(tmp_path / "x.npy")
+    chosen = rows.select(np.array([False, False, True]))
+    np.testing.assert_array_equal(chosen[:], [[4, 5]])
+    with pytest.raises(IndexError, match="rows: got int64 3"):
+        rows.select(np.array([3]))
+    np.save(tmp_path / "y.npy", np.arange(600.0).reshape(300, 2))
+    many = data.open_rows(tmp_path / "y.npy")
+    np.testing.assert_array_equal(many[np.array([5, -1], np.int8)], many[[5, 299]])
+
+
 def test_choosing_rows_reads_nothing(folder, inputs):
     dataset = data.load_shards(folder)
     part = data.take(dataset, np.array([20, 3]))
@@ -183,6 +195,7 @@ def test_damage_is_one_line_before_anything_trains(folder, name, damage, message
         ({"blocks": [np.zeros((4, 3), "f4"), np.zeros((4, 3))]}, "expected float32 of"),
         ({"blocks": [np.full((4, 3), np.nan)]}, "block 0: 4 row"),
         ({"blocks": [np.zeros(4)]}, r"block 0: got shape \(4,\)"),
+        ({"blocks": [np.zeros((4, 2, 2, 1), "i4")]}, "block 0: got int32 .* is white"),
         ({"blocks": [np.zeros((3, 3))]}, "lengths differ"),
         ({"labels": [0, 1, 3, 1]}, "labels"),
         ({"ids": [1, 1, 2, 3]}, "ids"),
@@ -208,6 +221,7 @@ def test_a_folder_that_holds_files_stays_as_it_is(folder):
         (np.array([["a"]]), "expected native numbers"),
         (np.zeros((2, 3), ">f4"), "expected native numbers"),
         (np.asfortranarray(np.zeros((2, 3))), "columns first"),
+        (np.asfortranarray(np.zeros((1, 2, 3))), "columns first"),
     ],
 )
 def test_files_whose_rows_are_no_rows(tmp_path, array, message):

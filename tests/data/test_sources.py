@@ -187,3 +187,17 @@ def test_cifar10_n_label_sets(data_dir):
         data.load(
             "cifar10_n", "train[:5]", data_dir=str(data_dir / "tfds"), label_key="worst"
         )
+
+
+def test_a_tfds_feature_of_fractions_is_no_label():
+    from robustjax.data._tfds_source import _read
+
+    features = {"image": None, "score": None, "is_old": None}
+    source = [
+        {"image": np.zeros((2, 2, 1), np.uint8), "score": s, "is_old": s > 0.5}
+        for s in np.float32([0.2, 0.7])
+    ]
+    _, labels, _ = _read(source, features, "is_old", "faces")
+    np.testing.assert_array_equal(labels, [0, 1])
+    with pytest.raises(ValueError, match="label_key: got float32, expected integer"):
+        _read(source, features, "score", "faces")

@@ -32,6 +32,34 @@ def test_lines_within_quotes_are_read_as_ever(tmp_path):
     assert data.read_texts(path, "text") == ['two\nlines, "quoted"', "fine"]
 
 
+def test_texts_that_were_made_safe_are_embedded_as_they_were(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text("id,label,text\na,c,'-5 degrees\nb,d,'quoted'\n")
+    seen = []
+
+    def embed(texts):
+        seen.extend(texts)
+        return np.eye(len(texts))
+
+    data.load_text_table(path, "text", embed=embed)
+    assert seen == data.read_texts(path, "text") == ["-5 degrees", "'quoted'"]
+
+
+def test_integers_that_floats_do_not_tell_apart_are_refused(tmp_path):
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    path = tmp_path / "table.parquet"
+    columns = {"label": ["a", "b"], "x": [2**60, 2**60 + 1], "y": [2**53, 1]}
+    parquet.write_table(pa.table(columns), path)
+    for load in (data.load_table, lambda p: data.open_table_rows(p, ["x"])):
+        with pytest.raises(ValueError, match=r"columns?: 'x' .*beyond 2\^53"):
+            load(path)
+    np.testing.assert_array_equal(
+        data.open_table_rows(path, ["y"])[:], [[2.0**53], [1]]
+    )
+
+
 def test_a_long_cell_is_no_missing_quote(tmp_path):
     long = "word " * 40_000
     path = tmp_path / "table.csv"

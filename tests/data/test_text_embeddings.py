@@ -85,6 +85,9 @@ def test_bad_embeddings_are_refused():
         data.embed_texts(TEXTS, lambda batch: np.ones(len(batch)), name="x")
     with pytest.raises(ValueError, match="NaN"):
         data.embed_texts(TEXTS, lambda batch: np.full((len(batch), 2), np.nan))
+    # Each batch would have axes of its own.
+    with pytest.raises(ValueError, match="batch_size: got 2 for .* None with TF-IDF"):
+        data.embed_texts(TEXTS, batch_size=2)
     with pytest.raises(ValueError, match="number of texts: got 0"):
         data.embed_texts([])
 

@@ -41,3 +41,5 @@ def test_dropout_scales_what_it_keeps(rng):
 def test_errors():
     with pytest.raises(ValueError, match="dropout: got 1"):
         MLP(3, (4,), dropout=1.0)
+    with pytest.raises(ValueError, match="inputs: got uint8, expected floats"):
+        MLP(3, (4,)).init(jax.random.key(0), np.full((2, 5), 200, np.uint8))

@@ -180,6 +180,13 @@ def test_errors(rng):
         confusion_bias(jnp.zeros((2, 5)), jnp.zeros(2, int), K)
     with pytest.raises(ValueError, match="where soft is True"):
         confusion_bias(jnp.zeros(2, int), jnp.zeros(2, int), K, soft=True)
+    shares, labels = jnp.full((2, K), 1 / K), jnp.zeros(2, int)
+    with pytest.raises(ValueError, match="mask: got int.*, expected bool"):
+        confusion_bias(shares, labels, K, mask=jnp.array([2, 1]))
+    with pytest.raises(ValueError, match="predictions: got -.*are these logits"):
+        confusion_bias(jnp.log(shares), labels, K, soft=True)
+    with pytest.raises(ValueError, match="predictions: 1 row.* hold NaN"):
+        confusion_bias(shares.at[1, 0].set(jnp.nan), labels, K)
     with pytest.raises(ValueError, match="num_classes: got 1"):
         fallback_bias(jax.random.key(0), 1)
     params = {"noise_adaptation": {"bias": jnp.zeros((K, K))}}

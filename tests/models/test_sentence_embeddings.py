@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import zipfile
 
 import jax
@@ -135,6 +136,19 @@ def test_texts_are_unit_rows_whatever_stands_beside_them(folder, tmp_path):
     )
 
 
+def test_a_model_of_lower_case_reads_capitals_so(folder, tmp_path):
+    path = tmp_path / "lower"
+    shutil.copytree(folder, path)
+    told = {"max_seq_length": 36, "do_lower_case": True}
+    (path / "sentence_bert_config.json").write_text(json.dumps(told))
+    kinds = [{"type": f"sentence_transformers.models.{k}"} for k in ("Transformer",)]
+    (path / "modules.json").write_text(json.dumps(kinds))
+    found, cased = models.sentence_embeddings(path), models.sentence_embeddings(folder)
+    assert found.name != cased.name
+    np.testing.assert_array_equal(found.embed(["A b C"]), cased.embed(["a b c"]))
+    assert np.abs(cased.embed(["A b C"]) - cased.embed(["a b c"])).max() > 1e-4
+
+
 def test_a_wheel_is_read_as_its_folder(folder, tmp_path):
     inner, wheel = tmp_path / "model.zip", tmp_path / "model-1.0-py3-none-any.whl"
     with zipfile.ZipFile(inner, "w") as archive:
@@ -184,12 +198,19 @@ def test_what_is_no_such_model_is_refused(folder, tmp_path):
             b'{"pooling_mode_cls_token": true}',
             "sets pooling_mode_cls_token, expected",
         ),
+        (
+            "modules.json",
+            b'[{"type": "sentence_transformers.models.Dense", "path": "2_Dense"}]',
+            "modules.json: has a module Dense, expected Transformer",
+        ),
+        ("modules.json", b'{"a": 1}', "modules.json: cannot be read as a list"),
     ):
         for other, kept in good.items():
             (tmp_path / other).write_bytes(kept)
         (tmp_path / name).write_bytes(content)
         refused(message)
-        (tmp_path / "1_Pooling" / "config.json").unlink(missing_ok=True)
+        for other in ("1_Pooling/config.json", "modules.json"):
+            (tmp_path / other).unlink(missing_ok=True)
 
 
 @pytest.mark.slow

@@ -53,7 +53,7 @@ def in_unit_range(images: Any) -> Any:
     For what clips to this range: images in 0 … 255 would all become white.
 
     Raises:
-      ValueError: a value outside, by more than rounding.
+      ValueError: a value outside, by more than rounding, or NaN.
     """
     if checks.is_traced(images):
         return images
@@ -61,7 +61,8 @@ def in_unit_range(images: Any) -> Any:
     _refuse_integers(array)
     if array.size and array.dtype != np.uint8:
         low, high = array.min(), array.max()
-        if low < -_RANGE_TOLERANCE or high > 1 + _RANGE_TOLERANCE:
+        # So said that NaN, which is neither, is refused.
+        if not (low >= -_RANGE_TOLERANCE and high <= 1 + _RANGE_TOLERANCE):
             raise ValueError(
                 f"images: got floats from {low:g} to {high:g}, expected [0, 1] (or "
                 "uint8)"

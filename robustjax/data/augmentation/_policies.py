@@ -62,6 +62,8 @@ RAND_AUGMENT_OPERATIONS: tuple[Op, ...] = (
 _ENHANCERS = (Op.CONTRAST, Op.COLOR, Op.BRIGHTNESS, Op.SHARPNESS)
 # The translation at full magnitude, as a share of the side: 10 of CIFAR's 32 pixels.
 _LARGEST_SHIFT = 10 / 32
+# Sums over more of them leave 32 bits, and their ranks what float32 tells apart.
+_MOST_PIXELS = 2**22
 
 
 def auto_augment(
@@ -88,7 +90,8 @@ def auto_augment(
       (B, H, W, C) float32 in [0, 1], multiples of 1/255.
 
     Raises:
-      ValueError: a bad colour, bad images, or channels other than 1 or 3.
+      ValueError: a bad colour, bad images, channels other than 1 or 3, or more than
+        2^22 pixels.
     """
     images, color = _prepare(images, fill)
     batch, height, width, _ = images.shape
@@ -141,8 +144,8 @@ def rand_augment(
       (B, H, W, C) float32 in [0, 1], multiples of 1/255.
 
     Raises:
-      ValueError: numbers out of range, a bad colour, bad images, or channels other
-        than 1 or 3.
+      ValueError: numbers out of range, a bad colour, bad images, channels other
+        than 1 or 3, or more than 2^22 pixels.
     """
     checks.at_least("num_ops", num_ops, 0)
     checks.in_range("magnitude", magnitude, 0, 30)
@@ -173,6 +176,11 @@ def _prepare(
     channels = images.shape[-1]
     if channels not in (1, 3):
         raise ValueError(f"images: got {channels} channels, expected 1 or 3")
+    height, width = images.shape[1:3]
+    if height * width > _MOST_PIXELS:
+        raise ValueError(
+            f"images: got {height} x {width} pixels, expected at most {_MOST_PIXELS:,}"
+        )
     color = fill_color("fill", fill, channels)
     return images, jnp.round(255 * color).astype(jnp.uint8)
 

@@ -44,7 +44,7 @@ def log_likelihoods(
       targets: (B, T) integers in [0, V).
 
     Returns:
-      (B, T) float32, at most 0.
+      (B, T) float32, at most 0; NaN where a target is out of range.
     """
     batch, length, _ = hidden.shape
     per_block = max(1, min(length, _TOKENS_AT_ONCE // batch))
@@ -60,6 +60,8 @@ def log_likelihoods(
     def one(part: tuple[jax.Array, jax.Array]) -> jax.Array:
         states, wanted = part
         scores = logits(config, params, states)
+        # A negative index counts from the end; one beyond it gives NaN.
+        wanted = jnp.where(wanted < 0, config.vocab_size, wanted)
         picked = jnp.take_along_axis(scores, wanted[..., None], axis=-1)[..., 0]
         return picked - jax.nn.logsumexp(scores, axis=-1)
 

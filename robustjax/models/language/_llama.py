@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from robustjax import checks
 from robustjax.models.language._config import LlamaConfig
 from robustjax.models.language._lora import Adapters
 
@@ -115,8 +116,9 @@ def hidden_states(
 
     Raises:
       ValueError: tokens that are not (B, T), segments of another shape, or dropout
-        without a key.
+        outside [0, 1) or without a key.
     """
+    checks.in_range("residual_dropout", residual_dropout, 0, 1, high_open=True)
     if tokens.ndim != 2:
         raise ValueError(f"tokens: got shape {tokens.shape}, expected (B, T)")
     if segments is None:

@@ -106,6 +106,12 @@ def test_log_likelihoods_are_those_of_the_logits(rng, monkeypatch):
     logs = jax.nn.log_softmax(language.logits(C, params, hidden))
     want = np.take_along_axis(np.asarray(logs), targets[..., None], -1)[..., 0]
     np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5)
+    # A mark of what is not to be counted is the likelihood of no token.
+    outside = targets.copy()
+    outside[0, :2] = -1, C.vocab_size
+    marked = language.log_likelihoods(C, params, hidden, outside)
+    assert np.isnan(marked[0, :2]).all()
+    np.testing.assert_array_equal(marked[0, 2:], got[0, 2:])
 
 
 @pytest.mark.slow
@@ -166,3 +172,8 @@ def test_arguments_that_do_not_fit(rng):
         language.hidden_states(C, params, tokens, segments=jnp.ones((2, 5), int))
     with pytest.raises(ValueError, match="key: got None"):
         language.hidden_states(C, params, tokens, residual_dropout=0.1)
+    for bad in (1.0, -0.1):
+        with pytest.raises(ValueError, match=f"residual_dropout: got {bad}"):
+            language.hidden_states(
+                C, params, tokens, residual_dropout=bad, key=jax.random.key(0)
+            )
