@@ -19,9 +19,11 @@ from experiments.study.numbers import Measure
 from experiments.study.repeats import StandIn
 from experiments.study.run_folder import (
     SUMMARY,
+    changed_versions,
     check_run_folder,
     data_digests,
     open_run_folder,
+    read_record,
     run_folder_path,
 )
 from experiments.study.table import Table
@@ -180,6 +182,10 @@ def run_study(
         try:
             with Journal(folder) as journal:
                 whole = all(map(journal.finished, ready.cells))
+                if not whole:
+                    # The record is that of the beginning.
+                    for line in changed_versions(read_record(folder) or {}):
+                        say(f"warning: {line}", error=True)
                 if jax.process_index() == 0 and not whole:
                     # Until it is written again, it would say too little.
                     (folder / SUMMARY).unlink(missing_ok=True)

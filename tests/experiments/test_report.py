@@ -299,6 +299,10 @@ DAMAGES = {
         lambda f: change_record(f, measures=None, versions={"robustjax": "0.0.9"}),
         "was written by another version of robustjax (0.0.9)",
     ),
+    "another version that can be read": (
+        lambda f: change_record(f, versions={"robustjax": "0.0.9"}),
+        "was written by another version of robustjax (0.0.9)",
+    ),
     "a line that was altered": (
         lambda f: change_journal(f, "0.28", "0.29"),
         "not as it was written",
