@@ -122,6 +122,9 @@ class Study(Generic[Settings, Parts]):
         knows nothing but the table.
       run_beside: as `run`, of a study whose trainings can be done together with those
         of others, by what stands in for their programs; None where they cannot.
+      agreed: flags that methods have values of their own for, and of which one is
+        needed where methods are compared, for they say what all are trained on. A plan
+        of the study has its config by label, under "methods".
     """
 
     name: str
@@ -133,6 +136,7 @@ class Study(Generic[Settings, Parts]):
     run_beside: Callable[[Ready[Parts], Journal, StopRequest, StandIn], None] | None = (
         None
     )
+    agreed: Sequence[str] = ()
 
 
 def run_study(

@@ -109,6 +109,23 @@ def test_bad_grids_are_one_line(grid, line, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("grid", "given", "line"),
+    [
+        ("rate=0.2,0.5", {"rate": 0.9}, "grid: got rate, which --rate gives to all"),
+        ("preset=toy", {"preset": "toy"}, "grid: got preset, which --preset gives"),
+        (
+            "elr.strength=1,3",
+            {"methods": ("elr",), "options": ("elr.decay=0.5", "elr.strength=7")},
+            "grid: got elr.strength, which --options gives to all points, expected it",
+        ),
+    ],
+)
+def test_what_is_swept_is_not_given_as_well(grid, given, line, tmp_path):
+    with pytest.raises(ValueError, match=line):
+        toy_points(tmp_path, grid, **given)
+
+
 def test_every_bad_point_has_a_line(tmp_path):
     with pytest.raises(BadPointsError) as error:
         toy_points(tmp_path, "rate=0.2,7,few; sizes=1,2")
