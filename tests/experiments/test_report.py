@@ -248,6 +248,11 @@ def test_a_sweep_is_read_from_its_tables_and_runs(tmp_path):
     assert "noise rate" in plot.title
     write_report([str(home)], str(tmp_path / "sweep"))
     assert "2 of 3 points" in (tmp_path / "sweep.html").read_text()
+    # As many points, but not those that are there.
+    assert not sweep.outdated
+    results = home / "results.csv"
+    results.write_text(results.read_text().replace("two", "gone"))
+    assert read_sweep(home).outdated
 
 
 def test_the_command_is_what_one_types():
