@@ -314,7 +314,7 @@ class _Sweep:
         """Tables and pictures of what is finished, from the run folders alone."""
         results = Results(folder)
         say(f"\n{len(results.finished)} of {len(folder.members)} points are finished")
-        for line in results.warnings():
+        for line in results.warnings(self.base):
             say(f"warning: {line}", error=True)
         results.write(folder, self.base, self.mark)
         if not results.results:

@@ -7,7 +7,8 @@ and every column of the study's own table, tells one result from another.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -106,19 +107,54 @@ class Results:
                 result.values[place] = float(each["value"])
         self.results = list(results.values())
 
-    def warnings(self) -> list[str]:
-        """What was not the same in all runs: versions and devices."""
+    def warnings(self, base: Mapping[str, str]) -> list[str]:
+        """What was not the same in all runs, or in runs that are compared.
+
+        Args:
+          base: see `difference`; empty for none.
+
+        Returns:
+          A line on versions and devices each, and on data.
+        """
         found: dict[str, dict[str, int]] = {}
         for table in self.tables.values():
             for name, value in table.record["versions"].items():
                 counts = found.setdefault(name, {})
                 counts[value] = counts.get(value, 0) + 1
-        return [
+        lines = [
             f"points were run with different {name}: "
             + ", ".join(f"{value} ({n})" for value, n in sorted(counts.items()))
             for name, counts in found.items()
             if len(counts) > 1
         ]
+        return [*lines, *self._other_data(base)]
+
+    def _other_data(self, base: Mapping[str, str]) -> list[str]:
+        """A line for each kind of data that was another one in a point's baseline."""
+        # What differs in methods alone is trained on the same, too.
+        alike = all(name == "method" or "." in name for name in base)
+        lines: dict[str, str] = {}
+        for mine, other in self._compared(base) if base else ():
+            ours, theirs = (
+                self.tables[each.name].record["data"] for each in (mine, other)
+            )
+            for name in ours if alike else ["test labels"]:
+                if ours.get(name) != theirs.get(name, ours.get(name)):
+                    lines.setdefault(
+                        name,
+                        f"{mine.name} has other {name} than {other.name}, with which "
+                        "it is compared",
+                    )
+        return list(lines.values())
+
+    def _compared(self, base: Mapping[str, str]) -> Iterator[tuple[Member, Member]]:
+        """Points, and those of the same seed that they are compared with."""
+        for result in self.results:
+            its = self._baseline(result, base)
+            pairs = itertools.product(result.members, its.members if its else ())
+            for mine, other in pairs:
+                if mine.values.get(SEED) == other.values.get(SEED):
+                    yield mine, other
 
     def measure(self, key: str) -> Measure:
         """A measure of the study, by its key."""
@@ -194,6 +230,14 @@ class Results:
         Raises:
           ValueError: several results could be the baseline.
         """
+        its = self._baseline(result, base)
+        if its is None:
+            return None
+        both = [place for place in result.values if place in its.values]
+        return np.array([result.values[p] - its.values[p] for p in both])
+
+    def _baseline(self, result: Result, base: Mapping[str, str]) -> Result | None:
+        """What a result is compared with; see `difference`."""
         if result.has(base):
             return None
         rest = {n: x for n, x in result.columns.items() if x and n not in base}
@@ -210,10 +254,7 @@ class Results:
             raise ValueError(
                 f"baseline: several results have these values; expected {name}, too"
             )
-        if not found:
-            return None
-        both = [place for place in result.values if place in found[0].values]
-        return np.array([result.values[p] - found[0].values[p] for p in both])
+        return found[0] if found else None
 
     def summary(
         self, base: Mapping[str, str], mark: Mapping[str, str]

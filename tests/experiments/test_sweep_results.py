@@ -99,6 +99,30 @@ def test_a_baseline_that_could_be_several_is_refused(folder):
     assert len(compared) == len(rows) - 4
 
 
+def test_points_of_other_data_are_not_compared_in_silence(tmp_path):
+    results = Results(swept(tmp_path, "methods=ce,elr; seed=0,1; rate=0.2,0.5"))
+    assert results.warnings({"method": "ce"}) == []
+
+    def hold(name, of):
+        """Another digest where a point has these values."""
+        for member in results.finished:
+            other = of.items() <= member.values.items()
+            data = results.tables[member.name].record["data"]
+            data[name] = f"{member.values['seed']} {other}"
+
+    hold("test labels", {"rate": "0.5"})
+    assert results.warnings({"method": "ce"}) == []
+    (line,) = results.warnings({"rate": "0.2"})
+    assert "has other test labels than point-" in line
+    hold("given labels", {"methods": "elr"})
+    (line,) = results.warnings({"method": "ce"})
+    assert "has other given labels than point-" in line
+    # What is swept may well change what is trained on.
+    hold("test labels", {"rate": "none"})
+    hold("given labels", {"rate": "0.5"})
+    assert results.warnings({"rate": "0.2"}) == results.warnings({}) == []
+
+
 def test_only_what_is_finished_is_in_the_tables(tmp_path):
     points = toy_points(tmp_path, "rate=0.2,0.5")
     folder = SweepFolder.write(sweep_path(str(tmp_path), "s"), points, {})
