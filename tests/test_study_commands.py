@@ -119,6 +119,7 @@ def of_pages() -> Iterator[tuple[str, str, str]]:
                 yield page, name, command
 
 
+@pytest.mark.slow
 def test_commands_of_pages_are_understood():
     wrong, studies, sweeps = [], 0, 0
     known = known_launchers()
