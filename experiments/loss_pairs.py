@@ -11,7 +11,8 @@ Adam 1e-3 and plain SGD 0.1. Three repeats differ in noise, initial weights and 
 It prints means and writes `<out_dir>/<partner>.csv` with what every repeat reached
 after the last epoch: test accuracy, the number of classes that make up at least 1 % of
 the predictions for the test images (1 to 3 is a collapse), and the share of wrong
-labels that the network predicts. Rows of other heads and optimisers stay in the file.
+labels that the network predicts. Rows of other heads and optimisers stay in the file,
+which has rows of one number of images, epochs and repeats and of one seed alone.
 """
 
 from __future__ import annotations
@@ -28,6 +29,9 @@ from experiments.studies.label_noise.pairs import (
     NOISE_RATE,
     OPTIMIZERS,
     PARTNERS,
+    SETTINGS,
+    check_settings,
+    keep_settings,
     make_chain,
     train_pair,
     write_rows,
@@ -51,10 +55,14 @@ _OPTIMIZERS = flags.DEFINE_list(
     "optimizer", ["adam", "sgd"], ", ".join(OPTIMIZERS) + " (SGD 0.1 with 0.9)."
 )
 _OUT = flags.DEFINE_string("out_dir", "runs/loss_pairs", "Where the CSV files go.")
-_EXAMPLES = flags.DEFINE_integer("examples", 5000, "Training images.")
-_EPOCHS = flags.DEFINE_integer("epochs", 20, "Epochs.")
-_REPEATS = flags.DEFINE_integer("repeats", 3, "Repeats.")
-_SEED = flags.DEFINE_integer("seed", 0, "Of everything.")
+_EXAMPLES = flags.DEFINE_integer(
+    "examples", SETTINGS["examples"], "Training images.", lower_bound=1
+)
+_EPOCHS = flags.DEFINE_integer("epochs", SETTINGS["epochs"], "Epochs.", lower_bound=1)
+_REPEATS = flags.DEFINE_integer(
+    "repeats", SETTINGS["repeats"], "Repeats.", lower_bound=1
+)
+_SEED = flags.DEFINE_integer("seed", SETTINGS["seed"], "Of everything.")
 
 
 def main(stop: StopRequest) -> None:
@@ -67,6 +75,9 @@ def main(stop: StopRequest) -> None:
         for value in flag.value:
             checks.one_of(flag.name, value, known)
     check_output_folder("out_dir", _OUT.value)
+    numbers = (_EXAMPLES, _EPOCHS, _REPEATS, _SEED)
+    settings = {flag.name: flag.value for flag in numbers}
+    check_settings(pathlib.Path(_OUT.value), settings)
     train, test = load_splits(
         "mnist",
         f"train[:{_EXAMPLES.value}]",
@@ -90,6 +101,7 @@ def main(stop: StopRequest) -> None:
     assert transition is not None
     out = pathlib.Path(_OUT.value)
     out.mkdir(parents=True, exist_ok=True)
+    keep_settings(out, settings)
     header = ["partner", "head", *_OPTIMIZERS.value, "classes", "memorised"]
     table = []
     for partner in _PARTNERS.value:

@@ -9,6 +9,7 @@ import pytest
 
 from robustjax.tools.command.fields import flags_of
 from robustjax.tools.command.verbs import VERBS
+from tests.harness.page_commands import launched
 from tests.printed_tables.pages import printed_tables
 from tests.test_readme import PAGES, ROOT
 
@@ -51,17 +52,7 @@ def test_commands_are_modules_with_the_flags_that_are_shown():
     """Every `python -m experiments.…` of a page, and every flag in it."""
     wrong, seen = [], 0
     for page in PAGES.values():
-        text = re.sub(r"\\\n\s*", "", page.read_text())
-        text = re.sub(r"\s*\n\s*(?=--)", " ", text)
-        commands = re.findall(r"python -m (experiments(?:\.\w+)+)([^`\n#]*)", text)
-        # Tables that say in their header what their commands begin with.
-        for table in printed_tables(text):
-            start = re.fullmatch(r".*`python -m (.*)…`\)?", table.cells[0][-1])
-            for row in table.cells[1:] if start else ():
-                for command in re.findall("`(.*?)`", row[-1]):
-                    module, _, flags = command.partition(" ")
-                    commands.append((start[1] + module, flags))
-        for module, flags in commands:
+        for module, flags in launched(page.read_text()):
             path = ROOT / module.replace(".", "/")
             if path.is_dir():
                 continue

@@ -21,13 +21,14 @@ import numpy as np
 from absl import app, flags
 
 from experiments.benchmarks.timing import CLOCKS, OUT_DIR, interleaved, report
+from robustjax.cores import usable_cores
 from robustjax.models import language
 from robustjax.training import language as tuning
 from robustjax.training.language._fine_tune import prepare
 
 _STEPS = flags.DEFINE_integer("steps", 2, "Steps per timed call.")
 _ROUNDS = flags.DEFINE_integer("rounds", 5, "Timed rounds.")
-_THREADS = flags.DEFINE_integer("threads", 2, "Threads of PyTorch.")
+_THREADS = flags.DEFINE_integer("threads", usable_cores(), "Threads of PyTorch.")
 _BATCH = flags.DEFINE_integer("batch_size", 4, "Texts per step.")
 _CLOCK = flags.DEFINE_enum(
     "clock",

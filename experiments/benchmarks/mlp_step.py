@@ -18,10 +18,11 @@ from absl import app, flags
 from experiments.benchmarks.programs import epochs_of, made_up_features, mlp_program
 from experiments.benchmarks.timing import OUT_DIR, interleaved, report
 from robustjax import transforms
+from robustjax.cores import usable_cores
 
 _STEPS = flags.DEFINE_integer("steps", 50, "Steps per timed call.")
 _ROUNDS = flags.DEFINE_integer("rounds", 11, "Timed rounds.")
-_THREADS = flags.DEFINE_integer("threads", 2, "Threads of PyTorch.")
+_THREADS = flags.DEFINE_integer("threads", usable_cores(), "Threads of PyTorch.")
 
 _WIDTH, _HIDDEN, _CLASSES, _BATCH = 2048, (512, 512, 512), 10, 128
 

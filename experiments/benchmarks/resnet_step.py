@@ -24,6 +24,7 @@ from absl import app, flags
 import robustjax as rj
 from experiments.benchmarks.programs import epochs_of
 from experiments.benchmarks.timing import OUT_DIR, interleaved, report
+from robustjax.cores import usable_cores
 from robustjax.models import ResNet
 from robustjax.training import Program, choose_execution, supervised
 
@@ -34,7 +35,7 @@ _STEPS = flags.DEFINE_integer(
     "steps", None, "Steps per timed call; by default 2 on CPU, else 100."
 )
 _ROUNDS = flags.DEFINE_integer("rounds", 7, "Timed rounds.")
-_THREADS = flags.DEFINE_integer("threads", 2, "Threads of PyTorch on CPU.")
+_THREADS = flags.DEFINE_integer("threads", usable_cores(), "Threads of PyTorch on CPU.")
 _PEERS = flags.DEFINE_bool("peers", True, "Compare with PyTorch, if it is there.")
 _NATIVE = flags.DEFINE_bool(
     "native", False, "On CPU, time XLA's own convolution as well."

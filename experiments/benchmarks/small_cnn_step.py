@@ -22,13 +22,14 @@ from absl import app, flags
 import robustjax as rj
 from experiments.benchmarks.programs import epochs_of
 from experiments.benchmarks.timing import OUT_DIR, interleaved, report
+from robustjax.cores import usable_cores
 from robustjax.models import SmallCNN
 from robustjax.training import Convolution, Loop, Program, choose_execution, supervised
 
 _BATCH = flags.DEFINE_integer("batch_size", 128, "Examples per step.")
 _STEPS = flags.DEFINE_integer("steps", 8, "Steps per timed call.")
 _ROUNDS = flags.DEFINE_integer("rounds", 11, "Timed rounds.")
-_THREADS = flags.DEFINE_integer("threads", 2, "Threads of PyTorch.")
+_THREADS = flags.DEFINE_integer("threads", usable_cores(), "Threads of PyTorch.")
 
 # name -> (blocks, padding) of `SmallCNN`.
 NETWORKS = {

@@ -86,6 +86,11 @@ class FeatureOptions:
     def check(self) -> None:
         """Raises `ValueError` for a bad flag, before any data is loaded."""
         if self.network is None:
+            if self.weights is not None:
+                raise ValueError(
+                    f"weights: got {self.weights} without --features, expected the "
+                    f"network that they are of, one of {', '.join(NETWORKS)}"
+                )
             return
         checks.one_of("features", self.network, NETWORKS)
         if self.weights is None:

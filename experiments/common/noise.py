@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -28,6 +28,17 @@ MODELS = (
     "key",
 )
 
+# What is drawn; the others are looked up.
+_DRAWN = tuple(model for model in MODELS if model not in ("none", "file", "key"))
+# Flags that only some models heed.
+_HEEDED_BY = {
+    "noise_rate": _DRAWN,
+    "noise_include_true": ("symmetric", "uniform"),
+    "noise_count": tuple(model for model in _DRAWN if model != "instance"),
+    "noise_scope": ("class_flip",),
+    "noisy_labels": ("file",),
+    "label_set": ("key",),
+}
 
 # Who is redrawn, in words.
 _COUNTED = {
@@ -113,6 +124,30 @@ def _asymmetric_targets(dataset: data.Dataset) -> np.ndarray:
         f"noise: no asymmetric class map is published for {name!r}; use pairflip, or "
         "noise=file with labels of your own"
     )
+
+
+def check_given(given: Mapping[str, Any], flags: NoiseFlags) -> None:
+    """Raises `ValueError` for a flag that would change nothing; presets may have it.
+
+    Args:
+      given: the fields that were given as flags.
+      flags: of the noise, all of them.
+    """
+    checks.one_of("noise", flags.noise, MODELS)
+    for name, models in _HEEDED_BY.items():
+        # Not to allow the true class, or no file, is what other models do.
+        if flags.noise not in models and given.get(name) not in (None, False):
+            raise ValueError(
+                f"{name}: got {given[name]} with noise={flags.noise}, expected it with "
+                f"noise={' or '.join(models)}"
+            )
+    if flags.noise == "class_flip" and flags.noise_scope == "all":
+        for name in ("noise_rate", "noise_count"):
+            if name in given:
+                raise ValueError(
+                    f"{name}: got {given[name]} with noise_scope=all, which redraws "
+                    "every label"
+                )
 
 
 def noise_of_flags(

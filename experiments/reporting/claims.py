@@ -98,7 +98,8 @@ class Difference:
     Attributes:
       mean: of the differences.
       error: its standard error.
-      interval: half the width of its 95 % interval (Student's t).
+      interval: half the width of its 95 % interval (Student's t; where it is not
+        paired, with Welch's degrees of freedom).
       paired: by repeat; otherwise from the means and deviations of both alone.
     """
 
@@ -212,12 +213,15 @@ def difference(method: Side, baseline: Side, *, same_run: bool = True) -> Differ
         error = float(each.std(ddof=1)) / len(each) ** 0.5
         return _difference(float(each.mean()), error, len(each) - 1, True)
     sides = (method, baseline)
-    error = sum(side.deviation**2 / side.count for side in sides) ** 0.5
-    freedom = sum(side.count - 1 for side in sides)
+    squares = [side.deviation**2 / side.count for side in sides]
+    rest = sum(s**2 / (side.count - 1) for s, side in zip(squares, sides))
+    # Of two sides without any deviation it makes no difference.
+    freedom = sum(squares) ** 2 / rest if rest else 1.0
+    error = sum(squares) ** 0.5
     return _difference(method.mean - baseline.mean, error, freedom, False)
 
 
-def _difference(mean: float, error: float, freedom: int, paired: bool) -> Difference:
+def _difference(mean: float, error: float, freedom: float, paired: bool) -> Difference:
     quantile = float(stats.t.ppf((1 + _LEVEL) / 2, freedom))
     return Difference(mean, error, quantile * error, paired)
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from experiments.study.records import FINISHED
+from experiments.study.run_folder import check_version
 from experiments.study.table import Table
 
 
@@ -82,4 +83,6 @@ def read_run(folder: pathlib.Path) -> Run:
         what = "is a file" if folder.exists() else "does not exist"
         raise ValueError(f"folder: {str(folder)!r} {what}, expected a run folder")
     name = "/".join(folder.resolve().parts[-2:])
-    return Run(name, Table.read(folder))
+    table = Table.read(folder)
+    check_version(folder, table.record)
+    return Run(name, table)

@@ -141,7 +141,7 @@ def _of_sweep(sweep: Sweep) -> Section:
     runs = [point.run for point in sweep.points if point.run is not None]
     done = f"{sweep.finished:,} of {len(sweep.points):,} points are finished"
     if sweep.outdated:
-        done += ", and the tables are of another number: give its command again"
+        done += ", and the tables are of others: give its command again"
     whole = sweep.finished == len(sweep.points) and not sweep.outdated
     devices = dict.fromkeys(run.device for run in runs)
     minutes = sum(run.minutes for run in runs)

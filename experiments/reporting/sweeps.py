@@ -78,7 +78,12 @@ class Sweep:
     @property
     def outdated(self) -> bool:
         """Whether points have finished that the tables do not know, or are gone."""
-        return len({row["point"] for row in self.each}) != self.finished
+        there = {
+            point.run.table.folder.name
+            for point in self.points
+            if point.run is not None and point.run.finished
+        }
+        return {row["point"] for row in self.each} != there
 
     def table(self) -> Table | None:
         """All points as if they were one run, for plots; None while there are none."""

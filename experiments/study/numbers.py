@@ -18,12 +18,14 @@ class Measure:
       title: for tables and plots.
       is_share: whether it is in [0, 1] and shown in percent.
       in_summary: whether `summary.csv` has it; `repeats.csv` has all.
+      lowest_is_best: whether the smallest value is what a method is to reach.
     """
 
     key: str
     title: str
     is_share: bool = True
     in_summary: bool = True
+    lowest_is_best: bool = False
 
     @property
     def scale(self) -> float:

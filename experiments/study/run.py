@@ -19,9 +19,11 @@ from experiments.study.numbers import Measure
 from experiments.study.repeats import StandIn
 from experiments.study.run_folder import (
     SUMMARY,
+    changed_versions,
     check_run_folder,
     data_digests,
     open_run_folder,
+    read_record,
     run_folder_path,
 )
 from experiments.study.table import Table
@@ -120,6 +122,9 @@ class Study(Generic[Settings, Parts]):
         knows nothing but the table.
       run_beside: as `run`, of a study whose trainings can be done together with those
         of others, by what stands in for their programs; None where they cannot.
+      agreed: flags that methods have values of their own for, and of which one is
+        needed where methods are compared, for they say what all are trained on. A plan
+        of the study has its config by label, under "methods".
     """
 
     name: str
@@ -131,6 +136,7 @@ class Study(Generic[Settings, Parts]):
     run_beside: Callable[[Ready[Parts], Journal, StopRequest, StandIn], None] | None = (
         None
     )
+    agreed: Sequence[str] = ()
 
 
 def run_study(
@@ -180,6 +186,10 @@ def run_study(
         try:
             with Journal(folder) as journal:
                 whole = all(map(journal.finished, ready.cells))
+                if not whole:
+                    # The record is that of the beginning.
+                    for line in changed_versions(read_record(folder) or {}):
+                        say(f"warning: {line}", error=True)
                 if jax.process_index() == 0 and not whole:
                     # Until it is written again, it would say too little.
                     (folder / SUMMARY).unlink(missing_ok=True)

@@ -18,6 +18,7 @@ import jax
 import numpy as np
 
 from experiments.study.records import is_finished, read_cells
+from robustjax import __version__
 from robustjax.files import (
     digest_of,
     digest_of_record,
@@ -95,11 +96,12 @@ def check_run_folder(folder: pathlib.Path, config: Mapping[str, Any]) -> None:
 
     Raises:
       ValueError: a folder that cannot be written or read, that holds another
-        configuration, or that holds files but is no run folder.
+        configuration or the run of another version, or files but is no run folder.
     """
     check_output_folder("run_dir", folder)
     found = read_record(folder)
     if found is not None:
+        check_version(folder, found)
         _check_same(folder, found["config"], _plain(config))
 
 
@@ -146,6 +148,7 @@ def _opened(folder: pathlib.Path, record: Mapping[str, Any]) -> Iterator[None]:
             except OSError as error:
                 raise _unusable(folder, error) from None
         else:
+            check_version(folder, found)
             _check_same(folder, found["config"], wanted["config"])
             if found.get("cells") != wanted.get("cells"):
                 # The same flags are not the same work.
@@ -194,14 +197,38 @@ def read_record(folder: pathlib.Path) -> dict[str, Any] | None:
     return found
 
 
+def check_version(folder: pathlib.Path, record: Mapping[str, Any]) -> None:
+    """Raises `ValueError` where the first two numbers of the version were others."""
+    theirs = _version_of(record)
+    if theirs is not None and theirs.split(".")[:2] != __version__.split(".")[:2]:
+        raise of_another_version(folder, record)
+
+
+def changed_versions(record: Mapping[str, Any]) -> list[str]:
+    """A line for each package, and for the device, that is not that of the beginning.
+
+    Args:
+      record: of `read_record`.
+    """
+    begun, now = record.get("versions", {}), versions()
+    return [
+        f"the run was begun with {name} {begun[name]} and goes on with {now[name]}"
+        for name in now
+        if name in begun and begun[name] != now[name]
+    ]
+
+
+def _version_of(record: Mapping[str, Any]) -> str | None:
+    of = record.get("versions")
+    return of.get("robustjax") if isinstance(of, dict) else None
+
+
 def of_another_version(folder: pathlib.Path, record: Mapping[str, Any]) -> ValueError:
     """The error for a run whose files are whole, but of other contents than ours."""
-    of = record.get("versions")
-    version = of.get("robustjax") if isinstance(of, dict) else None
     return ValueError(
         f"run_dir: {str(folder)!r} was written by another version of robustjax "
-        f"({version or 'unknown'}), which kept runs differently; use that version, or "
-        "pass another --name"
+        f"({_version_of(record) or 'unknown'}), which kept runs differently; use that "
+        "version, or pass another --name"
     )
 
 

@@ -194,12 +194,15 @@ class Table:
           measure: what is compared.
 
         Yields:
-          Every other setting that has a base, and the differences.
+          Every other setting that has a base, if both have the measure, and the
+          differences.
         """
         for setting in self.settings:
             wanted = {**setting.columns, **base}
             other = self.one(**wanted)
-            if other is None or other is setting or measure not in setting.values:
+            if other is None or other is setting:
+                continue
+            if measure not in setting.values or measure not in other.values:
                 continue
             both = [r for r in setting.repeats if r in other.repeats]
             mine, its = (

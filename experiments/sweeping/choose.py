@@ -54,17 +54,21 @@ def best(
         groups.setdefault(key, []).append(result)
     names = [n for n in columns if any(r.columns.get(n) for r in found)]
     title = results.measure(measure).title
+    lowest = rule == "last" and results.measure(measure).lowest_is_best
     rows = []
     for among in groups.values():
         scores = [_score(results, result, rule) for result in among]
-        top = among[int(np.argmax(scores))]
+        place = np.argmin(scores) if lowest else np.argmax(scores)
+        top = among[int(place)]
         cells = [top.columns.get(name, "") for name in names]
         chosen = [f"{max(scores):.1f}"] if rule == "noisy_validation" else []
         value = shown_in_cell(top.array, results.measure(measure))
         rows.append([*cells, *chosen, value, str(len(among))])
     header = [*names, *(["validation"] if rule == "noisy_validation" else [])]
     text = text_table([*header, title, "of"], rows)
-    return f"{rule}: {RULES[rule]}\n\n{text}"
+    which = "; the lowest is the best" if lowest else ""
+    count = f"{len(results.finished)} of {results.points} points are finished"
+    return f"{rule}: {RULES[rule]}{which}; {count}\n\n{text}"
 
 
 def _score(results: Results, result: Result, rule: str) -> float:

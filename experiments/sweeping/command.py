@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fnmatch
 import hashlib
 import os
 import sys
@@ -111,6 +112,12 @@ class _Sweep:
         given, methods = self.launcher.given()
         extra = _of_every_run()
         points = _points(config, self.launcher)
+        beside = self.launcher.methods is not None and flags.FLAGS["methods"].present
+        if beside and any("methods" in point for point in points):
+            raise ValueError(
+                "grid: got methods, which --methods gives to all points, expected it "
+                "once"
+            )
         try:
             self.points = resolve_points(self.launcher, points, given, methods, extra)
         except BadPointsError as error:
@@ -123,7 +130,7 @@ class _Sweep:
         self.where = read_values("where", config.where)
         self._check_values()
         self.over = self._over()
-        self.measure = config.measure or self.launcher.study.measures[0].key
+        self.measure = self._measure()
         text = repr((config.grid, config.points, config.seeds, given.fields, methods))
         digest = hashlib.sha256(text.encode()).hexdigest()[:8]
         name = given.name or f"{self.launcher.study.name}-{digest}"
@@ -144,6 +151,15 @@ class _Sweep:
                         f"{flag}: got {name}={value}, expected one of "
                         f"{', '.join(sorted(known))}"
                     )
+
+    def _measure(self) -> str:
+        """What is shown: by default the study's first measure."""
+        keys = [measure.key for measure in self.launcher.study.measures]
+        wanted = self.config.measure or keys[0]
+        # One that ends in "*" stands for all that begin like it.
+        if not any(fnmatch.fnmatchcase(wanted, key) for key in keys):
+            checks.one_of("measure", wanted, keys)
+        return wanted
 
     def _over(self) -> tuple[str, ...]:
         """The names that plots are drawn over: by default the last two of numbers."""
@@ -298,7 +314,7 @@ class _Sweep:
         """Tables and pictures of what is finished, from the run folders alone."""
         results = Results(folder)
         say(f"\n{len(results.finished)} of {len(folder.members)} points are finished")
-        for line in results.warnings():
+        for line in results.warnings(self.base):
             say(f"warning: {line}", error=True)
         results.write(folder, self.base, self.mark)
         if not results.results:

@@ -33,7 +33,7 @@ def draw_sweep(
     Args:
       path: the PNG file.
       results: of the sweep.
-      found: of one measure; those without a value in `over` are shown as references.
+      found: of `chosen`; those without a value in `over` are shown as references.
       over: one or two columns.
       mark: values that are marked where the axes have them, such as a paper's.
       title: above everything.
@@ -41,10 +41,21 @@ def draw_sweep(
     Raises:
       ValueError: too many panels to be read.
     """
+    # Points that were followed to ends of their own are one line all the same, and so
+    # are those that differ in a flag of which the study has a column.
+    flags = [
+        f"flag {name}"
+        for name in over
+        if all(
+            same(r.columns.get(f"flag {name}", ""), r.columns.get(name, ""))
+            for r in found
+        )
+    ]
+    apart = (*over, *flags, *results.followed(found))
     rest = [
         name
         for name in dict.fromkeys(n for r in found for n in r.columns)
-        if name not in over
+        if name not in apart
         and len({r.columns.get(name, "") for r in found if r.columns.get(name)}) > 1
     ]
     if len(over) == 1:

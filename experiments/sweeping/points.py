@@ -87,9 +87,11 @@ def resolve_points(
 
     Raises:
       ValueError: an unknown flag, or an option of no method.
-      BadPointsError: values that a flag cannot have, or points that are the same run.
+      BadPointsError: values that a flag cannot have, points that are the same run, or
+        points that differ in methods alone and would not train on the same.
     """
     _check_names(launcher, points)
+    _check_once(points, given)
 
     def methods_of(point: Point) -> Sequence[str]:
         if "methods" in point:
@@ -112,9 +114,34 @@ def resolve_points(
                 f"grid: {resolved} and {other} are the same run, with the folder "
                 f"{str(resolved.folder)!r}; expected each once"
             )
+    bad += _not_agreed(launcher, list(found.values()))
     if bad:
         raise BadPointsError(bad)
     return list(found.values())
+
+
+def _not_agreed(launcher: Launcher, points: Sequence[Resolved]) -> list[str]:
+    """A line for each flag that methods have to agree on and do not."""
+    found: dict[tuple[Any, ...], tuple[Resolved, Any]] = {}
+    lines: dict[str, str] = {}
+    for point in points:
+        rest = (
+            each
+            for each in point.values.items()
+            if each[0] != "methods" and "." not in each[0]
+        )
+        key = tuple(rest)
+        for name in launcher.study.agreed:
+            (value,) = {own[name] for own in point.config["methods"].values()}
+            first, other = found.setdefault((name, key), (point, value))
+            if value != other:
+                lines.setdefault(
+                    name,
+                    f"grid: {name} is {other} at {first} and {value} at {point}, as "
+                    f"their methods were published; expected --{name} for a comparison "
+                    "on the same labels",
+                )
+    return list(lines.values())
 
 
 def _check_names(launcher: Launcher, points: Sequence[Point]) -> None:
@@ -132,6 +159,18 @@ def _check_names(launcher: Launcher, points: Sequence[Point]) -> None:
                 read_texts(launcher.config, {name: ""})
             except ValueError as error:
                 raise ValueError(f"grid: {error}") from None
+
+
+def _check_once(points: Sequence[Point], given: Given) -> None:
+    """Raises `ValueError` for what was swept and given to all points, too."""
+    options = [text.partition("=")[0] for text in given.fields.get("options", ())]
+    there = {*given.fields, *options} | ({"preset"} if given.preset else set())
+    for name in dict.fromkeys(name for point in points for name in point):
+        if name in there:
+            where = "--options" if "." in name else f"--{name}"
+            raise ValueError(
+                f"grid: got {name}, which {where} gives to all points, expected it once"
+            )
 
 
 def _resolve(

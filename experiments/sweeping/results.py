@@ -7,7 +7,8 @@ and every column of the study's own table, tells one result from another.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -60,22 +61,27 @@ class Results:
       results: the same, with repeats and seeds together.
       finished: the points that are in it.
       tables: of their runs, by the name of the point.
+      points: how many the sweep has, finished or not.
     """
 
     def __init__(self, folder: SweepFolder):
-        """Reads all run folders of a sweep."""
+        """Reads all run folders of a sweep.
+
+        Raises:
+          ValueError: two points whose results have the same columns.
+        """
         found = [(m, m.table) for m in folder.members]
         self.tables = {m.name: table for m, table in found if table is not None}
         self.finished = [m for m, table in found if table is not None]
-        self._swept = folder.swept
-        renamed = self._renamed()
+        self.points, self._swept = len(folder.members), folder.swept
+        self._renamed = self._columns_of_swept()
         self.rows: list[dict[str, Any]] = []
         results: dict[tuple[Any, ...], Result] = {}
         for member in self.finished:
             swept = {
-                renamed[name]: member.values.get(name, "")
-                for name in self._swept
-                if renamed[name]
+                column: member.values.get(name, "")
+                for name, column in self._renamed.items()
+                if column
             }
             for each in self.tables[member.name].each_repeat():
                 row = {"point": member.name, **swept, **each}
@@ -92,28 +98,69 @@ class Results:
                 if member not in result.members:
                     result.members.append(member)
                 place = (member.values.get(SEED, ""), str(each["repeat"]))
+                if place in result.values:
+                    raise ValueError(
+                        f"name: {result.members[0].name} and {member.name} have the "
+                        f"same values in all columns ({_shown(columns)}); expected "
+                        "methods that differ under other labels"
+                    )
                 result.values[place] = float(each["value"])
         self.results = list(results.values())
 
-    def warnings(self) -> list[str]:
-        """What was not the same in all runs: versions and devices."""
+    def warnings(self, base: Mapping[str, str]) -> list[str]:
+        """What was not the same in all runs, or in runs that are compared.
+
+        Args:
+          base: see `difference`; empty for none.
+
+        Returns:
+          A line on versions and devices each, and on data.
+        """
         found: dict[str, dict[str, int]] = {}
         for table in self.tables.values():
             for name, value in table.record["versions"].items():
                 counts = found.setdefault(name, {})
                 counts[value] = counts.get(value, 0) + 1
-        return [
+        lines = [
             f"points were run with different {name}: "
             + ", ".join(f"{value} ({n})" for value, n in sorted(counts.items()))
             for name, counts in found.items()
             if len(counts) > 1
         ]
+        return [*lines, *self._other_data(base)]
+
+    def _other_data(self, base: Mapping[str, str]) -> list[str]:
+        """A line for each kind of data that was another one in a point's baseline."""
+        # What differs in methods alone is trained on the same, too.
+        alike = all(name == "method" or "." in name for name in base)
+        lines: dict[str, str] = {}
+        for mine, other in self._compared(base) if base else ():
+            ours, theirs = (
+                self.tables[each.name].record["data"] for each in (mine, other)
+            )
+            for name in ours if alike else ["test labels"]:
+                if ours.get(name) != theirs.get(name, ours.get(name)):
+                    lines.setdefault(
+                        name,
+                        f"{mine.name} has other {name} than {other.name}, with which "
+                        "it is compared",
+                    )
+        return list(lines.values())
+
+    def _compared(self, base: Mapping[str, str]) -> Iterator[tuple[Member, Member]]:
+        """Points, and those of the same seed that they are compared with."""
+        for result in self.results:
+            its = self._baseline(result, base)
+            pairs = itertools.product(result.members, its.members if its else ())
+            for mine, other in pairs:
+                if mine.values.get(SEED) == other.values.get(SEED):
+                    yield mine, other
 
     def measure(self, key: str) -> Measure:
         """A measure of the study, by its key."""
         return next(iter(self.tables.values())).measure(key)
 
-    def _renamed(self) -> dict[str, str]:
+    def _columns_of_swept(self) -> dict[str, str]:
         """Swept name -> its column; "" for none."""
         settings = {
             name: {str(s.columns.get(name)) for t in self.tables.values()
@@ -137,7 +184,7 @@ class Results:
         Args:
           measure: its key.
           where: columns and their values; of a numeric column of the study itself that
-            is not among them, the largest value alone.
+            is not among them, the largest value alone of those that agree in all else.
 
         Raises:
           ValueError: nothing of this kind, with what there is.
@@ -149,18 +196,28 @@ class Results:
                 f"{', '.join(known) or 'none'}"
             )
         found = [r for r in self.results if r.measure == measure and r.has(where)]
-        for name in dict.fromkeys(n for r in found for n in r.columns):
-            if name in (*self._swept, *where):
-                continue
-            values = [number(r.columns.get(name, "")) for r in found]
-            if any(value is None for value in values):
-                continue
-            top = max(value for value in values if value is not None)
-            found = [r for r, value in zip(found, values) if value == top]
+        own = [name for name in self.followed(found) if name not in where]
+        for name in own:
+            # Points may have been followed to different ends.
+            ends: dict[frozenset[tuple[str, str]], float] = {}
+            for result in found:
+                others, end = _others(result, own), float(result.columns[name])
+                ends[others] = max(end, ends.get(others, end))
+            found = [
+                r for r in found if float(r.columns[name]) == ends[_others(r, own)]
+            ]
         if not found:
-            shown = "; ".join(f"{name}={value}" for name, value in where.items())
-            raise ValueError(f"where: no finished point has {shown}")
+            raise ValueError(f"where: no finished point has {_shown(where)}")
         return found
+
+    def followed(self, found: Sequence[Result]) -> list[str]:
+        """The numeric columns of the study itself, such as labels that were asked."""
+        return [
+            name
+            for name in dict.fromkeys(n for r in found for n in r.columns)
+            if name not in self._renamed.values()
+            and all(number(r.columns.get(name, "")) is not None for r in found)
+        ]
 
     def difference(self, result: Result, base: Mapping[str, str]) -> np.ndarray | None:
         """Differences (R,) to a baseline, of the seeds and repeats that both have.
@@ -173,6 +230,14 @@ class Results:
         Raises:
           ValueError: several results could be the baseline.
         """
+        its = self._baseline(result, base)
+        if its is None:
+            return None
+        both = [place for place in result.values if place in its.values]
+        return np.array([result.values[p] - its.values[p] for p in both])
+
+    def _baseline(self, result: Result, base: Mapping[str, str]) -> Result | None:
+        """What a result is compared with; see `difference`."""
         if result.has(base):
             return None
         rest = {n: x for n, x in result.columns.items() if x and n not in base}
@@ -189,10 +254,7 @@ class Results:
             raise ValueError(
                 f"baseline: several results have these values; expected {name}, too"
             )
-        if not found:
-            return None
-        both = [place for place in result.values if place in found[0].values]
-        return np.array([result.values[p] - found[0].values[p] for p in both])
+        return found[0] if found else None
 
     def summary(
         self, base: Mapping[str, str], mark: Mapping[str, str]
@@ -207,8 +269,7 @@ class Results:
           ValueError: no result is a baseline.
         """
         if base and self.results and not any(r.has(base) for r in self.results):
-            shown = "; ".join(f"{name}={value}" for name, value in base.items())
-            raise ValueError(f"baseline: no finished point has {shown}")
+            raise ValueError(f"baseline: no finished point has {_shown(base)}")
         rows = []
         for result in self.results:
             values = result.array
@@ -260,6 +321,15 @@ class Results:
                 cells.append("" if there is None else shown_in_cell(there, measure))
             lines.append(cells)
         return text_table(header, lines)
+
+
+def _shown(columns: Mapping[str, str]) -> str:
+    return "; ".join(f"{name}={value}" for name, value in columns.items())
+
+
+def _others(result: Result, names: Sequence[str]) -> frozenset[tuple[str, str]]:
+    """The columns of a result but some, with their values."""
+    return frozenset(each for each in result.columns.items() if each[0] not in names)
 
 
 def shown_in_cell(values: np.ndarray, measure: Measure) -> str:

@@ -109,6 +109,8 @@ def finished(tmp_path_factory):
         ({"options": ("robust.weight_step=1",)}, "options: unknown 'robust'"),
         ({"features": "resnet34"}, "features: unknown 'resnet34' .*resnet101"),
         ({"features": "resnet18"}, "weights: got None, expected the file of"),
+        ({"weights": "a.pth"}, "weights: got a.pth without --features, expected the"),
+        ({"noisy_labels": "a.csv"}, "noisy_labels: got a.csv with .*uniform, expected"),
         (
             {"features": "resnet18", "weights": "none.pth"},
             "none.pth",

@@ -83,6 +83,25 @@ def state_of(folder, method):
         ({"noise_rate": 1.2}, r"noise_rate: got 1.2, expected a number in \[0, 1\]"),
         ({"noise_count": "all"}, "noise_count: unknown 'all'; known: exact"),
         ({"noise": "key"}, "label_set: got None"),
+        (
+            {"noisy_labels": "a.csv"},
+            "noisy_labels: got a.csv with noise=symmetric, expected it with noise=file",
+        ),
+        ({"label_set": "worse"}, "label_set: got worse with .*, expected .* noise=key"),
+        ({"noise": "none", "noise_rate": 0.2}, "noise_rate: got 0.2 with noise=none"),
+        (
+            {"noise": "pairflip", "noise_include_true": True},
+            "noise_include_true: got True with noise=pairflip, .*=symmetric or uniform",
+        ),
+        (
+            {"noise": "instance", "noise_count": "exact"},
+            "noise_count: got exact with noise=instance",
+        ),
+        ({"noise_scope": "all"}, "noise_scope: got all with .*, .* noise=class_flip"),
+        (
+            {"noise": "class_flip", "noise_scope": "all", "noise_rate": 0.2},
+            "noise_rate: got 0.2 with noise_scope=all, which redraws every label",
+        ),
         ({"noise": "file"}, "noisy_labels: got None"),
         ({"network": "resnet19"}, "network: unknown 'resnet19' .*resnet18"),
         ({"dtype": "float16"}, "dtype: unknown 'float16' .*known: float32, bfloat16"),
@@ -97,6 +116,7 @@ def state_of(folder, method):
         ({"optimizer": "lion"}, "optimizer: unknown 'lion'"),
         ({"learning_rate": 0.0}, "learning_rate: got 0.0"),
         ({"validation_fraction": 1.0}, "validation_fraction: got 1.0"),
+        ({"validation_fraction": 1e-4}, "got 0.0001 of 1437 examples, expected at l"),
         (
             {"options": ("strength=1",)},
             "options: ce has no 'strength'; it has none",

@@ -59,6 +59,22 @@ def test_rows_of_other_heads_stay(tmp_path):
     assert rows == [other, better]
 
 
+def test_rows_of_other_settings_are_no_company(tmp_path):
+    own = dict(pairs.SETTINGS)
+    short = {**own, "epochs": 2}
+    pairs.check_settings(tmp_path / "none", short)
+    pairs.check_settings(tmp_path, short)
+    # Of a file without its settings these are the study's.
+    pairs.write_rows(tmp_path / "none.csv", [["ce", "sgd", "0", "0.6", "10", "0.2"]])
+    pairs.check_settings(tmp_path, own)
+    with pytest.raises(ValueError, match="epochs: got 2 for .*rows are with 20; pass"):
+        pairs.check_settings(tmp_path, short)
+    pairs.keep_settings(tmp_path, {**own, "seed": 1})
+    with pytest.raises(ValueError, match="seed: got 0 for .*whose rows are with 1"):
+        pairs.check_settings(tmp_path, own)
+    pairs.check_settings(tmp_path, {**own, "seed": 1})
+
+
 @pytest.mark.parametrize("num_classes", [3, 100])
 def test_what_bounded_heads_leave_of_the_gradient(num_classes):
     """At a uniform prediction; ELR's strength was tuned to cross-entropy's gradient."""

@@ -12,7 +12,12 @@ from experiments.common.noise import make_noise
 from experiments.studies.label_noise import configs, setup
 from experiments.studies.label_noise.config import NoisyLabelsConfig
 from experiments.studies.label_noise.method_presets import DIFFERENCES, METHOD_PRESETS
-from experiments.studies.label_noise.presets import PUBLISHED
+from experiments.studies.label_noise.presets import PRESETS, PUBLISHED
+from experiments.studies.label_noise.study import STUDY
+from experiments.study.flags import Given
+from experiments.sweeping.grid import product, read_grid
+from experiments.sweeping.launchers import Launcher
+from experiments.sweeping.points import BadPointsError, resolve_points
 from robustjax import data
 from robustjax.methods import entries
 from robustjax.tools.method_options import choose_methods, read_options
@@ -150,6 +155,33 @@ def test_noise_is_as_all_methods_were_published_or_a_flag_says():
     found = resolve(("jocor",), "cifar10", {"noise": "uniform", "noise_rate": 0.8})
     assert found["jocor"].options["co_lambda"] == 0.65
     assert not found["jocor"].config.noise_include_true
+
+
+def test_points_of_a_sweep_have_their_noise_as_one_run_would():
+    launcher = Launcher(
+        "experiments.label_noise", STUDY, NoisyLabelsConfig, PRESETS, ("ce",)
+    )
+
+    def sweep(grid, **fields):
+        points = product(read_grid(grid, launcher.takes_list))
+        given = Given("cifar10", fields, "runs", None)
+        return resolve_points(launcher, points, given, ("ce",))
+
+    with pytest.raises(BadPointsError) as caught:
+        sweep("noise_rate=0.2,0.5; methods=ce,gce")
+    assert caught.value.lines == [
+        "grid: noise_include_true is True at noise_rate=0.2 methods=ce and False at "
+        "noise_rate=0.2 methods=gce, as their methods were published; expected "
+        "--noise_include_true for a comparison on the same labels",
+        "grid: noise_count is exact at noise_rate=0.2 methods=ce and bernoulli at "
+        "noise_rate=0.2 methods=gce, as their methods were published; expected "
+        "--noise_count for a comparison on the same labels",
+    ]
+    chosen = {"noise_include_true": False, "noise_count": "exact"}
+    assert len(sweep("methods=ce,gce,elr", **chosen)) == 3
+    assert len(sweep("methods=ce,elr; elr.strength=1,3")) == 3
+    # What is swept may differ.
+    assert len(sweep("noise_count=exact,bernoulli; noise_rate=0.2,0.5")) == 4
 
 
 def test_a_preset_of_one_rate_is_not_taken_for_another():

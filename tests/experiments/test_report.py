@@ -248,6 +248,11 @@ def test_a_sweep_is_read_from_its_tables_and_runs(tmp_path):
     assert "noise rate" in plot.title
     write_report([str(home)], str(tmp_path / "sweep"))
     assert "2 of 3 points" in (tmp_path / "sweep.html").read_text()
+    # As many points, but not those that are there.
+    assert not sweep.outdated
+    results = home / "results.csv"
+    results.write_text(results.read_text().replace("two", "gone"))
+    assert read_sweep(home).outdated
 
 
 def test_the_command_is_what_one_types():
@@ -297,6 +302,10 @@ DAMAGES = {
     ),
     "another version": (
         lambda f: change_record(f, measures=None, versions={"robustjax": "0.0.9"}),
+        "was written by another version of robustjax (0.0.9)",
+    ),
+    "another version that can be read": (
+        lambda f: change_record(f, versions={"robustjax": "0.0.9"}),
         "was written by another version of robustjax (0.0.9)",
     ),
     "a line that was altered": (

@@ -148,6 +148,8 @@ def test_tables_lines_and_paired_differences(folder):
     (first, difference), _ = table.against({"method": "ce"}, "last")
     assert first.columns == {"method": "elr", "labels": 10}
     np.testing.assert_allclose(difference, [0.1, 0.2])
+    # A base that was not measured so has nothing to be compared with.
+    assert not list(table.against({"method": "elr"}, "norm"))
     assert table.one(method="ce", labels=3) is None
     with pytest.raises(ValueError, match="are of 2 settings"):
         table.one(method="ce")

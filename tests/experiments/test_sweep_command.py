@@ -91,6 +91,11 @@ BAD = [
     ((TOY, "--grid=rate=0.1", "--mark=size=3"), "mark: unknown 'size'; known: rate"),
     ((TOY, "--grid=rate=0.1", "--baseline=rate=3"), "baseline: got rate=3, expected"),
     ((TOY, "--grid=rate=0.1", "--over=rat"), "over: unknown 'rat'"),
+    ((TOY, "--grid=rate=0.1", "--measure=lost"), "measure: unknown 'lost' (did you m"),
+    (
+        (TOY, "--grid=rate=0.1; methods=ce,elr", "--methods=elr"),
+        "grid: got methods, which --methods gives to all points, expected it once",
+    ),
     ((TOY, "--grid=rate=0.1", "--engine=lokal"), "engine: unknown 'lokal'"),
     ((TOY, "--grid=rate=0.1", "--address=a:1"), "address: got a:1 with engine=local"),
     ((TOY, "--grid=rate=0.1", "--resources=x"), "resources: got x with engine=local"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import jax
 import pytest
 
 from experiments.study.run_folder import locked
@@ -13,6 +14,7 @@ from experiments.sweeping.points import (
     delete,
     state_of,
 )
+from robustjax import __version__
 from robustjax.files import digest_of_record
 from robustjax.training import InterruptedRunError, StopRequest
 from tests.harness.toy_points import run_toy, toy_points
@@ -107,6 +109,23 @@ def test_bad_grids_are_one_line(grid, line, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("grid", "given", "line"),
+    [
+        ("rate=0.2,0.5", {"rate": 0.9}, "grid: got rate, which --rate gives to all"),
+        ("preset=toy", {"preset": "toy"}, "grid: got preset, which --preset gives"),
+        (
+            "elr.strength=1,3",
+            {"methods": ("elr",), "options": ("elr.decay=0.5", "elr.strength=7")},
+            "grid: got elr.strength, which --options gives to all points, expected it",
+        ),
+    ],
+)
+def test_what_is_swept_is_not_given_as_well(grid, given, line, tmp_path):
+    with pytest.raises(ValueError, match=line):
+        toy_points(tmp_path, grid, **given)
+
+
 def test_every_bad_point_has_a_line(tmp_path):
     with pytest.raises(BadPointsError) as error:
         toy_points(tmp_path, "rate=0.2,7,few; sizes=1,2")
@@ -156,6 +175,32 @@ def test_the_state_of_a_point_is_what_its_folder_says(tmp_path):
     assert state_of(one) == "new"
 
 
+def change_version(point, **changes):
+    path = point.folder / "config.json"
+    record = json.loads(path.read_text())
+    record["versions"] |= changes
+    path.write_text(json.dumps(record | {"digest": digest_of_record(record)}))
+
+
+def test_a_run_goes_on_with_what_it_was_begun_with_or_says_so(tmp_path, capsys):
+    (point,) = toy_points(tmp_path, "rate=0.2", methods=("ce", "gce"))
+    stop = StopRequest()
+    stop.signal_name = "SIGTERM"
+    with pytest.raises(InterruptedRunError):
+        run_toy(point, stop)
+    assert "warning" not in capsys.readouterr().err
+    change_version(point, robustjax="0.0.9")
+    with pytest.raises(ValueError, match=r"another version of robustjax \(0\.0\.9"):
+        run_toy(point)
+    change_version(point, robustjax=__version__, jax="0.0.1")
+    run_toy(point)
+    line = "warning: the run was begun with jax 0.0.1 and goes on with "
+    assert capsys.readouterr().err.splitlines() == [line + jax.__version__]
+    # What is finished goes on with nothing.
+    run_toy(point)
+    assert "warning" not in capsys.readouterr().err
+
+
 def test_folders_that_cannot_be_a_points_are_refused(tmp_path):
     one, two = toy_points(tmp_path, "rate=0.2,0.5")
     run_toy(one)
@@ -163,13 +208,11 @@ def test_folders_that_cannot_be_a_points_are_refused(tmp_path):
     with pytest.raises(ValueError, match="holds a run with other flags"):
         state_of(two)
     two.folder.rename(one.folder)
-    path = one.folder / "config.json"
-    record = json.loads(path.read_text())
-    record["versions"]["robustjax"] = "0.0.9"
-    path.write_text(json.dumps(record | {"digest": digest_of_record(record)}))
+    change_version(one, robustjax="0.0.9")
     with pytest.raises(ValueError, match=r"another version of robustjax \(0\.0\.9"):
         state_of(one)
-    path.write_text(json.dumps(record)[:-20])
+    path = one.folder / "config.json"
+    path.write_text(path.read_text()[:-20])
     with pytest.raises(ValueError, match="cannot be read as a run's configuration"):
         state_of(one)
     two.folder.mkdir()

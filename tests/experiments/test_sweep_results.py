@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 
 import matplotlib.axes
 import numpy as np
@@ -98,6 +99,30 @@ def test_a_baseline_that_could_be_several_is_refused(folder):
     assert len(compared) == len(rows) - 4
 
 
+def test_points_of_other_data_are_not_compared_in_silence(tmp_path):
+    results = Results(swept(tmp_path, "methods=ce,elr; seed=0,1; rate=0.2,0.5"))
+    assert results.warnings({"method": "ce"}) == []
+
+    def hold(name, of):
+        """Another digest where a point has these values."""
+        for member in results.finished:
+            other = of.items() <= member.values.items()
+            data = results.tables[member.name].record["data"]
+            data[name] = f"{member.values['seed']} {other}"
+
+    hold("test labels", {"rate": "0.5"})
+    assert results.warnings({"method": "ce"}) == []
+    (line,) = results.warnings({"rate": "0.2"})
+    assert "has other test labels than point-" in line
+    hold("given labels", {"methods": "elr"})
+    (line,) = results.warnings({"method": "ce"})
+    assert "has other given labels than point-" in line
+    # What is swept may well change what is trained on.
+    hold("test labels", {"rate": "none"})
+    hold("given labels", {"rate": "0.5"})
+    assert results.warnings({"rate": "0.2"}) == results.warnings({}) == []
+
+
 def test_only_what_is_finished_is_in_the_tables(tmp_path):
     points = toy_points(tmp_path, "rate=0.2,0.5")
     folder = SweepFolder.write(sweep_path(str(tmp_path), "s"), points, {})
@@ -116,11 +141,38 @@ def test_columns_of_the_study_win_over_flags_of_their_name(tmp_path):
     folder = swept(tmp_path, "sizes=1,1:2; methods=ce,ce:elr")
     results = Results(folder)
     assert {row["methods"] for row in results.rows} == {"ce", "ce,elr"}
-    # What was followed is shown at its end, unless it is asked for.
-    assert {r.columns["size"] for r in results.chosen("last", {})} == {"2"}
+    # What was followed is shown at its end, which may be each point's own, unless it
+    # is asked for.
+    ends = {(r.columns["sizes"], r.columns["size"]) for r in results.chosen("last", {})}
+    assert ends == {("1", "1"), ("1,2", "2")}
+    assert best(results, "last", "last", (), {}).rsplit(maxsplit=1)[-1] == "6"
     found = results.chosen("last", {"size": "1"})
     assert {r.columns["size"] for r in found} == {"1"}
     assert len(found) == 2 * 3
+
+
+def test_a_swept_flag_with_a_column_of_its_name_is_shown_at_all_its_values(
+    tmp_path, drawn
+):
+    folder = swept(tmp_path, "seed=0; rate=0.2,0.5")
+    for member, size in zip(folder.members, ("1", "2")):
+        member.values["size"] = size
+    results = Results(folder)
+    found = results.chosen("last", {})
+    assert {r.columns["flag size"] for r in found} == {"1", "2"}
+    for result in found:
+        result.columns["size"] = result.columns["flag size"]
+        result.columns["rate"] = "0.2"
+    draw_sweep(tmp_path / "a.png", results, found, ("size",), {}, "title")
+    assert [list(x) for x, *_ in drawn["errorbar"]] == [[1.0, 2.0]]
+
+
+def test_points_of_the_same_columns_are_refused(tmp_path):
+    folder = swept(tmp_path, "rate=0.2,0.5")
+    for member in folder.members:
+        member.values["rate"] = "0.2"
+    with pytest.raises(ValueError, match=r"have the same values in .*rate=0\.2"):
+        Results(folder)
 
 
 @pytest.fixture
@@ -168,6 +220,17 @@ def test_curves_over_one_column(folder, tmp_path, drawn):
     assert words == "elr"
 
 
+def test_points_with_ends_of_their_own_are_one_curve(tmp_path, drawn):
+    folder = swept(tmp_path, "sizes=1,1:2:3; rate=0.2,0.5")
+    results = Results(folder)
+    found = results.chosen("last", {})
+    assert {r.columns["size"] for r in found} == {"1", "3"}
+    draw_sweep(tmp_path / "a.png", results, found, ("rate",), {}, "title")
+    assert [list(x) for x, *_ in drawn["errorbar"]] == [[0.2, 0.5]] * 2
+    draw_sweep(tmp_path / "b.png", results, found, ("sizes",), {}, "title")
+    assert [list(x) for x, *_ in drawn["errorbar"][2:]] == [[0.0, 1.0]] * 2
+
+
 def test_words_are_drawn_in_order(tmp_path, drawn):
     folder = swept(tmp_path, "methods=gce,ce; fast=true,false", seconds=0.0)
     results = Results(folder)
@@ -194,6 +257,21 @@ def test_the_best_point_and_what_chose_it(folder):
     assert "70.0" in text
     bound = best(results, "best_on_test", "best_on_test", (), {})
     assert bound.startswith("best_on_test: a bound, not a result")
+
+
+def test_the_best_of_what_should_be_small_is_the_lowest(folder):
+    results = Results(folder)
+    for table in results.tables.values():
+        small = dataclasses.replace(table.measures["last"], lowest_is_best=True)
+        table.measures["last"] = small
+    text = best(results, "last", "last", (), {})
+    means = [r.array.mean() for r in results.chosen("last", {})]
+    assert f"{min(means):.1f} ±" in text
+    assert "the lowest is the best; 20 of 20 points are finished" in text
+    # Held-out labels are to be met whatever is measured.
+    text = best(results, "last", "noisy_validation", ("method",), {})
+    assert "70.0" in text
+    assert "lowest" not in text
 
 
 def test_choices_that_are_none(folder):

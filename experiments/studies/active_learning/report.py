@@ -14,12 +14,17 @@ from experiments.study.table import Table
 MEASURES = (
     Measure("labels", "labels", is_share=False),
     Measure("labeled_in", "labelled IN", is_share=False),
-    Measure("spent", "cost of all labels", is_share=False),
+    Measure("spent", "cost of all labels", is_share=False, lowest_is_best=True),
     Measure("accuracy", "accuracy %"),
     Measure("strict_accuracy", "strict accuracy %"),
     Measure("query_precision", "IN % of queries"),
     Measure("auroc", "AUROC % of purity"),
-    Measure(f"{PREFIX}*", "masked loss of the next query", is_share=False),
+    Measure(
+        f"{PREFIX}*",
+        "masked loss of the next query",
+        is_share=False,
+        lowest_is_best=True,
+    ),
 )
 
 

@@ -85,6 +85,7 @@ def check_given(given: Mapping[str, Any], config: DatasetBiasConfig) -> None:
       given: the fields that were given as flags.
       config: every field.
     """
+    noise.check_given(given, config)
     of_bias = ("aligned_ratio", "assignment", "bias_severity", "color_style")
     found = config.bias in ("folder", "file")
     for name in of_bias if found else ():

@@ -21,12 +21,12 @@ from robustjax.tools.tables import in_file
 from robustjax.training import write_csv
 
 MEASURES = (
-    Measure("kept", "wrong answers kept"),
+    Measure("kept", "wrong answers kept", lowest_is_best=True),
     Measure("selected", "records kept"),
-    Measure("among_kept", "wrong among the kept"),
-    Measure("lift", "times chance", is_share=False),
-    Measure("p_fewer", "p", is_share=False),
-    Measure("radius", "covering radius", is_share=False),
+    Measure("among_kept", "wrong among the kept", lowest_is_best=True),
+    Measure("lift", "times chance", is_share=False, lowest_is_best=True),
+    Measure("p_fewer", "p", is_share=False, lowest_is_best=True),
+    Measure("radius", "covering radius", is_share=False, lowest_is_best=True),
     Measure("tokens", "tokens of an answer", is_share=False),
     *worth.MEASURES,
 )

@@ -20,9 +20,13 @@ from robustjax.training import write_csv
 
 MEASURES = (
     Measure("right_ll", "log-likelihood, right answers", is_share=False),
-    Measure("wrong_ll", "log-likelihood, wrong answers", is_share=False),
+    Measure(
+        "wrong_ll", "log-likelihood, wrong answers", is_share=False, lowest_is_best=True
+    ),
     Measure("margin", "right above wrong", is_share=False),
-    Measure("preferred", "other answer likelier than the marked one"),
+    Measure(
+        "preferred", "other answer likelier than the marked one", lowest_is_best=True
+    ),
     Measure("choice_accuracy", "multiple choice"),
 )
 # A thousandth of a nat per token is what differs.

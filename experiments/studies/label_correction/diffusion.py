@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from experiments.common import noise
 from experiments.studies.label_correction import diffusion_report as report
 from experiments.studies.label_correction import setup
 from experiments.studies.label_correction.config import RoundFlags
@@ -137,6 +138,7 @@ def _plan(request: Request) -> Plan[Settings]:
     own = {name: value for name, value in base.items() if name != "methods"}
     fields = {**own, **given, "options": choice.options}
     config = DiffusionConfig(**fields)
+    noise.check_given(given, config)
     return Plan(
         dataclasses.asdict(config),
         setup.default_name(config, preset),

@@ -16,14 +16,18 @@ from robustjax.tools.tables import text_table
 
 QUARTERS = 4
 _QUARTERED = tuple(
-    Measure(f"{key}_quarter_{part + 1}", f"{key} %, quarter {part + 1}")
+    Measure(
+        f"{key}_quarter_{part + 1}",
+        f"{key} %, quarter {part + 1}",
+        lowest_is_best=key == "redundant",
+    )
     for part in range(QUARTERS)
     for key in ("noisy", "redundant")
 )
 MEASURES = (
     Measure("accuracy", "accuracy %"),
     Measure("noisy", "noisy % of batch"),
-    Measure("redundant", "redundant % of batch"),
+    Measure("redundant", "redundant % of batch", lowest_is_best=True),
     *_QUARTERED,
 )
 _STYLES = {"none": "black", "literal": "tab:red", "delta": "tab:blue"}

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from experiments.common import noise
 from experiments.studies.label_correction import report, setup
 from experiments.studies.label_correction.config import CorrectionConfig
 from experiments.studies.label_correction.presets import PRESETS
@@ -59,6 +60,7 @@ def _plan(request: Request) -> Plan[Settings]:
     dataset = given.get("dataset", CorrectionConfig.dataset)
     preset, base = preset_of(PRESETS, request.preset, dataset)
     config = CorrectionConfig(**{**base, **given})
+    noise.check_given(given, config)
     choice = choose(
         config.methods,
         entries("label_correction"),

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import jax
 
+from experiments.common.noise import check_given
 from experiments.studies.label_noise import setup
 from experiments.studies.label_noise.config import SHARED_FIELDS, NoisyLabelsConfig
 from experiments.studies.label_noise.method_presets import (
@@ -156,6 +157,7 @@ def resolve(
     preset, fields = preset_of(PRESETS, preset, dataset)
     base = dict(fields)
     shared = NoisyLabelsConfig(**{**base, **given})
+    check_given(given, shared)
     scope = preset or shared.dataset
     method_presets = {
         label: _method_preset(entry.name, scope, shared)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import jax
@@ -20,6 +21,8 @@ from robustjax.models import MLP
 from robustjax.training import Program, choose_execution, fit, supervised
 
 NOISE_RATE, HIDDEN, BATCH, Q = 0.5, (128,), 128, 0.7
+SETTINGS = {"examples": 5000, "epochs": 20, "repeats": 3, "seed": 0}
+"""By flag, what all rows of a folder have in common; with the study's own values."""
 
 OPTIMIZERS = {
     "adam": lambda: optax.adam(1e-3),
@@ -137,6 +140,32 @@ def train_pair(
 
 
 _COLUMNS = ("head", "optimizer", "repeat", *Measured._fields)
+_KEPT = "settings.json"
+
+
+def check_settings(folder: pathlib.Path, settings: Mapping[str, int]) -> None:
+    """Raises `ValueError` where a folder's rows, which stay, are of other settings.
+
+    Args:
+      folder: of CSV files; of those without `settings.json`, which they had before
+        there was one, the settings are the study's own.
+      settings: see `SETTINGS`.
+    """
+    path = folder / _KEPT
+    found = SETTINGS if any(folder.glob("*.csv")) else settings
+    if path.exists():
+        found = json.loads(path.read_text(encoding="utf-8"))
+    for name, value in settings.items():
+        if found.get(name) != value:
+            raise ValueError(
+                f"{name}: got {value} for {str(folder)!r}, whose rows are with "
+                f"{found.get(name)}; pass another --out_dir"
+            )
+
+
+def keep_settings(folder: pathlib.Path, settings: Mapping[str, int]) -> None:
+    """Writes down what `check_settings` looks for."""
+    write_atomically(folder / _KEPT, json.dumps(dict(settings)) + "\n")
 
 
 def write_rows(path: pathlib.Path, rows: Sequence[Sequence[str]]) -> None:

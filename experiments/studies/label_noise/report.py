@@ -15,7 +15,7 @@ MEASURES = (
     Measure("best_on_test", "best on test"),
     Measure("at_best_validation", "at best validation"),
     Measure("noisy_correct", "noisy correct"),
-    Measure("noisy_memorized", "noisy memorized"),
+    Measure("noisy_memorized", "noisy memorized", lowest_is_best=True),
     Measure("division", "division"),
 )
 _KINDS = (

@@ -110,6 +110,11 @@ def prepare(config: NoisyLabelsConfig) -> Data:
             )
         train, test = data.standardize(train, test)
     held_out = round(config.validation_fraction * len(train))
+    if config.validation_fraction and not held_out:
+        raise ValueError(
+            f"validation_fraction: got {config.validation_fraction} of {len(train)} "
+            "examples, expected at least one of them"
+        )
     order = np.arange(len(train))
     if held_out:
         order = np.asarray(jax.random.permutation(split_key, len(train)))

@@ -12,6 +12,7 @@ from experiments.common.inputs import arrays_of
 from experiments.studies.label_noise import report, setup
 from experiments.studies.label_noise.config import NoisyLabelsConfig
 from experiments.studies.label_noise.configs import Built, MethodConfig, resolve
+from experiments.studies.label_noise.method_presets import NOISE_FIELDS
 from experiments.studies.label_noise.runner import run_method
 from experiments.study.examples import known_labels
 from experiments.study.journal import Journal
@@ -119,5 +120,12 @@ def _run(
 
 
 STUDY = Study(
-    "label_noise", report.MEASURES, _plan, _prepare, _run, report.report, _run
+    "label_noise",
+    report.MEASURES,
+    _plan,
+    _prepare,
+    _run,
+    report.report,
+    _run,
+    agreed=NOISE_FIELDS,
 )

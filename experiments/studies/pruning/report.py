@@ -22,10 +22,10 @@ from robustjax.training import write_csv
 MEASURES = (
     Measure("last", "test accuracy, last (%)"),
     Measure("best", "test accuracy, best on test (%)"),
-    Measure("noisy_share", "wrong labels kept (%Noisy)"),
+    Measure("noisy_share", "wrong labels kept (%Noisy)", lowest_is_best=True),
     Measure("correct_share", "of them re-labelled (%Correct)"),
     Measure("relabel_accuracy", "re-labelled, of all with a class (%)"),
-    Measure("foreign_share", "foreign images kept (%)"),
+    Measure("foreign_share", "foreign images kept (%)", lowest_is_best=True),
     Measure("objective", "Eq. 5.8", is_share=False),
     Measure("neighborhood", "neighbourhood confidence", is_share=False),
 )
