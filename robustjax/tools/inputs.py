@@ -101,6 +101,48 @@ def load_splits(
     return train, test
 
 
+def load_foreign(
+    name: str,
+    split: str,
+    target: data.Dataset,
+    *,
+    data_dir: str | None,
+    image_size: int = 0,
+    allow_overlap: bool = False,
+    most: int | None = None,
+    rng: np.random.Generator | None = None,
+) -> data.Dataset:
+    """Images of another data set, shaped like those of a target.
+
+    Args:
+      name: see `data.load`.
+      split: likewise.
+      target: whose images they are to look like, and whose classes they may not have.
+      data_dir: the tfds folder, see `data_folder`.
+      image_size: that images of a folder are resized to first; 0 keeps theirs.
+      allow_overlap: whether they may have classes of the target's names.
+      most: at most so many, of which the others are never resized; by default all.
+      rng: draws them, where there are more.
+
+    Raises:
+      ValueError: a source that cannot be read, a class name of the target, or images
+        that do not become the target's, see `data.match_images`.
+    """
+    other = load(name, split, data_dir=data_dir, image_size=image_size)
+    if not allow_overlap:
+        data.check_no_class_overlap(target.class_names, other.class_names)
+    if most is not None and len(other) > most:
+        assert rng is not None
+        other = data.take(other, rng.choice(len(other), most, replace=False))
+    images = data.match_images(
+        other.inputs,
+        target.inputs.shape[1:],
+        like_dtype=target.inputs.dtype,
+        convert_color=True,
+    )
+    return dataclasses.replace(other, inputs=images)
+
+
 def load_own(config: OwnDataFlags, *, skip_unlabeled: bool = False) -> data.Dataset:
     """A data set of one's own.
 
