@@ -10,7 +10,7 @@ from absl.testing import flagsaver
 from experiments.study.decoded_cache import define_no_cache, heed_no_cache
 from robustjax import data
 from robustjax.tools.decoded_cache import decoded_folder
-from robustjax.tools.inputs import load, load_foreign
+from robustjax.tools.inputs import load, load_foreign, load_splits
 
 
 @pytest.fixture
@@ -94,3 +94,24 @@ def test_images_of_another_set_are_shaped_like_the_target_s(images):
     floats = data.make_dataset(gray.astype(np.float32), [0, 0, 1])
     with pytest.raises(ValueError, match="images: got uint8, expected the target's fl"):
         load_foreign(images, "train", floats, data_dir=None)
+
+
+def test_a_size_that_nothing_is_resized_to_is_refused(tmp_path):
+    pixels = data.make_dataset(np.zeros((4, 6, 6, 1), np.uint8), [0, 1, 0, 1])
+    points = data.make_dataset(np.zeros((4, 6)), [0, 1, 0, 1])
+    for name, found in (("pixels", pixels), ("points", points)):
+        data.save_npz(tmp_path / f"{name}.npz", train=found, test=found)
+
+    def size_of(name, image_size):
+        path = str(tmp_path / f"{name}.npz")
+        train, _ = load_splits(
+            path, "train", "test", data_dir=None, image_size=image_size
+        )
+        return train.inputs.shape[1:]
+
+    assert size_of("pixels", 0) == size_of("pixels", 6) == (6, 6, 1)
+    assert size_of("points", 0) == (6,)
+    for name, size, shape in (("pixels", 8, "6, 6, 1"), ("points", 6, "6,")):
+        message = rf"image_size: got {size} for inputs of shape \({shape}\), which keep"
+        with pytest.raises(ValueError, match=message):
+            size_of(name, size)

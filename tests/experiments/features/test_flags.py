@@ -80,6 +80,10 @@ from tests.experiments.features.feature_runs import composed, run
             {"task": "boxes", "picture_examples": 4},
             "picture_examples: got 4 with task=boxes, expected task=classification",
         ),
+        (
+            {"train_image_size": 16},
+            r"train_image_size: got 16 for inputs of shape \(8, 8, 3\), which keep it",
+        ),
         ({"test_count": 10}, "test_count: got 10 with dataset=.*, expected dataset=co"),
         (
             {"digit_scale": (0.5, 0.6)},
