@@ -56,6 +56,18 @@ DATA = {
 }
 
 
+@pytest.mark.parametrize("kind", DATA)
+def test_scores_that_are_standardised(kind, rng):
+    raw = DATA[kind](rng.normal(size=40))
+    exact = raw.astype(object) if raw.dtype.kind in "iu" else raw
+    level = (exact - exact[0]).astype(np.longdouble)
+    want = np.exp((level - level.mean()) / level.std()).astype(float)
+    got = rj.methods.active_learning.convert_scores(raw)
+    np.testing.assert_allclose(got, want, rtol=1e-5)
+    some = rj.methods.active_learning.convert_scores(raw[:7], raw)
+    np.testing.assert_array_equal(some, got[:7])
+
+
 @pytest.mark.parametrize("metric", ["euclidean", "cosine"])
 @pytest.mark.parametrize("kind", DATA)
 def test_neighbours(kind, metric, rng):

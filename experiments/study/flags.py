@@ -7,7 +7,7 @@ limits that it was declared with. A flag that is not given leaves the preset's v
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 from absl import flags
@@ -137,6 +137,35 @@ def given_flags(config_class: type[Any]) -> dict[str, Any]:
         if given is not None:
             values[flag.name] = value_of(flag, given)
     return values
+
+
+class Use(NamedTuple):
+    """Whether a flag does anything beside the others.
+
+    Attributes:
+      flag: its name.
+      of_use: whether anything looks at it.
+      otherwise: why not, or what was expected; behind what was got.
+    """
+
+    flag: str
+    of_use: bool
+    otherwise: str
+
+
+def check_of_use(given: Mapping[str, Any], uses: Iterable[Use]) -> None:
+    """Raises `ValueError` for a flag that would change nothing; presets may have it.
+
+    Args:
+      given: the fields for which a flag was given.
+      uses: of whatever flags; the first one without a use is named.
+    """
+    for flag, of_use, otherwise in uses:
+        if flag in given and not of_use:
+            value = given[flag]
+            if isinstance(value, list | tuple):
+                value = ",".join(map(str, value)) or "none"
+            raise ValueError(f"{flag}: got {value} {otherwise}")
 
 
 def read_texts(config_class: type[Any], texts: Mapping[str, str]) -> dict[str, Any]:

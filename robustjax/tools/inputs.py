@@ -87,18 +87,80 @@ def load_splits(
       image_size: that images of a folder are resized to; 0 keeps theirs.
 
     Raises:
-      ValueError: a source that cannot be read, or splits with different classes.
+      ValueError: a source that cannot be read, inputs that keep their size though
+        another one was asked for, or splits with different classes.
     """
     found = []
     for flag, split in (("train_split", train_split), ("test_split", test_split)):
         with checks.errors_name(path="dataset", split=flag):
             found.append(load(name, split, data_dir=data_dir, image_size=image_size))
     train, test = found
+    check_size(train.inputs, image_size)
     if train.class_names != test.class_names:
         raise ValueError(
             "test_split: its classes differ from those of the training set"
         )
     return train, test
+
+
+def check_size(inputs: np.ndarray, image_size: int, flag: str = "image_size") -> None:
+    """Raises `ValueError` unless images have the size that was asked for.
+
+    Only images of files are resized; others would keep theirs without a word.
+
+    Args:
+      inputs: (N, ...).
+      image_size: 0 asks for none.
+      flag: of the size.
+    """
+    shape = inputs.shape[1:]
+    if image_size and (inputs.ndim != 4 or shape[:2] != (image_size, image_size)):
+        raise ValueError(
+            f"{flag}: got {image_size} for inputs of shape {shape}, which keep it: "
+            "only images of files are resized"
+        )
+
+
+def load_foreign(
+    name: str,
+    split: str,
+    target: data.Dataset,
+    *,
+    data_dir: str | None,
+    image_size: int = 0,
+    allow_overlap: bool = False,
+    most: int | None = None,
+    rng: np.random.Generator | None = None,
+) -> data.Dataset:
+    """Images of another data set, shaped like those of a target.
+
+    Args:
+      name: see `data.load`.
+      split: likewise.
+      target: whose images they are to look like, and whose classes they may not have.
+      data_dir: the tfds folder, see `data_folder`.
+      image_size: that images of a folder are resized to first; 0 keeps theirs.
+      allow_overlap: whether they may have classes of the target's names.
+      most: at most so many, of which the others are never resized; by default all.
+      rng: draws them, where there are more.
+
+    Raises:
+      ValueError: a source that cannot be read, a class name of the target, or images
+        that do not become the target's, see `data.match_images`.
+    """
+    other = load(name, split, data_dir=data_dir, image_size=image_size)
+    if not allow_overlap:
+        data.check_no_class_overlap(target.class_names, other.class_names)
+    if most is not None and len(other) > most:
+        assert rng is not None
+        other = data.take(other, rng.choice(len(other), most, replace=False))
+    images = data.match_images(
+        other.inputs,
+        target.inputs.shape[1:],
+        like_dtype=target.inputs.dtype,
+        convert_color=True,
+    )
+    return dataclasses.replace(other, inputs=images)
 
 
 def load_own(config: OwnDataFlags, *, skip_unlabeled: bool = False) -> data.Dataset:
@@ -123,7 +185,7 @@ def load_own(config: OwnDataFlags, *, skip_unlabeled: bool = False) -> data.Data
         ),
         _advice_of_verbs(),
     ):
-        return load(
+        found = load(
             config.dataset,
             config.split,
             data_dir=config.data_dir,
@@ -134,6 +196,8 @@ def load_own(config: OwnDataFlags, *, skip_unlabeled: bool = False) -> data.Data
             image_column=config.image_column,
             skip_unlabeled=skip_unlabeled,
         )
+    check_size(found.inputs, config.image_size)
+    return found
 
 
 def _load_texts(config: OwnLabelFlags, *, skip_unlabeled: bool) -> data.Dataset:

@@ -16,6 +16,7 @@ import numpy as np
 import optax
 
 from robustjax import checks, data
+from robustjax.data.augmentation._images import in_unit_range
 from robustjax.methods.active_learning import (
     NetworkPoolClassifier,
     Observation,
@@ -95,6 +96,11 @@ class Classifiers:
         self._preprocess: Preprocess = as_float
         if sample.ndim == 4:
             self._preprocess = data.normalize(*channel_statistics(sample))
+        elif config.augment != "none":
+            raise ValueError(
+                f"augment: got {config.augment} for inputs of shape "
+                f"{sample.shape[1:]}, expected none unless they are images"
+            )
         self._stop = stop
         self._made: dict[tuple[int, Kind], NetworkPoolClassifier] = {}
 
@@ -265,6 +271,7 @@ def check_embeddings(
     parts = _embedding_parts(config, inputs)
     sample = jax.ShapeDtypeStruct((1, *inputs.shape[1:]), inputs.dtype)
     with _errors_name_embedding_flags():
+        in_unit_range(inputs)
         algorithm = csi(
             parts.encoder,
             parts.optimizer,

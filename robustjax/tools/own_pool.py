@@ -19,7 +19,7 @@ from robustjax.methods.active_learning import OOD_NAME, UNASKED, QueryStrategy
 from robustjax.tools.array_files import read_array
 from robustjax.tools.array_pairs import is_pair
 from robustjax.tools.command.output import say
-from robustjax.tools.inputs import load_own
+from robustjax.tools.inputs import check_size, load_own
 from robustjax.tools.method_choice import choose
 from robustjax.tools.options.label import LabelConfig
 from robustjax.tools.options.open_set import OpenSetFlags
@@ -51,6 +51,7 @@ def load_pool(config: LabelConfig) -> tuple[np.ndarray, np.ndarray]:
         return found.inputs, found.ids
     if is_pair(config.dataset):
         inputs = read_array(path, "dataset")
+        check_size(inputs, config.image_size)
         found = data.make_dataset(inputs, np.zeros(inputs.shape[:1], np.int32))
         return found.inputs, found.ids
     if path.suffix != ".npz":
@@ -71,6 +72,7 @@ def load_pool(config: LabelConfig) -> tuple[np.ndarray, np.ndarray]:
     inputs = arrays["inputs"]
     if 0 in inputs.shape:
         raise ValueError(f"inputs: got shape {inputs.shape}, expected some examples")
+    check_size(inputs, config.image_size)
     # A data set checks its parts; nothing is known of the labels.
     unlabeled = np.zeros(inputs.shape[:1], np.int32)
     found = data.make_dataset(inputs, unlabeled, ids=arrays.get("ids"))

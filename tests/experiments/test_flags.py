@@ -10,7 +10,7 @@ import pytest
 from absl import flags
 
 from experiments.study import flag_groups
-from experiments.study.flags import given_flags, resolve
+from experiments.study.flags import Use, check_of_use, given_flags, resolve
 from experiments.study.help import help_text
 from experiments.study.presets import Preset
 from robustjax import methods
@@ -108,6 +108,20 @@ def test_bad_values_name_their_flag(parsed, argument, expected):
     with pytest.raises(ValueError, match=f"^{name}: got ") as error:
         parsed(argument)
     assert str(error.value) == f"{name}: got {value}, expected {expected}"
+
+
+def test_flags_without_a_use_are_named():
+    uses = [
+        Use("own", False, "with 7"),
+        Use("hidden", False, "with mlp"),
+        Use("seed", True, "with nothing"),
+    ]
+    check_of_use({"seed": 3, "repeats": 2}, uses)
+    for value, text in (((8, 16), "8,16"), ((), "none")):
+        with pytest.raises(ValueError, match=f"^hidden: got {text} with mlp$"):
+            check_of_use({"seed": 3, "hidden": value}, uses)
+    with pytest.raises(ValueError, match="^own: got False with 7$"):
+        check_of_use({"hidden": (), "own": False}, uses)
 
 
 def test_no_preset_is_taken_for_another_data_set():

@@ -126,6 +126,7 @@ def test_inputs_that_are_streamed_from_shards_give_the_same(tmp_path, points, fi
         ({"fractions": ()}, "fractions: got none"),
         ({"fractions": (0.5, 1.5)}, r"fractions: got .*expected a number in \(0, 1\]"),
         ({"fractions": (0.5, 0.5)}, "fractions: got .* expected each once"),
+        ({"fractions": (0.5, 0.5000001)}, "fractions: got .* expected each once"),
         ({"fractions": (0.95,)}, "fractions: got 0.95, expected at most 0.9, which"),
         ({"fractions": (0.001,)}, "fraction: got 0.001 of 120 examples, which rounds"),
         ({"fractions": (0.1,)}, "batch_size: got 16, expected at most .* examples, 12"),
@@ -158,6 +159,10 @@ def test_inputs_that_are_streamed_from_shards_give_the_same(tmp_path, points, fi
         ({"evaluation_view": "weak"}, "evaluation_view: unknown 'weak'"),
         ({"evaluation_view": "strong"}, "augment, evaluation_view: got 'none' and 'st"),
         ({"second_view": "none"}, "second_view: got none with relabeler=ce"),
+        (
+            {"relabeler": "sop_plus", "second_view": "weak"},
+            "second_view: got weak for inputs of shape .*, expected it for images",
+        ),
         ({"ssp_features": "x.npy"}, "ssp_features: got a file, expected ssp among"),
         ({"noise": "key"}, "label_set: got None"),
         ({"network": "resnet19"}, "network: unknown 'resnet19'"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
@@ -10,11 +11,12 @@ import numpy as np
 
 from experiments.studies.active_learning.class_splits import CLASS_SPLITS
 from experiments.studies.active_learning.config import OpenSetConfig
-from experiments.study.flags import errors_name_flags
+from experiments.study.flags import Use, check_of_use, errors_name_flags
 from robustjax import checks, corruption, data
 from robustjax.methods.active_learning import OpenSetBudget
-from robustjax.tools.inputs import load, load_splits
-from robustjax.tools.open_set_networks import check_open_set
+from robustjax.tools.inputs import load_foreign, load_splits
+from robustjax.tools.open_set_networks import check_open_set, needs_embeddings
+from robustjax.tools.options.open_set import EmbeddingFlags
 
 # Methods of two scores, of which a screen asks what the best function of them is.
 _SCREENED = frozenset({"mqnet", "sum", "product"})
@@ -94,7 +96,10 @@ def pool_name(noise_ratio: float, repeat: int) -> str:
 
 
 def check_given(
-    given: Mapping[str, Any], config: OpenSetConfig, methods: Collection[str]
+    given: Mapping[str, Any],
+    config: OpenSetConfig,
+    methods: Collection[str],
+    wants: Collection[str],
 ) -> None:
     """Raises `ValueError` for a flag that would change nothing; presets may have it.
 
@@ -102,23 +107,41 @@ def check_given(
       given: the fields that were given as flags.
       config: every field.
       methods: names of the entries that are run.
+      wants: of all their strategies together.
     """
-    for name, of_use, why in (
-        ("ood_split", bool(config.ood), "without ood"),
-        ("allow_overlap", bool(config.ood), "without ood"),
-        (
-            "taufe_weight",
-            config.classifier_variant in ("taufe", "both"),
-            f"with classifier_variant={config.classifier_variant}",
-        ),
-        (
-            "screen",
-            bool({*methods} & _SCREENED),
-            f"without {', '.join(sorted(_SCREENED))} among the methods",
-        ),
-    ):
-        if name in given and not of_use:
-            raise ValueError(f"{name}: got {given[name]} {why}")
+    split = f"with class_split={config.class_split}"
+    if config.in_classes:
+        split = f"with in_classes={','.join(config.in_classes)}"
+    drawn = config.class_split == "drawn" and not config.in_classes
+    variant = config.classifier_variant
+    contrastive = needs_embeddings(wants)
+    check_of_use(
+        given,
+        [
+            Use("class_split", not config.in_classes, split),
+            Use("num_in_classes", drawn, split),
+            Use("ood_split", bool(config.ood), "without ood"),
+            Use("allow_overlap", bool(config.ood), "without ood"),
+            Use(
+                "taufe_weight",
+                variant in ("taufe", "both"),
+                f"with classifier_variant={variant}",
+            ),
+            Use(
+                "screen",
+                bool({*methods} & _SCREENED),
+                f"without {', '.join(sorted(_SCREENED))} among the methods",
+            ),
+            *(
+                Use(
+                    field.name,
+                    contrastive,
+                    "with methods that train no contrastive network",
+                )
+                for field in dataclasses.fields(EmbeddingFlags)
+            ),
+        ],
+    )
 
 
 def check(config: OpenSetConfig) -> OpenSetBudget:
@@ -141,7 +164,8 @@ def check(config: OpenSetConfig) -> OpenSetBudget:
         raise ValueError("noise_ratio: got none, expected at least one share")
     for ratio in config.noise_ratio:
         checks.in_range("noise_ratio", ratio, 0, 1, high_open=True)
-    if len(set(config.noise_ratio)) < len(config.noise_ratio):
+    # Files are named by so many digits.
+    if len({f"{ratio:g}" for ratio in config.noise_ratio}) < len(config.noise_ratio):
         raise ValueError(
             f"noise_ratio: got {','.join(map(str, config.noise_ratio))}, expected each "
             "share once"
@@ -152,6 +176,10 @@ def check(config: OpenSetConfig) -> OpenSetBudget:
             f"ood: got {','.join(config.ood) or 'none'} with class_split="
             f"{config.class_split}, expected OOD data sets with class_split=all, and "
             "none where other classes are OOD"
+        )
+    if len(set(config.ood)) < len(config.ood):
+        raise ValueError(
+            f"ood: got {','.join(config.ood)}, expected each data set once"
         )
     return OpenSetBudget(
         config.per_round, config.rounds, config.cost_in, config.cost_ood
@@ -229,24 +257,18 @@ def _load_ood(config: OpenSetConfig, train: data.Dataset) -> tuple[np.ndarray, .
     found = []
     for name in config.ood:
         with errors_name_flags(
-            **dict.fromkeys(("images", "dataset", "path", "split"), f"ood ({name})")
+            **dict.fromkeys(("images", "dataset", "path", "split"), f"ood ({name})"),
+            ood_names=f"ood ({name}, --allow_overlap)",
         ):
-            other = load(
+            other = load_foreign(
                 name,
                 config.ood_split,
+                train,
                 data_dir=config.data_dir,
                 image_size=config.image_size,
+                allow_overlap=config.allow_overlap,
             )
-            if not config.allow_overlap:
-                with errors_name_flags(ood_names=f"ood ({name}, --allow_overlap)"):
-                    data.check_no_class_overlap(train.class_names, other.class_names)
-            images = data.match_images(
-                other.inputs,
-                train.inputs.shape[1:],
-                like_dtype=train.inputs.dtype,
-                convert_color=True,
-            )
-        found.append(images)
+        found.append(other.inputs)
     return tuple(found)
 
 

@@ -82,12 +82,13 @@ def _plan(request: Request) -> Plan[Settings]:
     )
     labels = {label: entry.name for label, entry in choice.chosen.items()}
     config = OpenSetConfig(**{**base, **given, "options": choice.options})
-    setup.check_given(given, config, labels.values())
+    strategies = choice.make()
+    setup.check_given(given, config, labels.values(), _wants(strategies))
     setup.check(config)
     return Plan(
         {"methods": dict(labels), **dataclasses.asdict(config)},
         preset or pathlib.Path(config.dataset).stem,
-        Settings(labels, config, choice.make(), preset),
+        Settings(labels, config, strategies, preset),
     )
 
 

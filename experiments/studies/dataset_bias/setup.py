@@ -14,7 +14,7 @@ from experiments.common import noise
 from experiments.common.inputs import arrays_of
 from experiments.studies.dataset_bias.config import DatasetBiasConfig
 from experiments.study.examples import Known
-from experiments.study.flags import errors_name_flags
+from experiments.study.flags import Use, check_of_use, errors_name_flags
 from robustjax import checks, corruption, data
 from robustjax.data import BiasedDataset
 from robustjax.tools.augmentations import WEAK_AUGMENTATIONS
@@ -86,24 +86,16 @@ def check_given(given: Mapping[str, Any], config: DatasetBiasConfig) -> None:
       config: every field.
     """
     noise.check_given(given, config)
+    made = config.bias not in ("folder", "file")
+    found = f"with bias={config.bias}, whose attributes are as they are"
     of_bias = ("aligned_ratio", "assignment", "bias_severity", "color_style")
-    found = config.bias in ("folder", "file")
-    for name in of_bias if found else ():
-        if name in given:
-            raise ValueError(
-                f"{name}: got {given[name]} with bias={config.bias}, whose attributes "
-                "are as they are"
-            )
-    if "color_style" in given and config.bias != "colors":
-        raise ValueError(
-            f"color_style: got {config.color_style} with bias={config.bias}, expected "
-            "it for colors alone"
-        )
-    if config.color_style != "lff" and given.get("bias_severity"):
-        raise ValueError(
-            f"bias_severity: got {config.bias_severity} with color_style="
-            f"{config.color_style}, whose colours have one jitter"
-        )
+    uses = [Use(name, made, found) for name in of_bias]
+    colors = f"with bias={config.bias}, expected it for colors alone"
+    uses.append(Use("color_style", config.bias == "colors", colors))
+    varied = config.color_style == "lff" or not config.bias_severity
+    jitter = f"with color_style={config.color_style}, whose colours have one jitter"
+    uses.append(Use("bias_severity", varied, jitter))
+    check_of_use(given, uses)
 
 
 def check(config: DatasetBiasConfig) -> None:

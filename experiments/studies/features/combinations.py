@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from experiments.studies.features.config import FeatureDebiasingConfig
+from experiments.study.flags import Use, check_of_use
 from robustjax import checks
 from robustjax.methods import entries
 from robustjax.tools.method_options import choose_methods
@@ -20,36 +21,77 @@ WITH_OOD = ("oat", "taufe")
 
 _METHODS = ("standard", "oat", "taufe")
 
-# What only one kind of training looks at.
-_FLAGS: dict[str, tuple[str, ...]] = {
-    "adversarial": (
-        "test_attack_steps",
-        "attack_test_count",
-    ),
-    "mix_match": ("kernel_decay",),
-    "pretrained": (
-        "fine_tune",
-        "pretraining_epochs",
-        "pretraining_batch_size",
-        "pretraining_optimizer",
-        "pretraining_learning_rate",
-        "pretraining_warmup_epochs",
-        "pretraining_weight_decay",
-        "pretraining_flip",
-        "color_strength",
-    ),
+# Field -> value -> what nothing else looks at.
+_OF_ONE_KIND: dict[str, dict[str, tuple[str, ...]]] = {
+    "training": {
+        "adversarial": ("test_attack_steps", "attack_test_count"),
+        "mix_match": ("kernel_decay",),
+        "pretrained": (
+            "fine_tune",
+            "pretraining_epochs",
+            "pretraining_batch_size",
+            "pretraining_optimizer",
+            "pretraining_learning_rate",
+            "pretraining_warmup_epochs",
+            "pretraining_weight_decay",
+            "pretraining_flip",
+            "color_strength",
+        ),
+    },
+    "task": {
+        "classification": ("picture_examples",),
+        "boxes": ("box_loss", "box_flatten", "box_scale"),
+        "localization": ("activation_map",),
+    },
+    "dataset": {
+        "composed": (
+            "digits",
+            "backgrounds",
+            "train_count",
+            "test_count",
+            "class_correlation",
+            "position_correlation",
+            "digit_scale",
+            "contrast",
+        ),
+    },
 }
 
 
-def check_given(given: Mapping[str, Any], training: str) -> None:
-    """Raises `ValueError` for a flag that was given and that nothing looks at."""
-    for kind, names in _FLAGS.items():
-        for name in names:
-            if name in given and training != kind:
-                raise ValueError(
-                    f"{name}: got {given[name]} with training={training}, expected "
-                    f"training={kind}"
-                )
+def check_given(
+    given: Mapping[str, Any], config: FeatureDebiasingConfig, methods: Sequence[str]
+) -> None:
+    """Raises `ValueError` for a flag that would change nothing; presets may have it.
+
+    Args:
+      given: the fields that were given as flags.
+      config: every field.
+      methods: that are trained.
+    """
+    uses = []
+    for field, kinds in _OF_ONE_KIND.items():
+        got = getattr(config, field)
+        for kind, names in kinds.items():
+            why = f"with {field}={got}, expected {field}={kind}"
+            uses += [Use(name, got == kind, why) for name in names]
+    unlearning = any(method in WITH_OOD for method in methods)
+    alone = f"with methods={','.join(methods)}, expected {' or '.join(WITH_OOD)} too"
+    frozen = config.training == "pretrained" and config.fine_tune == "head"
+    uses += [
+        Use("ood_augment", unlearning, alone),
+        Use("ood_statistics", unlearning, alone),
+        Use(
+            "ood_statistics",
+            not frozen,
+            "with fine_tune=head, which moves no statistics",
+        ),
+        Use(
+            "standard_batch",
+            not set(methods) <= set(WITH_OOD),
+            f"with methods={','.join(methods)}, expected standard or joint too",
+        ),
+    ]
+    check_of_use(given, uses)
 
 
 def methods_of(config: FeatureDebiasingConfig) -> tuple[str, ...]:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from experiments.studies.features.config import FeatureDebiasingConfig
 from experiments.studies.features.targets import OWN_SOURCES, Target
-from experiments.study.flags import errors_name_flags
+from experiments.study.flags import Use, check_of_use, errors_name_flags
 from robustjax import data
-from robustjax.tools.inputs import load
+from robustjax.tools.inputs import load_foreign
 
 TEXTURES = {"textures": "magnify", "mirrored_textures": "mirror"}
 """Sources that are cut from the target's own images, with how they fill an image."""
@@ -32,6 +32,44 @@ class OodImages(NamedTuple):
     train: np.ndarray
     test: np.ndarray
     detection: np.ndarray | None
+
+
+def _data_sets(names: Sequence[str]) -> list[str]:
+    """Those sources that are data sets of their own."""
+    others = (*TEXTURES, *OWN_SOURCES, _PHOTOGRAPHS)
+    return [name for name in names if name not in others]
+
+
+def check_split_flags(given: Mapping[str, Any], config: FeatureDebiasingConfig) -> None:
+    """Raises `ValueError` for a flag of OOD data sets where there are none.
+
+    Args:
+      given: the fields that were given as flags; presets may have it.
+      config: every field.
+    """
+    names = {"ood": config.ood, "detection_ood": config.detection_ood}
+    trained = bool(_data_sets(config.ood))
+    measured = trained or bool(_data_sets(config.detection_ood))
+    shown = " and ".join(f"{flag}={','.join(x)}" for flag, x in names.items() if x)
+    why = f"with {shown}, expected a data set among them"
+    check_of_use(
+        given,
+        [
+            Use(
+                "ood_split",
+                trained,
+                f"with ood={','.join(config.ood)}, expected a data set among them",
+            ),
+            Use("ood_test_split", measured, why),
+            Use("allow_overlap", measured, why),
+        ],
+    )
+
+
+def _same_images(split: str, other: str) -> bool:
+    """Whether two splits, by their names, have images in common."""
+    bases = [name.partition("[")[0] for name in (split, other)]
+    return split == other or (bases[0] == bases[1] and bases[0] in (split, other))
 
 
 def check_sources(config: FeatureDebiasingConfig) -> None:
@@ -62,6 +100,12 @@ def check_sources(config: FeatureDebiasingConfig) -> None:
         raise ValueError(
             f"detection_ood: got {','.join(config.detection_ood)} with "
             f"task={config.task}, expected task=classification"
+        )
+    splits = config.ood_split, config.ood_test_split
+    if _data_sets(config.ood) and _same_images(*splits):
+        raise ValueError(
+            f"ood_test_split: got {splits[1]} with ood_split={splits[0]}, expected "
+            "images that are not trained on"
         )
     both = sorted(set(config.ood) & set(config.detection_ood))
     if both:
@@ -116,8 +160,9 @@ def _mixture(
             path=f"{flag} ({name})",
             labels=f"{flag} ({name})",
             split=f"{flag} ({name}), split",
+            ood_names=f"{flag} ({name}, --allow_overlap)",
         ):
-            parts.append(_images(config, target, flag, name, share, rng, training))
+            parts.append(_images(config, target, name, share, rng, training))
     count = min(count, len(names) * min(map(len, parts)))
     return data.mix_ood(parts, count, rng)
 
@@ -125,14 +170,14 @@ def _mixture(
 def _images(
     config: FeatureDebiasingConfig,
     target: Target,
-    flag: str,
     name: str,
     count: int,
     rng: np.random.Generator,
     training: bool,
 ) -> np.ndarray:
     """At most `count` images of one source, shaped like the target's."""
-    like = (target.train if training else target.test).inputs
+    own = target.train if training else target.test
+    like = own.inputs
     if name in TEXTURES:
         return data.textured_crops(like, rng, count=count, fill=TEXTURES[name])
     if name == _PHOTOGRAPHS:
@@ -155,21 +200,20 @@ def _images(
             )
     elif name in OWN_SOURCES:
         images = target.sources[name][0 if training else 1]
+        if len(images) > count:
+            images = images[rng.choice(len(images), count, replace=False)]
     else:
-        split = config.ood_split if training else config.ood_test_split
         size = config.train_image_size if training else config.image_size
-        other = load(
+        return load_foreign(
             name,
-            split,
+            config.ood_split if training else config.ood_test_split,
+            own,
             data_dir=config.data_dir,
             image_size=size or config.image_size,
-        )
-        if not config.allow_overlap:
-            with errors_name_flags(ood_names=f"{flag} ({name}, --allow_overlap)"):
-                data.check_no_class_overlap(target.train.class_names, other.class_names)
-        images = other.inputs
-    if len(images) > count:
-        images = images[rng.choice(len(images), count, replace=False)]
+            allow_overlap=config.allow_overlap,
+            most=count,
+            rng=rng,
+        ).inputs
     return data.match_images(
         images, like.shape[1:], like_dtype=like.dtype, convert_color=True
     )

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from experiments.studies.features import combinations
 from experiments.studies.features.config import FeatureDebiasingConfig
+from experiments.studies.features.ood_sources import check_split_flags
 from experiments.studies.features.options import join_options, published
 from experiments.study.presets import NOT_RUN, Preset, preset_of
 from robustjax import checks
@@ -382,8 +383,9 @@ def resolve(
             preset = TRAINING_PRESETS.get(training, preset)
     preset, fields = preset_of(PRESETS, preset, given.get("dataset"))
     config = FeatureDebiasingConfig(**{**fields, **given})
-    combinations.check_given(given, config.training)
     names = combinations.check_methods(methods, config)
+    combinations.check_given(given, config, names)
+    check_split_flags(given, config)
     options = join_options(
         names, config.training, fields.get("options", ()), given.get("options", ())
     )

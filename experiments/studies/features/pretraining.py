@@ -23,6 +23,7 @@ from experiments.study.flags import errors_name_flags
 from experiments.study.journal import Journal
 from experiments.study.repeats import EpochRecords, cell_name
 from robustjax import data
+from robustjax.data.augmentation._images import in_unit_range
 from robustjax.methods.features import (
     HEAD,
     encoder_variables,
@@ -116,6 +117,7 @@ class Pretraining:
             check_batch_size(config.pretraining_batch_size, len(study.target.train))
         with errors_name_flags(images="dataset"):
             jax.eval_shape(self._augment, jax.random.key(0), study.pool[:1])
+            in_unit_range(study.pool)
         self._found: dict[str, Variables] = {}
 
     def cells(self, method: str) -> list[str]:

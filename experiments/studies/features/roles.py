@@ -37,10 +37,11 @@ def draw_roles(
     Raises:
       ValueError: a class with fewer examples than its share, where stratified.
     """
-    largest = max(counts)
     if stratified:
         sizes = np.bincount(labels)
-        if sizes.min() * len(sizes) < largest and largest < len(labels):
+        # All there are have their own shares.
+        largest = max((c for c in counts if c < len(labels)), default=0)
+        if sizes.min() * len(sizes) < largest:
             raise ValueError(
                 f"stratified: got {largest} examples over {len(sizes)} classes, but "
                 f"class {sizes.argmin()} has only {sizes.min()}"

@@ -12,6 +12,7 @@ from experiments.study.flags import errors_name_flags
 from robustjax import data
 from robustjax.data import Dataset, LocatedDataset
 from robustjax.tools.inputs import (
+    check_size,
     data_folder,
     load,
     load_splits,
@@ -84,6 +85,7 @@ def _load_images(config: FeatureDebiasingConfig) -> Target:
             data_dir=config.data_dir,
             image_size=config.train_image_size,
         )
+        check_size(train.inputs, config.train_image_size, "train_image_size")
     if not config.target_classes:
         return Target(train, test)
     names = train.class_names
@@ -191,6 +193,8 @@ def _load_npz(config: FeatureDebiasingConfig) -> Target:
         data.load_located_npz(config.dataset, split)
         for split in (config.train_split, config.test_split)
     )
+    check_size(train.dataset.inputs, config.train_image_size, "train_image_size")
+    check_size(test.dataset.inputs, config.image_size)
     if train.dataset.class_names != test.dataset.class_names:
         raise ValueError(
             "test_split: its classes differ from those of the training set"

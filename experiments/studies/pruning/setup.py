@@ -18,13 +18,13 @@ from experiments.studies.label_noise.config import NoisyLabelsConfig
 from experiments.studies.pruning import subset_methods
 from experiments.studies.pruning.config import DataPruningConfig
 from experiments.studies.pruning.presets import PRESETS
-from experiments.study.flags import errors_name_flags
+from experiments.study.flags import Use, check_of_use, errors_name_flags
 from experiments.study.presets import preset_of
 from robustjax import checks, corruption, data, selection
 from robustjax.methods import Entry, entry
 from robustjax.selection import check_features
 from robustjax.tools.array_files import read_array
-from robustjax.tools.inputs import load
+from robustjax.tools.inputs import load_foreign
 from robustjax.tools.method_options import (
     Values,
     as_labeled_texts,
@@ -134,11 +134,9 @@ def resolve(
     parts = {**methods, **_relabeler(config)}
     own = preset_options(parts, base.get("options", ()))
     options = as_labeled_texts(read_options((*own, *given.get("options", ())), parts))
-    if "second_view" in given and config.relabeler != "sop_plus":
-        raise ValueError(
-            f"second_view: got {config.second_view} with relabeler={config.relabeler}, "
-            "expected it for sop_plus alone"
-        )
+    relabeler = f"with relabeler={config.relabeler}, expected it for sop_plus alone"
+    second_view = Use("second_view", config.relabeler == "sop_plus", relabeler)
+    check_of_use(given, [second_view])
     return preset, dataclasses.replace(
         config, options=options, methods=as_methods(methods)
     )
@@ -230,6 +228,12 @@ def prepare(config: DataPruningConfig) -> Data:
             f"{study.train.inputs.shape[1:]} and standardize={config.standardize}, "
             "expected none and plain unless they are images with values in [0, 1]"
         )
+    if not task.images and config.second_view != "strong":
+        raise ValueError(
+            f"second_view: got {config.second_view} for inputs of shape "
+            f"{study.train.inputs.shape[1:]} and standardize={config.standardize}, "
+            "expected it for images with values in [0, 1] alone"
+        )
     return task
 
 
@@ -251,23 +255,17 @@ def _with_foreign(
         ),
         share="foreign_share",
     ):
-        other = load(
+        other = load_foreign(
             config.foreign,
             "train",
+            train,
             data_dir=config.data_dir,
             image_size=config.image_size,
-        )
-        data.check_no_class_overlap(train.class_names, other.class_names)
-        images = data.match_images(
-            other.inputs,
-            train.inputs.shape[1:],
-            like_dtype=train.inputs.dtype,
-            convert_color=True,
         )
         found = corruption.foreign_inputs(
             jax.random.fold_in(jax.random.key(config.seed), _FOREIGN),
             train.inputs,
-            images,
+            other.inputs,
             config.foreign_share,
         )
     count = int(found.is_foreign.sum())

@@ -59,7 +59,8 @@ def check(config: DataPruningConfig) -> None:
     if not config.fractions:
         raise ValueError("fractions: got none, expected at least one")
     checks.in_range("fractions", config.fractions, 0, 1, low_open=True)
-    if len(set(config.fractions)) < len(config.fractions):
+    # Files are named by so many digits.
+    if len({f"{each:g}" for each in config.fractions}) < len(config.fractions):
         raise ValueError(f"fractions: got {config.fractions}, expected each once")
     for name in _SHARED:
         selection.check_pruning_option(name, getattr(config, name))

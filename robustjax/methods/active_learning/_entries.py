@@ -17,23 +17,13 @@ from robustjax.methods.active_learning._query_informativeness import (
     MostInformative,
     RandomQuery,
 )
-from robustjax.methods.active_learning._query_mqnet import MQNetQuery
+from robustjax.methods.active_learning._query_mqnet import OF_THE_FIT, MQNetQuery
 from robustjax.methods.active_learning._query_similar import (
     SimilarCoverage,
     SimilarLogDet,
 )
 
-_OF_THE_FIT = (
-    "reinitialize",
-    "first_round",
-    "monotone",
-    "steps",
-    "learning_rate",
-    "margin",
-    "batch_size",
-    "weight_decay",
-    "ties",
-)
+_OF_MQNET = (*OF_THE_FIT, "first_round")
 # MQNet's fit as in the authors' code: 100 epochs of at least 100 steps. It ends long
 # before the loss has, so that the defaults differ, see `MQNetQuery`. In confidence mode
 # their first round is `first_round="raw"`.
@@ -163,7 +153,7 @@ STRATEGIES = (
         f"{_PARK}, as a baseline",
         "projections",
         "loss_prediction",
-        unused=_OF_THE_FIT,
+        unused=_OF_MQNET,
         rule="sum",
     ),
     _entry(
@@ -173,7 +163,7 @@ STRATEGIES = (
         f"{_PARK}, as a baseline",
         "projections",
         "loss_prediction",
-        unused=_OF_THE_FIT,
+        unused=_OF_MQNET,
         rule="product",
     ),
     _entry(

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from robustjax import checks
+from robustjax import arrays, checks, conditioning
 from robustjax.losses._ranking import TIES, pair_up, pairwise_ranking
 from robustjax.models._mqnet import MQNet
 
@@ -51,12 +51,17 @@ def convert_scores(
     if clip is not None:
         checks.in_range("clip", clip, 0, low_open=True)
     reference = raw if reference is None else reference
-    for name, array in (("raw", raw), ("reference", reference)):
+    given = {"raw": raw, "reference": reference}
+    for name, array in given.items():
         checks.rank(name, array, 1)
         if np.shape(array)[0] == 0:
             raise ValueError(f"{name}: got no scores, expected at least one")
         if not checks.is_traced(array):
-            checks.finite(name, array)
+            given[name] = arrays.numbers(name, array, 1)
+            checks.finite(name, given[name])
+    if not checks.is_traced((raw, reference)):
+        z = jnp.asarray(_standardized(**given), jnp.float32)
+        return jnp.exp(z if clip is None else jnp.clip(z, -clip, clip))
     raw = jnp.asarray(raw, jnp.float32)
     reference = jnp.asarray(reference, jnp.float32)
     # From one of the values on: a common level costs no digits then.
@@ -67,6 +72,20 @@ def convert_scores(
     z = (raw - jnp.mean(reference)) / jnp.where(flat, 1.0, deviation)
     z = jnp.where(flat, 0.0, z)
     return jnp.exp(z if clip is None else jnp.clip(z, -clip, clip))
+
+
+def _standardized(raw: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """(n,) float64 z-scores; neither a common level nor a common scale costs digits."""
+    level, values = (
+        conditioning.Rows(each[:, None], reference[:1])(slice(None))[:, 0]
+        for each in (reference, raw)
+    )
+    size = np.abs(level).max()
+    if size == 0:
+        return np.zeros(len(values))
+    # Squares of the largest numbers are none.
+    scale = conditioning.power_of_two(size)
+    return (values / scale - (level / scale).mean()) / (level / scale).std()
 
 
 def masked_losses(losses: jax.Array, is_in: jax.Array) -> jax.Array:

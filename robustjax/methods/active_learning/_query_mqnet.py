@@ -43,6 +43,19 @@ RANKED_BY = ("informativeness", "sum", "product", "mqnet")
 """By what a round was ranked; `MQNetNotes.ranked_by` is an index."""
 
 
+OF_THE_FIT = (
+    "reinitialize",
+    "monotone",
+    "steps",
+    "learning_rate",
+    "margin",
+    "batch_size",
+    "weight_decay",
+    "ties",
+)
+"""What a rule that learns nothing does not look at."""
+
+
 class MQNetMemory(NamedTuple):
     """What MQNet carries from round to round.
 
@@ -169,6 +182,13 @@ class MQNetQuery:
                 f"first_round: got raw with rule {self.rule} and informativeness "
                 f"{self.informativeness}, expected it with mqnet and conf only"
             )
+        for field in dataclasses.fields(self) if self.rule != "mqnet" else ():
+            value = getattr(self, field.name)
+            if field.name in OF_THE_FIT and value != field.default:
+                raise ValueError(
+                    f"{field.name}: got {value} with rule {self.rule}, expected it "
+                    "with mqnet only"
+                )
         checks.one_of("ties", self.ties, TIES)
         checks.at_least("steps", self.steps, 1)
         checks.at_least("batch_size", self.batch_size, 2)

@@ -135,11 +135,17 @@ def adversarial_accuracy(
       () float32 in [0, 1].
 
     Raises:
-      ValueError: no example, lengths that differ, or a batch size below one.
+      ValueError: no example, lengths that differ, inputs of another type, labels below
+        0 or that are no integers, or a batch size below one.
     """
     checks.at_least("batch_size", batch_size, 1)
     size = checks.same_length(inputs=inputs, labels=labels)
     checks.at_least("inputs", size, 1)
+    if not checks.is_traced(labels):
+        checks.labels("labels", labels)
+    dtype = jnp.result_type(inputs)
+    if dtype != jnp.uint8 and not jnp.issubdtype(dtype, jnp.floating):
+        raise ValueError(f"inputs: got {dtype}, expected uint8 images or floats")
     batches = -(-size // min(batch_size, size))
     per_batch = -(-size // batches)
 

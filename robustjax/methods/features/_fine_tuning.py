@@ -76,8 +76,9 @@ def with_pretrained(
         )
 
     given = {**state.params, **params} if HEAD not in params else params
-    _check_same("params", given, state.params)
-    _check_same("model_state", dict(model_state), state.model_state)
+    repeats = jnp.ndim(state.epoch) > 0
+    _check_same("params", given, state.params, repeats)
+    _check_same("model_state", dict(model_state), state.model_state, repeats)
     return state._replace(
         params=put(dict(given), dict(state.params)),
         model_state=put(dict(model_state), state.model_state),
@@ -157,8 +158,17 @@ def linear_probe(
     return single_phase(algorithm._replace(init=init), epochs)
 
 
-def _check_same(name: str, new: Mapping[str, Any], old: Mapping[str, Any]) -> None:
-    """Raises `ValueError` unless two trees have the same leaves, but for repeats."""
+def _check_same(
+    name: str, new: Mapping[str, Any], old: Mapping[str, Any], repeats: bool
+) -> None:
+    """Raises `ValueError` unless two trees have the same leaves.
+
+    Args:
+      name: of what is checked.
+      new: what was given.
+      old: what is to be replaced.
+      repeats: whether it has a leading axis of them, which the new one may lack.
+    """
 
     def listed(tree: Any) -> dict[str, tuple[int, ...]]:
         leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
@@ -171,7 +181,8 @@ def _check_same(name: str, new: Mapping[str, Any], old: Mapping[str, Any]) -> No
             f"{name}: {'got' if path in got else 'misses'} {path}, expected {what}"
         )
     for path, shape in expected.items():
-        if got[path] not in (shape, shape[1:], (1, *shape[1:])):
+        alike = (shape[1:], (1, *shape[1:])) if repeats else ()
+        if got[path] not in (shape, *alike):
             raise ValueError(
                 f"{name}: got {path} of shape {got[path]}, expected {shape}"
             )

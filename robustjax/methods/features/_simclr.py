@@ -20,6 +20,7 @@ import optax
 
 from robustjax import checks, losses, transforms
 from robustjax.data import augmentation
+from robustjax.data.augmentation._images import in_unit_range
 from robustjax.training import (
     Algorithm,
     CheckpointFolder,
@@ -255,9 +256,13 @@ def train_simclr(
 
     Returns:
       The program and the final state, for `encode` and `encoder_variables`.
+
+    Raises:
+      ValueError: another rank, or floats outside [0, 1], of which changes of colour
+        leave nothing but black and white.
     """
-    images = jnp.asarray(images)
     checks.rank("images", images, 4)
+    images = jnp.asarray(in_unit_range(images))
     # Labels are not used; a specification has at least two classes.
     spec = ExampleSpec(len(images), 2)
     program = Program(

@@ -14,6 +14,7 @@ import optax
 from sklearn import linear_model
 
 from robustjax import checks, data, methods
+from robustjax.data.augmentation._images import in_unit_range
 from robustjax.files import digest_of
 from robustjax.models import SmallCNN
 from robustjax.output_paths import check_output_file, check_output_folder
@@ -49,6 +50,8 @@ def main(config: LearnFeaturesConfig, stop: StopRequest) -> None:
         data_dir=config.data_dir,
         image_size=config.image_size,
     )
+    with checks.errors_name(images="dataset"):
+        in_unit_range(train.inputs)
     execution = choose_execution(convolutional=True)
     encoder = SmallCNN(
         train.num_classes,

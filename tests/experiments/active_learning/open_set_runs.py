@@ -27,8 +27,24 @@ def images(count, classes, size, seed):
     return pixels, labels
 
 
+def used(methods, given):
+    """The fields of a small run without those that would change nothing in it."""
+    fields = {**RUN, **given}
+    contrastive = {"ccal", "sum", "product", "mqnet"} & set(methods)
+    divided = {"class_split", "in_classes"} & set(given)
+    return {
+        name: value
+        for name, value in fields.items()
+        if name in given
+        or (
+            (contrastive or not name.startswith("embedding_"))
+            and not (divided and name == "num_in_classes")
+        )
+    }
+
+
 def run(folder, sets, methods=("random", "conf"), **given):
-    fields = {"dataset": sets["target"], **RUN, **given}
+    fields = {"dataset": sets["target"], **used(methods, given)}
     request = Request(methods, None, fields, run_dir=str(folder), name="study")
     return run_study(STUDY, request, StopRequest())
 

@@ -15,6 +15,7 @@ from robustjax import data
 from robustjax.methods import entries
 from robustjax.tools.method_choice import choose
 from tests.experiments.active_learning.open_set_runs import (
+    images,
     run,
 )
 
@@ -40,6 +41,11 @@ def test_strategies_are_made_by_label():
         ({"cost_ood": 0}, "cost_ood: got 0"),
         ({"noise_ratio": (1.0,)}, "noise_ratio: got 1.0"),
         ({"noise_ratio": (0.2, 0.2)}, "noise_ratio: .* each share once"),
+        ({"noise_ratio": (0.2, 0.2000001)}, "noise_ratio: .* each share once"),
+        (
+            {"ood": ("svhn", "svhn"), "class_split": "all"},
+            "ood: got svhn,svhn, expected each data set once",
+        ),
         ({"num_in_classes": 6}, "num_in_classes: got 6, .* so that some are OOD"),
         ({"class_split": "cifar10"}, "class_split: .* 6 classes, .* with 10"),
         ({"in_classes": ("target_1", "cat")}, "in_classes: unknown 'cat'"),
@@ -57,6 +63,29 @@ def test_strategies_are_made_by_label():
             {"methods": ("ccal",), "embedding_projection": ()},
             "embedding_projection: got no",
         ),
+        # What would change nothing.
+        ({"class_split": "all", "num_in_classes": 3}, "num_in_classes: got 3 with cla"),
+        (
+            {"in_classes": ("1", "2"), "num_in_classes": 3},
+            "num_in_classes: got 3 with in_classes=1,2",
+        ),
+        (
+            {"in_classes": ("1", "2"), "class_split": "drawn"},
+            "class_split: got drawn with in_classes=1,2",
+        ),
+        ({"ood_split": "test"}, "ood_split: got test without ood"),
+        ({"allow_overlap": True}, "allow_overlap: got True without ood"),
+        ({"taufe_weight": 1.0}, "taufe_weight: got 1.0 with classifier_variant=in_on"),
+        ({"screen": True}, "screen: got True without mqnet, product, sum among the m"),
+        ({"embedding_crop": 0.5}, "embedding_crop: got 0.5 with methods that train no"),
+        (
+            {
+                "methods": ("mqnet",),
+                "options": ("mqnet.purity=msp",),
+                "embedding_projection": (5, 4),
+            },
+            "embedding_.*: got .* with methods that train no contrastive network",
+        ),
     ],
 )
 def test_bad_flags(tmp_path, sets, given, message):
@@ -73,6 +102,20 @@ def test_strategies_that_turn_images_refuse_vectors(tmp_path, sets):
     message = "methods: got one that compares images .* not inputs of shape .6,"
     with pytest.raises(ValueError, match=message):
         run(tmp_path / "runs", sets, ("random", "mqnet"), dataset=path)
+    message = "augment: got flip for inputs of shape .6,., expected none unless"
+    with pytest.raises(ValueError, match=message):
+        run(tmp_path / "runs", sets, ("random",), dataset=path, augment="flip")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_contrastive_networks_refuse_what_changes_of_colour_would_clip(tmp_path, sets):
+    pixels, labels = images(120, 6, 8, 0)
+    wide = data.make_dataset(pixels.astype(np.float32), labels)
+    path = str(tmp_path / "wide.npz")
+    data.save_npz(path, train=wide, test=wide)
+    message = r"dataset: got floats from 0 to 2\d\d, expected \[0, 1\]"
+    with pytest.raises(ValueError, match=message):
+        run(tmp_path / "runs", sets, ("mqnet",), dataset=path)
     assert not (tmp_path / "runs").exists()
 
 

@@ -69,6 +69,10 @@ from tests.experiments.features.combined_runs import (
         ),
         ({**SIMCLR, "fine_tune": "last"}, "fine_tune: unknown 'last'"),
         (
+            {**SIMCLR, "ood_statistics": False},
+            "ood_statistics: got False with fine_tune=head, which moves no statistics",
+        ),
+        (
             {**SIMCLR, "options": ("simclr.projection=0",)},
             "options .simclr.projection.: got 0",
         ),
@@ -94,7 +98,15 @@ def test_bad_flags_are_named_before_any_training(tmp_path, two_sets, given, mess
     assert not list(tmp_path.iterdir()), "a run folder was left behind"
 
 
-def test_an_attack_needs_pixels(tmp_path, two_sets):
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (ATTACK, r"dataset: got pixels from 0 to 2\d\d with"),
+        (SIMCLR, r"dataset: got floats from 0 to 2\d\d, expected \[0, 1\]"),
+    ],
+    ids=["attack", "views"],
+)
+def test_what_clips_pixels_needs_them_in_its_range(tmp_path, two_sets, given, message):
     target = data.load(two_sets["target"], "train")
     labels = target.labels
     pixels = target.inputs.astype(np.float32)
@@ -104,13 +116,13 @@ def test_an_attack_needs_pixels(tmp_path, two_sets):
         for key, value in (("inputs", pixels), ("labels", labels))
     }
     np.savez(tmp_path / "wide.npz", **splits)
-    with pytest.raises(ValueError, match=r"dataset: got pixels from 0 to 2\d\d with"):
+    with pytest.raises(ValueError, match=message):
         run(
             tmp_path / "runs",
             two_sets,
             dataset=str(tmp_path / "wide.npz"),
             ood=("textures",),
-            **ATTACK,
+            **given,
         )
     assert not (tmp_path / "runs").exists()
 

@@ -42,6 +42,11 @@ def test_stratified_roles():
         assert sorted(np.bincount(labels[rows[:60] == TARGET])) == [9, 10, 10]
     with pytest.raises(ValueError, match="stratified: got 31 examples over 3 classes"):
         draw_roles(labels, 25, (31,), repeats=1, seed=0, stratified=True)
+    # All there are have their own shares; that excuses no smaller number.
+    whole = draw_roles(labels, 25, (12, 60), repeats=1, seed=0, stratified=True)[60]
+    assert (whole[0, :60] == TARGET).all()
+    with pytest.raises(ValueError, match="stratified: got 40 examples over 3 classes"):
+        draw_roles(labels, 25, (40, 60), repeats=1, seed=0, stratified=True)
 
 
 def test_held_out_classes_are_the_ood_images(sets):

@@ -68,8 +68,60 @@ from tests.experiments.features.feature_runs import composed, run
         ),
         ({"target_classes": ("owl", "elk")}, "target_classes: unknown 'elk'"),
         ({"standard_batch": "double"}, "standard_batch: unknown 'double'"),
-        ({"box_loss": "l2"}, "box_loss: unknown 'l2'"),
-        ({"activation_map": "all"}, "activation_map: unknown 'all'"),
+        ({"task": "boxes", "box_loss": "l2"}, "box_loss: unknown 'l2'"),
+        (
+            {"task": "localization", "activation_map": "all"},
+            "activation_map: unknown 'all'",
+        ),
+        # What would change nothing.
+        ({"box_loss": "l1"}, "box_loss: got l1 with task=classification, expected tas"),
+        ({"activation_map": "class"}, "activation_map: .*, expected task=localization"),
+        (
+            {"task": "boxes", "picture_examples": 4},
+            "picture_examples: got 4 with task=boxes, expected task=classification",
+        ),
+        (
+            {"train_image_size": 16},
+            r"train_image_size: got 16 for inputs of shape \(8, 8, 3\), which keep it",
+        ),
+        ({"test_count": 10}, "test_count: got 10 with dataset=.*, expected dataset=co"),
+        (
+            {"digit_scale": (0.5, 0.6)},
+            "digit_scale: got 0.5,0.6 with dataset=.*, expected dataset=composed",
+        ),
+        (
+            {"ood": ("textures",), "ood_split": "test"},
+            "ood_split: got test with ood=textures, expected a data set among them",
+        ),
+        (
+            {"ood": ("textures",), "ood_test_split": "train"},
+            "ood_test_split: got train with ood=textures, expected a data set among",
+        ),
+        (
+            {"ood": ("textures",), "allow_overlap": True},
+            "allow_overlap: got True with ood=textures, expected a data set among them",
+        ),
+        (
+            {"methods": ("standard",), "ood_augment": "crop"},
+            "ood_augment: got crop with methods=standard, expected oat or taufe too",
+        ),
+        (
+            {"methods": ("standard",), "ood_statistics": False},
+            "ood_statistics: got False with methods=standard, expected oat or taufe",
+        ),
+        (
+            {"methods": ("oat", "taufe"), "standard_batch": "full"},
+            "standard_batch: got full with methods=oat,taufe, expected standard or jo",
+        ),
+        # What is measured must not have been trained on.
+        (
+            {"ood_test_split": "train"},
+            "ood_test_split: got train with ood_split=train, expected images that are",
+        ),
+        (
+            {"ood_split": "test[:9]"},
+            r"ood_test_split: got test with ood_split=test\[:9\], expected images",
+        ),
         ({"batch_size": 15}, "batch_size: got 15, expected a multiple of 16"),
         ({"batch_size": 128}, "batch_size: got 128, .* number of examples, 100"),
         ({"augment": "flip"}, "augment: unknown 'flip'"),

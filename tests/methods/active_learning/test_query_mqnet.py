@@ -135,6 +135,15 @@ def test_a_raw_first_round_is_of_the_confidence_mode_only(name, options, message
         MQNetQuery("sum", informativeness="conf", rule="sum", first_round="raw")
 
 
+@pytest.mark.parametrize(
+    ("option", "value"), [("steps", 7), ("monotone", False), ("ties", "as_lower")]
+)
+def test_rules_that_learn_nothing_refuse_options_of_the_fit(option, value):
+    with pytest.raises(ValueError, match=f"{option}: got {value} with rule product,"):
+        make_strategy("mqnet", rule="product", **{option: value})
+    assert getattr(make_strategy("mqnet", **{option: value}), option) == value
+
+
 def test_notes_are_what_was_seen():
     view = view_of()
     strategy = make_strategy("mqnet")

@@ -208,3 +208,10 @@ def test_bad_inputs():
         adversarial_accuracy(linear, x, labels, key, pgd(), batch_size=0)
     with pytest.raises(ValueError, match="inputs: got 0"):
         adversarial_accuracy(linear, x[:0], labels[:0], key, pgd())
+    # 0 … 255 in wider integers would be cut off at 1.
+    with pytest.raises(ValueError, match="inputs: got int32, expected uint8 images or"):
+        adversarial_accuracy(linear, (255 * x).astype(int), labels, key, pgd())
+    wrong = np.array(labels)
+    wrong[0] = -1
+    with pytest.raises(ValueError, match="labels: 1 .*out of range .first: -1 at row"):
+        adversarial_accuracy(linear, x, wrong, key, pgd())

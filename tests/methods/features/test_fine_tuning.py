@@ -222,5 +222,10 @@ def test_bad_arguments():
     other, _ = pretrained(model=NormalizedFeatures(7))
     with pytest.raises(ValueError, match=r"params: got \['head'\]\['bias'\] of shape"):
         begin(other)
+    kernel = params["first"]["kernel"]
+    for fewer in (kernel[:1], kernel[0]):
+        # No network of such a shape is meant by the one that it could be repeated to.
+        with pytest.raises(ValueError, match=r"params: got .*'kernel'\] of shape"):
+            begin({**params, "first": {**params["first"], "kernel": fewer}})
     with pytest.raises(ValueError, match="model_state: misses"):
         begin(params, {})

@@ -189,3 +189,8 @@ def test_errors():
         methods.train_simclr(
             algorithm(), np.zeros((4, 64)), jax.random.key(0), epochs=1, batch_size=2
         )
+    white = np.full((4, 8, 8, 1), 255, np.float32)
+    with pytest.raises(ValueError, match=r"images: got floats from 255 to 255, exp"):
+        methods.train_simclr(
+            algorithm(), white, jax.random.key(0), epochs=1, batch_size=2
+        )
