@@ -172,7 +172,8 @@ class _PackedPhase:
         self._of_one = [program.of_one_repeat() for program in programs]
         self._repeats = repeats
         self._epoch: Any = None
-        self._predict: Any = None
+        # By the shape and type of what is predicted, which a traced program is of.
+        self._predictions: dict[Any, Any] = {}
 
     def epoch(self, state: TrainState, data: TrainData) -> tuple[TrainState, Metrics]:
         """See `Program.epoch`.
@@ -196,12 +197,13 @@ class _PackedPhase:
 
     def predict(self, state: TrainState, inputs: jax.Array) -> jax.Array:
         """See `Program.predict`."""
-        if self._predict is None:
+        form = inputs.shape, inputs.dtype
+        if form not in self._predictions:
             functions = [predict for _, predict in self._of_one]
-            self._predict = self._together(
+            self._predictions[form] = self._together(
                 functions, (_one(state), inputs), (0, None), ()
             )
-        return self._predict(state, inputs)
+        return self._predictions[form](state, inputs)
 
     def _together(
         self, functions: Any, shapes: Any, axes: Any, donated: tuple[int, ...]

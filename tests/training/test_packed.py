@@ -48,6 +48,9 @@ def test_points_together_are_what_they_are_alone():
     state = packed.init(KEYS, jnp.asarray(x))
     state = training.fit(packed, state, data, epochs=EPOCHS)
     logits = packed.split(packed.predict(state, data.inputs))
+    # Of images in 8 bits, and of fewer, it is another program.
+    pixels = jnp.arange(20 * toy.D, dtype=jnp.uint8).reshape(20, toy.D)
+    of_pixels = packed.split(packed.predict(state, pixels))
     labels = (y, y[::-1])
     for at, found in enumerate(packed.split(state)):
         data = points[at].make_data(x, labels[at])
@@ -59,6 +62,8 @@ def test_points_together_are_what_they_are_alone():
         )
         want = points[at].predict(alone, data.inputs)
         np.testing.assert_allclose(logits[at], want, atol=1e-4)
+        want = points[at].predict(alone, pixels)
+        np.testing.assert_allclose(of_pixels[at], want, atol=1e-4)
     # The settings do something.
     first, second = (jax.tree.leaves(s.params)[1] for s in packed.split(state))
     assert np.abs(first - second).max() > 1e-2

@@ -106,8 +106,9 @@ def next_token_log_likelihoods(
             f"prompts: number {number} has {sizes[number]} tokens, expected 1 … "
             f"{model.config.context}"
         )
+    # Before a cast, which makes other tokens of what is beyond 32 bits.
+    check_tokens(model.config, np.asarray(candidates))
     wanted = np.asarray(candidates, np.int32)
-    check_tokens(model.config, wanted)
     check_tokens(model.config, np.concatenate([np.asarray(p) for p in prompts]))
     found = np.zeros((len(prompts), len(wanted)), np.float32)
     for members, length in _batches(sizes, batch_size, int(sizes.max())):
@@ -127,6 +128,8 @@ def next_token_log_likelihoods(
 
 def check_tokens(config: language.LlamaConfig, tokens: np.ndarray) -> None:
     """Raises `ValueError` for tokens that the model does not know."""
+    if tokens.dtype.kind not in "iu":
+        raise ValueError(f"tokens: got {tokens.dtype.name}, expected integers")
     low, high = int(tokens.min()), int(tokens.max())
     if low < 0 or high >= config.vocab_size:
         raise ValueError(

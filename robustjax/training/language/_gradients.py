@@ -40,7 +40,7 @@ def per_example_lora_gradients(
 
     Args:
       model: frozen.
-      rows: of `padded_rows`, one text to a row.
+      rows: of `padded_rows`, or others with one text to a row.
       adapters: where the gradient is taken; of `fine_tune` or `language.init_adapters`.
       lora: what they were made by.
       batch_size: texts that go through the model together, under `vmap`.
@@ -49,7 +49,8 @@ def per_example_lora_gradients(
       dtype: in which matrices are multiplied.
 
     Returns:
-      (N, P) float32, or (N, d): flat in the order of `jax.tree.leaves(adapters)`.
+      (N, P) float32, or (N, d), by the number of a text, whatever its row: flat in the
+      order of `jax.tree.leaves(adapters)`.
 
     Raises:
       ValueError: rows with several texts, or tokens that the model does not know.
@@ -78,7 +79,8 @@ def per_example_lora_gradients(
             part,
         )
         found.append(np.asarray(values)[: batch_size - missing])
-    return np.concatenate(found)
+    # Packed rows of one text each are in another order than the texts.
+    return np.concatenate(found)[np.argsort(rows.texts[:, 0], kind="stable")]
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))

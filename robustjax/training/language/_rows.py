@@ -9,6 +9,8 @@ import numpy as np
 
 from robustjax import checks
 
+_MOST_TOKEN = np.iinfo(np.int32).max
+
 
 class TokenText(NamedTuple):
     """A text as tokens.
@@ -58,7 +60,8 @@ def padded_rows(texts: Sequence[TokenText], length: int | None = None) -> TokenR
       length: T; by default that of the longest text.
 
     Raises:
-      ValueError: no text, or one that is too long, or has nothing to learn.
+      ValueError: no text, or one that is too long, or has nothing to learn, or whose
+        tokens are no integers that int32 holds, or whose answers are no truths.
     """
     longest = _check(texts, length)
     places = [[number] for number in range(len(texts))]
@@ -76,7 +79,7 @@ def packed_rows(texts: Sequence[TokenText], length: int) -> TokenRows:
       length: T.
 
     Raises:
-      ValueError: no text, or one that is too long, or has nothing to learn.
+      ValueError: see `padded_rows`.
     """
     _check(texts, length)
     sizes = np.array([len(text.tokens) for text in texts])
@@ -114,11 +117,30 @@ def _check(texts: Sequence[TokenText], length: int | None) -> int:
                 f"texts: number {number} has no answer token after its first, expected "
                 "something to learn"
             )
+        _check_kinds(number, text)
         if length is not None and size > length:
             raise ValueError(
                 f"texts: number {number} has {size} tokens, expected at most {length}"
             )
     return max(len(text.tokens) for text in texts)
+
+
+def _check_kinds(number: int, text: TokenText) -> None:
+    """Raises `ValueError` for what a row would hold as something else."""
+    tokens = np.asarray(text.tokens)
+    if tokens.dtype.kind not in "iu":
+        raise ValueError(
+            f"texts: number {number} has tokens of {tokens.dtype.name}, expected "
+            "integers"
+        )
+    low, high = tokens.min(), tokens.max()
+    if low < 0 or high > _MOST_TOKEN:
+        raise ValueError(
+            f"texts: number {number} has the token {low if low < 0 else high}, "
+            f"expected 0 … {_MOST_TOKEN}"
+        )
+    # Labels of other libraries, in which -100 marks what is not to be learned.
+    checks.truth(f"answers of texts, number {number}", text.answers)
 
 
 def _rows(

@@ -34,6 +34,13 @@ def test_they_are_those_of_a_loop(adapters):
     many = _gradients(adapters, batch_size=4)
     alone = _gradients(adapters, batch_size=1)
     assert many.shape == (7, sum(x.size for x in jax.tree.leaves(adapters)))
+    # By the number of the text, also of rows in another order, as packed ones are.
+    order = np.random.default_rng(2).permutation(7)
+    moved = language.TokenRows(*(part[order] for part in problem.PADDED))
+    got = language.per_example_lora_gradients(
+        tiny.model(), moved, adapters, LORA, batch_size=4
+    )
+    np.testing.assert_allclose(got, many, rtol=1e-3, atol=1e-5)
     np.testing.assert_allclose(many, alone, rtol=1e-3, atol=1e-5)
 
 

@@ -55,6 +55,21 @@ def test_packing_fills_rows():
         ("texts: number 1 has 9 tokens, expected at most 8", [_text(3), _text(9)], 8),
         ("length: got 1", [_text(3)], 1),
         (
+            "texts: number 1 has tokens of float64, expected integers",
+            [_text(3), language.TokenText(np.array([1.0, 5.7]), np.ones(2, bool))],
+            8,
+        ),
+        (
+            "texts: number 0 has the token 4294967301, expected 0 … 2147483647",
+            [language.TokenText(np.array([1, 2**32 + 5]), np.ones(2, bool))],
+            8,
+        ),
+        (
+            "answers of texts, number 0: got int64, expected bool",
+            [language.TokenText(np.arange(3), np.array([-100, -100, 2]))],
+            8,
+        ),
+        (
             "texts: number 0 has no answer token after its first",
             [language.TokenText(np.arange(3), np.array([True, False, False]))],
             8,
