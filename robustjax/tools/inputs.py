@@ -176,7 +176,9 @@ def load_own(config: OwnDataFlags, *, skip_unlabeled: bool = False) -> data.Data
     assert config.dataset is not None
     if getattr(config, "embed_column", None) is not None:
         assert isinstance(config, OwnLabelFlags)
-        return _load_texts(config, skip_unlabeled=skip_unlabeled)
+        found = _load_texts(config, skip_unlabeled=skip_unlabeled)
+        check_size(found.inputs, config.image_size)
+        return found
     if getattr(config, "embedding_model", None) is not None:
         raise ValueError("embedding_model: needs --embed-column")
     with (
@@ -283,6 +285,7 @@ def load_labeled(
     if is_pair(config.dataset):
         assert config.dataset is not None
         dataset = load_pair(config.dataset, config.labels, config.split)
+        check_size(dataset.inputs, config.image_size)
         report(classes_found(dataset))
         return dataset
     dataset = load_own(config)

@@ -130,6 +130,10 @@ def test_two_arrays_are_a_data_set(tmp_path):
         ({"labels": tmp_path / "float.npy"}, "labels: got float64, expected integers"),
         ({"labels": tmp_path / "objects.npy"}, "labels: cannot read"),
         ({"split": "test"}, "split: got 'test', but"),
+        (
+            {"image_size": 6},
+            "image_size: got 6 for inputs of shape (3,), which keep it",
+        ),
     ):
         (found,) = endings("find-issues", [flags | change])
         assert found.startswith(message), found
