@@ -11,6 +11,7 @@ import numpy as np
 
 from experiments.common.inputs import load_human_labels
 from experiments.study.flag_groups import NoiseFlags
+from experiments.study.flags import Use, check_of_use
 from robustjax import checks, corruption, data
 from robustjax.corruption import transitions
 from robustjax.tools.options.groups import DataFlags
@@ -134,20 +135,19 @@ def check_given(given: Mapping[str, Any], flags: NoiseFlags) -> None:
       flags: of the noise, all of them.
     """
     checks.one_of("noise", flags.noise, MODELS)
+    every = flags.noise == "class_flip" and flags.noise_scope == "all"
+    uses = []
     for name, models in _HEEDED_BY.items():
+        named = f"noise={' or '.join(models)}"
+        heeded = f"with noise={flags.noise}, expected it with {named}"
         # Not to allow the true class, or no file, is what other models do.
-        if flags.noise not in models and given.get(name) not in (None, False):
-            raise ValueError(
-                f"{name}: got {given[name]} with noise={flags.noise}, expected it with "
-                f"noise={' or '.join(models)}"
-            )
-    if flags.noise == "class_flip" and flags.noise_scope == "all":
-        for name in ("noise_rate", "noise_count"):
-            if name in given:
-                raise ValueError(
-                    f"{name}: got {given[name]} with noise_scope=all, which redraws "
-                    "every label"
-                )
+        unset = given.get(name) in (None, False)
+        uses.append(Use(name, unset or flags.noise in models, heeded))
+    for name in ("noise_rate", "noise_count"):
+        uses.append(
+            Use(name, not every, "with noise_scope=all, which redraws every label")
+        )
+    check_of_use(given, uses)
 
 
 def noise_of_flags(
