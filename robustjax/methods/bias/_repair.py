@@ -69,7 +69,8 @@ def repair(
     and momentum 0.9 for the classifier; half of the examples of every class. The
     feature for Colored MNIST was the largest value of each channel. The table of LfF
     names "bias labels given", but no setting: the feature is then the attribute
-    itself, one-hot.
+    itself, one-hot. On Colored MNIST the rule "threshold" keeps the conflicting
+    examples alone, and gives what that table prints; the default gives less.
 
     Differences from the authors' code: weights are learned on the training images
     alone (theirs include the test images), with the batches of the network's training.
