@@ -229,10 +229,11 @@ def unique_ids(name: str, ids: Any) -> np.ndarray:
 
     Args:
       name: what to call the argument in an error.
-      ids: (N,) integers, or strings; also as objects, as pandas has its strings.
+      ids: (N,) integers or strings; also as objects, as pandas has its strings. Of
+        both, all become strings.
 
     Raises:
-      ValueError: a wrong rank, ids of another kind or of both, duplicates.
+      ValueError: a wrong rank, ids of another kind, duplicates.
     """
     # A list is looked at item by item: NumPy turns ["a", nan] into two strings.
     array = np.asarray(ids, object if isinstance(ids, list | tuple) else None)
@@ -243,12 +244,6 @@ def unique_ids(name: str, ids: Any) -> np.ndarray:
             if not good or isinstance(value, bool):
                 raise ValueError(
                     f"{name}: got {value!r} at row {row}, expected integers or strings"
-                )
-            # NumPy would make strings of the integers, by which nobody finds them.
-            if isinstance(value, str) != isinstance(array[0], str):
-                raise ValueError(
-                    f"{name}: got {array[0]!r} at row 0 and {value!r} at row {row}, "
-                    "expected integers alone or strings alone"
                 )
         array = np.array(array.tolist() or np.zeros(0, int))
     if array.dtype.kind not in "iuU":

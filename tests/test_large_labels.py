@@ -79,13 +79,6 @@ def test_truth_values_are_no_rows():
             checks.truths("x", bad)
 
 
-@pytest.mark.parametrize("ids", [[1, "a"], np.array(["a", 1], object), [7, 8, "7"]])
-def test_integers_among_strings_are_no_ids(ids):
-    with pytest.raises(ValueError, match="ids: got .* expected integers alone or str"):
-        checks.unique_ids("ids", ids)
-    assert checks.unique_ids("ids", [np.int8(7), 8]).dtype.kind == "i"
-
-
 def test_every_class_is_looked_for_without_an_array_of_all_classes():
     labels = np.array([0, 1, 3])
     with pytest.raises(ValueError, match=r"class\(es\) 2, 4, 5, 6, 7 … have no exam"):

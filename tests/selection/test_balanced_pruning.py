@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from robustjax import selection
+from robustjax.selection import even_turns
 from tests.selection.pruning_problem import KEY, C, N, chosen, first, problem
 
 
@@ -124,3 +125,16 @@ def test_balances_that_cannot_be_are_refused(given, method, changes, message):
         selection.select(
             **{**given, "fraction": 0.25, "method": method, "key": KEY, **changes}
         )
+
+
+def test_turns_and_balances_that_cannot_be():
+    for sizes, budget, message in (
+        ([2, 1], 4, "budget: got 4, expected at most the 3 examples"),
+        ([2, 1], -1, "budget: got -1"),
+        ([2, -1], 1, "sizes: got .* expected integers >= 0"),
+        ([2.0, 1.0], 1, "sizes: got .* expected integers >= 0"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            even_turns(np.array(sizes), budget)
+    with pytest.raises(ValueError, match="labels: got None, expected labels for balan"):
+        selection.prune4rel(np.eye(4), np.ones(4), 2, balance="authors")

@@ -288,19 +288,6 @@ def test_float32_ranking_equals_the_loop_in_float32():
     assert (got.gains[-5:] < 1e-6).all()
 
 
-def test_turns_and_balances_that_cannot_be():
-    for sizes, budget, message in (
-        ([2, 1], 4, "budget: got 4, expected at most the 3 examples"),
-        ([2, 1], -1, "budget: got -1"),
-        ([2, -1], 1, "sizes: got .* expected integers >= 0"),
-        ([2.0, 1.0], 1, "sizes: got .* expected integers >= 0"),
-    ):
-        with pytest.raises(ValueError, match=message):
-            even_turns(np.array(sizes), budget)
-    with pytest.raises(ValueError, match="labels: got None, expected labels for balan"):
-        selection.prune4rel(np.eye(4), np.ones(4), 2, balance="authors")
-
-
 def test_turns():
     np.testing.assert_array_equal(
         even_turns(np.array([1, 3, 0, 2]), 6), [0, 1, 3, 1, 3, 1]
@@ -402,10 +389,3 @@ def test_bad_arguments(arguments, message):
     }
     with pytest.raises(ValueError, match=message):
         selection.prune4rel(**arguments)
-
-
-@pytest.mark.parametrize("fraction", [0.0, -0.1, 1.01, np.nan, 1e-4])
-def test_bad_fraction(fraction):
-    with pytest.raises(ValueError, match="fraction: got"):
-        selection.budget_from_fraction(fraction, 100)
-    assert selection.budget_from_fraction(0.255, 1000) == 255

@@ -367,3 +367,10 @@ def test_logits_have_no_confidence():
         selection.confidence_of([[3.0, -1.0], [0.5, 0.1]])
     half = np.array([[0.75, 0.25]], np.float16)
     assert selection.confidence_of(half, "diff_prob").dtype == np.float16
+
+
+@pytest.mark.parametrize("fraction", [0.0, -0.1, 1.01, np.nan, 1e-4])
+def test_bad_fraction(fraction):
+    with pytest.raises(ValueError, match="fraction: got"):
+        selection.budget_from_fraction(fraction, 100)
+    assert selection.budget_from_fraction(0.255, 1000) == 255

@@ -314,8 +314,8 @@ PRESETS: dict[str, Preset] = {
             "checkpoint_every_epochs": 1,
         },
         about=(
-            "for BiaSwap, Corrupted CIFAR-10 type 1, 95 % aligned; ours: 10,000 "
-            "images, 3 layers, 24 epochs"
+            "for BiaSwap, type 1, 95 % aligned; ours: 10,000 images, 3 layers, 24 "
+            "epochs"
         ),
         expect=_MEASURED["cifar10_type1_95_bias_swap"],
     ),

@@ -103,6 +103,7 @@ def config_from_record(record: Mapping[str, Any]) -> LlamaConfig:
             )
     if "model_type" not in record:
         raise ValueError("config.json: got no model_type, expected 'llama'")
+    theta = _rope_theta(record)
     try:
         heads, width = record["num_attention_heads"], record["hidden_size"]
         return LlamaConfig(
@@ -114,7 +115,7 @@ def config_from_record(record: Mapping[str, Any]) -> LlamaConfig:
             num_kv_heads=record.get("num_key_value_heads") or heads,
             head_dim=record.get("head_dim") or width // heads,
             norm_epsilon=record.get("rms_norm_eps", 1e-6),
-            rope_theta=_rope_theta(record),
+            rope_theta=theta,
             tied_head=record.get("tie_word_embeddings", False),
             context=record.get("max_position_embeddings", 2048),
         )
@@ -123,6 +124,8 @@ def config_from_record(record: Mapping[str, Any]) -> LlamaConfig:
             f"config.json: {type(error).__name__} at {error}, expected the fields of "
             "a Llama model"
         ) from None
+    except ValueError as error:
+        raise ValueError(f"config.json: {error}") from None
 
 
 def _rope_theta(record: Mapping[str, Any]) -> float:

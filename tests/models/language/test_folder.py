@@ -98,10 +98,13 @@ def test_folders_that_are_refused(folder, tmp_path):
         ("model_type", "qwen3", "got model_type 'qwen3', expected 'llama'"),
         ("attention_bias", True, "got attention_bias True"),
         ("rope_scaling", {"rope_type": "llama3"}, "got rope_type 'llama3'"),
-        ("hidden_size", None, "expected the fields of a Llama model"),
+        ("hidden_size", None, "config.json: hidden_size: got None, expected an int"),
     ]:
         (folder / "config.json").write_text(json.dumps({**config, field: value}))
         refused(message)
+    del config["hidden_size"]
+    (folder / "config.json").write_text(json.dumps(config))
+    refused("KeyError at 'hidden_size', expected the fields of a Llama model")
     (folder / "config.json").write_text("{")
     refused("cannot read")
 
