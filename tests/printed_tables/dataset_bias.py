@@ -140,6 +140,7 @@ for _name, _run in (
     ("colored_mnist_95", "colored_mnist_95"),
     ("colored_mnist_98", "colored_mnist_98"),
     ("colored_mnist_99", "colored_mnist_99"),
+    ("colored_mnist_99_once", "colored_mnist_99_once"),
     ("colored_mnist_995", "colored_mnist_995"),
 ):
     BUILDERS[_name] = functools.partial(_beside_print, name=_run)
