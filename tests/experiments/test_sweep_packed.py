@@ -20,7 +20,7 @@ from experiments.studies.dataset_bias.study import STUDY as BIAS_STUDY
 from experiments.studies.label_noise.config import NoisyLabelsConfig
 from experiments.studies.label_noise.presets import PRESETS
 from experiments.studies.label_noise.study import STUDY
-from experiments.study.flags import Given, as_flag
+from experiments.study.flags import Given, as_flag, read_texts
 from experiments.sweeping.folder import SweepFolder, sweep_path
 from experiments.sweeping.launchers import Launcher
 from experiments.sweeping.packed_process import Point, run_together
@@ -64,7 +64,9 @@ class Points:
     """Points in a folder, with what each needs to run."""
 
     def __init__(self, folder, points, **fields):
-        given = Given("digits", {**SMALL, **fields}, str(folder / "runs"), None)
+        swept = {name for point in points for name in point}
+        shared = {k: v for k, v in {**SMALL, **fields}.items() if k not in swept}
+        given = Given("digits", shared, str(folder / "runs"), None)
         self.folder = folder
         self.resolved = resolve_points(LAUNCHER, points, given, ("elr",))
         self.points = [
@@ -74,11 +76,11 @@ class Points:
         folder.mkdir(exist_ok=True)
 
     def _request(self, point, given):
-        fields = {
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in point.config["methods"]["elr"].items()
-            if name != "method"
-        }
+        flags = {name: t for name, t in point.values.items() if "." not in name}
+        options = [f"{name}={t}" for name, t in point.values.items() if "." in name]
+        fields = {**given.fields, **read_texts(NoisyLabelsConfig, flags)}
+        if options:
+            fields["options"] = tuple(options)
         return LAUNCHER.request(given._replace(fields=fields), ("elr",), point.name)
 
     def alone(self):

@@ -126,13 +126,13 @@ _MEASURED = {
     ),
     "colored_mnist_99": (
         "unbiased 45.0 ±1.6 (vanilla), 70.3 ±2.9 (lff), 56.6 ±0.1 (group_dro), "
-        "51.9 ±1.6 (repair), 49.5 ±1.8 (jtt), 60.1 ±2.9 (pgd), 49.8 ±2.8 (hex); "
-        "REPAIR with rule=threshold 65.6 ±5.9"
+        "51.9 ±1.6 (repair), 49.5 ±1.8 (jtt), 60.1 ±2.9 (pgd), 49.8 ±2.8 (hex), "
+        "65.6 ±5.9 (repair_threshold)"
     ),
     "colored_mnist_995": (
         "unbiased 31.1 ±1.3 (vanilla), 55.5 ±5.3 (lff), 44.2 ±1.2 (group_dro), "
-        "36.9 ±1.9 (repair), 35.4 ±0.8 (jtt), 55.1 ±2.0 (pgd), 35.1 ±1.2 (hex); "
-        "REPAIR with rule=threshold 57.6 ±7.2"
+        "36.9 ±1.9 (repair), 35.4 ±0.8 (jtt), 55.1 ±2.0 (pgd), 35.1 ±1.2 (hex), "
+        "57.6 ±7.2 (repair_threshold)"
     ),
     "cifar10_type1_95_bias_swap": (
         "unbiased 21.0 ±1.2 (vanilla), 22.1 ±1.4 (bias_swap)"

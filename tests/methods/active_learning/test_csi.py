@@ -175,7 +175,7 @@ def test_embeddings_of_a_pool(tmp_path):
         "batch_size": 8,
         "projection": (8, 4),
         "flip": False,
-        "augment": lambda key, images: images,
+        "augment": lambda key, images: images.astype(jnp.float32) / 255,
         "report": lambda name, epoch, metrics: reports.append((name, epoch)),
         "checkpoints": tmp_path,
     }
