@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import importlib
 
 import matplotlib.axes
 import numpy as np
@@ -257,6 +258,21 @@ def test_the_best_point_and_what_chose_it(folder):
     assert "70.0" in text
     bound = best(results, "best_on_test", "best_on_test", (), {})
     assert bound.startswith("best_on_test: a bound, not a result")
+
+
+def test_which_measures_are_best_where_they_are_lowest():
+    found = {}
+    for study in ("active_learning", "instruction_selection", "label_noise"):
+        report = importlib.import_module(f"experiments.studies.{study}.report")
+        found[study] = {m.key for m in report.MEASURES if m.lowest_is_best}
+    # What the next query is worth, and answers rightly preferred, are to be high.
+    assert found == {
+        "active_learning": {"spent"},
+        "instruction_selection": {
+            *("kept", "among_kept", "lift", "p_fewer", "radius", "wrong_ll"),
+        },
+        "label_noise": {"noisy_memorized"},
+    }
 
 
 def test_the_best_of_what_should_be_small_is_the_lowest(folder):

@@ -19,12 +19,7 @@ MEASURES = (
     Measure("strict_accuracy", "strict accuracy %"),
     Measure("query_precision", "IN % of queries"),
     Measure("auroc", "AUROC % of purity"),
-    Measure(
-        f"{PREFIX}*",
-        "masked loss of the next query",
-        is_share=False,
-        lowest_is_best=True,
-    ),
+    Measure(f"{PREFIX}*", "masked loss of the next query", is_share=False),
 )
 
 

@@ -24,9 +24,7 @@ MEASURES = (
         "wrong_ll", "log-likelihood, wrong answers", is_share=False, lowest_is_best=True
     ),
     Measure("margin", "right above wrong", is_share=False),
-    Measure(
-        "preferred", "other answer likelier than the marked one", lowest_is_best=True
-    ),
+    Measure("preferred", "other answer likelier than the marked one"),
     Measure("choice_accuracy", "multiple choice"),
 )
 # A thousandth of a nat per token is what differs.
