@@ -118,11 +118,13 @@ _SMALL: dict[str, Any] = {
 _MEASURED = {
     "colored_mnist_95": (
         "unbiased 75.6 ±0.4 (vanilla), 83.6 ±0.3 (lff), 81.4 ±2.4 (group_dro), "
-        "79.2 ±1.0 (repair), 82.1 ±0.9 (repair_threshold)"
+        "79.2 ±1.0 (repair), 82.1 ±0.9 (repair_threshold), 80.0 ±0.9 (jtt), "
+        "76.7 ±1.3 (pgd), 78.4 ±2.6 (hex)"
     ),
     "colored_mnist_98": (
         "unbiased 58.8 ±0.8 (vanilla), 78.1 ±3.4 (lff), 70.9 ±0.9 (group_dro), "
-        "65.0 ±1.4 (repair), 73.8 ±2.7 (repair_threshold)"
+        "65.0 ±1.4 (repair), 73.8 ±2.7 (repair_threshold), 65.8 ±1.7 (jtt), "
+        "70.9 ±3.4 (pgd), 64.7 ±3.3 (hex)"
     ),
     "colored_mnist_99": (
         "unbiased 45.0 ±1.6 (vanilla), 70.3 ±2.9 (lff), 56.6 ±0.1 (group_dro), "
