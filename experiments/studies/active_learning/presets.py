@@ -117,7 +117,10 @@ PRESETS: dict[str, Preset] = {
             "repeats": 20,
         },
         about="what teaches MQNet: its queries or random examples, minutes; ours",
-        expect="not measured",
+        expect=(
+            "accuracy after 180 labels, 60 % OOD: 95.9 ±2.4 (random), "
+            "89.5 ±10.2 (mqnet), 91.8 ±4.9 (held_out)"
+        ),
         flags=(
             "--methods=random,mqnet,held_out=mqnet --seed=4041 --options="
             "held_out.purity=energy,held_out.informativeness=margin,"
