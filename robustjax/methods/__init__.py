@@ -15,6 +15,7 @@ from robustjax.methods.active_learning import OpenSetBudget as OpenSetBudget
 from robustjax.methods.active_learning import OpenSetExchange as OpenSetExchange
 from robustjax.methods.active_learning import OpenSetRun as OpenSetRun
 from robustjax.methods.active_learning import OpenSetState as OpenSetState
+from robustjax.methods.active_learning import ValidationSet as ValidationSet
 from robustjax.methods.active_learning import _csi as _csi
 from robustjax.methods.active_learning import convert_scores as convert_scores
 from robustjax.methods.active_learning import csi as csi

@@ -114,6 +114,11 @@ def strategy_of(config: LabelConfig) -> QueryStrategy:
         raise ValueError(f"method: got {config.method}, expected a single one")
     (strategy,) = choice.make().values()
     made: QueryStrategy = strategy
+    if "validation" in made.wants:
+        raise ValueError(
+            "options: got validation=random, expected validation=query: nothing is "
+            "answered here but what was asked"
+        )
     return made
 
 

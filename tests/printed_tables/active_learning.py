@@ -195,3 +195,62 @@ def energy_fits(files: Files) -> Table:
             ]
         )
     return table
+
+
+@builder
+def validation_sets(files: Files) -> Table:
+    """MQNet that learns from its queries, and from random examples held out."""
+    path = f"{OPEN_SET}/digits_validation/repeats.csv"
+    words = {
+        "random": "",
+        "mqnet": "its queries",
+        "held_out": "30 random examples",
+    }
+
+    def of_trainings(measure: str, ratio: str, method: str) -> np.ndarray:
+        """(trainings, R)."""
+        where = {"method": method, "noise_ratio": ratio}
+        numbers = dict.fromkeys(
+            row["round"] for row in files.where(path, measure=measure, **where)
+        )
+        return np.stack(
+            [files.repeats(path, measure, round=n, **where) for n in numbers]
+        )
+
+    table = [
+        [
+            "OOD",
+            "method",
+            "taught by",
+            "mean",
+            "last",
+            "%IN of all",
+            "mean over `mqnet`",
+            "last over `mqnet`",
+            "mean over random",
+        ]
+    ]
+    for ratio in ("0.2", "0.4", "0.6"):
+        found = {m: of_trainings("accuracy", ratio, m) for m in words}
+        for method, text in words.items():
+            rows = accuracy_by_round(files, "digits_validation", ratio, method)
+            own = found[method]
+            pairs = [
+                (own.mean(axis=0), found["mqnet"].mean(axis=0)),
+                (own[-1], found["mqnet"][-1]),
+                (own.mean(axis=0), found["random"].mean(axis=0)),
+            ]
+            # What is compared with the method of the column, not the other way round.
+            compared = (method == "held_out", method == "held_out", method != "random")
+            table.append(
+                [
+                    f"{float(ratio):.0%}",
+                    f"`{method}`",
+                    text,
+                    f"{own.mean():.1f}",
+                    spread(rows[-1], "accuracy"),
+                    f"{pooled_precision(rows):.0f}",
+                    *(paired(*p) if used else "" for p, used in zip(pairs, compared)),
+                ]
+            )
+    return table

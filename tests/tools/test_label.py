@@ -104,6 +104,9 @@ def test_few_labels_and_the_options_make_the_strategy():
     assert strategy.first_round == "converted"
     with pytest.raises(ValueError, match="method: got all, expected a single one"):
         own_pool.strategy_of(dataclasses.replace(config, method="all"))
+    config = LabelConfig(options=("mqnet.validation=random",))
+    with pytest.raises(ValueError, match="options: got validation=random, expected "):
+        own_pool.strategy_of(config)
 
 
 def test_embeddings_of_other_data_or_settings_have_another_file():

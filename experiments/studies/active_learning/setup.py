@@ -13,14 +13,14 @@ from experiments.studies.active_learning.class_splits import CLASS_SPLITS
 from experiments.studies.active_learning.config import OpenSetConfig
 from experiments.study.flags import Use, check_of_use, errors_name_flags
 from robustjax import checks, corruption, data
-from robustjax.methods.active_learning import OpenSetBudget
+from robustjax.methods.active_learning import OpenSetBudget, ValidationSet
 from robustjax.tools.inputs import load_foreign, load_splits
 from robustjax.tools.open_set_networks import check_open_set, needs_embeddings
 from robustjax.tools.options.open_set import EmbeddingFlags
 
 # Methods of two scores, of which a screen asks what the best function of them is.
 _SCREENED = frozenset({"mqnet", "sum", "product"})
-_CLASSES, _POOL, _INITIAL, _RUN, _TEST, _EMBEDDINGS = range(6)
+_CLASSES, _POOL, _INITIAL, _RUN, _TEST, _EMBEDDINGS, _VALIDATION = range(7)
 
 
 class Data(NamedTuple):
@@ -331,6 +331,36 @@ def make_pool(study: Data, noise_ratio: float, repeat: int) -> Pool:
         key=_key(config, repeat, _RUN),
         embedding_key=_key(config, repeat, _EMBEDDINGS),
     )
+
+
+def draw_validation(study: Data, pool: Pool) -> ValidationSet:
+    """Draws as many examples as a round asks for, of those that nothing is known of.
+
+    The same for all strategies that want it, uniform, with their true labels; where
+    costs differ, as many as a round of the cheaper kind has.
+
+    Raises:
+      ValueError: a pool that is too small for it and the queries, or a set of one kind.
+    """
+    size, count, k = len(pool.labels), study.budget.most, study.num_classes
+    free = np.delete(np.arange(size), pool.initial)
+    if count > len(free):
+        raise ValueError(
+            f"per_round: got {study.config.per_round:g} and a random validation set of "
+            f"{count}, expected at most the {len(free)} examples that are not labelled "
+            "before the first round"
+        )
+    study.budget.check(size - count, len(pool.initial))
+    key = _key(study.config, pool.repeat, _VALIDATION)
+    rows = free[corruption.draw_initial(key, pool.labels[free], k, count)]
+    found = int(np.sum(pool.labels[rows] < k))
+    if found in (0, count):
+        raise ValueError(
+            f"validation: got {found} IN and {count - found} OOD examples at noise "
+            f"ratio {pool.noise_ratio:g} in repeat {pool.repeat}, expected some of "
+            "either kind (of a larger per_round or another seed)"
+        )
+    return ValidationSet(rows, pool.labels[rows])
 
 
 def _gather(study: Data, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

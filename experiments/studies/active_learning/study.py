@@ -97,6 +97,12 @@ def _prepare(plan: Plan[Settings], stop: StopRequest) -> Ready[Parts]:
     data = setup.prepare(config)
     classifiers = Classifiers(config, data.num_classes, data.train.inputs, stop)
     wants = _wants(strategies)
+    if "validation" in wants:
+        # A set of one kind, in whichever pool, teaches nothing.
+        for ratio, repeat in itertools.product(
+            config.noise_ratio, range(config.repeats)
+        ):
+            setup.draw_validation(data, setup.make_pool(data, ratio, repeat))
     # The last pool must not fail after hours of the first one's trainings.
     for ratio in config.noise_ratio:
         pool = setup.make_pool(data, ratio, config.repeats - 1)
@@ -175,6 +181,11 @@ def _run_pool(
             num_examples=len(pool.inputs),
             num_classes=data.num_classes,
             embeddings=embeddings,
+            validation=(
+                setup.draw_validation(data, pool)
+                if "validation" in strategy.wants
+                else None
+            ),
             test_inputs=pool.test_inputs,
             test_labels=pool.test_labels,
         )

@@ -39,12 +39,16 @@ from robustjax.methods.active_learning._open_set_exchange import (
     exchange_purpose as exchange_purpose,
 )
 from robustjax.methods.active_learning._open_set_loop import OpenSetRun as OpenSetRun
+from robustjax.methods.active_learning._open_set_round import HELD_OUT as HELD_OUT
 from robustjax.methods.active_learning._open_set_round import SKIPPED as SKIPPED
 from robustjax.methods.active_learning._open_set_round import UNASKED as UNASKED
 from robustjax.methods.active_learning._open_set_round import WANTS as WANTS
 from robustjax.methods.active_learning._open_set_round import Observation as Observation
 from robustjax.methods.active_learning._open_set_round import (
     QueryStrategy as QueryStrategy,
+)
+from robustjax.methods.active_learning._open_set_round import (
+    ValidationSet as ValidationSet,
 )
 from robustjax.methods.active_learning._open_set_simulation import (
     query_precision as query_precision,

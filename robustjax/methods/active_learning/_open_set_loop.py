@@ -16,8 +16,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from robustjax import checks
+from robustjax.methods.active_learning._open_set_answers import (
+    check_rows,
+    checked_answers,
+    checked_validation,
+)
 from robustjax.methods.active_learning._open_set_budget import OpenSetBudget
 from robustjax.methods.active_learning._open_set_round import (
+    HELD_OUT,
     SKIPPED,
     UNASKED,
     Observation,
@@ -25,6 +31,7 @@ from robustjax.methods.active_learning._open_set_round import (
     Query,
     QueryStrategy,
     RoundView,
+    ValidationSet,
 )
 from robustjax.methods.active_learning._open_set_state import OpenSetState, Proposal
 
@@ -64,6 +71,7 @@ class OpenSetRun:
         num_examples: int,
         num_classes: int,
         embeddings: Mapping[str, jax.Array] | None = None,
+        validation: ValidationSet | None = None,
         test_inputs: Any = None,
         test_labels: np.ndarray | None = None,
     ):
@@ -77,12 +85,15 @@ class OpenSetRun:
           num_examples: N, of the pool.
           num_classes: k, IN classes.
           embeddings: see `RoundView`.
+          validation: held out of the pool for strategies that want it; no round's
+            budget pays for it, see `OpenSetState.spent`.
           test_inputs: (M, ...) of IN classes, to measure accuracy on.
           test_labels: (M,) integers in 0 … k-1.
 
         Raises:
-          ValueError: test labels out of range, or embeddings that the strategy wants
-            and that are missing or belong to another pool.
+          ValueError: test labels out of range, embeddings or a validation set that the
+            strategy wants and that are missing or belong to another pool, or a
+            validation set of one kind only.
         """
         checks.at_least("num_examples", num_examples, 1)
         checks.at_least("num_classes", num_classes, 1)
@@ -94,6 +105,13 @@ class OpenSetRun:
         self._key = key
         self._embeddings = dict(embeddings or {})
         self._check_embeddings()
+        if validation is None and "validation" in strategy.wants:
+            raise ValueError(
+                f"validation: {strategy.name!r} wants a validation set, got none"
+            )
+        self._validation = validation
+        if validation is not None:
+            self._validation = checked_validation(validation, num_examples, num_classes)
         self._test = None
         if test_inputs is not None:
             labels = checks.labels("test_labels", test_labels, num_classes)
@@ -108,16 +126,24 @@ class OpenSetRun:
           answers: (I,) their labels, k for OOD.
 
         Raises:
-          ValueError: rows that repeat or are no rows, an unknown class, or a budget
-            above what the pool has left.
+          ValueError: rows that repeat, are no rows or held out, an unknown class, or a
+            budget above what the pool has left.
         """
         rows = np.asarray(rows, np.int64).reshape(-1)
-        self._check_rows("rows", rows)
-        answers = self._check_answers(answers, rows)
-        self.budget.check(self.num_examples, len(rows))
+        check_rows("rows", rows, self.num_examples)
+        held = self._held_out()
+        if np.isin(rows, held).any():
+            raise ValueError(
+                f"rows: got {rows[np.isin(rows, held)][0]}, expected none of the "
+                "validation set"
+            )
+        answers = checked_answers("answers", answers, rows, self.num_classes)
+        self.budget.check(self.num_examples - len(held), len(rows))
         total = (self.budget.rounds or 0) + 1
+        labels = np.full(self.num_examples, UNASKED, np.int32)
+        labels[held] = HELD_OUT
         state = OpenSetState(
-            labels=jnp.full(self.num_examples, UNASKED, jnp.int32),
+            labels=jnp.asarray(labels),
             picks=jnp.full(self.num_examples, -1, jnp.int32),
             round=jnp.int32(0),
             asked=jnp.zeros(total, jnp.int32),
@@ -127,7 +153,11 @@ class OpenSetRun:
             strict_accuracy=jnp.full(total, jnp.nan, jnp.float32),
             memory=self.strategy.init_memory(self._round_key(0, _MEMORY)),
         )
-        return self._note(state, 0, rows, answers)
+        state = self._note(state, 0, rows, answers)
+        if self._validation is None:
+            return state
+        paid = self.budget.costs(self._validation.labels < self.num_classes).sum()
+        return state._replace(spent=state.spent.at[0].add(float(paid)))
 
     def propose(
         self, state: OpenSetState, count: int | None = None
@@ -143,8 +173,8 @@ class OpenSetRun:
           the budget allows only if the pool has no more, and then possibly none.
 
         Raises:
-          ValueError: no round left, or a classifier that does not give what the
-            strategy wants.
+          ValueError: no round left, a classifier that does not give what the strategy
+            wants, or a state of another validation set.
           RuntimeError: a strategy that asks for anything but distinct unlabelled
             rows, or for another number of them.
         """
@@ -153,8 +183,13 @@ class OpenSetRun:
             raise ValueError(
                 f"state: all {self.budget.rounds} rounds are over, expected one to come"
             )
-        state, fitted = self._train(state)
         labels = np.asarray(state.labels)
+        if not np.array_equal(np.flatnonzero(labels == HELD_OUT), self._held_out()):
+            raise ValueError(
+                f"state: got {np.sum(labels == HELD_OUT)} examples held out, expected "
+                f"those of the validation set, {len(self._held_out())}"
+            )
+        state, fitted = self._train(state)
         unlabeled = np.flatnonzero(labels == UNASKED)
         count = self.budget.most if count is None else count
         count = min(count, len(unlabeled))
@@ -166,7 +201,13 @@ class OpenSetRun:
         observation = self.classifier.observe(fitted)
         self._check_observation(observation)
         view = RoundView(
-            labels, self.num_classes, observation, self._embeddings, number, key
+            labels,
+            self.num_classes,
+            observation,
+            self._embeddings,
+            number,
+            key,
+            self._validation,
         )
         query = self.strategy.select(view, state.memory, count)
         rows = np.asarray(query.rows, np.int64)
@@ -216,7 +257,8 @@ class OpenSetRun:
         asked, places = rows, np.flatnonzero(given)
         rows = rows[given]
         # Blanks may hold anything.
-        known = self._check_answers(np.asarray(answers)[given], rows)
+        answers = np.asarray(answers)[given]
+        known = checked_answers("answers", answers, rows, self.num_classes)
         paid = self.budget.affordable(known < self.num_classes)
         rows, known = rows[:paid], known[:paid]
         # Whoever stands behind the end of the budget was not asked, and may be again.
@@ -269,7 +311,7 @@ class OpenSetRun:
         labels = np.array(state.labels)
         if not np.any((labels >= 0) & (labels < self.num_classes)):
             return state, None
-        labels[labels == SKIPPED] = UNASKED
+        labels[labels < 0] = UNASKED
         fitted = self.classifier.fit(self._round_key(number, _TRAIN), labels)
         if self._test is None:
             return state, fitted
@@ -283,31 +325,9 @@ class OpenSetRun:
         )
         return state, fitted
 
-    def _check_rows(self, name: str, rows: np.ndarray) -> None:
-        outside = rows[(rows < 0) | (rows >= self.num_examples)]
-        if outside.size:
-            raise ValueError(
-                f"{name}: got {outside[0]}, expected rows of the pool, 0 … "
-                f"{self.num_examples - 1}"
-            )
-        values, counts = np.unique(rows, return_counts=True)
-        if (counts > 1).any():
-            raise ValueError(
-                f"{name}: row {values[counts > 1][0]} occurs more than once, expected "
-                "distinct rows"
-            )
-
-    def _check_answers(self, answers: Any, rows: np.ndarray) -> np.ndarray:
-        """The answers as int32."""
-        given = np.asarray(answers)
-        if given.shape != rows.shape:
-            raise ValueError(
-                f"answers: got shape {given.shape}, expected {rows.shape}, one per row"
-            )
-        if not given.size:
-            return np.zeros(0, np.int32)
-        # The label k is OOD.
-        return checks.labels("answers", given, self.num_classes + 1)
+    def _held_out(self) -> np.ndarray:
+        """The rows of the validation set, ascending."""
+        return np.sort(self._validation.rows if self._validation else np.arange(0))
 
     def _check_embeddings(self) -> None:
         for want, names in _EMBEDDINGS.items():

@@ -22,7 +22,12 @@ SKIPPED = -2
 
 Classifiers see `UNASKED` in its place."""
 
-WANTS = ("loss_prediction", "ood_output", "projections", "rotations")
+HELD_OUT = -3
+"""The label of one in the validation set: never asked about, never trained on.
+
+Classifiers see `UNASKED` in its place, too."""
+
+WANTS = ("loss_prediction", "ood_output", "projections", "rotations", "validation")
 """What a strategy can want beside logits and features, see `QueryStrategy`."""
 
 
@@ -42,11 +47,27 @@ class Observation(NamedTuple):
     predicted_losses: jax.Array | None = None
 
 
+class ValidationSet(NamedTuple):
+    """Examples held out of the pool before the first round, with their answers.
+
+    No strategy asks about them and no classifier learns from them, so that their
+    losses are those of unseen examples in every round.
+
+    Attributes:
+      rows: (V,) distinct rows of the pool.
+      labels: (V,) integers, a class of 0 … k-1, or k for OOD; some of either kind.
+    """
+
+    rows: np.ndarray
+    labels: np.ndarray
+
+
 class RoundView(NamedTuple):
     """All that a strategy may look at.
 
     Attributes:
-      labels: (N,) int32 answers so far: 0 … k-1, k for OOD, `UNASKED` or `SKIPPED`.
+      labels: (N,) int32 answers so far: 0 … k-1, k for OOD, `UNASKED`, `SKIPPED` or
+        `HELD_OUT`.
       num_classes: k, the IN classes.
       observation: of this round's classifier, which has not seen the next answers.
       embeddings: what was learned from the pool without labels before the first
@@ -54,6 +75,7 @@ class RoundView(NamedTuple):
         "distinctive" (4, N, e), of the four rotations. Empty if nobody wants any.
       round_number: from 0.
       key: PRNG key of this round.
+      validation: what was held out of the pool, or None.
     """
 
     labels: np.ndarray
@@ -62,6 +84,7 @@ class RoundView(NamedTuple):
     embeddings: Mapping[str, jax.Array]
     round_number: int
     key: jax.Array
+    validation: ValidationSet | None = None
 
     @property
     def unlabeled(self) -> np.ndarray:
@@ -105,8 +128,9 @@ class QueryStrategy(Protocol):
         """Of `WANTS`.
 
         "loss_prediction" asks for a classifier with predicted losses, "ood_output"
-        for one with k + 1 outputs, "projections" for embeddings of that name and
-        "rotations" for those called "semantic" and "distinctive".
+        for one with k + 1 outputs, "projections" for embeddings of that name,
+        "rotations" for those called "semantic" and "distinctive", "validation" for a
+        `ValidationSet`.
         """
 
     def init_memory(self, key: jax.Array) -> Any:

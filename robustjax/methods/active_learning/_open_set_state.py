@@ -22,13 +22,14 @@ class OpenSetState(NamedTuple):
     have led to.
 
     Attributes:
-      labels: (N,) int32: 0 … k-1, k for OOD, `UNASKED` or `SKIPPED`.
+      labels: (N,) int32: 0 … k-1, k for OOD, `UNASKED`, `SKIPPED` or `HELD_OUT`.
       picks: (N,) int32 rows in the order they were asked, -1 beyond the last.
       round: () int32, rounds that have been answered.
       asked: (rounds + 1,) int32 how many answers came, skipped examples not counted;
         0 for rounds to come.
       found_in: (rounds + 1,) int32 how many of them were IN.
-      spent: (rounds + 1,) float32 what they cost.
+      spent: (rounds + 1,) float32 what they cost; entry 0 also what the answers of a
+        validation set did, which are no training labels and count nowhere else.
       accuracy: (rounds + 1,) float32 test accuracy over the k classes; NaN where there
         was nothing to train or to test on, and for trainings to come.
       strict_accuracy: (rounds + 1,) float32 the same where a prediction of the OOD

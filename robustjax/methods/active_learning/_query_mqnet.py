@@ -28,7 +28,11 @@ from robustjax.methods.active_learning._mqnet_rounds import (
     query_scores,
     ranked_by,
 )
-from robustjax.methods.active_learning._open_set_round import Query, RoundView
+from robustjax.methods.active_learning._open_set_round import (
+    Query,
+    RoundView,
+    ValidationSet,
+)
 from robustjax.methods.active_learning._query_common import (
     highest,
     in_logits,
@@ -39,11 +43,15 @@ from robustjax.models._mqnet import MQNet
 FIRST_ROUNDS = ("converted", "raw")
 """What is added to purity before there is a meta-model; see `MQNetQuery`."""
 
+VALIDATIONS = ("query", "random")
+"""What the meta-model is taught with; see `MQNetQuery`."""
+
 RANKED_BY = ("informativeness", "sum", "product", "mqnet")
 """By what a round was ranked; `MQNetNotes.ranked_by` is an index."""
 
 
 OF_THE_FIT = (
+    "validation",
     "reinitialize",
     "monotone",
     "steps",
@@ -79,6 +87,8 @@ class MQNetNotes(NamedTuple):
         them, standardised over these n examples. They serve `learn`, too.
       lowest: (2,) float32, converted, of the last row of the query.
       ranked_by: () int32, an index into `RANKED_BY`.
+      validation: (V, 2) float32 of the validation set, standardised by the mean and
+        deviation of the n examples; V is 0 where the queries teach.
     """
 
     rows: np.ndarray
@@ -87,6 +97,7 @@ class MQNetNotes(NamedTuple):
     converted: np.ndarray
     lowest: np.ndarray
     ranked_by: np.ndarray
+    validation: np.ndarray
 
 
 _convert = jax.jit(convert_scores, static_argnames="clip")
@@ -104,9 +115,21 @@ class MQNetQuery:
     to order them by the classifier's cross-entropy, that of OOD examples counting as
     0, and ranks in the rounds that follow.
 
+    With `validation="random"`, the alternative that the paper compares with, a
+    `ValidationSet` takes the place of the queries, the same in every round: random
+    examples, as many as a round asks for, held out of the pool before the first one.
+    They are seen by this round's classifier as the queries are, converted by the
+    mean and deviation of the unlabelled examples, and teach when the queries would,
+    after each round for the next. Their labels are not trained on and no round pays
+    for them, so that accuracy is compared at the same number of training labels, as
+    in the paper; `OpenSetState.spent` counts what they cost. The paper draws them from
+    all data outside the unlabelled pool; that they stay the same, and that no
+    classifier has learned from them, is our reading.
+
     What a round is ranked by (`MQNetNotes.ranked_by` says what was done):
 
-    - while no OOD example has been labelled in any round, informativeness alone;
+    - while no OOD example has been labelled in any round, informativeness alone; a
+      validation set holds some from the beginning;
     - also where purity is not defined, since there is no labelled example to compare
       with; so under every rule;
     - before a meta-model has been fitted, so in the first round, the sum;
@@ -135,6 +158,8 @@ class MQNetQuery:
         "converted" informativeness, as in the paper, or the "raw" one, `1 - max p`
         between 0 and 1, which is what the authors' code adds in its confidence mode
         and lets purity decide; only with informativeness "conf" and rule "mqnet".
+      validation: what teaches the meta-model: "query", the answers of the round, or
+        "random", a validation set.
       reinitialize: start every fit from new parameters.
       monotone: False drops the skyline constraint, the paper's ablation.
       clip: bound of the absolute standardised scores, or None.
@@ -154,6 +179,7 @@ class MQNetQuery:
     informativeness: str = "ll"
     rule: str = "mqnet"
     first_round: str = "converted"
+    validation: str = "query"
     reinitialize: bool = True
     monotone: bool = True
     clip: float | None = 5.0
@@ -174,6 +200,7 @@ class MQNetQuery:
         )
         checks.one_of("rule", self.rule, RULES)
         checks.one_of("first_round", self.first_round, FIRST_ROUNDS)
+        checks.one_of("validation", self.validation, VALIDATIONS)
         if self.first_round == "raw" and (self.rule, self.informativeness) != (
             "mqnet",
             "conf",
@@ -204,9 +231,11 @@ class MQNetQuery:
 
     @property
     def wants(self) -> frozenset[str]:
-        """What its two scores need."""
-        return query_purity.wanted_by(self.purity) | query_informativeness.wanted_by(
-            self.informativeness
+        """What its two scores need, and the validation set if it has one."""
+        return (
+            query_purity.wanted_by(self.purity)
+            | query_informativeness.wanted_by(self.informativeness)
+            | frozenset({"validation"} if self.validation == "random" else ())
         )
 
     @property
@@ -229,9 +258,15 @@ class MQNetQuery:
         other = query_informativeness.informativeness(view, self.informativeness)
         # Filled up to all N examples, the meta-model's shapes stay from round to round.
         converted = np.ones((view.labels.size, 2), np.float32)
+        held = self._held_out(view).rows
         for column, scores in enumerate((pure, other)):
             checks.finite(("purity", "informativeness")[column], scores[rows])
             converted[rows, column] = _convert(scores[rows], clip=self.clip)
+            if held.size:
+                checks.finite(("purity", "informativeness")[column], scores[held])
+                converted[held, column] = _convert(
+                    scores[held], scores[rows], clip=self.clip
+                )
         ranking = self._ranking(view, memory, defined=raw is not None)
         if ranking == "informativeness":
             # The raw one: no clipping makes any of them equal.
@@ -255,8 +290,19 @@ class MQNetQuery:
             converted=converted[rows],
             lowest=converted[wanted[-1]],
             ranked_by=np.asarray(RANKED_BY.index(ranking), np.int32),
+            validation=converted[held],
         )
         return Query(wanted, notes)
+
+    def _held_out(self, view: RoundView) -> ValidationSet:
+        """What teaches instead of the queries; of length 0 where they do."""
+        if self.validation == "query":
+            return ValidationSet(np.zeros(0, np.int64), np.zeros(0, np.int32))
+        if view.validation is None:
+            raise ValueError(
+                "validation: got None with validation=random, expected one"
+            )
+        return view.validation
 
     def _ranking(self, view: RoundView, memory: Any, *, defined: bool) -> str:
         """By what this round is ranked, of `RANKED_BY`."""
@@ -264,28 +310,38 @@ class MQNetQuery:
             return "informativeness"
         # The memory of a rule that learns nothing is empty.
         fitted = self.rule == "mqnet" and bool(memory.fitted)
-        return ranked_by(self.rule, fitted=fitted, ood_seen=view.labeled_ood.size > 0)
+        held = self._held_out(view).labels
+        ood_seen = view.labeled_ood.size > 0 or bool(np.any(held == view.num_classes))
+        return ranked_by(self.rule, fitted=fitted, ood_seen=ood_seen)
 
     def learn(
         self, view: RoundView, memory: Any, query: Query, answers: np.ndarray
     ) -> Any:
-        """Fits the meta-model to the answers; it serves from the next round on."""
+        """Fits the meta-model to the answers, or to those of the validation set.
+
+        It serves from the next round on.
+        """
         if self.rule != "mqnet":
             return memory
         answers = checks.labels("answers", answers, view.num_classes + 1)
         checks.same_length(rows=query.rows, answers=answers)
+        notes: MQNetNotes = query.notes
+        if self.validation == "random":
+            (rows, answers), inputs = self._held_out(view), notes.validation
+        else:
+            rows = query.rows
+            inputs = notes.converted[np.searchsorted(notes.rows, rows)]
         is_in = answers < view.num_classes
         if not can_learn(is_in):
             return memory
-        notes: MQNetNotes = query.notes
-        logits = np.asarray(in_logits(view))[query.rows]
+        logits = np.asarray(in_logits(view))[rows]
         log_p = scipy.special.log_softmax(logits.astype(np.float32), axis=1)
         given = np.where(is_in, answers, 0)
         losses = -np.take_along_axis(log_p, given[:, None], axis=1)[:, 0]
         params = next_meta_model(
             jax.random.fold_in(view.key, 1),
             memory.params,
-            jnp.asarray(notes.converted[np.searchsorted(notes.rows, query.rows)]),
+            jnp.asarray(inputs),
             jnp.asarray(losses),
             jnp.asarray(is_in),
             reinitialize=self.reinitialize,

@@ -18,6 +18,7 @@ from robustjax.methods.label_correction._correction_loop import (
     RoundModel,
 )
 from robustjax.methods.label_correction._forward_training import (
+    ANCHOR_PERCENTILE,
     train_and_estimate,
     trusted_or_forward,
     with_transition,
@@ -27,8 +28,6 @@ from robustjax.methods.label_correction._round_training import (
     RoundTrainer,
     phase_keys,
 )
-
-_PERCENTILE = 97.0
 
 
 class ForwardMemory(NamedTuple):
@@ -79,7 +78,7 @@ class ForwardCorrectedAlc(ActiveLabelCorrection):
         """Estimates the matrices in the first round; trains in every one."""
         if not bool(state.memory.started):
             _, _, transition = train_and_estimate(
-                trainer, state.labels, keys, _PERCENTILE
+                trainer, state.labels, keys, ANCHOR_PERCENTILE
             )
             memory = ForwardMemory(transition, jax.device_put(np.True_))
             state = state._replace(memory=memory)

@@ -32,6 +32,7 @@ from robustjax.methods.label_correction._correction_loop import (
     RoundModel,
 )
 from robustjax.methods.label_correction._forward_training import (
+    ANCHOR_PERCENTILE,
     train_and_estimate,
     trusted_or_forward,
     with_transition,
@@ -91,7 +92,7 @@ class Dalc:
 
     name: str = "dalc"
     self_label: bool = True
-    percentile: float | None = 97.0
+    percentile: float | None = ANCHOR_PERCENTILE
 
     def init_memory(
         self, trainer: RoundTrainer, labels: jax.Array, keys: jax.Array

@@ -43,10 +43,10 @@ def used(methods, given):
     }
 
 
-def run(folder, sets, methods=("random", "conf"), **given):
+def run(folder, sets, methods=("random", "conf"), *, stop=None, **given):
     fields = {"dataset": sets["target"], **used(methods, given)}
     request = Request(methods, None, fields, run_dir=str(folder), name="study")
-    return run_study(STUDY, request, StopRequest())
+    return run_study(STUDY, request, stop or StopRequest())
 
 
 def rows_of(path):

@@ -19,6 +19,8 @@ from tests.experiments.active_learning.open_set_runs import (
     run,
 )
 
+RANDOM = {"methods": ("mqnet",), "options": ("mqnet.validation=random",)}
+
 
 def test_strategies_are_made_by_label():
     known = entries("active_learning", "strategy")
@@ -54,6 +56,15 @@ def test_strategies_are_made_by_label():
         ({"pool_in": 61}, "pool_in: got 61, expected at most the 60"),
         ({"test_count": 31}, "test_count: got 31, expected at most the 30"),
         ({"rounds": 9}, "rounds: got 9 .* asked up before the last round"),
+        ({**RANDOM, "rounds": 8}, "rounds: got 8 .* pool of 62 is asked up before"),
+        (
+            {**RANDOM, "per_round": 40.0, "initial": 31, "rounds": 1},
+            "per_round: got 40 .* most the 39",
+        ),
+        (
+            {**RANDOM, "noise_ratio": (0.4, 0.0)},
+            "validation: got 8 IN and 0 OOD examples at noise ratio 0 in repeat 0, exp",
+        ),
         ({"network": "vgg"}, "network: unknown 'vgg'"),
         ({"learning_rate": 0.0}, "learning_rate: got 0"),
         # Of what is trained before the first round.

@@ -107,3 +107,23 @@ def test_the_first_training_serves_all_strategies(sets):
     other = kept.fit(pool.key, labels)
     assert other is not first
     assert kept.observe(other) is not kept.observe(first)
+
+
+def test_random_validation_sets(sets):
+    """Of what nothing is known of, as many as a round asks for."""
+    study = data_of(sets)
+    found = []
+    for repeat in (0, 1):
+        pool = setup.make_pool(study, 0.4, repeat)
+        rows, labels = setup.draw_validation(study, pool)
+        free = [row for row in range(70) if row not in pool.initial]
+        key = jax.random.fold_in(jax.random.key(study.config.seed), repeat)
+        order = np.asarray(jax.random.permutation(jax.random.fold_in(key, 6), 62))
+        np.testing.assert_array_equal(rows, np.array(free)[order][:8])
+        np.testing.assert_array_equal(labels, pool.labels[rows])
+        found.append(rows)
+    assert set(found[0]) != set(found[1])
+    # Answers at half the price: a round may ask for twice as many.
+    cheap = data_of(sets, cost_ood=0.5)
+    pool = setup.make_pool(cheap, 0.4, 0)
+    assert len(setup.draw_validation(cheap, pool).rows) == 16

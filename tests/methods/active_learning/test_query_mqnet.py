@@ -136,7 +136,13 @@ def test_a_raw_first_round_is_of_the_confidence_mode_only(name, options, message
 
 
 @pytest.mark.parametrize(
-    ("option", "value"), [("steps", 7), ("monotone", False), ("ties", "as_lower")]
+    ("option", "value"),
+    [
+        ("steps", 7),
+        ("monotone", False),
+        ("ties", "as_lower"),
+        ("validation", "random"),
+    ],
 )
 def test_rules_that_learn_nothing_refuse_options_of_the_fit(option, value):
     with pytest.raises(ValueError, match=f"{option}: got {value} with rule product,"):
