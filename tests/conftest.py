@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import gc
 import os
 import pathlib
 import shutil
@@ -50,7 +49,7 @@ import jax
 import numpy as np
 import pytest
 
-from tests.harness.garbage import collect_rarely
+from tests.harness import garbage, one_context
 
 # Tests compile far more than they compute. A third of their time is LLVM's optimiser,
 # programs of a few lines do not gain by being compiled in parts, and fusions that are
@@ -68,7 +67,8 @@ if "XLA_FLAGS" not in os.environ:
         ]
     os.environ["XLA_FLAGS"] = " ".join(_flags)
 
-collect_rarely()
+garbage.collect_rarely()
+one_context.share()
 # The variable is for worker processes: here JAX had been imported before it was set.
 jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])
 jax.config.update("jax_num_cpu_devices", 8)
@@ -100,33 +100,8 @@ def mesh() -> jax.sharding.Mesh:
     return jax.make_mesh((8,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
 
 
-def _resident_bytes() -> int | None:
-    """What this process has in memory; None where the system does not say."""
-    try:
-        pages = int(pathlib.Path("/proc/self/statm").read_text().split()[1])
-    except OSError:
-        return None
-    return pages * os.sysconf("SC_PAGE_SIZE")
-
-
-def _room() -> int:
-    """Bytes from which on a process forgets its programs: half of its share."""
-    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return min(3 * 2**30, memory // (2 * workers))
-
-
-def _mapped_share() -> float:
-    """Memory maps of this process, of those the system allows it.
-
-    Every compiled program takes several. At the limit, LLVM ends the process.
-    """
-    try:
-        maps = pathlib.Path("/proc/self/maps").read_bytes().count(b"\n")
-        most = int(pathlib.Path("/proc/sys/vm/max_map_count").read_text())
-    except (OSError, ValueError):
-        return 0.0
-    return maps / most
+def pytest_collection_finish():
+    garbage.keep_what_is_there()
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -136,10 +111,8 @@ def _forgotten_programs():
     The next module needs many of them again: they are kept as long as there is room.
     """
     yield
-    resident = _resident_bytes()
-    if resident is None or resident > _room() or _mapped_share() > 0.4:
-        jax.clear_caches()
-        gc.collect()
+    if garbage.no_room():
+        garbage.forget_programs()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -20,6 +20,7 @@ import threading
 import types
 from typing import Any
 
+from tests.harness import one_context
 from tests.harness.garbage import collect_rarely
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -128,6 +129,7 @@ def _main(
     os.close(handle)
     os.chdir(ROOT)
     collect_rarely()
+    one_context.share()
     kind, what, *rest = arguments
     try:
         if kind == "-m":

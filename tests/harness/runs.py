@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.harness import forked
+from tests.harness import forked, one_context
 from tests.harness.garbage import collect_rarely
 
 
@@ -337,6 +337,7 @@ def _main(
         os.dup2(handle, number)
         os.close(handle)
     collect_rarely()
+    one_context.share()
     if fault is not None:
         fault(**options)
     sys.argv = [f"experiments.{launcher}", *arguments]
