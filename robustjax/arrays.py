@@ -147,23 +147,41 @@ def floats(name: str, values: Any) -> jax.Array:
         and not jax.config.read("jax_enable_x64")
     ):
         array = cast(name, array)
-    if array.dtype.kind in "iu":
-        _check_held(name, array)
+    check_held(name, array)
     return jnp.asarray(array)
 
 
-def _check_held(name: str, array: np.ndarray) -> None:
-    """Raises `ValueError` for integers that would wrap around on the device."""
-    kept = np.dtype(jax.dtypes.canonicalize_dtype(array.dtype))
-    if array.dtype == kept or not array.size:
+def check_held(name: str, values: Any, dtype: Any = None) -> None:
+    """Raises `ValueError` for integers that would wrap around on the device.
+
+    Args:
+      name: what to call the values in an error.
+      values: numbers, or what has a `dtype`; read if they are integers that do not
+        all fit. Traced ones pass.
+      dtype: the integer type that they will have; by default what JAX makes of
+        theirs, 32 bits of 64 where it has no more.
+    """
+    own = getattr(values, "dtype", None)
+    own = np.asarray(values).dtype if own is None else own
+    if not jnp.issubdtype(own, jnp.integer) or isinstance(values, jax.core.Tracer):
         return
+    kept = np.dtype(jax.dtypes.canonicalize_dtype(own) if dtype is None else dtype)
+    if np.can_cast(own, kept):
+        return
+    array = values if isinstance(values, jax.Array) else np.asarray(values)
     least, most = np.iinfo(kept).min, np.iinfo(kept).max
-    for value in (array.min(), array.max()):
+    for value in (array.min(), array.max()) if array.size else ():
         if not least <= int(value) <= most:
             raise ValueError(
                 f"{name}: got {value}, expected integers that {kept.name} can hold, "
                 f"{least} … {most}"
             )
+
+
+def is_narrowed(dtype: Any) -> bool:
+    """Whether integers of a type become narrower ones on the device."""
+    integers = jnp.issubdtype(dtype, jnp.integer)
+    return bool(integers and jax.dtypes.canonicalize_dtype(dtype) != dtype)
 
 
 def cast(name: str, array: np.ndarray) -> np.ndarray:

@@ -74,6 +74,19 @@ def at_least(name: str, value: int, minimum: int) -> None:
         raise ValueError(f"{name}: got {value}, expected an integer >= {minimum}")
 
 
+def no_effect(name: str, value: Any, default: Any, why: str) -> None:
+    """Raises `ValueError` for an option that would change nothing here.
+
+    Args:
+      name: what to call the argument in an error.
+      value: what it is; one that is traced passes.
+      default: with which it passes.
+      why: what the error goes on with, "with kind='simple'", say.
+    """
+    if not is_traced(value) and value != default:
+        raise ValueError(f"{name}: got {value} {why}, expected its default, {default}")
+
+
 def rank(name: str, array: Any, expected: int | Sequence[int]) -> None:
     """Raises `ValueError` unless the array's rank is (one of) the expected."""
     ranks = (expected,) if isinstance(expected, int) else tuple(expected)
@@ -100,22 +113,45 @@ def truths(name: str, values: Any) -> Any:
 
     Args:
       name: what to call the argument in an error.
-      values: bools or numbers, possibly traced; traced numbers are not checked.
+      values: bools or numbers, possibly traced. Of traced integers `untrue` tells
+        whether they are neither.
 
     Returns:
       A NumPy array of bools, or a JAX array as it is.
 
     Raises:
-      ValueError: a number that is neither 0 nor 1.
+      ValueError: a number that is neither 0 nor 1, or traced floats, which may be
+        probabilities or weights.
     """
     if isinstance(values, jax.Array) and (is_traced(values) or values.dtype == bool):
+        if jax.dtypes.issubdtype(values.dtype, np.inexact):
+            raise ValueError(
+                f"{name}: got {values.dtype} of unknown values, expected bools, or "
+                "integers 0 and 1"
+            )
         return values
-    array = arrays.numbers(name, values)
+    with jax.transfer_guard("allow"):
+        array = arrays.numbers(name, values)
     if array.dtype != bool:
         other = array[(array != 0) & (array != 1)]
         if other.size:
             raise ValueError(f"{name}: got {other[0]}, expected bools, or 0 and 1")
     return array.astype(bool, copy=False)
+
+
+def untrue(values: Any) -> jax.Array | None:
+    """Whether traced integers that were taken for truth values are neither 0 nor 1.
+
+    Args:
+      values: what `truths` let pass.
+
+    Returns:
+      () bool, traced, or None of truth values that are known.
+    """
+    if not is_traced(values) or values.dtype == bool:
+        return None
+    found: jax.Array = ((values != 0) & (values != 1)).any()
+    return found
 
 
 def same_length(**arrays: Any) -> int:

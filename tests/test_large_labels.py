@@ -55,7 +55,11 @@ def test_no_integer_wraps_around_on_its_way_to_the_device():
         with pytest.raises(ValueError, match=f"x: got {value}, expected .* int32"):
             arrays.floats("x", np.array([0, value]))
     assert arrays.floats("x", np.array([2**31 - 1])).tolist() == [2**31 - 1]
-    assert arrays.floats("x", np.array([2**32 - 1], np.uint32)).tolist() == [2**32 - 1]
+    # Of 64 bits without a sign the device keeps 32 without one.
+    for wide in (np.uint32, np.uint64):
+        assert arrays.floats("x", np.array([2**32 - 1], wide)).tolist() == [2**32 - 1]
+    with pytest.raises(ValueError, match="got 4294967296, expected .* uint32 can"):
+        arrays.floats("x", np.array([2**32], np.uint64))
     examples = np.ones(2, np.float32), np.array([0, 2**32 + 1])
     with pytest.raises(ValueError, match="examples: got 4294967297"):
         scores.grand(lambda w, each: w * each[0], jnp.float32(1), examples)
@@ -77,6 +81,8 @@ def test_truth_values_are_no_rows():
     for bad in ([0, 2], np.array([0.5, 1]), jnp.array([-1, 0]), np.array([np.nan, 1])):
         with pytest.raises(ValueError, match="x: got .*, expected bools, or 0 and 1"):
             checks.truths("x", bad)
+    with pytest.raises(ValueError, match="x: got float32 of unknown values, expected"):
+        jax.jit(lambda x: checks.truths("x", x))(jnp.ones(2))
 
 
 def test_every_class_is_looked_for_without_an_array_of_all_classes():

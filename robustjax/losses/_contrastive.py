@@ -41,10 +41,11 @@ def nt_xent(
 
     Returns:
       (2B,) losses in [0, inf), of the views in `first` and then of those in
-      `second`.
+      `second`; NaN under a traced mask of other integers than 0 and 1.
 
     Raises:
-      ValueError: shapes that do not match, or a temperature that is not positive.
+      ValueError: shapes that do not match, a temperature that is not positive, or a
+        mask of other values than bools, or 0 and 1.
     """
     checks.in_range("temperature", temperature, 0, low_open=True)
     checks.rank("first", first, 2)
@@ -53,10 +54,14 @@ def nt_xent(
             f"second: got shape {second.shape}, expected that of first, {first.shape}"
         )
     batch = first.shape[0]
-    if mask is not None and mask.shape != (batch,):
-        raise ValueError(f"mask: got shape {mask.shape}, expected {(batch,)}")
+    fault: jax.Array | None = None
+    real = jnp.ones(batch, bool)
+    if mask is not None:
+        mask = checks.truths("mask", mask)
+        if mask.shape != (batch,):
+            raise ValueError(f"mask: got shape {mask.shape}, expected {(batch,)}")
+        fault, real = checks.untrue(mask), jnp.asarray(mask, bool)
     views = _normalize(jnp.concatenate([first, second]))
-    real = jnp.ones(batch, bool) if mask is None else jnp.asarray(mask, bool)
     real = jnp.concatenate([real, real])
     own = jnp.arange(2 * batch)
     partner = jnp.roll(own, batch)
@@ -66,4 +71,6 @@ def nt_xent(
     others = others | (own[None, :] == partner[:, None])
     log_sum = jax.nn.logsumexp(jnp.where(others, similarity, -jnp.inf), axis=-1)
     to_partner = jnp.sum(views * jnp.roll(views, batch, axis=0), axis=-1) / temperature
-    return jnp.where(real, log_sum - to_partner, 0.0)
+    found = jnp.where(real, log_sum - to_partner, 0.0)
+    # A product, so that the gradient shows it too.
+    return found if fault is None else found * jnp.where(fault, jnp.nan, 1.0)

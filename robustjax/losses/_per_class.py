@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
@@ -31,14 +33,15 @@ def prepare(logits: jax.Array, labels: jax.Array) -> tuple[jax.Array, jax.Array,
     return jax.nn.log_softmax(logits), labels, hard
 
 
-def wide_logits(logits: jax.Array) -> jax.Array:
+def wide_logits(logits: Any, name: str = "logits") -> jax.Array:
     """Logits as float32 or better, of which a cast has lost no difference.
 
     Args:
       logits: (..., C) numbers, possibly traced.
+      name: what to call them in an error.
     """
     if not isinstance(logits, jax.Array) and not jax.config.read("jax_enable_x64"):
-        return arrays.logits("logits", logits)
+        return arrays.logits(name, logits)
     logits = jnp.asarray(logits)
     return logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import math
 from collections.abc import Sequence
@@ -111,6 +112,40 @@ class OptimizerOptions:
         return f"{self.name} {self.learning_rate:g} {schedule}"
 
 
+def unused_flags(config: OptimizerFlags) -> dict[str, str]:
+    """The flags at which neither the optimiser nor the schedule looks.
+
+    Args:
+      config: every field. Flags that ask for nothing, such as no drops, are left out.
+
+    Returns:
+      Name -> why, as an error goes on behind what was got.
+    """
+    optimizer, schedule = config.optimizer, config.schedule
+    why = f"with optimizer={optimizer}, expected optimizer="
+    when = f"with schedule={schedule}, expected schedule="
+    found: dict[str, str] = {}
+    if optimizer != "sgd":
+        found |= {"momentum": f"{why}sgd", "nesterov": f"{why}sgd"}
+    elif not config.momentum:
+        found["nesterov"] = "with momentum=0, expected a momentum"
+    if optimizer != "co_teaching":
+        found["decay_from_epoch"] = f"{why}co_teaching"
+    if schedule != "steps":
+        found |= {"drop_at": f"{when}steps", "drop_factor": f"{when}steps"}
+    elif not config.drop_at:
+        found["drop_factor"] = "without drop_at"
+    elif any(1 <= each >= config.epochs for each in config.drop_at):
+        found["drop_at"] = f"with epochs={config.epochs}, expected earlier ones"
+    if schedule not in ("cosine", "warm_restarts"):
+        found["final_factor"] = f"{when}cosine or warm_restarts"
+    if schedule != "warm_restarts":
+        found["restart_epochs"] = f"{when}warm_restarts"
+    # No momentum is asked for by 0, and Adam has one.
+    asked = {name for name in found if name == "momentum" or getattr(config, name)}
+    return {name: reason for name, reason in found.items() if name in asked}
+
+
 def drop_epochs(drop_at: Sequence[float], epochs: int) -> tuple[int, ...]:
     """The epochs at which the rate drops.
 
@@ -158,9 +193,11 @@ def make_schedule(
         once = optax.cosine_decay_schedule(peak, period, alpha=options.final_factor)
         return lambda step: once(step % period)
     if options.schedule == "steps":
+        # Shares of few epochs may be the same epoch: the rate then drops twice there.
+        drops = collections.Counter(options.drop_epochs)
         return optax.piecewise_constant_schedule(
             peak,
-            {e * steps_per_epoch: options.drop_factor for e in options.drop_epochs},
+            {e * steps_per_epoch: options.drop_factor**n for e, n in drops.items()},
         )
     if options.schedule == "one_cycle":
         rise = max(1, steps // 5)

@@ -15,8 +15,6 @@ import numpy as np
 
 from robustjax import arrays
 
-_INT32 = np.iinfo(np.int32)
-
 
 def check_labels(labels: Any, num_examples: int) -> int:
     """Returns the number of repeats; a cast would make classes of what is none.
@@ -37,11 +35,7 @@ def check_labels(labels: Any, num_examples: int) -> int:
         raise ValueError(
             f"labels: got shape {array.shape}, expected (repeats, {num_examples})"
         )
-    beyond = _beyond_int32(array)
-    if beyond is not None:
-        raise ValueError(
-            f"labels: got {beyond}, expected class indices that int32 holds"
-        )
+    arrays.check_held("labels", array, np.int32)
     return int(array.shape[0])
 
 
@@ -78,41 +72,8 @@ def check_extras(extras: Mapping[str, Any], repeats: int, num_examples: int) -> 
                 f"extras[{name!r}]: got shape {array.shape}, expected ({repeats}, "
                 f"{num_examples}, …), as the labels have it"
             )
-        check_held(f"extras[{name!r}]", array)
-
-
-def check_held(name: str, values: Any) -> None:
-    """Raises `ValueError` for integers that the device would wrap around.
-
-    Args:
-      name: what to call the values in an error.
-      values: numbers; read if they are integers of 64 bits where JAX has 32.
-    """
-    dtype = getattr(values, "dtype", None)
-    dtype = np.asarray(values).dtype if dtype is None else dtype
-    if not is_narrowed(dtype):
-        return
-    beyond = _beyond_int32(_as_array(values))
-    if beyond is not None:
-        raise ValueError(f"{name}: got {beyond}, expected integers that int32 holds")
-
-
-def is_narrowed(dtype: Any) -> bool:
-    """Whether integers of a type become narrower ones on the device."""
-    integers = jnp.issubdtype(dtype, jnp.integer)
-    return bool(integers and jax.dtypes.canonicalize_dtype(dtype) != dtype)
+        arrays.check_held(f"extras[{name!r}]", array)
 
 
 def _as_array(values: Any) -> Any:
     return values if isinstance(values, jax.Array) else np.asarray(values)
-
-
-def _beyond_int32(array: Any) -> int | None:
-    """A number that int32 cannot hold, of an array of 64-bit integers."""
-    wide = array.dtype.itemsize > 4 and jnp.issubdtype(array.dtype, jnp.integer)
-    if not (wide and array.size) or isinstance(array, jax.core.Tracer):
-        return None
-    low, high = int(array.min()), int(array.max())
-    if low < _INT32.min:
-        return low
-    return high if high > _INT32.max else None

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from robustjax import checks
+from robustjax import arrays, checks
 from robustjax.training import _data_checks as data_checks
 from robustjax.training import _epoch as epoch_lib
 from robustjax.training import _mesh as mesh_lib
@@ -169,7 +169,7 @@ class Program:
         Raises:
           ValueError: inputs, labels or extras of another number of examples, extras
             of another number of repeats than the labels, labels that are no integers,
-            integers that int32 cannot hold.
+            integers that the device cannot hold.
         """
         examples, extras = self.spec.num_examples, extras or {}
         repeats = data_checks.check_labels(labels, examples)
@@ -177,7 +177,7 @@ class Program:
         data_checks.check_extras(extras, repeats, examples)
         # A stream looks at its rows when it reads them.
         if not isinstance(inputs, Stream):
-            data_checks.check_held("inputs", inputs)
+            arrays.check_held("inputs", inputs)
         padding = self.spec.padded_examples - examples
 
         def pad(array: Any, axis: int, dtype: Any = None) -> jax.Array:

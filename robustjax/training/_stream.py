@@ -11,9 +11,8 @@ from typing import Any, Protocol, TypeGuard, TypeVar
 import jax
 import numpy as np
 
-from robustjax import checks
+from robustjax import arrays, checks
 from robustjax.row_source import RowSource, row_numbers
-from robustjax.training._data_checks import check_held, is_narrowed
 from robustjax.training._host_memory import HostMemory
 
 Item = TypeVar("Item")
@@ -91,7 +90,7 @@ class Stream:
         if len(self) != self._rows.shape[0]:
             rows = row_numbers(rows, len(self)) + self._first
         found = np.asarray(self._rows[rows])
-        check_held("rows", found)
+        arrays.check_held("rows", found)
         return found.astype(self.dtype, copy=False)
 
     def part(self, start: int, count: int) -> Stream:
@@ -139,9 +138,9 @@ class Stream:
     def _read_into(self, rows: np.ndarray, out: np.ndarray) -> None:
         source = self._rows
         rows = rows + self._first if self._first else rows
-        if is_narrowed(np.dtype(source.dtype)):
+        if arrays.is_narrowed(np.dtype(source.dtype)):
             found = source[rows]
-            check_held("rows", found)
+            arrays.check_held("rows", found)
             out[...] = found
         elif isinstance(source, RowSource):
             source.read_into(rows, out)

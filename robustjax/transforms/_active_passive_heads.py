@@ -52,12 +52,12 @@ def active_passive(
       passive: "rce" or "mae".
       alpha: the weight of the active loss, >= 0.
       beta: the weight of the passive loss, >= 0.
-      gamma: see `losses.nfl`.
-      q: see `losses.ngce`.
-      log_zero: see `losses.reverse_cross_entropy`.
+      gamma: see `losses.nfl`; with "nfl" alone.
+      q: see `losses.ngce`; with "ngce" alone.
+      log_zero: see `losses.reverse_cross_entropy`; with "rce" alone.
 
     Raises:
-      ValueError: an unknown name, or a parameter out of its range.
+      ValueError: an unknown name, a parameter out of its range, or one of another loss.
     """
     checks.one_of("active", active, ACTIVE)
     checks.one_of("passive", passive, PASSIVE)
@@ -66,6 +66,14 @@ def active_passive(
     checks.in_range("gamma", gamma, 0)
     checks.in_range("q", q, 0, 1)
     checks.in_range("log_zero", log_zero, high=0, high_open=True)
+    if active != "nfl":
+        checks.no_effect("gamma", gamma, 0.5, f"with active={active!r}")
+    if active != "ngce":
+        checks.no_effect("q", q, 0.7, f"with active={active!r}")
+    if passive != "rce":
+        checks.no_effect(
+            "log_zero", log_zero, losses.LOG_ZERO, f"with passive={passive!r}"
+        )
     return loss_head(
         losses.active_passive,
         name="active_passive",

@@ -20,7 +20,7 @@ from robustjax.transforms._base import (
     Terms,
     need,
 )
-from robustjax.transforms._reduction import example_mean
+from robustjax.transforms._reduction import example_mean, positions_of
 from robustjax.transforms._rows import rowwise
 
 SCALES = ("mean_loss", "pairwise")
@@ -30,7 +30,8 @@ WEIGHTINGS = ("unit_mean", "literal")
 
 def _mean_pairwise_distance(values: jax.Array, valid: jax.Array) -> jax.Array:
     """Mean of `|v_j - v_k|` over pairs j < k of valid values, exact by sorting."""
-    count = jnp.sum(valid)
+    # Not an integer: the pairs of 46,342 values are more than int32 can count.
+    count = jnp.sum(valid, dtype=jnp.float32)
     # Valid values first, in order; the i-th of n is added i times and subtracted
     # n - 1 - i times.
     ordered = jnp.sort(jnp.where(valid, values, jnp.inf))
@@ -96,15 +97,18 @@ def alpha_weights(
         never visited move towards the mean weight.
       weighting: "unit_mean" multiplies an example's weight by `N alpha`, which
         equals ordinary training at uniform alpha; "literal" uses alpha itself and a
-        *sum* over the batch, as Eq. 2 is printed (N/B times smaller steps).
-      loss: what the "training" pass measures, `(logits, labels) -> (B,)`.
+        *sum* over the batch, as Eq. 2 is printed (N/B times smaller steps). Where an
+        example has many labels, its loss in that sum is their mean.
+      loss: what the "training" pass measures, `(logits, labels) -> (B,)`; to be left
+        out with "evaluation", which is given the losses.
 
     Returns:
       A `LossTransform` of the weights stage. Its `update` needs `logits` only with
       `loss_pass="training"`; its `epoch` needs `losses` only with "evaluation".
 
     Raises:
-      ValueError: an unknown flag or a number outside its range.
+      ValueError: an unknown flag, a number outside its range, or a `loss` that
+        nothing measures.
 
     Example:
       >>> import jax.numpy as jnp
@@ -124,6 +128,11 @@ def alpha_weights(
     checks.one_of("loss_pass", loss_pass, LOSS_PASSES)
     checks.one_of("weighting", weighting, WEIGHTINGS)
     records_losses = loss_pass == "training"
+    if not records_losses and loss is not losses_lib.cross_entropy:
+        raise ValueError(
+            f"loss: got {getattr(loss, '__name__', loss)} with loss_pass='evaluation', "
+            "expected loss_pass='training', which alone measures it"
+        )
 
     def init_rows(spec: ExampleSpec) -> Any:
         real = jnp.arange(spec.padded_examples) < spec.num_examples
@@ -149,6 +158,9 @@ def alpha_weights(
         weight = terms.weight * relative
         if weighting == "literal":
             weight = weight / shared["num_examples"]
+            if terms.positions is not None and not terms.per_example:
+                # `reduce` counts an example as often as it has labels.
+                weight = weight / jnp.maximum(positions_of(terms), 1)
             return terms.replace(weight=weight, reduction=Reduction.SUM), rows
         return terms.replace(weight=weight), rows
 

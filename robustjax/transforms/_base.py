@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 
 from robustjax import arrays, checks
+from robustjax.losses._per_class import wide_logits
 from robustjax.transforms._batches import check_mask, entry
 
 Batch = Any
@@ -123,8 +124,8 @@ class Terms:
         an example with few positions counts as much as one with many.
       whole: (mask, positions) of all examples, where `only_where` narrowed those above
         for a transform; None elsewhere. Means are over all.
-      fault: () bool, whether an index of the batch was found to be wrong, or None;
-        `reduce` is NaN then.
+      fault: () bool, whether an index of the batch or its mask was found to be wrong,
+        or None; `reduce` is NaN then.
     """
 
     labels: jax.Array
@@ -229,7 +230,8 @@ def start(batch: Batch, *, per_example: bool = False) -> Terms:
 
     Raises:
       TypeError: a batch without labels, or a mask that holds neither bool nor integers.
-      ValueError: a mask of another shape.
+      ValueError: a mask of another shape, or of other integers than 0 and 1. Inside a
+        compiled program such integers make the loss NaN instead.
     """
     labels = arrays.labels_for(entry(batch, "label"))
     hard = jnp.issubdtype(labels.dtype, jnp.integer) or labels.dtype == bool
@@ -241,10 +243,12 @@ def start(batch: Batch, *, per_example: bool = False) -> Terms:
     shape = labels.shape if hard else labels.shape[:-1]
     size = shape[0]
     mask, positions = entry(batch, "mask", None), None
+    fault: jax.Array | None = None
     if mask is None:
         mask = jnp.ones(size, bool)
     else:
         check_mask(mask)
+        fault = checks.untrue(mask)
         mask = jnp.asarray(mask).astype(bool)
         if mask.shape not in ((size,), shape):
             wanted = f"({size},)" + (f" or {shape}" if len(shape) > 1 else "")
@@ -264,6 +268,7 @@ def start(batch: Batch, *, per_example: bool = False) -> Terms:
         mask=mask,
         positions=positions,
         per_example=per_example,
+        fault=fault,
     )
 
 
@@ -273,7 +278,11 @@ def over_examples(per_example: jax.Array, rank: int) -> jax.Array:
 
 
 def need(name: str, extra: Mapping[str, Any], key: str) -> Any:
-    """Returns `extra[key]`, or says which transform misses which argument."""
+    """Returns `extra[key]`, or says which transform misses which argument.
+
+    Logits that are not on a device come without what their examples have in common,
+    which a cast to float32 would pay for with their differences.
+    """
     value = extra.get(key)
     if value is None:
         given = ", ".join(sorted(k for k, v in extra.items() if v is not None))
@@ -281,6 +290,8 @@ def need(name: str, extra: Mapping[str, Any], key: str) -> Any:
             f"{name}: needs the argument {key!r}, got {given or 'nothing'}; pass it "
             f"as {key}=…"
         )
+    if key.endswith("logits") and not isinstance(value, jax.Array):
+        return wide_logits(value, key)
     return value
 
 

@@ -54,13 +54,19 @@ def entry(batch: Any, key: str, default: Any = _REQUIRED) -> Any:
 
 
 def check_mask(mask: Any) -> None:
-    """Raises `TypeError` unless a mask holds truths: weights would be lost in it."""
+    """Raises unless a mask holds truths: weights and row numbers would be lost in it.
+
+    Raises:
+      TypeError: neither bool nor integers.
+      ValueError: integers beside 0 and 1, unless traced; see `checks.untrue`.
+    """
     dtype = mask.dtype if hasattr(mask, "dtype") else np.asarray(mask).dtype
     if not (np.dtype(dtype).kind == "b" or jnp.issubdtype(dtype, jnp.integer)):
         raise TypeError(
             f"batch['mask']: got {dtype}, expected bool; weights of examples are those "
             "of given_weights, or multiply terms.weight"
         )
+    checks.truths("batch['mask']", mask)
 
 
 def index_of(batch: Any, mask: jax.Array | np.ndarray) -> Any:

@@ -35,14 +35,18 @@ def box_head(
       distance_weight: >= 0, of the distance of centres in "d_iou".
 
     Raises:
-      ValueError: an unknown loss or a negative weight; when called, shapes other than
-        (B, 4).
+      ValueError: an unknown loss, a negative weight or one of another loss; when
+        called, shapes other than (B, 4).
       TypeError: when called, a batch without "box".
     """
     name = "box_head"
     checks.one_of("loss", loss, BOX_LOSSES)
     checks.in_range("iou_weight", iou_weight, 0)
     checks.in_range("distance_weight", distance_weight, 0)
+    if loss == "l1":
+        checks.no_effect("iou_weight", iou_weight, 0.4, "with loss='l1'")
+    if loss != "d_iou":
+        checks.no_effect("distance_weight", distance_weight, 0.4, f"with loss={loss!r}")
 
     def apply(terms: Terms, batch: Batch, /, **extra: Any) -> Terms:
         boxes = jnp.asarray(need(name, extra, "boxes"))

@@ -80,6 +80,10 @@ def _ood_rows(
     mask = extra.get("ood_mask")
     if mask is None:
         return tensor, None
+    mask = checks.truths("ood_mask", mask)
+    if (fault := checks.untrue(mask)) is not None:
+        # A product, so that the gradient shows it too.
+        tensor = tensor * jnp.where(fault, jnp.nan, 1.0)
     mask = jnp.asarray(mask, bool)
     if mask.shape != tensor.shape[:1]:
         raise ValueError(

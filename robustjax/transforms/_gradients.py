@@ -33,8 +33,9 @@ def aggregate_weighted(
       An `optax.GradientTransformationExtraArgs` without state.
 
     Raises:
-      ValueError: an unknown reduction, or leaves whose first axis is not the
-        batch's.
+      ValueError: an unknown reduction; in `update`, leaves whose first axis is not
+        the batch's, or a mask of another shape or of other values than bools, or 0
+        and 1.
     """
     checks.one_of("reduction", reduction, REDUCTIONS)
 
@@ -52,9 +53,20 @@ def aggregate_weighted(
         **extra: Any,
     ) -> tuple[Any, optax.EmptyState]:
         del params, extra
+        fault: jax.Array | None = None
         if mask is None:
             mask = jnp.ones(weights.shape, bool)
+        else:
+            mask = checks.truths("mask", mask)
+            fault, mask = checks.untrue(mask), jnp.asarray(mask, bool)
+            if mask.shape != weights.shape:
+                raise ValueError(
+                    f"mask: got shape {mask.shape}, expected that of the weights, "
+                    f"{weights.shape}"
+                )
         factor = jnp.where(mask, weights, 0.0)
+        if fault is not None:
+            factor = jnp.where(fault, jnp.nan, factor)
         if reduction == "mean":
             factor = factor / jnp.maximum(jnp.sum(mask), 1)
 

@@ -47,11 +47,15 @@ def group_means(
       mask: (B,) bool, False on padding.
       num_groups: G.
       axis_name: the mapped device axis over which a batch is split, else None.
-      sizes: (B,) how often each value counts; by default once.
+      sizes: (B,) how often each value counts, >= 0; by default once.
 
     Returns:
       (means (G,), 0 for a group that the batch lacks; counts (G,) float32).
+
+    Raises:
+      ValueError: a mask of other values than bools, or 0 and 1.
     """
+    mask = jnp.asarray(checks.truths("mask", mask), bool)
     where = jnp.where(mask, groups, num_groups)
     size = mask.astype(jnp.float32)
     if sizes is not None:
@@ -60,7 +64,12 @@ def group_means(
     count = jax.ops.segment_sum(size, where, num_groups)
     if axis_name is not None:
         total, count = jax.lax.psum((total, count), axis_name)
-    return total / jnp.maximum(count, 1), count
+    return total / _positive(count), count
+
+
+def _positive(count: jax.Array) -> jax.Array:
+    """1 where there is nothing; sums of weights may be smaller."""
+    return jnp.where(count > 0, count, 1.0)
 
 
 def group_dro(
@@ -76,8 +85,10 @@ def group_dro(
     then normalised, *before* the loss is taken; q starts uniform and is
     `shared["group_weight"]`, (G,). A group that the batch lacks has l_g = 0: its weight
     falls relative to the others'. With a step size of 0 the loss is the mean of the
-    group means, 1/G of each. Stands after the head; a value's weight counts in its
-    group's mean. The batch holds `group`, (B,) integers in 0 … G-1.
+    group means, 1/G of each. Stands after the head; a value is multiplied by its weight
+    in its group's mean, which is one over the weights where a transform before asks for
+    that, as `given_weights` and `small_loss` do. The batch holds `group`, (B,) integers
+    in 0 … G-1.
 
     The size adjustment: q follows `l_g + adjustment / sqrt(n_g)`, n_g the group's
     examples in the data set, for groups that the batch lacks as well. The authors' code
@@ -99,8 +110,9 @@ def group_dro(
 
     Raises:
       ValueError: numbers outside their range, counts of another length, an empty group;
-        in `update`, a group out of range where it is known. Inside a compiled program
-        the loss becomes NaN instead.
+        in `update`, values that are to be summed (`alpha_weights` with
+        weighting="literal"), of which no mean is left, or a group out of range where it
+        is known. Inside a compiled program the loss becomes NaN instead.
     """
     name = "group_dro"
     checks.at_least("num_groups", num_groups, 1)
@@ -126,20 +138,27 @@ def group_dro(
         terms: Terms, state: LossState, batch: Batch, /, **extra: Any
     ) -> tuple[Terms, LossState]:
         axis_name = extra.get("axis_name")
+        if terms.reduction is Reduction.SUM:
+            raise ValueError(
+                f"{name}: got terms that a transform before it wants summed "
+                "(alpha_weights with weighting='literal', say), expected a mean"
+            )
         group = entry(batch, "group")
         fault = _outside(group, terms.mask, num_groups)
         group = device_index(group)
-        sizes = None
+        value, sizes = terms.weight * terms.value, jnp.ones_like(terms.weight)
         if terms.positions is not None and not terms.per_example:
             # As `reduce` counts them: each position as much as every other.
             sizes = positions_of(terms)
+        if terms.reduction is Reduction.WEIGHTED_MEAN:
+            value, sizes = terms.value, sizes * terms.weight
         mean, count = group_means(
-            terms.weight * terms.value, group, terms.mask, num_groups, axis_name, sizes
+            value, group, terms.mask, num_groups, axis_name, sizes
         )
         push = step_size * (jax.lax.stop_gradient(mean) + extra_loss)
         # As logits, so that no exponential overflows.
         weight = jax.nn.softmax(jnp.log(state.shared["group_weight"]) + push)
-        share = weight / jnp.maximum(count, 1)
+        share = weight / _positive(count)
         share = share.at[group].get(mode="clip")
         terms = terms.replace(
             weight=terms.weight * share,

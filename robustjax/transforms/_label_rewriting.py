@@ -103,7 +103,8 @@ def given_labels(weight: float = 1.0) -> LossTransform:
                 f"given_labels: got labels of shape {given.shape}, expected "
                 f"{new.shape}, by the num_classes and positions of the ExampleSpec"
             )
-        is_set = jnp.sum(new, axis=-1, keepdims=True) > 0
+        # NaN is set: it must show, and not leave the given label.
+        is_set = jnp.sum(new, axis=-1, keepdims=True) != 0
         share = jnp.where(is_set, shared["weight"], 0.0)
         # An unknown label is NaN here, and must not get past the weight 0.
         kept = jnp.where(share < 1, (1 - share) * given, 0.0)

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from robustjax import arrays, checks, losses
+from robustjax.losses._per_class import at_label
 from robustjax.transforms._base import (
     Batch,
     ExampleSpec,
@@ -93,9 +94,8 @@ def learning_record(*, features: bool = False) -> LossTransform:
         correct = jnp.argmax(logits, axis=-1) == given
         p = jax.nn.softmax(logits)
         own = jnp.arange(logits.shape[-1])[None] == given[:, None]
-        margin = jnp.sum(jnp.where(own, logits, 0.0), axis=-1) - jnp.max(
-            jnp.where(own, -jnp.inf, logits), axis=-1
-        )
+        others = jnp.where(own, -jnp.inf, logits)
+        margin = at_label(logits, given) - jnp.max(others, axis=-1)
         new = {
             "visits": rows["visits"] + 1,
             "forgetting": rows["forgetting"] + (rows["correct"] & ~correct),

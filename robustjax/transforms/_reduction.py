@@ -5,6 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
+from robustjax import checks
 from robustjax.transforms._base import AxisName, Reduction, Terms
 
 
@@ -117,7 +118,8 @@ def reduce(terms: Terms, axis_name: AxisName = None) -> jax.Array:
       A scalar; NaN, with gradients of NaN, if an index of the batch was wrong.
 
     Raises:
-      ValueError: values or weights that are not (B,).
+      ValueError: values or weights that are not (B,), or a penalty's mask that is not
+        bool.
     """
     check_terms("reduce", terms)
 
@@ -137,6 +139,7 @@ def reduce(terms: Terms, axis_name: AxisName = None) -> jax.Array:
         if penalty.mask is None:
             count = total(jnp.float32(value.size))
         else:
+            checks.truth("penalty.mask", penalty.mask)
             value = jnp.where(penalty.mask, value, 0.0)
             count = total(jnp.sum(penalty.mask, dtype=jnp.float32))
             count = jnp.where(count > 0, count, 1.0)

@@ -19,6 +19,7 @@ from robustjax.transforms._base import (
     Terms,
     own_constants,
 )
+from robustjax.transforms._batches import merge_faults
 from robustjax.transforms._reduction import reweighted
 
 # `int((1 - R) B)` is meant exactly: 0.1 of 10 examples is one, also in float32.
@@ -72,7 +73,7 @@ def num_kept(
     Returns:
       () int32.
     """
-    count = jnp.sum(mask)
+    count = jnp.sum(jnp.asarray(checks.truths("mask", mask), bool))
     if axis_name is not None:
         count = jax.lax.psum(count, axis_name)
     share = 1 - jnp.asarray(forget_rate, jnp.float32) + _ROUNDING
@@ -100,6 +101,7 @@ def small_loss_weights(
       (B,) float32, without gradient.
     """
     size = values.shape[0]
+    mask = jnp.asarray(checks.truths("mask", mask), bool)
     values = jax.lax.stop_gradient(values)
     every, real = values, mask
     if axis_name is not None:
@@ -132,7 +134,9 @@ def small_loss(
       first_epoch: what the first epoch is called; Co-teaching counts from 1.
 
     Raises:
-      ValueError: a rate outside its range or a negative `first_epoch`.
+      ValueError: a rate outside its range or a negative `first_epoch`; in `update`, a
+        function's rate outside of it. Inside a compiled program the loss becomes NaN
+        instead.
 
     Example:
       >>> import jax.numpy as jnp
@@ -160,10 +164,18 @@ def small_loss(
         axis_name = extra.get("axis_name")
         now = state.shared["epoch"]
         rate = forget_rate(now) if callable(forget_rate) else forget_rate
+        with jax.transfer_guard("allow"):
+            checks.in_range("forget_rate", rate, 0, 1, high_open=True)
+        fault = terms.fault
+        if checks.is_traced(rate):
+            # Nothing would be kept, and the loss be 0 without a gradient.
+            traced = jnp.asarray(rate)
+            fault = merge_faults(fault, ~((traced >= 0) & (traced < 1)))
         keep = num_kept(terms.mask, rate, axis_name)
         kept = small_loss_weights(terms.value, terms.mask, keep, axis_name)
         weight = terms.weight * kept
-        return reweighted("small_loss", terms, weight, Reduction.WEIGHTED_MEAN), state
+        terms = reweighted("small_loss", terms, weight, Reduction.WEIGHTED_MEAN)
+        return terms.replace(fault=fault), state
 
     def epoch(state: LossState, /, **extra: Any) -> LossState:
         del extra

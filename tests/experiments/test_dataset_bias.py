@@ -125,6 +125,7 @@ def write_points(folder, *, count=40, test_count=40):
             {"methods": ("hex",), "batch_size": 8},
             "batch_size: got 8, expected more examples than the 10 classes",
         ),
+        ({"optimizer": "adam", "momentum": 0.5}, "momentum: got 0.5 with optim"),
         ({"optimizer": "lion"}, "optimizer: unknown 'lion'"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",

@@ -9,6 +9,7 @@ import re
 import pytest
 from absl import flags
 
+from experiments.common import optimizer_flags
 from experiments.study import flag_groups
 from experiments.study.flags import Use, check_of_use, given_flags, resolve
 from experiments.study.help import help_text
@@ -16,7 +17,12 @@ from experiments.study.presets import Preset
 from robustjax import methods
 from robustjax.tools.command.fields import OWN_GROUP, Flag, flags_of, option
 from robustjax.tools.method_options import read_options
-from robustjax.tools.optimizer import drop_epochs
+from robustjax.tools.optimizer import (
+    OptimizerOptions,
+    drop_epochs,
+    make_schedule,
+    unused_flags,
+)
 from robustjax.tools.options import groups
 
 STUDIES = {
@@ -124,6 +130,39 @@ def test_flags_without_a_use_are_named():
         check_of_use({"hidden": (), "own": False}, uses)
 
 
+@pytest.mark.parametrize(
+    ("fields", "unused"),
+    [
+        ({"schedule": "steps", "drop_at": (0.5,)}, {"restart_epochs"}),
+        ({"schedule": "steps", "nesterov": True}, {"drop_factor", "restart_epochs"}),
+        ({"schedule": "steps", "drop_at": (0.5, 9.0), "epochs": 9},
+         {"drop_at", "restart_epochs"}),
+        ({"momentum": 0.0, "nesterov": True, "schedule": "cosine", "final_factor": 0.1},
+         {"nesterov", "drop_factor", "restart_epochs"}),
+        ({"optimizer": "adam", "nesterov": True, "schedule": "warm_restarts"},
+         {"momentum", "nesterov", "drop_factor"}),
+        ({"optimizer": "co_teaching", "decay_from_epoch": 3, "drop_at": (5.0,)},
+         {"momentum", "drop_at", "drop_factor", "restart_epochs"}),
+        ({"decay_from_epoch": 3, "final_factor": 0.1},
+         {"decay_from_epoch", "final_factor", "drop_factor", "restart_epochs"}),
+    ],
+)  # fmt: skip
+def test_flags_at_which_no_optimizer_looks(fields, unused):
+    config = groups.OptimizerFlags(**fields)
+    assert set(unused_flags(config)) == unused
+    for name in unused:
+        with pytest.raises(ValueError, match=f"^{name}: got .* with"):
+            optimizer_flags.check_given({name: getattr(config, name)}, config)
+    # A method that looks at it is enough.
+    given = {"final_factor": 0.1, "momentum": 0.5}
+    one, other = (
+        groups.OptimizerFlags(schedule=each, **given) for each in ("steps", "cosine")
+    )
+    optimizer_flags.check_given(given, one, other)
+    with pytest.raises(ValueError, match="^final_factor: got 0.1 with schedule=steps"):
+        optimizer_flags.check_given(given, one)
+
+
 def test_no_preset_is_taken_for_another_data_set():
     presets = {"a": Preset({"dataset": "a", "epochs": 3}, "", "")}
 
@@ -156,6 +195,19 @@ def test_drops_are_shares_or_epochs():
     for bad in (0, -1, 1.5, float("inf")):
         with pytest.raises(ValueError, match="drop_at: got"):
             drop_epochs((bad,), 10)
+
+
+def test_drops_at_one_epoch_are_as_many():
+    flags = groups.OptimizerFlags(
+        epochs=3, schedule="steps", drop_at=(0.5, 0.75), learning_rate=1.0
+    )
+    options = OptimizerOptions.of(flags)
+    assert options.drop_epochs == (2, 2)
+    settings = methods.ClassifierSettings(
+        epochs=3, learning_rate=1.0, drop_epochs=(2, 2)
+    )
+    for schedule in (make_schedule(options, 3, 10), settings.schedule(10)):
+        assert [float(schedule(step)) for step in (19, 20)] == pytest.approx([1, 0.01])
 
 
 def test_shared_flags_are_defined_once():

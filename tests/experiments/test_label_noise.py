@@ -114,6 +114,7 @@ def state_of(folder, method):
         ({"epochs": 0}, "epochs: got 0"),
         ({"repeats": 0}, "repeats: got 0"),
         ({"optimizer": "lion"}, "optimizer: unknown 'lion'"),
+        ({"optimizer": "adam", "momentum": 0.5}, "momentum: got 0.5 with optim"),
         ({"learning_rate": 0.0}, "learning_rate: got 0.0"),
         ({"validation_fraction": 1.0}, "validation_fraction: got 1.0"),
         ({"validation_fraction": 1e-4}, "got 0.0001 of 1437 examples, expected at l"),

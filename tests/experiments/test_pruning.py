@@ -172,6 +172,7 @@ def test_inputs_that_are_streamed_from_shards_give_the_same(tmp_path, points, fi
             {"relabeler": "sop_plus", "options": ("sop_plus.lr_u=-1",)},
             r"options .sop_plus.lr_u.: got -1",
         ),
+        ({"optimizer": "adam", "momentum": 0.5}, "momentum: got 0.5 with optim"),
         ({"learning_rate": 0.0}, "learning_rate: got 0.0"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",

@@ -123,5 +123,15 @@ def test_errors(rng):
         losses.nt_xent(first, second[:3])
     with pytest.raises(ValueError, match="mask: got shape"):
         losses.nt_xent(first, second, mask=np.ones(3, bool))
+    for mask in (np.full(6, 0.5), jnp.arange(6)):
+        with pytest.raises(ValueError, match="mask: got .*, expected bools, or 0 and"):
+            losses.nt_xent(first, second, mask=mask)
+    traced = jax.jit(lambda mask: losses.nt_xent(first, second, mask=mask))
+    with pytest.raises(ValueError, match="mask: got float32 of unknown values"):
+        traced(jnp.ones(6))
+    assert np.isnan(traced(jnp.arange(6))).all()
+    assert np.isfinite(traced(jnp.arange(6) % 2)).all()
+    slope = jax.grad(lambda x, m: losses.nt_xent(x, second, mask=m).sum())
+    assert np.isnan(jax.jit(slope)(first, jnp.arange(6))[1:]).all()
     with pytest.raises(ValueError, match="first: got shape"):
         losses.nt_xent(first[0], second[0])

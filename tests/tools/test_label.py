@@ -82,6 +82,7 @@ def test_bad_flags_are_named_before_a_folder_is_made(tmp_path, pool):
         ({"classes": "owl,ood"}, "classes: got owl, ood, expected distinct names"),
         ({"classes": "owl"}, "classes: got owl, expected at least two"),
         ({"folder": ""}, "folder: got nothing, expected --folder="),
+        ({"momentum": 0.5}, "momentum: got 0.5 with optimizer=adam, expected"),
         ({"method": "ccal"}, "method: got one that compares images"),
         ({"method": "mqnet", "batch": 31}, "batch: got 31, expected at most"),
     ]

@@ -296,7 +296,10 @@ def test_execution_choice():
     ("labels", "message"),
     [
         (np.full((1, toy.N), 0.9), "labels: got float64, expected integer class"),
-        (np.full((1, toy.N), 2**32 + 1), "labels: got 4294967297, expected class indi"),
+        (
+            np.full((1, toy.N), 2**32 + 1),
+            "labels: got 4294967297, expected integers th",
+        ),
         (
             np.zeros((1, toy.N - 1), int),
             r"labels: got shape \(1, .*expected .repeats, ",
@@ -337,6 +340,15 @@ def test_labels_that_a_cast_would_change_are_refused(labels, message):
             {"extras": {"group": np.full((2, toy.N), -(2**32))}},
             r"extras\['group'\]: got -4294967296, expected integers that int32",
         ),
+        (
+            {"extras": {"group": np.full((2, toy.N), 2**32, np.uint64)}},
+            r"extras\['group'\]: got 4294967296, expected integers that uint32",
+        ),
+        (
+            # They become int32, whatever the device could hold.
+            {"labels": np.full((2, toy.N), 2**32 - 1, np.uint32)},
+            "labels: got 4294967295, expected integers that int32 can hold",
+        ),
     ],
 )
 def test_data_that_would_be_taken_for_other_data_are_refused(changed, message):
@@ -347,6 +359,13 @@ def test_data_that_would_be_taken_for_other_data_are_refused(changed, message):
     }
     with pytest.raises(ValueError, match=message):
         toy.program().make_data(**given)
+
+
+def test_large_ids_without_a_sign_keep_their_values():
+    ids = np.full((2, toy.N), 2**32 - 1, np.uint64)
+    labels, inputs = np.zeros((2, toy.N), int), np.zeros((toy.N, 2), np.float32)
+    data = toy.program().make_data(inputs, labels, {"group": ids})
+    np.testing.assert_array_equal(np.asarray(data.extras["group"])[:, : toy.N], ids)
 
 
 def test_labels_of_64_bits_on_the_device_are_refused():

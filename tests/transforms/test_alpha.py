@@ -69,6 +69,14 @@ def test_loss_scale_ignores_invalid_values(rule, rng):
     np.testing.assert_allclose(got, want, rtol=1e-5)
 
 
+def test_more_pairs_than_int32_can_count(rng):
+    losses = np.sort(rng.exponential(size=50_000))
+    factor = 2 * np.arange(50_000) - 49_999
+    want = ((losses * factor).sum() / (50_000 * 49_999 / 2)) ** 2
+    got = loss_scale(jnp.asarray(losses), jnp.ones(50_000, bool), "pairwise")
+    np.testing.assert_allclose(got, want, rtol=1e-4)
+
+
 def test_weights_stay_on_the_simplex(rng):
     tx = rj.alpha_weights(0.5)
     state = tx.init(SPEC)
@@ -148,6 +156,25 @@ def test_literal_weighting_is_equation_2_as_printed(rng):
     np.testing.assert_allclose(rj.reduce(terms), want, rtol=1e-5)
 
 
+@pytest.mark.parametrize("per_example", [False, True])
+def test_literal_weighting_sums_over_examples_and_not_over_their_labels(
+    per_example, rng
+):
+    logits = jnp.asarray(rng.normal(size=(4, 5, 3)), jnp.float32)
+    labels = rng.integers(0, 3, (4, 5))
+    mask = np.ones((4, 5), bool)
+    mask[1, 2:], mask[3] = False, False
+    tx = rj.chain(rj.alpha_weights(weighting="literal"), rj.ce())
+    state = tx.init(rj.ExampleSpec(N, 3, pad_to=8, positions=(5,)))
+    state = tx.epoch(state, losses=padded(rng.exponential(size=N)))
+    got, _ = rj.value(
+        tx, state, logits, labels, np.arange(4), mask, per_example=per_example
+    )
+    each = np.asarray(rj.losses.cross_entropy(logits, labels))
+    each = (each * mask).sum(1) / np.maximum(mask.sum(1), 1)
+    np.testing.assert_allclose(got, alpha_of(state, 0)[:4] @ each, rtol=1e-5)
+
+
 def test_training_pass_uses_the_losses_seen_in_the_epoch(rng):
     tx = rj.chain(rj.alpha_weights(0.3, loss_pass="training"), rj.ce())
     state = tx.init(SPEC)
@@ -207,6 +234,22 @@ def test_gradient_side_aggregation_equals_weighting_the_losses(reduction, rng):
     np.testing.assert_allclose(-updates["w"], from_losses["w"], rtol=1e-5, atol=1e-7)
 
 
+def test_the_mask_of_gradients_holds_truths():
+    optimizer, ones = rj.aggregate_weighted(), jnp.ones(4)
+
+    def total(mask):
+        return optimizer.update(
+            {"w": ones}, optax.EmptyState(), weights=ones, mask=mask
+        )
+
+    for good in (np.array([True, True, False, False]), jnp.array([1, 1, 0, 0])):
+        assert total(good)[0]["w"] == 1
+    for bad in (jnp.full(4, 0.5), jnp.arange(4), np.ones(3, bool)):
+        with pytest.raises(ValueError, match="mask: got .*, expected"):
+            total(bad)
+    assert np.isnan(jax.jit(total)(jnp.arange(4))[0]["w"])
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -215,6 +258,7 @@ def test_gradient_side_aggregation_equals_weighting_the_losses(reduction, rng):
         ({"scale": "mean_los"}, "scale: unknown 'mean_los' .did you mean 'mean_loss'"),
         ({"loss_pass": "both"}, "loss_pass: unknown 'both'"),
         ({"weighting": "x"}, "weighting: unknown 'x'; known: unit_mean, literal"),
+        ({"loss": rj.losses.mae}, "loss: got mae with loss_pass='evaluation'"),
     ],
 )
 def test_bad_arguments(arguments, message):

@@ -302,3 +302,21 @@ def test_weights_are_no_mask(mask):
         rj.start(GOOD | {"mask": mask})
     with pytest.raises(TypeError, match=r"batch\['mask'\]: got float"):
         rj.check_batch(GOOD | {"mask": mask}, N)
+
+
+def test_row_numbers_are_no_mask():
+    rows = jnp.arange(B)
+    with pytest.raises(ValueError, match=r"batch\['mask'\]: got 2, expected bools"):
+        rj.start(GOOD | {"mask": rows})
+    with pytest.raises(ValueError, match=r"batch\['mask'\]: got 2, expected bools"):
+        rj.check_batch(GOOD | {"mask": rows}, N)
+
+    @jax.jit
+    def traced(mask):
+        # What a transform finds to be wrong is joined to it.
+        batch = GOOD | {"mask": mask}
+        tx = rj.chain(rj.ce(), rj.elr())
+        return run(tx, batch)[0]
+
+    assert np.isnan(traced(rows))
+    assert np.isfinite(traced(rows % 2))

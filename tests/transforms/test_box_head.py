@@ -64,6 +64,10 @@ def test_bad_arguments():
         box_head("l1_iou", iou_weight=-1)
     with pytest.raises(ValueError, match="distance_weight: got -1"):
         box_head("d_iou", distance_weight=-1)
+    with pytest.raises(ValueError, match="iou_weight: got 2.0 with loss='l1', expec"):
+        box_head(iou_weight=2.0)
+    with pytest.raises(ValueError, match="distance_weight: got 2.0 with loss='l1_iou'"):
+        box_head("l1_iou", distance_weight=2.0)
     tx = box_head()
     with pytest.raises(TypeError, match="box_head: needs the argument 'boxes'"):
         tx.update(rj.start(BATCH), tx.init(SPEC), BATCH, logits=BOXES)

@@ -104,6 +104,30 @@ def test_of_many_labels_an_example_the_groups_means_are_means(per_example):
     np.testing.assert_allclose(got, q @ means, rtol=1e-5)
 
 
+def test_groups_means_are_over_the_weights_where_these_make_the_mean():
+    """Or a group of which much is left out would seem to be learned."""
+    batch = next(iter(batches(1)))
+    given = np.random.default_rng(1).random(SPEC.padded_examples) ** 2
+    given[batch["index"][0]] = 0
+    tx = rj.chain(rj.given_weights(), rj.ce(), transforms.group_dro(G, 0.5))
+    state = tx.init(SPEC)
+    rows = ({"weight": jnp.asarray(given)}, *state.rows[1:])
+    loss, _, state = step_of(tx)(state._replace(rows=rows), batch)
+    weight = np.where(batch["mask"], given[np.minimum(batch["index"], 19)], 0)
+    values, means = ce(batch), np.zeros(G)
+    for g in range(G):
+        here = weight * (batch["group"] == g)
+        means[g] = (here * values).sum() / here.sum() if here.any() else 0
+    q = np.exp(0.5 * means)
+    q /= q.sum()
+    np.testing.assert_allclose(state.shared[2]["group_weight"], q, rtol=1e-5)
+    np.testing.assert_allclose(loss, q @ means, rtol=1e-5)
+    literal = rj.alpha_weights(weighting="literal")
+    tx = rj.chain(literal, rj.ce(), transforms.group_dro(G))
+    with pytest.raises(ValueError, match="group_dro: got terms .* wants summed"):
+        tx.update(rj.start(batch), tx.init(SPEC), batch, logits=batch["logits"])
+
+
 def test_one_group_is_the_mean():
     tx = rj.chain(rj.ce(), transforms.group_dro(1, 0.3))
     for batch in batches(2):

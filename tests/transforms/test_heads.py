@@ -110,6 +110,12 @@ def test_hyperparameters_can_be_injected(factory, start, change, want):
         (lambda: active.active_passive(alpha=-1), "alpha: got -1"),
         (lambda: active.active_passive(beta=-1), "beta: got -1"),
         (lambda: active.active_passive(log_zero=0.0), "log_zero: got 0"),
+        (lambda: active.active_passive(q=0.1), "q: got 0.1 with active='nce', exp"),
+        (lambda: active.active_passive("ngce", gamma=2.0), "gamma: got 2.0 with act"),
+        (
+            lambda: active.active_passive(passive="mae", log_zero=-4.0),
+            "log_zero: got -4.0 with passive='mae', expected its default, -9.2",
+        ),
         (lambda: heads.gce_weighted_ce(q=0), "q: got 0"),
         (lambda: heads.bootstrap(1.5), "beta: got 1.5"),
         (

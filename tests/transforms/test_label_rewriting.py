@@ -122,6 +122,16 @@ def test_padding_reaches_neither_the_loss_nor_the_gradient(tx):
     assert not gradient[3].any()
 
 
+def test_rows_that_are_no_number_are_not_left_out():
+    tx = rj.chain(rj.given_labels(0.5), rj.ce())
+    state = tx.init(rj.ExampleSpec(2, 3))
+    spoilt = {"label": jnp.full((2, 3), jnp.nan)}
+    state = state._replace(rows=(spoilt, state.rows[1]))
+    labels, index = jnp.arange(2), jnp.arange(2)
+    loss, _ = rj.value(tx, state, jnp.zeros((2, 3)), labels, index)
+    assert np.isnan(loss)
+
+
 def test_rewriting_stands_before_the_head():
     with pytest.raises(ValueError, match=r"given_labels \(labels\) stands after"):
         rj.chain(rj.ce(), given_labels())

@@ -121,6 +121,16 @@ def test_changes_no_term_and_reads_distributions(rng):
 
 
 @pytest.mark.slow
+def test_a_label_out_of_range_has_no_margin():
+    tx = transforms.learning_record()
+    state = tx.init(SPEC)
+    batch = {"index": jnp.arange(3), "label": jnp.array([0, -1, C])}
+    logits = jnp.array([[2.0, 1.0, 0.0]] * 3)
+    _, state = tx.update(rj.start(batch), state, batch, logits=logits)
+    record = transforms.read_learning_record(state.rows, 3)
+    np.testing.assert_array_equal(record.margin, [1, np.nan, np.nan])
+
+
 def test_reading():
     state = transforms.learning_record().init(SPEC)
     got = transforms.read_learning_record(state.rows, N)

@@ -42,6 +42,38 @@ def test_extra_arguments_are_entries_of_the_batch():
     np.testing.assert_allclose(got, want)
 
 
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (lambda: rj.chain(rj.ce(), rj.elr()), "logits"),
+        (
+            lambda: rj.chain(rj.transforms.relative_difficulty(), rj.ce()),
+            "biased_logits",
+        ),
+        (lambda: rj.chain(rj.ce(), rj.consistency()), "strong_logits"),
+        (lambda: rj.chain(rj.ce(), rj.oat()), "ood_logits"),
+    ],
+)
+def test_a_common_level_of_float64_logits_is_taken_out(make, name):
+    tx, far = make(), np.asarray(LOGITS, np.float64)
+    given = {
+        "logits": far,
+        "biased_logits": far[::-1],
+        "strong_logits": far[::-1],
+        "ood_logits": far,
+    }
+
+    def run(extra):
+        batch = {"index": INDEX, "label": LABELS}
+        terms, state = tx.update(rj.start(batch), tx.init(SPEC), batch, **extra)
+        return rj.reduce(terms), state
+
+    got = run(given | {name: given[name] + 1e9})
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), got, run(given)
+    )
+
+
 @pytest.mark.parametrize("soft", [False, True])
 def test_sop_takes_distributions(soft):
     """One-hot labels equal indices; smoothed ones are the formula on distributions."""

@@ -99,6 +99,18 @@ def test_epochs_advance_the_schedule(rng):
     assert terms.weight.sum() == 16
 
 
+@pytest.mark.parametrize("rate", [20.0, 1.0, -0.1, np.nan])
+def test_a_rate_that_would_keep_nothing_shows(rate):
+    """In percent, say: the loss was 0, without a gradient."""
+    tx = rj.small_loss(lambda epoch: jnp.where(epoch > 0, rate, 0.0))
+    state = tx.init(SPEC)
+    with pytest.raises(ValueError, match="forget_rate: got .*, expected a number in"):
+        select(tx, state, np.ones(4))
+    loss = jax.jit(lambda state: rj.reduce(select(tx, state, np.ones(4))[0]))
+    assert np.isnan(loss(state))
+    assert loss(state._replace(shared={"epoch": jnp.int32(0)})) == 1
+
+
 def test_gradient_comes_from_the_kept_alone(rng):
     logits = jnp.asarray(rng.normal(size=(6, 3)), jnp.float32)
     batch = batch_of(6)

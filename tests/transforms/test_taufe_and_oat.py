@@ -237,3 +237,19 @@ def test_bad_shapes():
         update(taufe(0.1), ood_features=jnp.ones((0, D)))
     with pytest.raises(ValueError, match=r"ood_mask: got shape \(5,\), expected \(4,"):
         update(taufe(0.1), ood_features=jnp.ones((M, D)), ood_mask=jnp.ones(B, bool))
+
+
+def test_weights_and_row_numbers_are_no_mask():
+    def total(mask):
+        return rj.reduce(
+            update(taufe(0.1), ood_features=jnp.ones((M, D)), ood_mask=mask)[0]
+        )
+
+    for bad in (jnp.full(M, 0.5), np.arange(M)):
+        with pytest.raises(ValueError, match="ood_mask: got .*, expected bools, or 0"):
+            total(bad)
+    traced = jax.jit(total)
+    assert np.isnan(traced(jnp.arange(M)))
+    np.testing.assert_allclose(traced(jnp.arange(M) % 2), 0.1, rtol=1e-6)
+    with pytest.raises(ValueError, match="penalty.mask: got int32, expected bool"):
+        rj.reduce(penalised(jnp.ones(M), jnp.arange(M)))

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from experiments.common import optimizer_flags
 from experiments.studies.active_learning.class_splits import CLASS_SPLITS
 from experiments.studies.active_learning.config import OpenSetConfig
 from experiments.study.flags import Use, check_of_use, errors_name_flags
@@ -115,6 +116,7 @@ def check_given(
     drawn = config.class_split == "drawn" and not config.in_classes
     variant = config.classifier_variant
     contrastive = needs_embeddings(wants)
+    optimizer_flags.check_given(given, config)
     check_of_use(
         given,
         [

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from experiments.common import noise
+from experiments.common import noise, optimizer_flags
 from experiments.common.inputs import arrays_of
 from experiments.studies.dataset_bias.config import DatasetBiasConfig
 from experiments.study.examples import Known
@@ -86,6 +86,7 @@ def check_given(given: Mapping[str, Any], config: DatasetBiasConfig) -> None:
       config: every field.
     """
     noise.check_given(given, config)
+    optimizer_flags.check_given(given, config)
     made = config.bias not in ("folder", "file")
     found = f"with bias={config.bias}, whose attributes are as they are"
     of_bias = ("aligned_ratio", "assignment", "bias_severity", "color_style")

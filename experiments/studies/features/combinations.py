@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from experiments.common import optimizer_flags
 from experiments.studies.features.config import FeatureDebiasingConfig
 from experiments.study.flags import Use, check_of_use
 from robustjax import checks
@@ -92,6 +93,7 @@ def check_given(
         ),
     ]
     check_of_use(given, uses)
+    optimizer_flags.check_given(given, config)
 
 
 def methods_of(config: FeatureDebiasingConfig) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import jax
 
+from experiments.common import optimizer_flags
 from experiments.common.noise import check_given
 from experiments.studies.label_noise import setup
 from experiments.studies.label_noise.config import SHARED_FIELDS, NoisyLabelsConfig
@@ -178,6 +179,7 @@ def resolve(
         found[label] = MethodConfig(
             label, entry, config, options, preset, method_preset
         )
+    optimizer_flags.check_given(given, *(method.config for method in found.values()))
     return found
 
 

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.common import noise
+from experiments.common import noise, optimizer_flags
 from experiments.common.inputs import arrays_of
 from experiments.studies.label_noise import setup as robust_setup
 from experiments.studies.label_noise.config import NoisyLabelsConfig
@@ -129,6 +129,7 @@ def resolve(
     preset, base = preset_of(PRESETS, preset, dataset)
     config = DataPruningConfig(**{**base, **given})
     noise.check_given(given, config)
+    optimizer_flags.check_given(given, config)
     checks.one_of("relabeler", config.relabeler, RELABELERS)
     methods = subset_methods.methods_of(config)
     parts = {**methods, **_relabeler(config)}

@@ -208,7 +208,8 @@ def fit_mqnet(
 
     Raises:
       ValueError: fewer than two examples, other shapes, NaN among the inputs or the
-        losses of IN examples, or a number outside its range.
+        losses of IN examples, a number outside its range, answers that are not bool,
+        or a mask of other values than bools, or 0 and 1.
     """
     checks.at_least("steps", steps, 1)
     checks.in_range("learning_rate", learning_rate, 0, low_open=True)
@@ -222,12 +223,13 @@ def fit_mqnet(
     checks.rank("losses", losses, 1)
     checks.rank("is_in", is_in, 1)
     size = np.shape(inputs)[0]
-    mask = jnp.ones(size, bool) if mask is None else jnp.asarray(mask, bool)
+    mask = jnp.ones(size, bool) if mask is None else checks.truths("mask", mask)
     checks.rank("mask", mask, 1)
     checks.same_length(inputs=inputs, losses=losses, is_in=is_in, mask=mask)
     if size < 2:
         raise ValueError(f"inputs: got {size} examples, expected at least two")
     checks.truth("is_in", is_in)
+    mask = jnp.asarray(mask, bool)
     targets = masked_losses(jnp.asarray(losses, jnp.float32), jnp.asarray(is_in, bool))
     inputs = jnp.asarray(inputs, jnp.float32)
     for name, array in (("inputs", inputs), ("losses", targets)):

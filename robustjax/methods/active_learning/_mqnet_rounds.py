@@ -93,7 +93,7 @@ def can_learn(is_in: Any, mask: Any = None) -> bool:
     checks.truth("is_in", is_in)
     answers = np.asarray(is_in)
     if mask is not None:
-        answers = answers[np.asarray(mask, bool)]
+        answers = answers[np.asarray(checks.truths("mask", mask))]
     return bool(answers.any() and not answers.all())
 
 

@@ -22,6 +22,9 @@ LogitsOf = Callable[[jax.Array], jax.Array]
 Attack = Callable[[jax.Array, jax.Array, jax.Array, LogitsOf], jax.Array]
 """`(key, inputs, labels, logits_of) -> inputs`."""
 
+# What an input may lie outside of the range by, as a share of it.
+_ROUNDED = 1e-3
+
 UNROLLED_STEPS = 10
 """Up to so many steps are written out one after another; see `pgd`."""
 
@@ -57,7 +60,7 @@ def pgd(
       steps: how many, >= 1.
       random_start: whether to start at a random point rather than at the input.
       clip: the smallest and the largest value of an input; None for no bound. Inputs
-        must lie within.
+        must lie within; entries farther out than the radius become NaN.
 
     Returns:
       An `Attack`: `(key, inputs (B, ...) floats, labels (B,), logits_of) -> (B, ...)`,
@@ -83,6 +86,9 @@ def pgd(
         low, high = inputs - radius, inputs + radius
         if clip is not None:
             low, high = jnp.maximum(low, clip[0]), jnp.minimum(high, clip[1])
+            # No point is within both, and what came out would not be near the input.
+            slack = _ROUNDED * (clip[1] - clip[0])
+            low = jnp.where(low > high + slack, jnp.nan, low)
 
         def total(x: jax.Array) -> jax.Array:
             # A sum: the gradient of a row does not depend on how many there are.

@@ -60,7 +60,11 @@ def with_roles(state: TrainState, roles: np.ndarray | jax.Array) -> TrainState:
       state: of `feature_debiasing`; one repeat, or leaves (R, ...).
       roles: (N,) or (R, N), with as many targets in each as the recipe was built for;
         with `steps_per_epoch` given, any number.
+
+    Raises:
+      ValueError: unknown roles.
     """
+    _check_roles(roles)
     rows = state.loss_state.rows
     old = rows["roles"]["role"]
     padding = old.shape[-1] - roles.shape[-1]
@@ -68,6 +72,19 @@ def with_roles(state: TrainState, roles: np.ndarray | jax.Array) -> TrainState:
     new = jnp.pad(jnp.asarray(roles, jnp.int32), widths, constant_values=UNUSED)
     rows = {**rows, "roles": {"role": jnp.broadcast_to(new, old.shape)}}
     return state.with_rows(rows)
+
+
+def _check_roles(roles: np.ndarray | jax.Array) -> None:
+    if checks.is_traced(roles):
+        return
+    known = np.asarray(roles)
+    if not np.issubdtype(known.dtype, np.integer):
+        raise ValueError(f"roles: got {known.dtype.name}, expected integers")
+    if not np.isin(known, (UNUSED, TARGET, OOD)).all():
+        raise ValueError(
+            f"roles: got {np.unique(known)[:5].tolist()}, expected {UNUSED}, {TARGET} "
+            f"and {OOD}"
+        )
 
 
 def network_outputs(
@@ -211,13 +228,7 @@ def feature_debiasing(
     roles = np.asarray(roles)
     checks.rank("roles", roles, 1)
     checks.one_of("outputs", outputs, OUTPUTS)
-    if not np.issubdtype(roles.dtype, np.integer):
-        raise ValueError(f"roles: got {roles.dtype.name}, expected integers")
-    if not np.isin(roles, (UNUSED, TARGET, OOD)).all():
-        raise ValueError(
-            f"roles: got {sorted(set(roles.tolist()))[:5]}, expected {UNUSED}, "
-            f"{TARGET} and {OOD}"
-        )
+    _check_roles(roles)
     num_targets = int((roles == TARGET).sum())
     if num_targets == 0:
         raise ValueError("roles: got no target example, expected at least one")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -82,10 +83,11 @@ class ClassifierSettings:
 
     def schedule(self, steps_per_epoch: int) -> optax.Schedule:
         """The step-wise learning rate."""
-        drops = [epoch for epoch in self.drop_epochs if epoch < self.epochs]
+        # One that is named twice is two drops at once.
+        drops = collections.Counter(e for e in self.drop_epochs if e < self.epochs)
         return optax.piecewise_constant_schedule(
             self.learning_rate,
-            {epoch * steps_per_epoch: self.drop_factor for epoch in drops},
+            {e * steps_per_epoch: self.drop_factor**n for e, n in drops.items()},
         )
 
     def optimizer(self, schedule: optax.Schedule) -> optax.GradientTransformation:

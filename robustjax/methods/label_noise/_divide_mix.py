@@ -149,7 +149,7 @@ def divide_mix(
       prior_weight: of the penalty towards equally frequent classes, >= 0.
       confidence_penalty: subtracts so many times the entropy of the predictions from
         the warm-up's loss, >= 0; meant for asymmetric noise, whose wrong labels
-        are otherwise learnt with confidence.
+        are otherwise learnt with confidence. Must be 0 without a warm-up.
       average_epochs: how many divisions' scaled losses the mixture is fitted to in the
         mean.
       augment: `(key, inputs) -> inputs`; by default none, and then all views are
@@ -173,6 +173,10 @@ def divide_mix(
     checks.in_range("ramp_up_epochs", ramp_up_epochs, 0)
     checks.in_range("prior_weight", prior_weight, 0)
     checks.in_range("confidence_penalty", confidence_penalty, 0)
+    if warmup_epochs == 0:
+        checks.no_effect(
+            "confidence_penalty", confidence_penalty, 0.0, "without a warm-up"
+        )
     checks.at_least("average_epochs", average_epochs, 1)
 
     def init(key: jax.Array, sample_inputs: jax.Array, spec: ExampleSpec) -> TrainState:

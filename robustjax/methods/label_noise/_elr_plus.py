@@ -35,6 +35,7 @@ from robustjax.training import (
 )
 from robustjax.training._supervised import Augment, Preprocess, share_of
 from robustjax.transforms import ExampleSpec, LossState, Terms
+from robustjax.transforms._batches import merge_faults
 from robustjax.transforms._elr import (
     clipped_probabilities,
     elr_penalty,
@@ -293,6 +294,7 @@ def elr_plus(
             strength * sigmoid_ramp(state.step + 1, ramp_steps),
             weight_labels=weight_labels,
         )
+        fault = merge_faults(terms.fault, fault)
         return terms.replace(value=values, fault=fault), logits, changed, rows
 
     def objective(

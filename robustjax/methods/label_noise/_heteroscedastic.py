@@ -11,7 +11,7 @@ from __future__ import annotations
 import flax.linen as nn
 import optax
 
-from robustjax import transforms
+from robustjax import checks, transforms
 from robustjax.methods.label_noise._robust_losses import robust_loss
 from robustjax.models._heteroscedastic import (
     HeteroscedasticClassifier,
@@ -69,8 +69,12 @@ def heteroscedastic(
       `training.supervised`.
 
     Raises:
-      ValueError: a number outside its range, or a model without features.
+      ValueError: a number outside its range, a temperature that is learned as well,
+        or a model without features.
     """
+    if temperature_range is not None:
+        why = f"with temperature_range={temperature_range}, in which it is learned"
+        checks.no_effect("temperature", temperature, 1.3, why)
     num_classes = getattr(model, "num_classes", None)
     if num_classes is None or not hasattr(model, "features"):
         raise ValueError(

@@ -114,8 +114,9 @@ def self_learning(
       num_prototypes: p, at most m.
       prototypes: "density", or "kmeans++" or "density_euclidean", with which the paper
         compares.
-      percentile: of the density's cutoff, in [0, 100].
-      max_similarity: the bound of prototypes' similarity to a denser example.
+      percentile: of the density's cutoff, in [0, 100]; not with "kmeans++".
+      max_similarity: the bound of prototypes' similarity to a denser example; with
+        "density" alone.
       augment: `(key, inputs) -> inputs` in training; by default none.
       preprocess: applied after it, and in prediction; by default `as_float`.
 
@@ -125,8 +126,8 @@ def self_learning(
       d), at once. Metrics: "loss", "accuracy" (to the given labels).
 
     Raises:
-      ValueError: a number outside its range, unknown `prototypes`, or a model without
-        `features`.
+      ValueError: a number outside its range, unknown `prototypes`, an option that
+        these do not have, or a model without `features`.
     """
     checks.at_least("warmup_epochs", warmup_epochs, 1)
     checks.at_least("epochs", epochs, warmup_epochs + 1)
@@ -134,6 +135,11 @@ def self_learning(
     checks.at_least("sample_size", sample_size, num_prototypes)
     checks.one_of("prototypes", prototypes, prototypes_lib.KINDS)
     checks.in_range("percentile", percentile, 0, 100)
+    why = f"with prototypes={prototypes!r}"
+    if prototypes == "kmeans++":
+        checks.no_effect("percentile", percentile, 40.0, why)
+    if prototypes != "density":
+        checks.no_effect("max_similarity", max_similarity, 0.95, why)
     if not callable(getattr(type(model), "features", None)):
         raise ValueError(
             f"model: got {type(model).__name__}, expected one with a method 'features'"

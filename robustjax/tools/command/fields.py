@@ -11,7 +11,7 @@ import dataclasses
 import math
 import types
 import typing
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from robustjax._choices import one_of
@@ -169,10 +169,20 @@ def refuse_options(config: Any, groups: Sequence[type], why: str) -> None:
       why: what the error goes on with, "with …" say.
     """
     for group in groups:
-        for field in dataclasses.fields(group):
-            given = getattr(config, field.name)
-            if given != getattr(type(config), field.name):
-                raise ValueError(f"{field.name}: got {given} {why}")
+        refuse_fields(config, {field.name: why for field in dataclasses.fields(group)})
+
+
+def refuse_fields(config: Any, why: Mapping[str, str]) -> None:
+    """Raises `ValueError` for an option that would change nothing.
+
+    Args:
+      config: of a verb.
+      why: what may not differ from its default -> what the error goes on with.
+    """
+    for name, reason in why.items():
+        given = getattr(config, name)
+        if given != getattr(type(config), name):
+            raise ValueError(f"{name}: got {given} {reason}")
 
 
 def need_options(config: Any, *names: str) -> None:

@@ -22,7 +22,7 @@ from robustjax.methods.active_learning import (
     exchange_purpose,
 )
 from robustjax.output_paths import check_output_folder
-from robustjax.tools.command.fields import need_options
+from robustjax.tools.command.fields import need_options, refuse_fields
 from robustjax.tools.command.output import say
 from robustjax.tools.open_set_networks import (
     Classifiers,
@@ -33,6 +33,7 @@ from robustjax.tools.open_set_networks import (
     read_embeddings,
     train_embeddings,
 )
+from robustjax.tools.optimizer import unused_flags
 from robustjax.tools.options.label import LabelConfig
 from robustjax.tools.options.open_set import OpenSetFlags
 from robustjax.tools.own_pool import (
@@ -79,6 +80,7 @@ def main(config: LabelConfig, stop: StopRequest) -> None:
     with checks.errors_name(class_names="classes"):
         check_class_names(config.classes)
     check_open_set(config)
+    refuse_fields(config, unused_flags(config))
     strategy = strategy_of(config)
     assert config.folder is not None
     # Before anything is loaded.

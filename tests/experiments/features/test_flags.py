@@ -129,6 +129,7 @@ from tests.experiments.features.feature_runs import composed, run
         ({"network": "resnet19"}, "network: unknown 'resnet19'"),
         ({"epochs": 0}, "epochs: got 0"),
         ({"drop_at": (1.5,)}, "drop_at: got 1.5"),
+        ({"optimizer": "adam", "momentum": 0.5}, "momentum: got 0.5 with optim"),
         ({"learning_rate": 0.0}, "learning_rate: got 0.0"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",

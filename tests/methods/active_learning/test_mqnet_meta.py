@@ -187,6 +187,7 @@ def test_vmapped_fits_are_the_single_ones():
         ({"losses": np.full(4, np.inf)}, "losses"),
         ({"losses": np.ones((4, 1))}, "losses"),
         ({"is_in": np.ones((4, 1), bool)}, "is_in"),
+        ({"mask": np.full(4, 0.5)}, "mask: got 0.5, expected bools, or 0 and 1"),
     ],
 )
 def test_bad_arguments_of_the_fit(change, message):

@@ -60,6 +60,8 @@ def test_padding_is_no_answer():
     is_in = np.array([True, True, False])
     assert mqnet_rounds.can_learn(is_in)
     assert not mqnet_rounds.can_learn(is_in, np.array([True, True, False]))
+    with pytest.raises(ValueError, match="mask: got 2, expected bools, or 0 and 1"):
+        mqnet_rounds.can_learn(is_in, np.arange(3))
 
 
 def test_a_new_start_or_the_previous_one(rng):

@@ -93,6 +93,15 @@ def test_stays_in_the_ball_and_in_the_range(steps):
     assert free.min() < -0.05
 
 
+def test_inputs_outside_of_the_range_show():
+    """Of normalised images, say, the range to clip to is another."""
+    x = problem()[0].copy()
+    x[0, 0], x[1, 1] = 1.05, -0.5
+    moved = run(pgd(0.1, 0.04, 2), x)
+    assert np.argwhere(np.isnan(moved).any(axis=1)).ravel().tolist() == [1]
+    assert moved[0].max() <= 1
+
+
 def test_no_step_decreases_the_loss():
     """The loss of a linear classifier is convex, so that a step cannot overshoot."""
     before = value(problem()[0])

@@ -185,6 +185,11 @@ def test_bad_labels_and_answers():
         run.receive(state, 0, picks[:, :3])
     with pytest.raises(ValueError, match="answers: .* out of range"):
         run.receive(state, 0, np.full(picks.shape, 10))
+    # What was answered is not whether.
+    with pytest.raises(ValueError, match="answered: got int64, expected bool"):
+        run.receive(state, 0, np.ones(picks.shape, int), np.ones(picks.shape, int))
+    with pytest.raises(ValueError, match=r"answered: got shape \(2,\), expected \(2,"):
+        run.receive(state, 0, np.ones(picks.shape, int), np.ones(2, bool))
 
 
 def test_unknown_method_lists_the_known():

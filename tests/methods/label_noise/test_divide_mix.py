@@ -356,6 +356,10 @@ def test_digits_with_wrong_labels():
         ({"prior_weight": -1}, "prior_weight: got -1"),
         ({"confidence_penalty": -1}, "confidence_penalty: got -1"),
         ({"average_epochs": 0}, "average_epochs: got 0"),
+        (
+            {"warmup_epochs": 0, "confidence_penalty": 1.0},
+            "confidence_penalty: got 1.0 without a warm-up, expected its default, 0",
+        ),
     ],
 )
 def test_bad_arguments(options, message):

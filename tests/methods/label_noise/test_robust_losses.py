@@ -152,3 +152,8 @@ def test_heteroscedastic_head_replaces_the_models():
 
     with pytest.raises(ValueError, match="model: got NoFeatures"):
         heteroscedastic(NoFeatures(), optax.sgd(0.1), epochs=1)
+    with pytest.raises(ValueError, match="temperature: got 2.0 with temperature_range"):
+        heteroscedastic(
+            MLP(toy.C, (8,)), optax.sgd(0.1), epochs=1,
+            temperature=2.0, temperature_range=(0.3, 3.0),
+        )  # fmt: skip

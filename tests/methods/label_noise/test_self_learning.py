@@ -173,6 +173,14 @@ def test_beats_cross_entropy_on_wrong_labels():
         ({"num_prototypes": 0}, "num_prototypes: got 0"),
         ({"prototypes": "dense"}, "prototypes: unknown 'dense'"),
         ({"percentile": 101.0}, "percentile: got 101.0"),
+        (
+            {"prototypes": "kmeans++", "percentile": 75.0},
+            r"percentile: got 75.0 with prototypes='kmeans\+\+', expected its default",
+        ),
+        (
+            {"prototypes": "density_euclidean", "max_similarity": 0.9},
+            "max_similarity: got 0.9 with prototypes='density_euclidean'",
+        ),
     ],
 )
 def test_bad_arguments(options, message):

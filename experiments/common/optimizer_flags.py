@@ -1,0 +1,25 @@
+"""Flags of the optimiser that would change nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from experiments.study.flags import Use, check_of_use
+from robustjax.tools.optimizer import unused_flags
+from robustjax.tools.options.groups import OptimizerFlags
+
+
+def check_given(given: Mapping[str, Any], *configs: OptimizerFlags) -> None:
+    """Raises `ValueError` for a flag that would change nothing; presets may have it.
+
+    Args:
+      given: the fields that were given as flags.
+      *configs: every field, of every method that has a setting of its own.
+    """
+    first, *others = [unused_flags(config) for config in configs]
+    uses = [
+        Use(name, not all(name in unused for unused in others), why)
+        for name, why in first.items()
+    ]
+    check_of_use(given, uses)
