@@ -22,7 +22,7 @@ import numpy as np
 from experiments.study.flag_groups import RunFlags
 from experiments.study.flags import define_flags, read_config
 from experiments.study.launch import launch
-from robustjax import checks, data, scores
+from robustjax import checks, corruption, data, scores
 from robustjax.methods import bias
 from robustjax.output_paths import check_output_file
 from robustjax.tools.bias_suspects import judge, quality
@@ -95,6 +95,10 @@ def main(stop: StopRequest) -> None:
         data_dir=config.data_dir,
         image_size=config.image_size,
     )
+    for percent in config.aligned_percents:
+        # The last ratio must not fail after the trainings of the first.
+        with checks.errors_name(aligned_ratio="aligned_percents"):
+            corruption.assign_bias(digits.labels, percent / 100, digits.num_classes)
     keys = jax.random.split(jax.random.key(config.seed), (config.repeats, 2))
     rows: list[dict[str, Any]] = []
     places = itertools.product(config.aligned_percents, range(config.repeats))

@@ -128,15 +128,15 @@ def _check_groups(
 ) -> None:
     """Nothing can be learnt, or told, of a class whose examples are all of one kind."""
     for kind, mask in (
-        ("aligned", labels == bias),
-        ("conflicting", labels != bias),
+        ("an aligned", labels == bias),
+        ("a conflicting", labels != bias),
     ):
         empty = np.flatnonzero(np.bincount(labels[mask], minlength=num_classes) == 0)
         if empty.size:
             count = int((labels == empty[0]).sum())
             raise ValueError(
                 f"aligned_ratio: got {aligned_ratio:g}, which leaves class {empty[0]} "
-                f"of {count} example(s) without a {kind} one; "
-                f"{'lower' if kind == 'conflicting' else 'raise'} it, or take more "
+                f"of {count} example(s) without {kind} one; "
+                f"{'raise' if kind == 'an aligned' else 'lower'} it, or take more "
                 "examples"
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pathlib
 from collections.abc import Sequence
 
+from robustjax import checks
 from robustjax.data._biased import BiasedDataset, make_biased
 from robustjax.data._dataset import Dataset, join
 from robustjax.data._label_files import need_columns, parse_labels, read_csv
@@ -47,5 +48,6 @@ def read_bias(
         [row[column] for row in rows], names, name=f"{name}[{column}]"
     )
     ids = [row["id"] for row in rows]
-    bias = join(dataset, ids, values, name=f"{name}[{column}]")
+    with checks.errors_name(ids=f"{name}[id]"):
+        bias = join(dataset, ids, values, name=f"{name}[{column}]")
     return make_biased(dataset, bias, bias_names=bias_names)

@@ -167,7 +167,8 @@ def _otsu(values: np.ndarray) -> float:
     ordered = np.sort(values)
     below = np.arange(1, ordered.size)
     above = ordered.size - below
-    total = np.cumsum(ordered)
+    # Sums of what is far from 0 would have no digits left for differences.
+    total = np.cumsum(ordered - ordered[0])
     apart = (total[-1] - total[:-1]) / above - total[:-1] / below
     # No threshold parts equal scores.
     between = np.where(np.diff(ordered) > 0, below * above * apart**2, -1.0)

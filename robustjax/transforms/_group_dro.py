@@ -177,6 +177,9 @@ def _checked_counts(counts: Any, num_groups: int) -> np.ndarray:
             f"group_counts: got shape {array.shape}, expected ({num_groups},), one per "
             "group"
         )
+    if array.dtype.kind not in "iu":
+        # Shares, or a mask of groups, are easily taken for numbers of examples.
+        raise ValueError(f"group_counts: got {array.dtype.name}, expected integers")
     empty = np.flatnonzero(array < 1)
     if empty.size:
         raise ValueError(

@@ -282,11 +282,11 @@ def test_attributes_are_joined_by_id(own, tmp_path):
         (["a.png,0", "b.png,1", "c.png,1"], "path[background]: 1 example(s) of own"),
         (
             ["a.png,0", "b.png,1", "c.png,1", "d.png,0", "e.png,0"],
-            "ids: 1 id(s) do not occur in own (first: 'e.png'",
+            "path[id]: 1 id(s) do not occur in own (first: 'e.png'",
         ),
         (
             ["a.png,0", "b.png,1", "c.png,1", "c.png,0", "d.png,1"],
-            "ids: 1 id(s) occur more than once (first: 'c.png')",
+            "path[id]: 1 id(s) occur more than once (first: 'c.png')",
         ),
         (
             ["a.png,0", "b.png,1", "c.png,2", "d.png,0"],

@@ -117,6 +117,14 @@ def write_points(folder, *, count=40, test_count=40):
             {"methods": ("repair",), "options": ("repair.keep=0",)},
             r"options .repair.keep.: got 0",
         ),
+        (
+            {"methods": ("dfa",)},
+            r"options .dfa.swap_from_step.: got 10000 with 18 steps .* at most 16;",
+        ),
+        (
+            {"methods": ("lff",), "options": ("lff.truncate=true",)},
+            "epochs: got 3, expected an integer >= 11",
+        ),
         ({"noise": "key"}, "label_set: got None"),
         ({"noise_rate": 1.5}, r"noise_rate: got 1.5, expected a number in \[0, 1\]"),
         ({"augment": "mirror"}, "augment: unknown 'mirror'"),

@@ -53,7 +53,8 @@ def study():
 @pytest.mark.slow
 def test_both_features_and_both_heads(study, tmp_path, monkeypatch):
     monkeypatch.setattr(outcomes, "_EMBEDDED", 60)
-    choice = Choice(choose_methods(("dfa",), entries("bias")), {"dfa": {}})
+    options = {"dfa": {"swap_from_step": 0}}
+    choice = Choice(choose_methods(("dfa",), entries("bias")), options)
     built = build("dfa", choice, study)
     inputs = study.test.dataset.inputs
     state = built.program.init(study.repeat_keys, inputs[:4])

@@ -36,6 +36,10 @@ def test_every_repeat_is_reported_as_the_library_finds_it(tmp_path):
     good += ["--batch_size=100", "--seed=3"]
     bad = [
         (["--aligned_percents=100"], "aligned_percents: got 100.0, expected a number"),
+        (
+            ["--dataset=digits", "--aligned_percents=90,99.9"],
+            "aligned_percents: got 0.999, which leaves class 0 of 142 example(s) with",
+        ),
         (["--epochs=0"], "epochs: got 0, expected a comma-separated list of integers"),
         (["--out=/absent/a.csv"], "out: the folder of '/absent/a.csv' does not exist"),
     ]

@@ -158,6 +158,8 @@ def test_a_wrong_group_is_found():
         ({"adjustment": 1.0}, "group_counts: got None"),
         ({"group_counts": [1, 2]}, "group_counts: got shape"),
         ({"group_counts": [1, 2, 0, 4]}, "group_counts: group 2 has 0 examples"),
+        ({"group_counts": [0.1, 0.2, 0.3, 0.4]}, "group_counts: got float64, exp"),
+        ({"group_counts": np.ones(4, bool)}, "group_counts: got bool, expected int"),
     ],
 )
 def test_bad_arguments(options, message):

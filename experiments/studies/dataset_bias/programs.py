@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -89,6 +90,10 @@ def build(label: str, choice: Choice, study: Data) -> Built:
         provided["groups"] = _groups(label, study)
     if "conflicting" in entry.needs:
         provided["conflicting"] = ~study.train.is_aligned
+    if entry.name == "hex" and images:
+        _check_gray_levels(label, train.inputs)
+    if entry.name == "dfa":
+        _check_swapping(label, entry, options, config.epochs * steps)
     if "bias" in entry.needs and options.get("feature", "bias") == "bias":
         provided["bias"] = study.train.bias
     taken = inspect.signature(entry.make).parameters
@@ -107,6 +112,36 @@ def build(label: str, choice: Choice, study: Data) -> Built:
         # What does not fit together says so now.
         program.check(train.inputs)
     return Built(program, execution, entry, network, provided["preprocess"])
+
+
+def _check_gray_levels(label: str, images: np.ndarray) -> None:
+    """Raises `ValueError` for images of which a texture branch reads nothing."""
+    if images.dtype == np.uint8:
+        return
+    low, high = images.min(), images.max()
+    if low < 0 or high > 1:
+        raise ValueError(
+            f"dataset: got images of numbers from {low:g} to {high:g}, expected 8-bit "
+            f"ones or floats in [0, 1] for {label}, whose texture branch reads gray "
+            "levels"
+        )
+
+
+def _check_swapping(
+    label: str, entry: Entry, options: Mapping[str, Any], steps: int
+) -> None:
+    """Raises `ValueError` if features would never be swapped, and it is not said so."""
+    taken = inspect.signature(entry.make).parameters
+    begin, factor = (
+        options.get(name, taken[name].default)
+        for name in ("swap_from_step", "lambda_swap")
+    )
+    if factor and begin >= steps - 1:
+        raise ValueError(
+            f"options ({label}.swap_from_step): got {begin} with {steps} steps in all, "
+            f"expected at most {max(steps - 2, 0)}; {label}.lambda_swap=0 leaves out "
+            "the swapping"
+        )
 
 
 def _groups(label: str, study: Data) -> np.ndarray:

@@ -57,7 +57,7 @@ def lff(
     Args:
       model: a Linen classifier.
       optimizer: of both networks; elementwise, such as Adam or SGD.
-      epochs: of training.
+      epochs: of training; more than `noise_epoch` where that counts.
       q: of the biased network's loss, in (0, 1].
       form: of that loss, see `gce_head`: "reweighted", as in the code, or "textbook".
       decay: of the averaged losses, in [0, 1]; 0 takes the losses of the moment.
@@ -80,10 +80,14 @@ def lff(
       A recipe of one phase; see `debiased_pair` for its state, and its metrics.
 
     Raises:
-      ValueError: a number outside its range, or an unknown form.
+      ValueError: a number outside its range, an unknown form, or no epoch in which
+        what is chained would act.
     """
     checks.one_of("against_noise", against_noise, _AGAINST_NOISE)
     checks.at_least("noise_epoch", noise_epoch, 0)
+    if truncate or against_noise == "clean_probability":
+        # They would never act.
+        checks.at_least("epochs", epochs, noise_epoch + 1)
     head = gce_head(q, form)
     if truncate:
         head = transforms.truncated_gce(q, start_epoch=noise_epoch)

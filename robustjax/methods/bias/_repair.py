@@ -100,7 +100,7 @@ def repair(
     Raises:
       ValueError: a number outside its range, an unknown name, an attribute that is
         missing, superfluous or no integer; in `init`, another number of attributes than
-        examples.
+        examples, or channels of what are no images.
     """
     checks.at_least("epochs", epochs, 2)
     checks.at_least("weight_epochs", weight_epochs, 1)
@@ -134,7 +134,13 @@ def repair(
     def init(key: jax.Array, sample_inputs: jax.Array, spec: ExampleSpec) -> TrainState:
         network_key, linear_key = jax.random.split(key)
         network = plain.init(network_key, sample_inputs, spec)
-        width = num_biases or preprocess(sample_inputs).shape[-1]
+        shape = preprocess(sample_inputs).shape
+        if attributes is None and len(shape) != 4:
+            raise ValueError(
+                f"feature: got {feature!r} for inputs of shape {shape[1:]}, expected "
+                "images (H, W, channels)"
+            )
+        width = num_biases or shape[-1]
         linear = {
             "kernel": torch_uniform(linear_key, (width, spec.num_classes), jnp.float32),
             "bias": jnp.zeros(spec.num_classes, jnp.float32),

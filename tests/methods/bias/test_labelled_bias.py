@@ -131,6 +131,9 @@ def test_repair_takes_the_largest_value_of_each_channel():
     want = np.mean(losses.cross_entropy(logits, batch["label"]))
     got, _ = jax.jit(algorithm.objective)(state.params, state, batch, jax.random.key(0))
     np.testing.assert_allclose(got, want, rtol=1e-5)
+    for shape in ((7,), (5, 6)):
+        with pytest.raises(ValueError, match="feature: got 'channel_maximum' for inp"):
+            toy.first_state(algorithm, jnp.zeros((1, *shape)), problem.SPEC)
 
 
 @pytest.mark.parametrize(

@@ -130,13 +130,13 @@ def test_lff_beats_plain_training_on_badged_digits():
 
 @pytest.mark.slow
 def test_parts_against_wrong_labels_join_the_chains():
-    def after(**options):
-        recipe = bias.lff(problem.MODEL, optax.sgd(0.5), epochs=2, q=0.7, **options)
-        return problem.run(recipe)[1][-1]
+    def after(*, epochs=2, **options):
+        recipe = bias.lff(problem.MODEL, optax.sgd(0.5), epochs=epochs, **options)
+        return problem.run(recipe, until=2)[1][-1]
 
     plain = after()
     early = after(against_noise="clean_probability", truncate=True, noise_epoch=0)
-    late = after(against_noise="clean_probability", noise_epoch=9)
+    late = after(epochs=10, against_noise="clean_probability", noise_epoch=9)
     held = after(against_noise="elr")
     clean = early.loss_state.rows["debiased"][0]["clean_probability"]
     assert clean.min() < 0.5 < clean.max()
@@ -167,6 +167,8 @@ def test_parts_against_wrong_labels_join_the_chains():
         ({"against_noise": "sup"}, "against_noise: unknown 'sup'"),
         ({"sop_rate": -1.0}, "sop_rate: got -1.0"),
         ({"noise_epoch": -1}, "noise_epoch: got -1"),
+        ({"against_noise": "clean_probability"}, "epochs: got 1, .* integer >= 11"),
+        ({"truncate": True, "noise_epoch": 1}, "epochs: got 1, .* integer >= 2"),
         ({"q": 0.0}, "q: got 0.0"),
         ({"decay": -0.1}, "decay: got -0.1"),
         ({"form": "text"}, "form: unknown 'text'"),
