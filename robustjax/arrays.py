@@ -230,6 +230,21 @@ def check_resolved(name: str, values: Any) -> None:
         )
 
 
+def resolved(name: str, values: Any) -> jax.Array:
+    """`floats`, of values that float32 tells apart, see `check_resolved`.
+
+    For inputs of networks: once on the device, nobody can see what they lost. Integers,
+    which may be places in a table, only have to be held.
+
+    Raises:
+      ValueError: see both.
+    """
+    array: Any = values if isinstance(values, jax.Array) else numbers(name, values)
+    if _is_float(array.dtype):
+        check_resolved(name, array)
+    return floats(name, array)
+
+
 def logits(name: str, values: Any) -> jax.Array:
     """Logits on the device, at least float32, for what a softmax makes of them.
 

@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from robustjax import checks
+from robustjax import arrays, checks
 from robustjax.corruption import transitions
 
 COUNTS = ("exact", "exact_per_class", "bernoulli")
@@ -297,13 +297,15 @@ def instance_dependent(
 
     Raises:
       ValueError: as `symmetric`, lengths that differ, a negative deviation, inputs
-        that are not finite, or a scale by which they leave the range of float32.
+        that are not finite or that float32 cannot tell apart, or a scale by which they
+        leave its range.
     """
     labels = _check(labels, rate, num_classes, "exact")
     checks.in_range("rate_deviation", rate_deviation, 0, high_open=True)
     checks.in_range("pixel_scale", pixel_scale)
     checks.same_length(inputs=inputs, labels=labels)
     if not checks.is_traced(inputs):
+        inputs = arrays.resolved("inputs", inputs)
         checks.finite("inputs", np.asarray(inputs))
     flat = jnp.reshape(inputs, (labels.shape[0], -1)).astype(jnp.float32)
     # What overflows is refused below.

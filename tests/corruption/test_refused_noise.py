@@ -27,6 +27,10 @@ def test_bad_instances():
         broken[5, 1] = bad
         with pytest.raises(ValueError, match="inputs: "):
             corruption.instance_dependent(KEY, broken, LABELS, 0.2, 3)
+    wide = 2**32 * np.arange(INPUTS.size, dtype=np.int64).reshape(INPUTS.shape)
+    for far in (1.7e12 + INPUTS.astype(np.float64), wide):
+        with pytest.raises(ValueError, match="inputs: got .* expected"):
+            corruption.instance_dependent(KEY, far, LABELS, 0.2, 3)
     # Labels were all 0 then.
     with pytest.raises(ValueError, match="rate_deviation: got inf"):
         corruption.instance_dependent(KEY, INPUTS, LABELS, 0.2, 3, rate_deviation=1e999)

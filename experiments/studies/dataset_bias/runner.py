@@ -15,7 +15,7 @@ from experiments.studies.dataset_bias.setup import Data
 from experiments.study.examples import given_probability, state_columns
 from experiments.study.journal import Cell, Journal
 from experiments.study.repeats import Prepared, StandIn, Watched, alone, run_repeats
-from robustjax import losses, scores, transforms
+from robustjax import arrays, losses, scores, transforms
 from robustjax.data import BiasedDataset
 from robustjax.training import RecipeProgram, StopRequest, TrainState, on_host
 
@@ -201,7 +201,7 @@ def run_method(
       stand_in: what trains in the program's place.
     """
     config, train = study.config, study.train
-    inputs = jnp.asarray(train.dataset.inputs)
+    inputs = arrays.floats("inputs", train.dataset.inputs)
     fields, program = {"method": name}, built.program
 
     def prepare(group: range) -> Prepared:

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from robustjax import checks, transforms
+from robustjax import arrays, checks, transforms
 from robustjax.methods.active_learning._learning_loss import learning_loss
 from robustjax.methods.active_learning._open_set_round import UNASKED, Observation
 from robustjax.methods.features._feature_debiasing import (
@@ -166,7 +166,7 @@ class NetworkPoolClassifier:
         self.num_classes = num_classes
         self.num_outputs = num_classes + int(self._ood_class or ood_output)
         self._variant, self._loss_prediction = variant, loss_prediction
-        self._inputs: jax.Array | None = jnp.asarray(inputs)
+        self._inputs: jax.Array | None = arrays.resolved("inputs", inputs)
         self._like = _shape_of(self._inputs)
         self._report, self._stop = report, stop
 

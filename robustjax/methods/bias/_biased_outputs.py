@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from robustjax import checks, data
+from robustjax import arrays, checks, data
 from robustjax.methods._two_networks import network
 from robustjax.methods.bias._debiased_pair import BIASED, DEBIASED
 from robustjax.methods.bias._lff import lff
@@ -98,8 +98,8 @@ def biased_outputs(
       `BiasedOutputs`, the arguments of `scores.bias_conflict_scores`.
 
     Raises:
-      ValueError: examples that are none, batches larger than the data, or a number
-        outside its range.
+      ValueError: examples that are none, inputs that float32 cannot tell apart,
+        batches larger than the data, or a number outside its range.
 
     Example:
       >>> import jax
@@ -114,7 +114,7 @@ def biased_outputs(
     if not isinstance(examples, data.Dataset):
         examples = data.make_dataset(*examples)
     checks.at_least("epochs", epochs, 1)
-    inputs = jnp.asarray(examples.inputs)
+    inputs = arrays.resolved("inputs", examples.inputs)
     if batch_size is None:
         batch_size = min(128, len(examples))
     execution = execution or choose_execution(

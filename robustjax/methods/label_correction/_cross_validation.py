@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from robustjax import checks, data, transforms
+from robustjax import arrays, checks, data, transforms
 from robustjax.methods.label_correction._round_training import (
     ClassifierSettings,
     EpochReport,
@@ -126,7 +126,7 @@ def cross_validated_probabilities(
             batch_size=min(ClassifierSettings.batch_size, largest)
         )
     settings.check(largest)
-    inputs = jnp.asarray(examples.inputs)
+    inputs = arrays.resolved("inputs", examples.inputs)
     steps = -(-largest // settings.batch_size)
     algorithm = supervised(
         model or MLP(examples.num_classes, settings.hidden),

@@ -14,7 +14,7 @@ import numpy as np
 import optax
 from jax.sharding import Mesh
 
-from robustjax import checks
+from robustjax import arrays, checks
 from robustjax.models import MLP
 from robustjax.training import (
     Execution,
@@ -216,7 +216,7 @@ class RoundTrainer:
             len(inputs), num_classes, pad_to=1 if mesh is None else mesh.size
         )
         self.settings = settings
-        self.inputs = jnp.asarray(inputs)
+        self.inputs = arrays.resolved("inputs", inputs)
         self.model = model or MLP(
             num_classes, settings.hidden, dtype=jnp.dtype(settings.dtype)
         )

@@ -79,3 +79,15 @@ def test_outputs_are_those_of_the_network(digits):
 def test_bad_arguments(digits, options, message):
     with pytest.raises(ValueError, match=message):
         bias.biased_outputs(digits.dataset, key=KEY, **options)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        (1.7e12 + np.eye(4), "inputs: got numbers from .* expected a range"),
+        (2**32 * np.eye(4, dtype=np.int64), "inputs: got 4294967296, expected integ"),
+    ],
+)
+def test_inputs_that_would_be_others_on_the_device_are_refused(inputs, message):
+    with pytest.raises(ValueError, match=message):
+        bias.biased_outputs((inputs, [0, 1, 0, 1]), key=KEY)
