@@ -15,6 +15,9 @@ import jax.numpy as jnp
 from robustjax import checks
 from robustjax.models._inputs import as_images
 
+# Rounding, and resampling in augmentations, go this far beyond a range.
+_SLACK = 1e-3
+
 # The least square of a norm; a feature that is silent all through the batch stays 0.
 _TINY = 1e-12
 
@@ -56,7 +59,8 @@ class NeuralCooccurrence(nn.Module):
       direction: (rows, columns) to the neighbour; not (0, 0), the default of the
         authors' example, by which every difference is 0.
       width: outputs, after a ReLU.
-      maximum: the largest gray value of inputs.
+      maximum: the largest gray value of inputs; the least is 0. The features of an
+        image with others are NaN: cut to the range, they would say nothing.
 
     Raises:
       ValueError: fewer than two levels, no direction, a number out of range.
@@ -83,6 +87,7 @@ class NeuralCooccurrence(nn.Module):
         """Texture features (B, width) float32 of images (B, H, W, channels)."""
         images = as_images(inputs, jnp.float32)
         gray = jnp.mean(images, axis=-1) / self.maximum
+        inside = jnp.all((gray >= -_SLACK) & (gray <= 1 + _SLACK), axis=(1, 2))
         level = jnp.floor(jnp.clip(gray, 0.0, 1.0) * (self.levels - 1))
         level = level.astype(jnp.int32)
         difference = _neighbors(level, self.direction) - level
@@ -104,7 +109,8 @@ class NeuralCooccurrence(nn.Module):
         highest = jax.lax.Precision.HIGHEST
         matrix = jnp.einsum("id,bdv,jv->bij", left, count, right, precision=highest)
         dense = nn.Dense(self.width, name="dense")
-        return nn.relu(dense(matrix.reshape(matrix.shape[0], -1)))
+        found = nn.relu(dense(matrix.reshape(matrix.shape[0], -1)))
+        return jnp.where(inside[:, None], found, jnp.nan)
 
 
 def _pair_counts(difference: jax.Array, level: jax.Array, levels: int) -> jax.Array:
@@ -190,7 +196,8 @@ class HexClassifier(nn.Module):
         """Logits (B, C) float32; see the class."""
         real = jnp.ones(inputs.shape[0], bool) if mask is None else mask
         h = self.model.features(inputs, train=train, mask=mask)
-        g = self.texture(inputs)
+        # Nobody may look at padding, which need not be gray levels.
+        g = jnp.where(real[:, None], self.texture(inputs), 0.0)
         if not self.learn_texture:
             g = jax.lax.stop_gradient(g)
         h = self._normalized("features_norm", h, real, train)

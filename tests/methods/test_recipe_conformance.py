@@ -84,12 +84,12 @@ def two_encoders(entry, optimizer, **options):
 
 
 def of_images(entry, optimizer, **options):
-    """With inputs that are images of one row."""
+    """With inputs that are images of one row, of gray levels."""
     return entry.make(
         models.MLP(toy.C, (8,)),
         optimizer,
         epochs=EPOCHS,
-        preprocess=lambda x: training.as_float(x)[..., None, :, None],
+        preprocess=lambda x: nn.sigmoid(training.as_float(x))[..., None, :, None],
         **options,
     )
 

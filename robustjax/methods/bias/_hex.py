@@ -51,7 +51,7 @@ def hex_projection(
       ridge: >= 0, added to the matrix that is inverted.
       augment: `(key, inputs) -> inputs` in training; by default none.
       preprocess: applied after it, and in prediction; by default `as_float`, whose
-        images lie in [0, 1] as the branch expects.
+        images lie in [0, 1] as the branch expects: of others the loss is NaN.
 
     Returns:
       A recipe; the parameters are those of a `models.HexClassifier`. Metrics: "loss",
