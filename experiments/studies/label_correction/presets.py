@@ -6,6 +6,7 @@ from typing import Any
 
 from experiments.study.presets import Preset
 
+_NOT_YET = "not run yet"
 _NO_WEIGHTS = "not run here: published weights could not be had"
 
 _PAPER: dict[str, Any] = {
@@ -40,6 +41,26 @@ def _measured(candidates: int, *own: str, loss_pass: str = "evaluation") -> Any:
     )
 
 
+# With and without regard to cost, everything else equal.
+_COSTS: dict[str, Any] = {
+    "dataset": "digits",
+    "noise_rate": 0.4,
+    "methods": (
+        *("random", "random_blind=random", "entropy", "entropy_blind=entropy"),
+        *("alc", "alc_blind=alc"),
+    ),
+    "cost_blind": ("random_blind", "entropy_blind", "alc_blind"),
+    "repeats": 10,
+    "hidden": (128, 128, 128),
+    "epochs": 20,
+    "batch_size": 32,
+    "options": tuple(
+        f"{method}.{option}"
+        for method in ("alc", "alc_blind")
+        for option in ("candidates_per_query=10", "diffusion_mode=delta")
+    ),
+}
+
 PRESETS: dict[str, Preset] = {
     "digits": Preset(
         {
@@ -61,6 +82,22 @@ PRESETS: dict[str, Preset] = {
         },
         about="small enough for a demo; ours",
         expect="accuracy after 250 labels 86.6 ±2.6 (random), 92.3 ±1.0 (alc)",
+    ),
+    "digits_drawn_costs": Preset(
+        {**_COSTS, "label_costs": "lognormal:1", "budget": 250, "batch": 50},
+        about="what labels cost is drawn; with and without regard to it; ours",
+        expect=_NOT_YET,
+    ),
+    "digits_class_costs": Preset(
+        {
+            **_COSTS,
+            # On average 2.5, so that as much is asked for as above.
+            "label_costs": "classes:1:1:1:1:1:4:4:4:4:4",
+            "budget": 625,
+            "batch": 125,
+        },
+        about="half of the classes are dear; with and without regard to it; ours",
+        expect=_NOT_YET,
     ),
     "mnist": Preset(
         {
