@@ -110,9 +110,14 @@ def most_within_budget(costs: Any, budget: float) -> int:
 
 
 def typical_count(spending: Spending) -> int:
-    """How many examples of average cost the budgets pay for on average, at least 1."""
-    mean = np.mean(np.asarray(spending.prices, np.float64), axis=-1)
-    count = np.mean(np.asarray(spending.limit, np.float64) / mean)
+    """How many examples of average cost the budgets pay for on average, at least 1.
+
+    The average is over those that cost no more than the budget.
+    """
+    prices = np.asarray(spending.prices, np.float64)
+    limit = np.asarray(spending.limit, np.float64)
+    single = prices <= limit[..., None] * (1 + _SLACK)
+    count = np.mean(limit / np.mean(prices, axis=-1, where=single))
     return max(1, int(count * (1 + _SLACK)))
 
 

@@ -292,7 +292,7 @@ def test_what_is_measured_against_what_was_spent(tmp_path):
     ]
     found = _columns(folder)
     cost = found["cost"]
-    np.testing.assert_allclose(cost.mean(axis=1), 1, rtol=1e-6)
+    np.testing.assert_allclose(cost.mean(axis=1), 1, rtol=1e-5)
     assert abs(np.log(cost).std() - 1) < 0.1
     assert not np.array_equal(*cost)
     wrong = found["given"] != found["true"]
@@ -303,7 +303,7 @@ def test_what_is_measured_against_what_was_spent(tmp_path):
         last = table.one(method=method, budget=20).values
         np.testing.assert_allclose(last["asked"], asked.sum(axis=1))
         spent = np.where(asked, cost, 0).sum(axis=1)
-        np.testing.assert_allclose(last["spent"], spent, rtol=1e-6)
+        np.testing.assert_allclose(last["spent"], spent, rtol=1e-5)
         first = table.one(method=method, budget=10).values
         assert (first["spent"] <= 10).all()
         assert (spent <= 20).all()
@@ -316,7 +316,8 @@ def test_what_is_measured_against_what_was_spent(tmp_path):
             batch = order[repeat] < count
             share = wrong[repeat][batch].mean()
             assert first["selection_accuracy"][repeat] == pytest.approx(share)
-            assert cost[repeat][batch].sum() == pytest.approx(first["spent"][repeat])
+            paid = cost[repeat][batch].sum()
+            assert paid == pytest.approx(first["spent"][repeat], rel=1e-5)
     counts = [
         table.one(method=m, budget=20).values["asked"] for m in ("entropy", "blind")
     ]

@@ -28,14 +28,14 @@ def plain_walk(scores, costs, available, budget, per_cost=True):
 
 @functools.cache
 def problems():
-    """Scores, costs, availability and a budget, in eighths, so that sums are exact."""
+    """Scores, costs, availability and a budget; in eighths, so that sums are exact."""
     rng = np.random.default_rng(4)
     found = []
     for _ in range(30):
         costs = rng.integers(1, 40, N) / 8.0
         found.append(
             (
-                rng.integers(0, 100, N) / 8.0,
+                rng.random(N).astype(np.float32).astype(np.float64),
                 costs,
                 rng.random(N) < 0.8,
                 float(rng.integers(int(8 * costs.min()), int(4 * costs.sum())) / 8),
@@ -75,21 +75,14 @@ def test_is_the_plain_walk_traced_or_not(per_cost):
 
 def test_falls_short_of_the_optimum_by_less_than_the_first_left_out():
     short = 0
+    choices = np.array(list(itertools.product((False, True), repeat=N)))
     for scores, costs, available, budget in problems():
         picks, _ = plain_walk(scores, costs, available, budget)
-        got = scores[
-            taken(jitted(True)(*map(jnp.asarray, (scores, costs, available)), budget))
-        ].sum()
+        arrays = map(jnp.asarray, (scores, costs, available))
+        got = scores[taken(jitted(True)(*arrays, budget))].sum()
         assert got == scores[picks].sum()
-        free = np.flatnonzero(available)
-        choices = itertools.chain.from_iterable(
-            itertools.combinations(free, size) for size in range(len(free) + 1)
-        )
-        best = max(
-            scores[list(some)].sum()
-            for some in choices
-            if costs[list(some)].sum() <= budget
-        )
+        chosen = choices[~(choices & ~available).any(axis=1)]
+        best = (chosen @ scores)[chosen @ costs <= budget].max()
         left, gap = budget, 0.0
         for row in np.argsort(-scores / costs, kind="stable"):
             if available[row] and costs[row] > left:
@@ -98,8 +91,8 @@ def test_falls_short_of_the_optimum_by_less_than_the_first_left_out():
                 break
             if available[row]:
                 left -= costs[row]
-        assert best - gap - 1e-9 <= got <= best
-        short += got < best
+        assert best - gap - 1e-9 <= got <= best + 1e-9
+        short += got < best - 1e-9
     assert 0 < short < len(problems()), "of both kinds there are some"
 
 
@@ -193,7 +186,7 @@ def test_propagation_within_a_budget(mode):
         np.testing.assert_array_equal(got, want)
 
     costs = rng.lognormal(0, 1, (2, 200))
-    budget = 4.0
+    budget = 1.5
     picks, _ = select(entropies, selection.Spending.of(costs, budget))
     for row in range(2):
         e, left, want = np.asarray(entropies[row]), budget, []

@@ -93,10 +93,10 @@ def test_bad_flags_are_one_line_and_status_2(small):
         ({"costs": "costs.csv"}, "error: --batch: got 25 beside --costs, expected"),
         (
             {"costs": "costs.csv", "batch": None},
-            "error: --round_budget: got nothing beside --costs, expected",
+            "error: --round-budget: got nothing beside --costs, expected",
         ),
-        ({"round_budget": 2.5}, "error: --round_budget: got 2.5 without --costs"),
-        ({"cost_blind": "true"}, "error: --cost_blind: got true without --costs"),
+        ({"round_budget": 2.5}, "error: --round-budget: got 2.5 without --costs"),
+        ({"cost_blind": True}, "error: --cost-blind: got true without --costs"),
     ):
         merged = {**flags, **changes}
         done = run_verb("correct", **merged)
@@ -176,7 +176,7 @@ def test_a_round_asks_for_what_its_budget_pays_for(small, tmp_path):
     assert "3 questions that cost 6.5 of 6.75" in done.stdout
     asked = [row["id"] for row in _read(flags["folder"] / "to_label.csv")]
     assert asked == ["animal 2", "animal 7", "animal 30"]
-    blind = {"folder": tmp_path / "blind", "cost_blind": "true"}
+    blind = {"folder": tmp_path / "blind", "cost_blind": True}
     done = run_verb("correct", **flags | blind)
     assert done.returncode == 0, done.stderr
     asked = [row["id"] for row in _read(blind["folder"] / "to_label.csv")]
@@ -186,7 +186,7 @@ def test_a_round_asks_for_what_its_budget_pays_for(small, tmp_path):
         "correct", **flags | {"folder": tmp_path / "f", "round_budget": 0.4}
     )
     assert done.returncode == 2
-    line = "error: --round_budget: got 0.4, expected at least the cost of the cheapest"
+    line = "error: --round-budget: got 0.4, expected at least the cost of the cheapest"
     assert done.stderr.startswith(line), done.stderr
     for text, line in (
         ("id,price\nanimal 1,2\n", "lacks the column"),

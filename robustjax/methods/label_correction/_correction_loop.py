@@ -150,8 +150,10 @@ class Budget:
         """Queries before a round."""
         return min(round_number * self.batch, self.total)
 
-    def spending(self, round_number: int, repeats: int) -> None:
-        """Labels are counted: there is nothing to spend."""
+    def spending(self, round_number: int, repeats: int) -> Spending | None:
+        """None: labels are counted."""
+        del round_number, repeats
+        return None
 
 
 class CorrectionRun:

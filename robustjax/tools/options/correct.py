@@ -5,7 +5,7 @@
     robustjax find-issues --dataset=features.npz --out=issues.csv
     robustjax correct --dataset=features.npz --scores=issues.csv --folder=correction
 
-    robustjax correct --dataset=features.npz --costs=costs.csv --round_budget=40 \
+    robustjax correct --dataset=features.npz --costs=costs.csv --round-budget=40 \
         --folder=correction
 
 trains on the labels as they are and writes `correction/to_label.csv`: the examples
