@@ -6,7 +6,6 @@ from typing import Any
 
 from experiments.study.presets import Preset
 
-_NOT_YET = "not run yet"
 _NO_WEIGHTS = "not run here: published weights could not be had"
 
 _PAPER: dict[str, Any] = {
@@ -86,7 +85,10 @@ PRESETS: dict[str, Preset] = {
     "digits_drawn_costs": Preset(
         {**_COSTS, "label_costs": "lognormal:1", "budget": 250, "batch": 50},
         about="what labels cost is drawn; with and without regard to it; ours",
-        expect=_NOT_YET,
+        expect=(
+            "accuracy after spending 250 95.8 ±0.8 (random), 93.6 ±1.0 (random_blind), "
+            "96.7 ±0.5 (alc), 96.9 ±0.6 (alc_blind)"
+        ),
     ),
     "digits_class_costs": Preset(
         {
@@ -97,7 +99,10 @@ PRESETS: dict[str, Preset] = {
             "batch": 125,
         },
         about="half of the classes are dear; with and without regard to it; ours",
-        expect=_NOT_YET,
+        expect=(
+            "accuracy after spending 625 94.9 ±1.2 (random), 93.7 ±0.8 (random_blind), "
+            "96.7 ±0.4 (alc), 96.8 ±0.8 (alc_blind)"
+        ),
     ),
     "mnist": Preset(
         {
