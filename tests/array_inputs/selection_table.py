@@ -11,6 +11,7 @@ from jax.experimental import sparse
 
 from robustjax import graph, selection
 
+from . import budget_rows
 from .scores_inputs import PROBABILITIES
 from .scores_references import softmax
 from .set_functions import kernel_of, location, log_det, query_location
@@ -25,28 +26,11 @@ def _exact(*shape: int) -> np.ndarray:
     return _RNG.integers(-64, 64, shape) / 16.0
 
 
-# Powers of two: a score per cost is exact.
-_COSTS = 2.0 ** np.random.default_rng(5).integers(0, 5, 12)
 FEATURES, LOGITS, SCORES = _exact(12, 4), _exact(12, 3), _exact(12)
 _QUERY, _PRIVATE = _exact(3, 4), _exact(2, 4)
 _CONFIDENCE = _RNG.integers(1, 16, 12) / 16.0
 _LABELS = np.array([0, 1, 2, 0, 1, 2, 2, 1, 0, 1, 1, 2])
 _NEAREST = np.array([0, 1, 0, 1, 0, 0, 1, 1, 0, 1, 0, 1])
-
-
-def _within_budget(
-    scores: np.ndarray, costs: np.ndarray, available: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    worth = np.where(scores >= 0, scores / costs, scores * costs)
-    left, picks = 40.0, []
-    for row in np.argsort(-worth, kind="stable"):
-        if available[row] and costs[row] <= left:
-            picks.append(row)
-            left -= costs[row]
-    filled = np.array(picks + [-1] * (12 - len(picks)))
-    return filled, filled >= 0
-
-
 _LAPLACIAN = np.eye(12) - (np.roll(np.eye(12), 1, 0) + np.roll(np.eye(12), -1, 0)) / 2
 _DIFFUSION = graph.clamped_diffusion(
     sparse.BCOO.fromdense(jnp.asarray(_LAPLACIAN, jnp.float32)),
@@ -395,23 +379,7 @@ TABLE = {
         {"available": np.arange(12) % 3 != 1},
         must_refuse=("nan", "empty", "one_row"),
     ),
-    "top_within_budget": Row(
-        lambda scores, costs, available: selection.top_within_budget(
-            scores, costs, available, 40.0, count=12
-        ),
-        _within_budget,
-        {"scores": SCORES},
-        {"costs": _COSTS, "available": np.arange(12) % 3 != 1},
-        aligned=("scores", "costs", "available"),
-        must_refuse=("nan", "inf", "empty", "one_row"),
-        names=("count",),
-    ),
-    "most_within_budget": Row(
-        lambda costs: selection.most_within_budget(costs, 40.0),
-        lambda costs: np.array(np.sum(np.cumsum(np.sort(costs)) <= 40)),
-        {"costs": _COSTS},
-        must_refuse=("nan", "inf", "empty", "up", "offset"),
-    ),
+    **budget_rows.ROWS,
 }
 
 # Functions without arrays of numbers among their arguments.
