@@ -57,6 +57,7 @@ from robustjax.methods.label_correction import ClassifierSettings as ClassifierS
 from robustjax.methods.label_correction import Corrected as Corrected
 from robustjax.methods.label_correction import CorrectionRun as CorrectionRun
 from robustjax.methods.label_correction import CorrectionState as CorrectionState
+from robustjax.methods.label_correction import CostBudget as CostBudget
 from robustjax.methods.label_correction import Dalc as Dalc
 from robustjax.methods.label_correction import HardDetection as HardDetection
 from robustjax.methods.label_correction import LabelExchange as LabelExchange

@@ -51,3 +51,6 @@ from robustjax.selection._size_constrained_kmeans import (
 )
 from robustjax.selection._top import fast_argmax as fast_argmax
 from robustjax.selection._top import top_available as top_available
+from robustjax.selection._within_budget import Spending as Spending
+from robustjax.selection._within_budget import most_within_budget as most_within_budget
+from robustjax.selection._within_budget import top_within_budget as top_within_budget

@@ -11,6 +11,7 @@ from jax.experimental import sparse
 
 from robustjax import graph, selection
 
+from . import budget_rows
 from .scores_inputs import PROBABILITIES
 from .scores_references import softmax
 from .set_functions import kernel_of, location, log_det, query_location
@@ -378,6 +379,7 @@ TABLE = {
         {"available": np.arange(12) % 3 != 1},
         must_refuse=("nan", "empty", "one_row"),
     ),
+    **budget_rows.ROWS,
 }
 
 # Functions without arrays of numbers among their arguments.

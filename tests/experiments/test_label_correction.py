@@ -116,6 +116,31 @@ def finished(tmp_path_factory):
             "none.pth",
         ),
         ({"learning_rate": -1.0}, "learning_rate: got -1"),
+        *(
+            ({"label_costs": text}, f"label_costs: {message}")
+            for text, message in (
+                ("normal:1", "got 'normal:1', expected a deviation such as"),
+                ("lognormal", "got 'lognormal', expected a deviation such as"),
+                ("lognormal:1:2", "got .*, expected one deviation"),
+                ("lognormal:nan", "got 'lognormal:nan', expected numbers above 0"),
+                ("classes:1:0", "got 'classes:1:0', expected numbers above 0"),
+                ("classes:1:2", "got 2 costs, expected one for each of 10 classes"),
+                ("none.csv", "cannot read 'none.csv'"),
+            )
+        ),
+        ({"cost_blind": ("alc",)}, "cost_blind: got alc without --label_costs"),
+        (
+            {"cost_blind": ("dalc",), "label_costs": "lognormal:1"},
+            "cost_blind: got 'dalc', expected some of random, alc",
+        ),
+        (
+            {"label_costs": "lognormal:1", "budget": 1500},
+            "budget: got 1500, expected at most the cost of all examples, 1437",
+        ),
+        (
+            {"label_costs": ":".join(["classes", *["11"] * 10])},
+            "batch: a round has 10, expected at least the cost of the cheapest",
+        ),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
@@ -248,6 +273,66 @@ def test_what_is_kept_of_examples(finished):
     # Wrong labels are given less weight.
     wrong = found["alc.current"] != found["true"]
     assert weight[wrong].mean() < weight[~wrong].mean()
+
+
+@pytest.mark.slow
+def test_what_is_measured_against_what_was_spent(tmp_path):
+    folder = _run(
+        tmp_path,
+        name="costs",
+        methods=("entropy", "blind=entropy"),
+        label_costs="lognormal:1",
+        cost_blind=("blind",),
+    )
+    rows = _rows(folder, "summary.csv")
+    assert [(row["method"], row["budget"]) for row in rows] == [
+        (method, budget)
+        for method in ("entropy", "blind")
+        for budget in ("0", "10", "20")
+    ]
+    found = _columns(folder)
+    cost = found["cost"]
+    np.testing.assert_allclose(cost.mean(axis=1), 1, rtol=1e-5)
+    assert abs(np.log(cost).std() - 1) < 0.1
+    assert not np.array_equal(*cost)
+    wrong = found["given"] != found["true"]
+    table = Table.read(folder)
+    for method in ("entropy", "blind"):
+        order = found[f"{method}.asked"]
+        asked = np.isfinite(order)
+        last = table.one(method=method, budget=20).values
+        np.testing.assert_allclose(last["asked"], asked.sum(axis=1))
+        spent = np.where(asked, cost, 0).sum(axis=1)
+        np.testing.assert_allclose(last["spent"], spent, rtol=1e-5)
+        first = table.one(method=method, budget=10).values
+        assert (first["spent"] <= 10).all()
+        assert (spent <= 20).all()
+        assert (spent > 19).all()
+        for repeat in range(2):
+            # What was asked is numbered from 0, and its first batch is the first.
+            count = int(first["asked"][repeat])
+            numbers = np.sort(order[repeat][asked[repeat]])
+            np.testing.assert_array_equal(numbers, np.arange(asked[repeat].sum()))
+            batch = order[repeat] < count
+            share = wrong[repeat][batch].mean()
+            assert first["selection_accuracy"][repeat] == pytest.approx(share)
+            paid = cost[repeat][batch].sum()
+            assert paid == pytest.approx(first["spent"][repeat], rel=1e-5)
+    counts = [
+        table.one(method=m, budget=20).values["asked"] for m in ("entropy", "blind")
+    ]
+    assert (counts[0] > counts[1]).all()
+    text = STUDY.report(table)
+    assert "accuracy % at budget" in text
+    assert "spent at" in text
+
+
+@pytest.mark.slow
+def test_costs_of_classes_go_by_the_given_label(tmp_path):
+    costs = ":".join(["classes", *"1111144444"])
+    folder = _run(tmp_path, methods=("random",), label_costs=costs, epochs=1)
+    found = _columns(folder)
+    np.testing.assert_array_equal(found["cost"], np.where(found["given"] < 5, 1, 4))
 
 
 @pytest.mark.slow

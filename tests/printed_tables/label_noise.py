@@ -126,6 +126,39 @@ for _name, _folder in (
     )
 
 
+def correction_costs(files: Files, folder: str) -> Table:
+    """Accuracies against what was spent, and what regard to cost is worth."""
+    summary, repeats = (f"{folder}/{name}.csv" for name in ("summary", "repeats"))
+    rows = files.rows(summary)
+    spent = list(dict.fromkeys(row["budget"] for row in rows))
+    header = ["method", *(f"{int(n):,}" for n in spent), "labels asked"]
+    table = [[*header, "wrong among asked"]]
+    for method in dict.fromkeys(row["method"] for row in rows):
+        mine = [row for row in rows if row["method"] == method]
+        wrong = [float(row["selection_accuracy_mean"]) for row in mine[1:]]
+        cells = [spread(row, "accuracy") for row in mine]
+        asked = number(mine[-1], "asked", 0)
+        table.append([method, *cells, asked, f"{np.mean(wrong):.1f} %"])
+        if not method.endswith("_blind"):
+            continue
+        pair = (method.removesuffix("_blind"), method)
+        gains = []
+        for amount in spent[1:]:
+            one, other = (
+                files.repeats(repeats, "accuracy", method=name, budget=amount)
+                for name in pair
+            )
+            gains.append(paired(one, other))
+        table.append(["difference", "", *gains, "", ""])
+    return table
+
+
+for _name in ("drawn", "class"):
+    BUILDERS[f"correction_{_name}_costs"] = functools.partial(
+        correction_costs, folder=f"label_correction/digits_{_name}_costs"
+    )
+
+
 @builder
 def diffusion(files: Files) -> Table:
     studies = {

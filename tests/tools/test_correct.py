@@ -90,6 +90,13 @@ def test_bad_flags_are_one_line_and_status_2(small):
             "error: --options: alc has no 'weight_stepp' (did you mean 'weight_step'?)",
         ),
         ({"options": "weight_step=1"}, "error: --options: got some without --method"),
+        ({"costs": "costs.csv"}, "error: --batch: got 25 beside --costs, expected"),
+        (
+            {"costs": "costs.csv", "batch": None},
+            "error: --round-budget: got nothing beside --costs, expected",
+        ),
+        ({"round_budget": 2.5}, "error: --round-budget: got 2.5 without --costs"),
+        ({"cost_blind": True}, "error: --cost-blind: got true without --costs"),
     ):
         merged = {**flags, **changes}
         done = run_verb("correct", **merged)
@@ -147,3 +154,49 @@ def test_a_ranking_says_what_to_ask_first(small, tmp_path):
         assert done.returncode == 2
         assert done.stderr.startswith(f"error: {line}"), done.stderr
         assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_a_round_asks_for_what_its_budget_pays_for(small, tmp_path):
+    """By a ranking, whose order is known: the least likely label per cost first."""
+    flags, truth = small
+    wanted = ["animal 7", "animal 30", "animal 2"]
+    costs, scores = dict.fromkeys(truth, 50.0), dict.fromkeys(truth, 0.75)
+    # What they lack to 1, per cost: 1/4, 1/8 and 1/2.
+    costs |= dict(zip(wanted, (2.0, 4.0, 0.5)))
+    scores |= dict(zip(wanted, (0.5, 0.5, 0.75)))
+    paths = {}
+    for name, column, values in (("costs", "cost", costs), ("scores", "score", scores)):
+        paths[name] = tmp_path / f"{name}.csv"
+        lines = [f"{each},{value}" for each, value in reversed(values.items())]
+        paths[name].write_text("\n".join([f"id,{column}", *lines]))
+    flags = flags | paths | {"batch": None, "epochs": 1, "round_budget": 6.75}
+    done = run_verb("correct", **flags)
+    assert done.returncode == 0, done.stderr
+    assert "3 questions that cost 6.5 of 6.75" in done.stdout
+    asked = [row["id"] for row in _read(flags["folder"] / "to_label.csv")]
+    assert asked == ["animal 2", "animal 7", "animal 30"]
+    blind = {"folder": tmp_path / "blind", "cost_blind": True}
+    done = run_verb("correct", **flags | blind)
+    assert done.returncode == 0, done.stderr
+    asked = [row["id"] for row in _read(blind["folder"] / "to_label.csv")]
+    assert asked == ["animal 7", "animal 30", "animal 2"]
+
+    done = run_verb(
+        "correct", **flags | {"folder": tmp_path / "f", "round_budget": 0.4}
+    )
+    assert done.returncode == 2
+    line = "error: --round-budget: got 0.4, expected at least the cost of the cheapest"
+    assert done.stderr.startswith(line), done.stderr
+    for text, line in (
+        ("id,price\nanimal 1,2\n", "lacks the column"),
+        ("id,cost\nanimal 1,2\n", "39 example(s)"),
+        (paths["costs"].read_text().replace(",50.0", ",0"), "expected numbers above 0"),
+        (paths["costs"].read_text().replace("animal 3,", "plant 3,"), "plant 3"),
+    ):
+        paths["costs"].write_text(text)
+        done = run_verb("correct", **flags | {"folder": tmp_path / "f"})
+        assert done.returncode == 2
+        assert done.stderr.count("\n") == 1
+        assert line in done.stderr
+    assert not (tmp_path / "f").exists()

@@ -62,3 +62,11 @@ class CorrectionConfig(RoundFlags):
     options: tuple[str, ...] = option(
         (), "Of methods, such as alc.weight_step=0.2; several numbers are 1:2."
     )
+    label_costs: str | None = option(
+        None,
+        "lognormal:0.5 (a deviation; the mean is 1), classes:1:1:5 (by given label) or "
+        "a CSV with columns id and cost; --budget and --batch are then costs.",
+    )
+    cost_blind: tuple[str, ...] = option(
+        (), "Which of --methods ask by score alone, not by score per cost."
+    )

@@ -40,6 +40,26 @@ def _measured(candidates: int, *own: str, loss_pass: str = "evaluation") -> Any:
     )
 
 
+# With and without regard to cost, everything else equal.
+_COSTS: dict[str, Any] = {
+    "dataset": "digits",
+    "noise_rate": 0.4,
+    "methods": (
+        *("random", "random_blind=random", "entropy", "entropy_blind=entropy"),
+        *("alc", "alc_blind=alc"),
+    ),
+    "cost_blind": ("random_blind", "entropy_blind", "alc_blind"),
+    "repeats": 10,
+    "hidden": (128, 128, 128),
+    "epochs": 20,
+    "batch_size": 32,
+    "options": tuple(
+        f"{method}.{option}"
+        for method in ("alc", "alc_blind")
+        for option in ("candidates_per_query=10", "diffusion_mode=delta")
+    ),
+}
+
 PRESETS: dict[str, Preset] = {
     "digits": Preset(
         {
@@ -61,6 +81,28 @@ PRESETS: dict[str, Preset] = {
         },
         about="small enough for a demo; ours",
         expect="accuracy after 250 labels 86.6 ±2.6 (random), 92.3 ±1.0 (alc)",
+    ),
+    "digits_drawn_costs": Preset(
+        {**_COSTS, "label_costs": "lognormal:1", "budget": 250, "batch": 50},
+        about="what labels cost is drawn; with and without regard to it; ours",
+        expect=(
+            "accuracy after spending 250 95.8 ±0.8 (random), 93.6 ±1.0 (random_blind), "
+            "96.7 ±0.5 (alc), 96.9 ±0.6 (alc_blind)"
+        ),
+    ),
+    "digits_class_costs": Preset(
+        {
+            **_COSTS,
+            # On average 2.5, so that as much is asked for as above.
+            "label_costs": "classes:1:1:1:1:1:4:4:4:4:4",
+            "budget": 625,
+            "batch": 125,
+        },
+        about="half of the classes are dear; with and without regard to it; ours",
+        expect=(
+            "accuracy after spending 625 94.9 ±1.2 (random), 93.7 ±0.8 (random_blind), "
+            "96.7 ±0.4 (alc), 96.8 ±0.8 (alc_blind)"
+        ),
     ),
     "mnist": Preset(
         {

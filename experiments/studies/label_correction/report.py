@@ -18,28 +18,38 @@ from robustjax.tools.tables import text_table
 MEASURES = (
     Measure("accuracy", "accuracy % at labels"),
     Measure("selection_accuracy", "noisy % of batch at"),
+    Measure("asked", "labels asked at", is_share=False),
+    Measure("spent", "spent at", is_share=False),
 )
+
+
+def axis_of(table: Table) -> str:
+    """The column that accuracies are drawn against."""
+    return "budget" if table.column("budget") else "labels"
 
 
 def report(table: Table) -> str:
     """Draws `accuracy.png` and `examples.png`; the text."""
     panels = []
+    axis = axis_of(table)
+    below = "labels corrected" if axis == "labels" else "spent on labels"
     for key, words in (
         ("accuracy", "test accuracy (%)"),
         ("selection_accuracy", "wrong labels among the queried (%)"),
     ):
         lines = []
         for method in table.column("method"):
-            x, values = table.line(key, "labels", method=method)
+            x, values = table.line(key, axis, method=method)
             style = {"lw": 2.5} if method == "alc" else {}
             lines.append(Line(method, x, 100 * values, style))
-        panels.append(Panel(lines, "labels corrected", words))
+        panels.append(Panel(lines, below, words))
     draw(table.folder / "accuracy.png", panels, table.title)
     weights = label_histograms(table.examples(repeat=0), ("weight",))
     draw_histograms(table.folder / "examples.png", weights, table.title)
     parts = (
-        table.text("accuracy", "method", "labels"),
+        table.text("accuracy", "method", axis, title=f"accuracy % at {axis}"),
         selection_text(table),
+        *costs_text(table),
         meaning(table),
     )
     return "\n\n".join(part for part in parts if part)
@@ -50,8 +60,9 @@ def selection_text(table: Table) -> str:
     of = table.measures["selection_accuracy"]
     header: list[str] = []
     rows = []
+    axis = axis_of(table)
     for method in table.column("method"):
-        labels, values = table.line(of.key, "labels", method=method)
+        labels, values = table.line(of.key, axis, method=method)
         columns = shown(range(len(labels)), 8)
         header = [of.title, *(f"{labels[c]:,}" for c in columns), "mean"]
         cells = [in_cell(values[:, c], of) for c in columns]
@@ -59,12 +70,19 @@ def selection_text(table: Table) -> str:
     return text_table(header, rows)
 
 
+def costs_text(table: Table) -> list[str]:
+    """How many labels were asked for, and what they cost; nothing without costs."""
+    if axis_of(table) == "labels":
+        return []
+    return [table.text(key, "method", "budget") for key in ("asked", "spent")]
+
+
 def meaning(table: Table) -> str:
     """Two sentences on what came out, from the numbers."""
     there = table.column("method")
     weighted = "alc" if "alc" in there else "robust"
     plain = next((m for m in ("random", "entropy") if m in there), None)
-    if weighted not in there or plain is None:
+    if weighted not in there or plain is None or axis_of(table) != "labels":
         return ""
 
     def of(method: str, key: str) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -25,12 +26,14 @@ class Outcome(NamedTuple):
     Attributes:
       accuracy: (R, rounds + 1) test accuracy in [0, 1].
       selection: (R, rounds) share of wrong labels among the queried.
-      picks: (R, G) queried examples, in order.
+      picks: (R, G) queried examples, in order; with costs, -1 for none.
+      spent: (R, rounds + 1) what was spent before a round; None without costs.
     """
 
     accuracy: np.ndarray
     selection: np.ndarray
     picks: np.ndarray
+    spent: np.ndarray | None = None
 
 
 Rows = Callable[[Outcome], Sequence[tuple[Mapping[str, Any], Mapping[str, np.ndarray]]]]
@@ -81,6 +84,7 @@ def make_runs(
     study: Data,
     trainer: methods.RoundTrainer,
     errors: Callable[[str], contextlib.AbstractContextManager[None]],
+    cost_blind: Sequence[str] = (),
 ) -> list[methods.CorrectionRun]:
     """The runs of all methods, none of them begun.
 
@@ -89,6 +93,7 @@ def make_runs(
       study: data, labels and budget.
       trainer: of all of them.
       errors: of the name of a method: errors about its arguments name its options.
+      cost_blind: names of methods that ask by score alone where labels have costs.
 
     Raises:
       ValueError: a method whose settings do not fit the data.
@@ -97,7 +102,9 @@ def make_runs(
         methods.CorrectionRun(
             method,
             trainer,
-            study.budget,
+            _without_regard(study.budget)
+            if method.name in cost_blind
+            else study.budget,
             study.run_keys,
             test_inputs=study.test.inputs,
             test_labels=study.test.labels,
@@ -109,6 +116,14 @@ def make_runs(
         with errors(run.method.name):
             run.start(study.task.labels)
     return runs
+
+
+def _without_regard(
+    budget: methods.Budget | methods.CostBudget,
+) -> methods.Budget | methods.CostBudget:
+    if isinstance(budget, methods.CostBudget):
+        return dataclasses.replace(budget, per_cost=False)
+    return budget
 
 
 def run_method(
@@ -154,18 +169,20 @@ def run_method(
             if number < budget.rounds:
                 state, picks, _ = run.propose(state, number)
                 state = run.receive(state, number, oracle(picks))
-                noisy = np.take_along_axis(task.is_noisy, picks, axis=1)
-                record["selection_accuracy"] = float(noisy.mean())
+                wrong = np.take_along_axis(task.is_noisy, np.maximum(picks, 0), axis=1)
+                there = picks >= 0
+                if there.any():
+                    record["selection_accuracy"] = float(wrong[there].mean())
             else:
                 model, state = run.finish(state)
                 weights = on_host(model.weights)
             each = np.asarray(state.accuracy)[:, number]
             cell.write(
                 ROUND,
-                step=budget.asked(number),
-                group="labels",
+                step=round(reached(budget, number)),
+                group=axis_of(budget),
                 **record,
-                labels=budget.asked(number),
+                **{axis_of(budget): reached(budget, number)},
                 accuracy=float(each.mean()),
                 accuracy_of_repeats=[float(a) for a in each],
                 seconds=round(time.monotonic() - started, 3),
@@ -178,12 +195,34 @@ def run_method(
         np.asarray(state.accuracy),
         methods.selection_accuracy(picks, task.is_noisy, budget),
         picks,
+        _spent(budget, picks),
     )
     repeats = range(len(picks))
     for columns, values in rows(outcome):
         cell.result(columns, values, repeats=repeats)
     _keep_examples(cell, study, np.asarray(state.labels), picks, weights)
     cell.finish()
+
+
+def axis_of(budget: methods.Budget | methods.CostBudget) -> str:
+    """What accuracies are measured against: labels, or what they may have cost."""
+    return "budget" if isinstance(budget, methods.CostBudget) else "labels"
+
+
+def reached(budget: methods.Budget | methods.CostBudget, number: int) -> float:
+    """How many labels were asked for before a round, or what they may have cost."""
+    if isinstance(budget, methods.CostBudget):
+        return min(number * budget.batch, budget.total)
+    return budget.asked(number)
+
+
+def _spent(
+    budget: methods.Budget | methods.CostBudget, picks: np.ndarray
+) -> np.ndarray | None:
+    if not isinstance(budget, methods.CostBudget):
+        return None
+    edges = [budget.asked(number) for number in range(budget.rounds + 1)]
+    return np.stack([budget.spent(picks[:, :edge]) for edge in edges], axis=1)
 
 
 def _keep_examples(
@@ -195,7 +234,8 @@ def _keep_examples(
 ) -> None:
     """What became of every label, whose was asked when, and what it weighs."""
     ids, count = study.train.ids, len(study.train)
-    for repeat, asked in enumerate(picks):
+    for repeat, places in enumerate(picks):
+        asked = places[places >= 0]
         keys = {"repeat": repeat}
         order = np.full(count, np.nan)
         order[asked] = np.arange(len(asked))

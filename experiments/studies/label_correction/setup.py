@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import jax
@@ -16,6 +16,7 @@ from experiments.common.inputs import (
     to_features,
 )
 from experiments.studies.label_correction.config import RoundFlags
+from experiments.studies.label_correction.costs import budget_of
 from robustjax import checks, data, methods
 from robustjax.methods.label_correction import CorrectionMethod, EpochReport
 from robustjax.tools.inputs import load_splits
@@ -41,7 +42,7 @@ class Data(NamedTuple):
     train: data.Dataset
     test: data.Dataset
     task: noise.NoisyTask
-    budget: methods.Budget
+    budget: methods.Budget | methods.CostBudget
     run_keys: jax.Array
 
     @property
@@ -57,12 +58,21 @@ class Data(NamedTuple):
         )
 
 
-def prepare(config: RoundFlags, made: Iterable[CorrectionMethod] = ()) -> Data:
+CostsOf = Callable[[data.Dataset, np.ndarray, jax.Array], np.ndarray]
+"""From examples, their given labels (R, N) and keys (R,) to costs (R, N)."""
+
+
+def prepare(
+    config: RoundFlags,
+    made: Iterable[CorrectionMethod] = (),
+    costs_of: CostsOf | None = None,
+) -> Data:
     """Checks the flags, loads the data and corrupts the labels.
 
     Args:
       config: the flags.
       made: the methods that will run.
+      costs_of: what labels cost; None where they are counted.
 
     Raises:
       ValueError: a bad flag, before anything is trained.
@@ -80,14 +90,19 @@ def prepare(config: RoundFlags, made: Iterable[CorrectionMethod] = ()) -> Data:
         image_size=config.image_size,
     )
     settings.check(len(train), jax.device_count())
+    budget: methods.Budget | methods.CostBudget
     budget = methods.Budget(config.budget, config.batch)
-    budget.check(len(train))
+    if costs_of is None:
+        budget.check(len(train))
     for method in made:
         _check_neighbors(method, len(train))
     noise_keys, run_keys = jax.random.split(
         jax.random.key(config.seed), (2, config.repeats)
     )
     task = noise.noise_of_flags(config, config, train, noise_keys)
+    if costs_of is not None:
+        costs = costs_of(train, task.labels, noise_keys)
+        budget = budget_of(config.budget, config.batch, costs)
     # Last, for extracting features can take hours.
     train, test = to_features((train, test), features)
     if config.standardize:
@@ -106,7 +121,10 @@ def _check_neighbors(method: CorrectionMethod, size: int) -> None:
 
 def digested(study: Data) -> dict[str, np.ndarray]:
     """The arrays that the results depend on."""
-    return {**arrays_of(study.train, study.test), "given labels": study.task.labels}
+    found = {**arrays_of(study.train, study.test), "given labels": study.task.labels}
+    if isinstance(study.budget, methods.CostBudget):
+        found["label costs"] = study.budget.costs
+    return found
 
 
 def default_name(config: RoundFlags, preset: str | None) -> str:

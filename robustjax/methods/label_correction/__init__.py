@@ -28,6 +28,7 @@ from robustjax.methods.label_correction._correction_loop import (
 from robustjax.methods.label_correction._correction_loop import (
     simulated_oracle as simulated_oracle,
 )
+from robustjax.methods.label_correction._cost_budget import CostBudget as CostBudget
 from robustjax.methods.label_correction._cross_validation import (
     cross_validated_probabilities as cross_validated_probabilities,
 )

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import operator
 from typing import Any
 
 import jax
@@ -30,6 +31,7 @@ from robustjax.methods.label_correction._round_training import (
     phase_keys,
     with_given_weights,
 )
+from robustjax.selection._within_budget import Paid, typical_count, walk, worth
 from robustjax.training import apply_prediction, as_float
 from robustjax.transforms import LossTransform
 
@@ -70,6 +72,7 @@ def _pick(
     weights: jax.Array,
     queried: jax.Array,
     diffusion: graph.ClampedDiffusion | None,
+    spending: selection.Spending | None,
     *,
     count: int,
     num_candidates: int,
@@ -78,12 +81,27 @@ def _pick(
     """Picks one repeat's batch; see `ActiveLabelCorrection`."""
     entropies = scores.entropy(logits)
     # Ranking p^S, which falls with alpha, is ranking by smallest alpha.
-    candidates, usable = selection.top_available(-weights, ~queried, num_candidates)
+    available = ~queried
+    if spending is not None:
+        # What no round can pay for would only take the places of others.
+        available &= Paid.nothing().plus(spending.prices).within(spending.limit)
+    candidates, usable = selection.top_available(-weights, available, num_candidates)
+    if diffusion is None and spending is not None:
+        prices, divisors = spending.prices[candidates], spending.divisors[candidates]
+        ranked = worth(entropies[candidates], divisors)
+        place = walk(ranked, usable, prices, spending.limit, count=count)
+        return jnp.where(place >= 0, candidates[place], -1)
     if diffusion is None:
         place, _ = selection.top_available(entropies[candidates], usable, count)
         return candidates[place]
     picks, _ = selection.propagate_entropy(
-        entropies, candidates, usable, diffusion, num_queries=count, mode=mode
+        entropies,
+        candidates,
+        usable,
+        diffusion,
+        num_queries=count,
+        mode=mode,
+        spending=spending,
     )
     return picks
 
@@ -216,8 +234,13 @@ class ActiveLabelCorrection:
         state: CorrectionState,
         keys: jax.Array,
         count: int,
+        spending: selection.Spending | None = None,
     ) -> tuple[jax.Array, Any]:
-        """Asks about uncertain examples among those of smallest weight."""
+        """Asks about uncertain examples among those of smallest weight.
+
+        With costs, the candidates are so many times what the budget pays for at average
+        cost, and what it pays for is chosen among them.
+        """
         del keys
         size = trainer.spec.num_examples
         weights = model.weights
@@ -225,10 +248,12 @@ class ActiveLabelCorrection:
             weights = jax.device_put(np.ones(model.logits.shape[:2], np.float32))
         wanted = size
         if self.robust and self.candidates_per_query is not None:
-            wanted = min(size, round(self.candidates_per_query * count))
+            queries = count if spending is None else typical_count(spending)
+            wanted = min(size, round(self.candidates_per_query * queries))
+        most = min(count, wanted)
         pick = functools.partial(
             _pick,
-            count=count,
+            count=most,
             num_candidates=wanted,
             mode="" if self.propagation is None else self.propagation.mode,
         )
@@ -243,16 +268,25 @@ class ActiveLabelCorrection:
                         weights[repeat],
                         state.queried[repeat],
                         make_diffusion(hidden[repeat], self.propagation),
+                        jax.tree.map(operator.itemgetter(repeat), spending),
                     )
                 )
-            return jnp.stack(picks), state.memory
+            return _filled(jnp.stack(picks), count), state.memory
         diffusion = None
         if self.propagation is not None:
             diffusion = input_diffusion(trainer, self.propagation)
-        picks = jax.vmap(pick, in_axes=(0, 0, 0, None))(
-            model.logits, weights, state.queried, diffusion
+        picks = jax.vmap(pick, in_axes=(0, 0, 0, None, 0))(
+            model.logits, weights, state.queried, diffusion, spending
         )
-        return picks, state.memory
+        return _filled(picks, count), state.memory
+
+
+def _filled(picks: jax.Array, count: int) -> jax.Array:
+    """Picks with -1 in the places for which there are no candidates."""
+    missing = count - picks.shape[1]
+    if not missing:
+        return picks
+    return jnp.pad(picks, ((0, 0), (0, missing)), constant_values=-1)
 
 
 def make_diffusion(

@@ -16,6 +16,7 @@ from robustjax.methods.label_correction._correction_loop import (
     RoundModel,
 )
 from robustjax.methods.label_correction._round_training import RoundTrainer
+from robustjax.selection._within_budget import walk, worth
 
 Score = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
 """`(logits (N, C), labels (N,), key) -> (N,)`, high for what to ask first."""
@@ -31,6 +32,7 @@ def pick_by_score(
     score: Score,
     count: int,
     last: jax.Array | None = None,
+    spending: selection.Spending | None = None,
 ) -> jax.Array:
     """The un-queried examples of highest score in every repeat.
 
@@ -40,11 +42,13 @@ def pick_by_score(
       queried: (R, N) bool, never to be picked.
       keys: (R,) PRNG keys.
       score: what to ask first.
-      count: Q, at most the number of un-queried examples.
+      count: Q, without costs at most the number of un-queried examples.
       last: (R, N) bool, to be picked only when no others are left.
+      spending: (R, …) what examples cost and what the batch may; None for no costs.
 
     Returns:
-      (R, Q) int32, highest score first.
+      (R, Q) int32, highest score first; with costs, the highest score per cost, and -1
+      behind the last one that the budget pays for.
     """
 
     def one(
@@ -53,14 +57,20 @@ def pick_by_score(
         queried: jax.Array,
         key: jax.Array,
         last: jax.Array | None,
+        spending: selection.Spending | None,
     ) -> jax.Array:
         values = score(logits, labels, key)
+        if spending is not None:
+            values = worth(values, spending.divisors)
         if last is not None:
             span = jnp.max(values) - jnp.min(values) + 1
             values = jnp.where(last, values - span, values)
+        if spending is not None:
+            prices, limit = spending.prices, spending.limit
+            return walk(values, ~queried, prices, limit, count=count)
         return selection.top_available(values, ~queried, count)[0]
 
-    return jax.vmap(one)(logits, labels, queried, keys, last)
+    return jax.vmap(one)(logits, labels, queried, keys, last, spending)
 
 
 def train_uniformly(
@@ -111,6 +121,7 @@ class ScoreMethod:
         state: CorrectionState,
         keys: jax.Array,
         count: int,
+        spending: selection.Spending | None = None,
     ) -> tuple[jax.Array, Any]:
         """Top-Q by the score."""
         del trainer
@@ -121,6 +132,7 @@ class ScoreMethod:
             keys,
             score=self.score,
             count=count,
+            spending=spending,
         )
         return picks, state.memory
 

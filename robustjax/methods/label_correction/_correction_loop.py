@@ -18,11 +18,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from robustjax import checks
+from robustjax.methods.label_correction._cost_budget import CostBudget
 from robustjax.methods.label_correction._round_training import (
     Fitted,
     RoundTrainer,
     folded,
 )
+from robustjax.selection import Spending
 
 
 class RoundModel(NamedTuple):
@@ -66,8 +68,14 @@ class CorrectionMethod(Protocol):
         state: CorrectionState,
         keys: jax.Array,
         count: int,
+        spending: Spending | None = None,
     ) -> tuple[jax.Array, Any]:
-        """Picks (R, count) un-queried examples; returns them and the new memory."""
+        """Picks (R, count) un-queried examples; returns them and the new memory.
+
+        With costs, which are given in `spending`, (R, …), at most `count` whose costs
+        are within the limits, and -1 in the places behind them. Without costs the
+        argument is not given.
+        """
 
 
 class CorrectionState(NamedTuple):
@@ -77,7 +85,8 @@ class CorrectionState(NamedTuple):
       labels: (R, N) int32 current labels.
       queried: (R, N) bool, whether the oracle has answered for the example.
       picks: (R, G) int32 example indices in the order they were asked, all rounds;
-        entries of rounds to come are meaningless.
+        entries of rounds to come are meaningless. With costs, G is the number of places
+        for them, and -1 where none was asked.
       accuracy: (R, rounds + 1) test accuracy before round r's queries; NaN if there
         is no test set, or for rounds to come.
       memory: of the method.
@@ -120,10 +129,18 @@ class Budget:
                 f"{num_examples} examples"
             )
 
+    def check_repeats(self, repeats: int) -> None:
+        """The same for any number of repeats."""
+
     @property
     def rounds(self) -> int:
         """Rounds of queries."""
         return -(-self.total // self.batch)
+
+    @property
+    def places(self) -> int:
+        """For queries of all rounds."""
+        return self.total
 
     def count(self, round_number: int) -> int:
         """Queries in a round, counted from 0."""
@@ -132,6 +149,11 @@ class Budget:
     def asked(self, round_number: int) -> int:
         """Queries before a round."""
         return min(round_number * self.batch, self.total)
+
+    def spending(self, round_number: int, repeats: int) -> Spending | None:
+        """None: labels are counted."""
+        del round_number, repeats
+        return None
 
 
 class CorrectionRun:
@@ -152,7 +174,7 @@ class CorrectionRun:
         self,
         method: CorrectionMethod,
         trainer: RoundTrainer,
-        budget: Budget,
+        budget: Budget | CostBudget,
         keys: jax.Array,
         *,
         test_inputs: np.ndarray | jax.Array | None = None,
@@ -163,7 +185,7 @@ class CorrectionRun:
         Args:
           method: of label correction.
           trainer: holds the N inputs.
-          budget: the queries.
+          budget: the queries, by their number or by what they cost.
           keys: (R,) PRNG keys, one per repeat.
           test_inputs: (M, ...), to measure accuracy on.
           test_labels: (M,) integers.
@@ -172,6 +194,7 @@ class CorrectionRun:
           ValueError: a budget that does not fit.
         """
         budget.check(trainer.spec.num_examples)
+        budget.check_repeats(len(keys))
         self.method = method
         self.trainer = trainer
         self.budget = budget
@@ -204,7 +227,7 @@ class CorrectionRun:
         return CorrectionState(
             labels=begun,
             queried=jax.device_put(np.zeros(labels.shape, bool)),
-            picks=jax.device_put(np.zeros((repeats, self.budget.total), np.int32)),
+            picks=jax.device_put(np.zeros((repeats, self.budget.places), np.int32)),
             accuracy=jax.device_put(accuracy),
             memory=self.method.init_memory(self.trainer, begun, self._keys),
         )
@@ -220,29 +243,39 @@ class CorrectionRun:
 
         Returns:
           The state with the picks noted, the picks, (R, Q), and the trained model.
+          With costs, -1 among the picks is none.
         """
         count, first = self.budget.count(round_number), self.budget.asked(round_number)
-        state, picks, model = self.ask(state, round_number, count)
+        spending = self.budget.spending(round_number, len(self._keys))
+        state, picks, model = self.ask(state, round_number, count, spending)
         noted = np.array(state.picks)
         noted[:, first : first + count] = picks
         return state._replace(picks=jax.device_put(noted)), picks, model
 
     def ask(
-        self, state: CorrectionState, round_number: int, count: int
+        self,
+        state: CorrectionState,
+        round_number: int,
+        count: int,
+        spending: Spending | None = None,
     ) -> tuple[CorrectionState, np.ndarray, RoundModel]:
         """As `propose`, for any number of questions, which the state does not note.
 
         Args:
           state: before the round.
           round_number: from 0.
-          count: of questions; no more than examples are left.
+          count: of questions; without costs, no more than examples are left.
+          spending: what they may cost; None for no costs.
 
         Returns:
           The state after training and selection, the picks, (R, count), and the model.
         """
         model, state = self._train(state, round_number)
         keys = self._round_keys(round_number, 1)
-        picks, memory = self.method.select(self.trainer, model, state, keys, count)
+        costs = {} if spending is None else {"spending": spending}
+        picks, memory = self.method.select(
+            self.trainer, model, state, keys, count, **costs
+        )
         _check_picks(self.method.name, np.asarray(picks), np.asarray(state.queried))
         return state._replace(memory=memory), np.asarray(picks), model
 
@@ -258,7 +291,8 @@ class CorrectionRun:
         Args:
           state: after `propose`.
           round_number: of that proposal.
-          answers: (R, Q) true labels, in the order of the picks.
+          answers: (R, Q) true labels, in the order of the picks; where there is none,
+            anything.
           answered: (R, Q) bool, False where the oracle gave no answer: those examples
             keep their labels and can be asked about again; by default all True.
 
@@ -282,6 +316,7 @@ class CorrectionRun:
             raise ValueError(
                 f"answered: got shape {answered.shape}, expected {picks.shape}"
             )
+        answered = answered & (picks >= 0)
         given = answers[answered]
         if given.size:
             checks.labels("answers", given, self.trainer.spec.num_classes)
@@ -319,8 +354,10 @@ class CorrectionRun:
 
 def _check_picks(name: str, picks: np.ndarray, queried: np.ndarray) -> None:
     """Raises `RuntimeError` where a method would spend a query twice."""
-    again = np.take_along_axis(queried, picks, axis=1).any()
-    if again or any(len(np.unique(row)) < len(row) for row in picks):
+    for row, before in zip(picks, queried):
+        there = row[row >= 0]
+        if not before[there].any() and len(np.unique(there)) == len(there):
+            continue
         raise RuntimeError(f"{name!r} picked an example that was picked before")
 
 
@@ -334,22 +371,33 @@ def simulated_oracle(true_labels: np.ndarray) -> Oracle:
 
 
 def selection_accuracy(
-    picks: np.ndarray, is_noisy: np.ndarray, budget: Budget
+    picks: np.ndarray, is_noisy: np.ndarray, budget: Budget | CostBudget
 ) -> np.ndarray:
     """The share of each batch's picks whose given label was wrong.
 
     The "noisy example selection accuracy" of Kim (ECCV 2022), Table 1, per batch.
 
     Args:
-      picks: (R, G) in the order they were asked.
+      picks: (R, G) in the order they were asked, -1 for none.
       is_noisy: (R, N) bool, given label != true label.
       budget: of the run.
 
     Returns:
-      (R, rounds) in [0, 1].
+      (R, rounds) in [0, 1]; NaN where nothing was asked.
     """
-    hit = np.take_along_axis(np.asarray(is_noisy), np.asarray(picks), axis=1)
+    picks = np.asarray(picks)
+    hit = np.take_along_axis(np.asarray(is_noisy), np.maximum(picks, 0), axis=1)
+    there = picks >= 0
     edges = [budget.asked(r) for r in range(budget.rounds + 1)]
     return np.stack(
-        [hit[:, a:b].mean(axis=1) for a, b in itertools.pairwise(edges)], axis=1
+        [_share(hit[:, a:b], there[:, a:b]) for a, b in itertools.pairwise(edges)],
+        axis=1,
     )
+
+
+def _share(hit: np.ndarray, there: np.ndarray) -> np.ndarray:
+    if there.all():
+        return hit.mean(axis=1)
+    count = there.sum(axis=1)
+    found = np.sum(hit, axis=1, where=there)
+    return np.where(count > 0, found / np.maximum(count, 1), np.nan)

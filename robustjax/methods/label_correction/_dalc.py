@@ -66,17 +66,18 @@ class DalcMemory(NamedTuple):
 
 @functools.partial(jax.jit, static_argnames="count")
 def _most_certain(
-    logits: jax.Array, taken: jax.Array, *, count: int
+    logits: jax.Array, taken: jax.Array, wanted: jax.Array, *, count: int
 ) -> tuple[jax.Array, jax.Array]:
-    """The `count` least uncertain free examples per repeat, and all arg-maxima."""
+    """The `wanted` least uncertain free examples per repeat, and all arg-maxima."""
 
-    def one(logits: jax.Array, taken: jax.Array) -> jax.Array:
+    def one(logits: jax.Array, taken: jax.Array, wanted: jax.Array) -> jax.Array:
         certain = -scores.entropy(logits)
         indices, usable = selection.top_available(certain, ~taken, count)
+        usable = usable & (jnp.arange(count) < wanted)
         chosen = jnp.where(usable, indices, logits.shape[0])
         return jnp.zeros(logits.shape[0], bool).at[chosen].set(True, mode="drop")
 
-    return jax.vmap(one)(logits, taken), jnp.argmax(logits, axis=-1)
+    return jax.vmap(one)(logits, taken, wanted), jnp.argmax(logits, axis=-1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,6 +155,7 @@ class Dalc:
         state: CorrectionState,
         keys: jax.Array,
         count: int,
+        spending: selection.Spending | None = None,
     ) -> tuple[jax.Array, DalcMemory]:
         """Top-Q by entropy; then the network labels what it is surest of.
 
@@ -169,13 +171,16 @@ class Dalc:
             score=entropy_score,
             count=count,
             last=memory.self_labeled,
+            spending=spending,
         )
         if not self.self_label:
             return picks, memory
         labeled, labels = map(np.array, (memory.self_labeled, memory.self_labels))
         taken = labeled | np.asarray(state.queried)
-        np.put_along_axis(taken, np.asarray(picks), True, axis=1)
-        found = _most_certain(model.logits, taken, count=count)
+        repeat, place = np.nonzero(np.asarray(picks) >= 0)
+        taken[repeat, np.asarray(picks)[repeat, place]] = True
+        asked = np.bincount(repeat, minlength=len(taken)).astype(np.int32)
+        found = _most_certain(model.logits, taken, asked, count=count)
         new, guesses = map(np.asarray, found)
         labels[new] = guesses[new]
         return picks, memory._replace(

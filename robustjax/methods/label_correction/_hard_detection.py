@@ -30,6 +30,7 @@ from robustjax.methods.label_correction._round_training import (
     phase_keys,
     with_given_weights,
 )
+from robustjax.selection import Spending
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,10 +103,11 @@ class HardDetection:
         state: CorrectionState,
         keys: jax.Array,
         count: int,
+        spending: Spending | None = None,
     ) -> tuple[jax.Array, Any]:
         """Top-Q by entropy."""
         by_entropy = ScoreMethod(self.name, entropy_score)
-        return by_entropy.select(trainer, model, state, keys, count)
+        return by_entropy.select(trainer, model, state, keys, count, spending)
 
     def _detect(
         self, trainer: RoundTrainer, labels: jax.Array, keys: jax.Array

@@ -30,6 +30,7 @@ from robustjax.methods.label_correction._round_training import (
     phase_keys,
     with_given_weights,
 )
+from robustjax.selection import Spending
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,10 +83,11 @@ class LabelIssues:
         state: CorrectionState,
         keys: jax.Array,
         count: int,
+        spending: Spending | None = None,
     ) -> tuple[jax.Array, Any]:
         """The lowest probability of the label first."""
         by_loss = ScoreMethod(self.name, label_loss)
-        return by_loss.select(trainer, model, state, keys, count)
+        return by_loss.select(trainer, model, state, keys, count, spending)
 
 
 def held_out_logits(

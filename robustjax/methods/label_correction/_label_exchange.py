@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from robustjax import answers, data
+from robustjax import answers, checks, data
 from robustjax.answers import Asked, History, Question, Standing
 from robustjax.files import digest_of
 from robustjax.methods._exchange import Exchange, answers_before
@@ -30,6 +30,8 @@ from robustjax.methods.label_correction._round_training import (
     ClassifierSettings,
     EpochReport,
 )
+from robustjax.selection import Spending, most_within_budget
+from robustjax.selection._within_budget import check_costs
 from robustjax.training import CheckpointFolder
 
 
@@ -59,6 +61,10 @@ class LabelExchange(Exchange):
     "none" or "disputed". A log in the folder says who said what when. Nothing that
     was answered is lost if a process dies or a file is faulty: the next `advance` goes
     on from there.
+
+    With `costs`, a round asks for what its budget pays for, by score per cost, see
+    `CostBudget`; both stay the same for all rounds. The exchange then ends when every
+    example was answered that costs no more than a round's budget.
     """
 
     def __init__(
@@ -66,7 +72,10 @@ class LabelExchange(Exchange):
         folder: str | pathlib.Path,
         dataset: data.Dataset,
         *,
-        batch: int,
+        batch: int | None = None,
+        costs: Any = None,
+        round_budget: float | None = None,
+        per_cost: bool = True,
         method: CorrectionMethod | None = None,
         settings: ClassifierSettings | None = None,
         seed: int = 0,
@@ -78,7 +87,13 @@ class LabelExchange(Exchange):
         Args:
           folder: where the files go; created if needed.
           dataset: features (or images) with the noisy labels and stable ids.
-          batch: questions per round; may be another one from round to round.
+          batch: questions per round; may be another one from round to round. None with
+            costs.
+          costs: (N,) what every label costs, finite and above 0; None where all cost
+            the same.
+          round_budget: what the questions of a round may cost, at least the cost of
+            the cheapest; None without costs.
+          per_cost: whether to ask by score per cost, or by score alone.
           method: by default `ActiveLabelCorrection` with "delta" diffusion.
           settings: of the classifier; by default those of `ClassifierSettings`, with
             batches no larger than the data set.
@@ -87,10 +102,15 @@ class LabelExchange(Exchange):
           report: called with a sentence on what was taken in; by default the log.
 
         Raises:
-          ValueError: a batch above the number of examples, settings that do not fit
-            the data, a method whose `repr` differs between processes, or a folder that
+          ValueError: a batch above the number of examples, both or neither of a batch
+            and costs, costs or a budget that do not fit, settings that do not fit the
+            data, a method whose `repr` differs between processes, or a folder that
             belongs to other data or settings.
         """
+        self._costs = _round_costs(batch, costs, round_budget, per_cost, len(dataset))
+        if self._costs is not None:
+            batch = self._costs.most
+        assert batch is not None
         if batch > len(dataset):
             raise ValueError(
                 f"batch: got {batch}, expected at most the number of examples, "
@@ -107,6 +127,8 @@ class LabelExchange(Exchange):
             "seed": seed,
             "method": check_repr("method", self._run.method),
             "settings": dataclasses.asdict(self._run.trainer.settings),
+            # None for folders that were begun when there were none.
+            "costs": None if self._costs is None else self._costs.record,
         }
         super().__init__(folder, dataset, purpose, batch=batch, report=report)
         self._checkpoints = CheckpointFolder(self.folder / "checkpoints")
@@ -120,7 +142,10 @@ class LabelExchange(Exchange):
         return np.where(found.said >= 0, found.said, self.dataset.labels)
 
     def _askable(self, found: Standing) -> np.ndarray:
-        return (found.said == answers.OPEN) & ~found.disputed
+        askable = (found.said == answers.OPEN) & ~found.disputed
+        if self._costs is None:
+            return askable
+        return askable & (self._costs.each <= self._costs.budget)
 
     def _status(self, found: Standing) -> np.ndarray:
         said = found.said
@@ -155,12 +180,13 @@ class LabelExchange(Exchange):
         found = self._standing(history)
         memory = self._memory(history, found, number)
         state = self._state(found, number, memory)
-        state, picks, model = self._run.ask(state, number, count)
+        state, picks, model = self._run.ask(state, number, count, self._spending)
+        picks = picks[picks >= 0]
         if jax.tree.leaves(state.memory.method):
             key = self._key(history, found, number)
             self._checkpoints.save(number, state.memory.method, {"history": key})
         labels = np.asarray(state.labels[0])
-        ranked = describe_picks(self.dataset, labels, picks[0], model)
+        ranked = describe_picks(self.dataset, labels, picks, model)
         names = self.dataset.class_names
         columns = zip(
             ranked.ids.tolist(),
@@ -172,6 +198,13 @@ class LabelExchange(Exchange):
             Question(identity, names[current], names[suggested], f"{entropy:.4f}")
             for identity, current, suggested, entropy in columns
         ]
+
+    @property
+    def _spending(self) -> Spending | None:
+        if self._costs is None:
+            return None
+        costs, budget = self._costs.each[None], self._costs.budget
+        return Spending.of(costs, budget, per_cost=self._costs.per_cost)
 
     def _state(self, found: Standing, number: int, memory: Any) -> CorrectionState:
         """What the method sees when a round is asked, by the answers of now."""
@@ -197,7 +230,8 @@ class LabelExchange(Exchange):
                 memory, first = tree, step + 1
         for step in range(first, number):
             state = self._state(found, step, memory)
-            state, _, _ = self._run.ask(state, step, counts[step])
+            count = counts[step] if self._costs is None else self._costs.most
+            state, _, _ = self._run.ask(state, step, count, self._spending)
             memory = state.memory.method
         return memory
 
@@ -205,6 +239,66 @@ class LabelExchange(Exchange):
         """Names all that the memory after a round's questions depends on."""
         counts = np.array(_counts(history)[:number], np.int64)
         return digest_of(*answers_before(found, number), counts)
+
+
+class _RoundCosts(NamedTuple):
+    """What labels cost and a round may.
+
+    Attributes:
+      each: (N,) float64 costs.
+      budget: of a round.
+      per_cost: whether the order is by score per cost.
+    """
+
+    each: np.ndarray
+    budget: float
+    per_cost: bool
+
+    @property
+    def most(self) -> int:
+        """Questions that a round can have."""
+        return most_within_budget(self.each, self.budget)
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """By which another process knows that they are the same."""
+        return {
+            "costs": digest_of(self.each),
+            "round_budget": self.budget,
+            "per_cost": self.per_cost,
+        }
+
+
+def _round_costs(
+    batch: int | None, costs: Any, budget: float | None, per_cost: bool, size: int
+) -> _RoundCosts | None:
+    """The costs after checking that what goes together was given.
+
+    Raises:
+      ValueError: both or neither of a batch and costs, a budget or an order without
+        costs, costs without a budget, or of another number of examples.
+    """
+    if costs is None:
+        if batch is None:
+            raise ValueError("batch: got None without costs, expected an integer >= 1")
+        if budget is not None:
+            raise ValueError(f"round_budget: got {budget:g} without costs")
+        if not per_cost:
+            raise ValueError("per_cost: got False without costs")
+        return None
+    if batch is not None:
+        raise ValueError(f"batch: got {batch} with costs, expected round_budget alone")
+    if budget is None:
+        raise ValueError("round_budget: got None with costs, expected a number above 0")
+    each = check_costs(costs)
+    if each.shape != (size,):
+        raise ValueError(
+            f"costs: got shape {each.shape}, expected one for each of {size} examples"
+        )
+    found = _RoundCosts(each.copy(), float(budget), per_cost)
+    with checks.errors_name(budget="round_budget"):
+        most_within_budget(each, budget)
+    return found
 
 
 def _counts(history: History) -> list[int]:

@@ -25,11 +25,13 @@ from robustjax.methods.label_correction._correction_loop import (
     CorrectionState,
     RoundModel,
 )
+from robustjax.methods.label_correction._cost_budget import CostBudget
 from robustjax.methods.label_correction._round_training import (
     ClassifierSettings,
     EpochReport,
     RoundTrainer,
 )
+from robustjax.selection import Spending
 
 _STEPS = 100
 
@@ -107,17 +109,19 @@ class AskOnce:
         state: CorrectionState,
         keys: jax.Array,
         count: int,
+        spending: Spending | None = None,
     ) -> tuple[jax.Array, AskOnceMemory]:
         """As the method does, among what was not asked about."""
         asked = state.queried | state.memory.skipped
         inside = state._replace(queried=asked, memory=state.memory.method)
-        picks, memory = self.method.select(trainer, model, inside, keys, count)
+        costs = {} if spending is None else {"spending": spending}
+        picks, memory = self.method.select(trainer, model, inside, keys, count, **costs)
         return picks, state.memory._replace(method=memory)
 
 
 def make_run(
     dataset: data.Dataset,
-    budget: Budget,
+    budget: Budget | CostBudget,
     method: CorrectionMethod | None,
     settings: ClassifierSettings | None,
     seed: int,

@@ -5,6 +5,9 @@
     robustjax find-issues --dataset=features.npz --out=issues.csv
     robustjax correct --dataset=features.npz --scores=issues.csv --folder=correction
 
+    robustjax correct --dataset=features.npz --costs=costs.csv --round-budget=40 \
+        --folder=correction
+
 trains on the labels as they are and writes `correction/to_label.csv`: the examples
 to look at next. Answer on the page `correction/to_label.html`, which saves a
 `labeled.csv` for you to put into the folder, or fill the column `new_label` of the
@@ -44,7 +47,20 @@ class CorrectConfig(SeedFlags, TrainingFlags, MlpFlags, AnswerFlags, OwnLabelFla
     epochs: int = 20
     learning_rate: float = 0.01
     folder: str | None = option(None, "Where questions, answers and labels live.")
-    batch: int = option(100, "Questions at a time; may change between rounds.", low=1)
+    batch: int | None = option(
+        None, "Questions at a time; may change between rounds; by default 100.", low=1
+    )
+    costs: str | None = option(
+        None,
+        "CSV with columns id and cost, above 0: the highest score per cost is asked "
+        "about first, as far as --round_budget goes, instead of --batch.",
+    )
+    round_budget: float | None = option(
+        None, "What the questions of a round may cost, in the unit of --costs."
+    )
+    cost_blind: bool = option(
+        False, "Ask by score alone, as far as --round_budget goes."
+    )
     method: str | None = option(
         None,
         "Which examples to ask about; by default label_issues, or alc where half of "
