@@ -180,7 +180,7 @@ def _side(claim: Claim, run: str, own: Mapping[str, str], rows: Reader) -> Side:
             f"{wanted}, expected one"
         )
     mean, deviation = (
-        float(found[0][f"{claim.measure}_{kind}"]) for kind in ("mean", "std")
+        float(found[0][f"{claim.measure}_{kind}"] or "nan") for kind in ("mean", "std")
     )
     count, path = int(found[0]["repeats"]), f"{run}/repeats.csv"
     if not (RESULTS / path).exists():
@@ -202,7 +202,13 @@ def difference(method: Side, baseline: Side, *, same_run: bool = True) -> Differ
       method: at least two repeats.
       baseline: at least two repeats.
       same_run: repeats of the same number had the same draws.
+
+    Raises:
+      ValueError: a single repeat, which says nothing of how far others lie.
     """
+    for side in (method, baseline):
+        if side.count < 2:
+            raise ValueError(f"repeats: got {side.count}, expected at least two")
     if (
         same_run
         and method.values is not None

@@ -79,12 +79,12 @@ def grid(title: str, rows: Sequence[Mapping[str, Any]]) -> Grid:
 
 def results(table: Table) -> Grid:
     """Means and sample deviations over repeats, a row per setting."""
-    rows = []
+    rows, titles = [], _titles(table)
     for setting in table.settings:
         row = {**setting.columns, **setting.constants}
-        for key in _shown(table):
-            measure = table.measure(key)
-            row[measure.title] = _measured(setting.values.get(key, _NONE), measure)
+        for key, title in titles.items():
+            values = setting.values.get(key, _NONE)
+            row[title] = _measured(values, table.measure(key))
         rows.append({**row, "repeats": len(setting.repeats)})
     return grid("Mean ± sample deviation over repeats; shares in percent", rows)
 
@@ -105,21 +105,20 @@ def differences(table: Table, baseline: str | None) -> Grid | None:
         return None
     found: dict[str, dict[str, Any]] = {}
     pairs: dict[str, int] = {}
-    titles = []
-    for key in _shown(table):
+    titles = _titles(table)
+    for key, title in titles.items():
         measure = table.measure(key)
-        titles.append(measure.title)
         for setting, difference in table.against({"method": base}, key):
             place = str(setting.columns)
             cell = _measured(difference, measure)
             sign = "+" if (cell.number or 0) > 0 else ""
             row = found.setdefault(place, dict(setting.columns))
-            row[measure.title] = Cell(f"{sign}{cell.text}", cell.number)
+            row[title] = Cell(f"{sign}{cell.text}", cell.number)
             there = int(np.isfinite(difference).sum())
             pairs[place] = max(pairs.get(place, 0), there)
     if not found:
         return None
-    unknown = dict.fromkeys(titles, Cell("-"))
+    unknown = dict.fromkeys(titles.values(), Cell("-"))
     rows = [
         {
             **{name: x for name, x in row.items() if name not in unknown},
@@ -156,6 +155,22 @@ def flags(by_method: Mapping[str, Mapping[str, Any]]) -> list[Grid]:
             own.append({"flag": f"--{name}", **{m: c.text for m, c in texts.items()}})
     found = [grid("Flags", shared), grid("Flags that methods have of their own", own)]
     return [each for each in found if each.rows]
+
+
+def _titles(table: Table) -> dict[str, str]:
+    """A title of its own for each measure that is shown, by its key.
+
+    Texts of a study may say in two places of a row what is meant; columns that are
+    found by their title may not.
+    """
+    keys = _shown(table)
+    given = [table.measure(key).title for key in keys]
+    taken = {name for s in table.settings for name in (*s.columns, *s.constants)}
+    taken |= {"repeats", "pairs"}
+    return {
+        key: f"{title} ({key})" if title in taken or given.count(title) > 1 else title
+        for key, title in zip(keys, given)
+    }
 
 
 def _shown(table: Table) -> list[str]:

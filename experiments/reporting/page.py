@@ -84,8 +84,10 @@ def write_report(
 
 
 def _check_baseline(found: Sequence[Run | Sweep], baseline: str | None) -> None:
-    tables = [each.table for each in found if isinstance(each, Run)]
-    known = {name for table in tables for name in table.column("method")}
+    runs = [each for each in found if isinstance(each, Run)]
+    sweeps = [each for each in found if isinstance(each, Sweep)]
+    runs += [p.run for sweep in sweeps for p in sweep.points if p.run is not None]
+    known = {name for run in runs for name in run.table.column("method")}
     if baseline is not None and known:
         checks.one_of("baseline", baseline, sorted(known))
 

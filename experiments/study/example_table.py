@@ -119,8 +119,13 @@ def _texts(array: np.ndarray, where: np.ndarray) -> list[str]:
     values = array[np.maximum(where, 0)].tolist()
     there = (where >= 0).tolist()
     if array.dtype.kind == "f":
-        return [
-            f"{x:.6g}" if known and math.isfinite(x) else ""
-            for x, known in zip(values, there)
-        ]
+        return [_text(x) if known else "" for x, known in zip(values, there)]
     return [str(x) if known else "" for x, known in zip(values, there)]
+
+
+def _text(value: float) -> str:
+    if not math.isfinite(value):
+        return ""
+    # Places in an order are whole, and have as many digits as there are examples.
+    whole = value.is_integer() and abs(value) < 2**53
+    return str(int(value)) if whole else f"{value:.6g}"

@@ -61,16 +61,20 @@ def mean(values: np.ndarray) -> np.ndarray:
 
 
 def in_cell(values: np.ndarray, measure: Measure) -> str:
-    """Mean and `deviation` of repeats (R,) for people; "-" where there are none."""
+    """Mean and `deviation` of repeats (R,) for people; "-" where there are none.
+
+    Where only some of them were measured, it says how many.
+    """
+    count = np.size(values)
     values = measure.scale * np.asarray(values)[np.isfinite(values)]
     if not values.size:
         return "-"
     form = ".1f" if measure.is_share else ".3g"
     text = format(float(values.mean()), form)
-    if values.size == 1:
-        return text
-    form = ".1f" if measure.is_share else ".2g"
-    return f"{text} ±{format(float(deviation(values)), form)}"
+    if values.size > 1:
+        form = ".1f" if measure.is_share else ".2g"
+        text += f" ±{format(float(deviation(values)), form)}"
+    return text if values.size == count else f"{text} ({values.size} of {count})"
 
 
 def in_words(differences: np.ndarray) -> str:

@@ -19,7 +19,7 @@ class Setting(NamedTuple):
       columns: what tells the row from others, such as {"method": "ce", "labels": 50}.
       values: measure -> (R,) as recorded; NaN where it is undefined.
       repeats: (R,) their numbers, ascending.
-      constants: further columns, the same in all repeats.
+      constants: further columns; text with both ends where repeats differ in one.
     """
 
     columns: Mapping[str, Any]
@@ -67,5 +67,15 @@ def join_results(cells: Mapping[str, Sequence[Record]]) -> Iterator[Setting]:
             records[0]["columns"],
             values,
             tuple(sorted(repeats)),
-            records[0]["constants"],
+            _constants([record["constants"] for record in records]),
         )
+
+
+def _constants(each: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What all repeats agree in; both ends of what they do not."""
+    found = {}
+    for name in dict.fromkeys(name for one in each for name in one):
+        values = [one[name] for one in each if name in one]
+        same = len(values) == len(each) and all(x == values[0] for x in values)
+        found[name] = values[0] if same else f"{min(values)} … {max(values)}"
+    return found

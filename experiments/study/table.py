@@ -298,10 +298,12 @@ class Table:
     def write_files(self) -> None:
         """Writes `summary.csv`, `repeats.csv`, and `examples.csv` if any were kept.
 
-        Means and sample deviations over repeats, shares in percent. Only `speed.csv`
-        holds times, so that a run that was killed and resumed gives the same bytes.
+        Means and sample deviations over repeats, shares in percent. A measure that some
+        repeats of a row lack has a column `<measure>_repeats` with how many have it.
+        Only `speed.csv` holds times, so that a run that was killed and resumed gives
+        the same bytes.
         """
-        rows = []
+        rows, partly = [], self._partly_measured()
         for setting in self.settings:
             columns = {name: _plain(x) for name, x in setting.columns.items()}
             row: dict[str, Any] = {**columns, **setting.constants}
@@ -310,6 +312,8 @@ class Table:
                 if measure.in_summary:
                     row[f"{key}_mean"] = in_file(measure.scale * mean(values))
                     row[f"{key}_std"] = in_file(measure.scale * deviation(values))
+                if measure.in_summary and key in partly:
+                    row[f"{key}_repeats"] = int(np.isfinite(values).sum())
             row["repeats"] = len(setting.repeats)
             rows.append(row)
         write_csv(self.folder / "repeats.csv", self.each_repeat())
@@ -323,6 +327,15 @@ class Table:
         # The last, for it tells `status` that all are there. Before the first result
         # there is nothing to say; an old file would lie.
         write_csv(self.folder / SUMMARY, rows)
+
+    def _partly_measured(self) -> set[str]:
+        """The measures that in some row some of the repeats have, and some lack."""
+        return {
+            key
+            for setting in self.settings
+            for key, values in setting.values.items()
+            if 0 < np.isfinite(values).sum() < len(values)
+        }
 
     def measure(self, key: str) -> Measure:
         """A measure; those that the study does not list are told by their prefix."""

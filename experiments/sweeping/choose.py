@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from experiments.sweeping.results import Result, Results, shown_in_cell
+from experiments.sweeping.results import Result, Results, are_uneven, shown_in_cell
 from robustjax import checks
 from robustjax.tools.tables import text_table
 
@@ -53,6 +53,7 @@ def best(
         key = tuple(result.columns.get(name, "") for name in per)
         groups.setdefault(key, []).append(result)
     names = [n for n in columns if any(r.columns.get(n) for r in found)]
+    uneven = are_uneven(found)
     title = results.measure(measure).title
     lowest = rule == "last" and results.measure(measure).lowest_is_best
     rows = []
@@ -61,13 +62,18 @@ def best(
         place = np.argmin(scores) if lowest else np.argmax(scores)
         top = among[int(place)]
         cells = [top.columns.get(name, "") for name in names]
+        cells += [str(len(top.values))] if uneven else []
         chosen = [f"{max(scores):.1f}"] if rule == "noisy_validation" else []
         value = shown_in_cell(top.array, results.measure(measure))
         rows.append([*cells, *chosen, value, str(len(among))])
-    header = [*names, *(["validation"] if rule == "noisy_validation" else [])]
+    header = [*names, *(["repeats"] if uneven else [])]
+    header += ["validation"] if rule == "noisy_validation" else []
     text = text_table([*header, title, "of"], rows)
     which = "; the lowest is the best" if lowest else ""
     count = f"{len(results.finished)} of {results.points} points are finished"
+    if uneven:
+        counts = [len(result.values) for result in found]
+        count += f", compared over {min(counts)} to {max(counts)} repeats"
     return f"{rule}: {RULES[rule]}{which}; {count}\n\n{text}"
 
 

@@ -23,7 +23,11 @@ from robustjax.files import digest_of_record, write_atomically
 from robustjax.output_paths import check_output_folder
 
 RECORD = "sweep.json"
+SUMMARY = "summary.csv"
+RESULTS = "results.csv"
 _ATTEMPTS = "attempts.jsonl"
+# What tables are made by, beside the points.
+_ASKED = ("baseline", "mark")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,6 +136,11 @@ class SweepFolder:
         path.mkdir(parents=True, exist_ok=True)
         text = json.dumps(record, indent=2) + "\n"
         if found is None or found.record != record:
+            before = {} if found is None else found.record
+            if any(before.get(name) != record.get(name) for name in _ASKED):
+                # Until they are written again, they would answer another question.
+                for name in (SUMMARY, RESULTS):
+                    (path / name).unlink(missing_ok=True)
             write_atomically(path / RECORD, text)
         return cls(path, record)
 

@@ -14,7 +14,14 @@ from experiments.study.plot import (
     Panel,
     draw,
 )
-from experiments.sweeping.results import Result, Results, number, same, shown_in_cell
+from experiments.sweeping.results import (
+    Result,
+    Results,
+    are_uneven,
+    number,
+    same,
+    shown_in_cell,
+)
 from robustjax.tools.histograms import save
 
 _MOST_PANELS = 24
@@ -58,6 +65,18 @@ def draw_sweep(
         if name not in apart
         and len({r.columns.get(name, "") for r in found if r.columns.get(name)}) > 1
     ]
+    places = {(_label(r, rest), *(r.columns.get(n, "") for n in over)) for r in found}
+    if len(places) < len(found):
+        # Points that gave an option beside such that left it at its default.
+        rest += [
+            name
+            for name in dict.fromkeys(n for r in found for n in r.columns)
+            if name not in (*apart, *rest)
+            and len({r.columns.get(name, "") for r in found}) > 1
+        ]
+    if are_uneven(found):
+        counts = [len(result.values) for result in found]
+        title += f"\nmeans over {min(counts)} to {max(counts)} repeats"
     if len(over) == 1:
         _draw_curves(path, results, found, over[0], rest, mark, title)
     else:

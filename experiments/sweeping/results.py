@@ -19,7 +19,7 @@ from experiments.study.numbers import (
     in_cell,
     mean,
 )
-from experiments.sweeping.folder import Member, SweepFolder
+from experiments.sweeping.folder import RESULTS, SUMMARY, Member, SweepFolder
 from robustjax.tools.tables import in_file, text_table
 from robustjax.training import write_csv
 
@@ -127,14 +127,40 @@ class Results:
             for name, counts in found.items()
             if len(counts) > 1
         ]
-        return [*lines, *self._other_data(base)]
+        return [*lines, *(self._other_data(base) if base else self._unlike_data())]
+
+    def _unlike_data(self) -> list[str]:
+        """A line for each kind of data in which points differ that should not.
+
+        What differs in methods and their options alone is trained on the same.
+        """
+        first: dict[frozenset[tuple[str, str]], Member] = {}
+        lines: dict[str, str] = {}
+        for member in self.finished:
+            alike = frozenset(
+                (name, value)
+                for name, value in member.values.items()
+                if name != "methods" and "." not in name
+            )
+            other = first.setdefault(alike, member)
+            ours, theirs = (
+                self.tables[each.name].record["data"] for each in (member, other)
+            )
+            for name in ours:
+                if ours[name] != theirs.get(name, ours[name]):
+                    lines.setdefault(
+                        name,
+                        f"{member.name} has other {name} than {other.name}, from which "
+                        "it differs in methods alone",
+                    )
+        return list(lines.values())
 
     def _other_data(self, base: Mapping[str, str]) -> list[str]:
         """A line for each kind of data that was another one in a point's baseline."""
         # What differs in methods alone is trained on the same, too.
         alike = all(name == "method" or "." in name for name in base)
         lines: dict[str, str] = {}
-        for mine, other in self._compared(base) if base else ():
+        for mine, other in self._compared(base):
             ours, theirs = (
                 self.tables[each.name].record["data"] for each in (mine, other)
             )
@@ -250,7 +276,9 @@ class Results:
         ]
         if len(found) > 1:
             first, second = found[:2]
-            name = next(n for n, x in first.columns.items() if second.columns[n] != x)
+            name = next(
+                n for n, x in first.columns.items() if second.columns.get(n) != x
+            )
             raise ValueError(
                 f"baseline: several results have these values; expected {name}, too"
             )
@@ -294,10 +322,10 @@ class Results:
     def write(
         self, folder: SweepFolder, base: Mapping[str, str], mark: Mapping[str, str]
     ) -> None:
-        """Writes `results.csv` and `summary.csv`."""
-        summary = self.summary(base, mark)
-        write_csv(folder.path / "results.csv", self.rows)
-        write_csv(folder.path / "summary.csv", summary)
+        """Writes `summary.csv` and `results.csv`."""
+        # The last, for by its points it tells whether the tables are those of now.
+        write_csv(folder.path / SUMMARY, self.summary(base, mark))
+        write_csv(folder.path / RESULTS, self.rows)
 
     def text(
         self, found: Sequence[Result], base: Mapping[str, str], mark: Mapping[str, str]
@@ -309,18 +337,25 @@ class Results:
             for name in dict.fromkeys(n for r in found for n in r.columns)
             if any(r.columns.get(name) for r in found)
         ]
-        header = [*names, measure.title]
+        uneven = are_uneven(found)
+        header = [*names, *(["repeats"] if uneven else []), measure.title]
         header += ["difference"] if base else []
         lines = []
         for result in found:
             star = " *" if mark and result.has(mark) else ""
             cells = [result.columns.get(name, "") for name in names]
+            cells += [str(len(result.values))] if uneven else []
             cells.append(shown_in_cell(result.array, measure) + star)
             if base:
                 there = self.difference(result, base)
                 cells.append("" if there is None else shown_in_cell(there, measure))
             lines.append(cells)
         return text_table(header, lines)
+
+
+def are_uneven(found: Sequence[Result]) -> bool:
+    """Whether results are means over different numbers of repeats and seeds."""
+    return len({len(result.values) for result in found}) > 1
 
 
 def _shown(columns: Mapping[str, str]) -> str:

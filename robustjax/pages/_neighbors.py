@@ -43,12 +43,12 @@ def nearest_labeled(
     distances = np.empty((len(rows), shown))
     if not shown or not len(rows):
         return found, distances
-    known = flat[pool].astype(np.float32)
-    centre = known.mean(axis=0)
-    known -= centre
+    # Far from the origin, single precision would have no digits left for distances.
+    centre = flat[pool].mean(axis=0, dtype=np.float64)
+    known = _centred(flat[pool], centre)
     half = np.sum(known**2, axis=1) / 2
     for here in arrays.blocks(len(rows), len(pool) + count * flat.shape[1]):
-        queries = flat[rows[here]].astype(np.float32) - centre
+        queries = _centred(flat[rows[here]], centre)
         near = np.argpartition(half - queries @ known.T, count - 1, axis=1)[:, :count]
         exact = flat[pool[near]].astype(np.float64)
         exact -= flat[rows[here]].astype(np.float64)[:, None]
@@ -58,3 +58,11 @@ def nearest_labeled(
         found[here] = pool[np.take_along_axis(near, order, axis=1)]
         distances[here] = np.sqrt(np.take_along_axis(squares, order, axis=1))
     return found, distances
+
+
+def _centred(points: np.ndarray, centre: np.ndarray) -> np.ndarray:
+    if points.dtype == np.float64:
+        return (points - centre).astype(np.float32)
+    found = points.astype(np.float32)
+    found -= centre.astype(np.float32)
+    return found

@@ -136,7 +136,9 @@ def write_issues(
     """
     assert config.out is not None
     order = np.argsort(quality, kind="stable")
-    listed = order[issues[order]][:_MOST_CARDS]
+    suspects = order[issues[order]]
+    listed = suspects[:_MOST_CARDS]
+    first = "" if len(listed) == len(suspects) else f"the first {len(listed):,} of "
     rest = np.setdiff1d(order, listed)
     rng = np.random.default_rng(config.seed)
     drawn = rng.choice(rest, min(config.audit, len(rest)), replace=False)
@@ -146,8 +148,8 @@ def write_issues(
         suggested,
         quality,
         media_of(config, dataset),
-        title=f"{pathlib.Path(config.out).stem}: {len(listed):,} labels that are "
-        "likely wrong",
+        title=f"{pathlib.Path(config.out).stem}: {first}{len(suspects):,} labels that "
+        "are likely wrong",
         drawn=drawn,
         neighbors=config.neighbors,
     )

@@ -30,7 +30,8 @@ def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = []
     for number, row in enumerate(table):
         cells = [row[0].ljust(widths[0])]
-        cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:])]
+        rest = zip(row[1:], widths[1:], strict=True)
+        cells += [cell.rjust(width) for cell, width in rest]
         lines.append("  ".join(cells).rstrip())
         if number == 0:
             lines.append("  ".join("-" * width for width in widths))

@@ -79,6 +79,9 @@ def test_a_difference_is_paired_by_repeat_where_repeats_were_kept():
         np.testing.assert_allclose((apart.mean, apart.interval), want)
     same = Side(60, 0.0, 3)
     assert difference(same, same) == Difference(0, 0, 0, False)
+    alone = Side(60, np.nan, 1, np.array([60.0]))
+    with pytest.raises(ValueError, match="repeats: got 1, expected at least two"):
+        difference(alone, alone)
 
 
 @pytest.mark.parametrize(

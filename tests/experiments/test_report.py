@@ -22,6 +22,7 @@ from experiments.reporting.runs import read_run
 from experiments.reporting.sections import read_folders, sections_of
 from experiments.reporting.sweeps import read_sweep
 from experiments.study.launch import ending
+from experiments.study.numbers import Measure
 from experiments.study.plot import Line, Panel
 from experiments.study.records import FILE
 from experiments.study.run import Request
@@ -75,7 +76,7 @@ def test_tables_and_paired_differences(run_folder):
     assert texts(found) == [
         ["ce", "3", "29.0 ±1.4", "2"],
         [SCRIPT, "3", "8.5 ±0.7", "2"],
-        [PIPES, "3", "55.0", "2"],
+        [PIPES, "3", "55.0 (1 of 2)", "2"],
     ]
     assert found.is_number == [False, True, True, True]
     assert found.rows[1][2].number == pytest.approx(0.085)
@@ -83,10 +84,25 @@ def test_tables_and_paired_differences(run_folder):
     # Of the third, one repeat was measured: one pair, and no deviation.
     assert texts(differences) == [
         [SCRIPT, "-20.5 ±0.7", "2"],
-        [PIPES, "+25.0", "1"],
+        [PIPES, "+25.0 (1 of 2)", "1"],
     ]
     (first, *_) = texts(grids.differences(table, SCRIPT))
     assert first == ["ce", "+20.5 ±0.7", "2"]
+
+
+def test_measures_of_one_title_are_columns_of_their_own(run_folder):
+    table = read_run(run_folder).table
+    for key, title in (("best", "accuracy"), ("last", "accuracy"), ("few", "epochs")):
+        table.measures[key] = Measure(key, title)
+    for number, setting in enumerate(table.settings):
+        setting.values["best"] = np.array([0.9, 0.7]) - number / 10
+        setting.values["few"] = np.array([0.5, 0.5])
+    found = grids.results(table)
+    titles = ["accuracy (last)", "accuracy (best)", "epochs (few)"]
+    assert list(found.header) == ["method", "epochs", *titles, "repeats"]
+    assert texts(found)[0][2:] == ["29.0 ±1.4", "80.0 ±14.1", "50.0 ±0.0", "2"]
+    (first, *_) = texts(grids.differences(table, None))
+    assert first == [SCRIPT, "-20.5 ±0.7", "-10.0 ±0.0", "0.0 ±0.0", "2"]
 
 
 def test_flags_that_differ_are_told_apart(run_folder):
@@ -227,11 +243,8 @@ def test_pictures_are_those_of_the_run_or_none(tmp_path):
 def test_a_sweep_is_read_from_its_tables_and_runs(tmp_path):
     home = write_sweep(tmp_path)
     sweep = read_sweep(home)
-    assert [point.state for point in sweep.points] == [
-        "finished",
-        "finished",
-        "missing",
-    ]
+    states = [point.state for point in sweep.points]
+    assert states == ["finished", "finished", "missing"]
     of_sweep, *of_runs = sections_of(
         read_folders([str(home)]), baseline=None, examples=2, points=1
     )
@@ -246,6 +259,8 @@ def test_a_sweep_is_read_from_its_tables_and_runs(tmp_path):
     (plot,) = of_sweep.plots
     assert "ce 29" in plot.alt
     assert "noise rate" in plot.title
+    with pytest.raises(ValueError, match="baseline: unknown 'el'"):
+        write_report([str(home)], str(tmp_path / "sweep"), baseline="el")
     write_report([str(home)], str(tmp_path / "sweep"))
     assert "2 of 3 points" in (tmp_path / "sweep.html").read_text()
     # As many points, but not those that are there.

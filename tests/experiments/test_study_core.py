@@ -23,6 +23,7 @@ from experiments.study.numbers import (
 from experiments.study.plot import Line, Panel, draw
 from experiments.study.records import FILE, KEPT, read_cells
 from experiments.study.run_folder import open_run_folder
+from experiments.study.settings import join_results
 from experiments.study.table import Table
 from robustjax.tools.tables import in_file
 from robustjax.training import write_csv
@@ -107,6 +108,9 @@ def test_deviation_is_of_a_sample(rng):
     assert in_cell(TWO, MEASURES[0]) == "60.0 ±14.1"
     assert in_cell(TWO[:1], MEASURES[0]) == "50.0"
     assert in_cell(np.full(2, np.nan), MEASURES[0]) == "-"
+    # Of a mean over fewer repeats than were run, people see over how many.
+    assert in_cell(np.array([0.5, np.nan]), MEASURES[0]) == "50.0 (1 of 2)"
+    assert in_cell(np.append(TWO, np.nan), MEASURES[0]) == "60.0 ±14.1 (2 of 3)"
 
 
 def test_files_follow_from_the_records(folder):
@@ -122,6 +126,8 @@ def test_files_follow_from_the_records(folder):
     assert summary[0]["last_std"] == "14.1421"
     # What one repeat alone has measured has no deviation.
     assert (summary[0]["norm_mean"], summary[0]["norm_std"]) == ("3.00000", "")
+    assert summary[0]["norm_repeats"] == "1"
+    assert "last_repeats" not in summary[0]
     assert "msp_auroc_mean" not in summary[0]
     assert summary[2]["epochs"] == "7"
     assert {r["repeats"] for r in summary} == {"2"}
@@ -153,6 +159,17 @@ def test_tables_lines_and_paired_differences(folder):
     assert table.one(method="ce", labels=3) is None
     with pytest.raises(ValueError, match="are of 2 settings"):
         table.one(method="ce")
+
+
+def test_what_repeats_differ_in_is_no_constant(folder):
+    with Journal(folder, tensorboard=False) as journal:
+        for repeat, count in enumerate((30, 28, 30)):
+            cell = journal.cell(f"cell_{repeat}")
+            constants = {"examples": count, "epochs": 7}
+            cell.result({"a": 1}, {"last": [0.5]}, repeats=[repeat], **constants)
+        cells = {f"cell_{n}": journal.cell(f"cell_{n}").records for n in range(3)}
+    (setting,) = join_results(cells)
+    assert setting.constants == {"examples": "28 … 30", "epochs": 7}
 
 
 def test_a_repeat_that_comes_twice_is_refused(folder):
@@ -207,6 +224,15 @@ def test_examples_join_what_cells_keep(folder):
         "repeat": "1", "id": "b", "given": "1", "ce.weight": "", "elr.weight": ""
     }  # fmt: skip
     assert [r["id"] for r in rows] == ["a", "b", "a", "b"]
+
+
+def test_places_in_an_order_have_all_their_digits(folder):
+    order = np.array([1234567.0, 1234568.0, np.nan, 0.12345678, 1e20])
+    with Journal(folder, tensorboard=False) as journal:
+        journal.cell("ce").keep("ce", np.arange(5), {"repeat": 0}, order=order)
+    Table.read(folder).write_files()
+    found = [row["ce.order"] for row in rows_of(folder / "examples.csv")]
+    assert found == ["1234567", "1234568", "", "0.123457", "1e+20"]
 
 
 def test_examples_of_other_ids_and_repeats_leave_cells_empty(folder):

@@ -10,6 +10,9 @@ import matplotlib.axes
 import numpy as np
 import pytest
 
+from experiments.reporting.sweeps import read_sweep
+from experiments.sweeping import pictures
+from experiments.sweeping import results as results_module
 from experiments.sweeping.choose import best
 from experiments.sweeping.folder import SweepFolder, sweep_path
 from experiments.sweeping.pictures import draw_sweep
@@ -122,6 +125,67 @@ def test_points_of_other_data_are_not_compared_in_silence(tmp_path):
     hold("test labels", {"rate": "none"})
     hold("given labels", {"rate": "0.5"})
     assert results.warnings({"rate": "0.2"}) == results.warnings({}) == []
+    # Without a baseline, what differs in methods alone stands side by side.
+    hold("given labels", {"methods": "elr"})
+    (line,) = results.warnings({})
+    assert "has other given labels than point-" in line
+
+
+def test_means_over_other_numbers_of_repeats_say_so(tmp_path, monkeypatch):
+    points = toy_points(tmp_path, "rate=0.2,0.5; seed=0,1", repeats=2)
+    folder = SweepFolder.write(sweep_path(str(tmp_path), "s"), points, {})
+    for point in points[:-1]:
+        run_toy(point)
+    results = Results(folder)
+    found = results.chosen("last", {})
+    lines = results.text(found, {}, {}).splitlines()
+    assert lines[0].split()[-2:] == ["repeats", "last"]
+    assert [line.split()[-3] for line in lines[2:]] == ["4", "2"]
+    text = best(results, "last", "last", ("rate",), {})
+    assert "3 of 4 points are finished, compared over 2 to 4 repeats" in text
+    assert [line.split()[-4] for line in text.splitlines()[4:]] == ["4", "2"]
+    titles = []
+    monkeypatch.setattr(pictures, "draw", lambda *given: titles.append(given[-1]))
+    draw_sweep(tmp_path / "a.png", results, found, ("rate",), {}, "title")
+    assert titles == ["title\nmeans over 2 to 4 repeats"]
+    run_toy(points[-1])
+    results = Results(folder)
+    assert "repeats" not in results.text(results.chosen("last", {}), {}, {})
+    assert "compared" not in best(results, "last", "last", (), {})
+
+
+def test_tables_of_another_baseline_do_not_stay(tmp_path):
+    points = toy_points(tmp_path, "methods=ce,elr")
+    path = sweep_path(str(tmp_path), "s")
+    for point in points:
+        run_toy(point)
+    asked = {"baseline": {"method": "ce"}}
+    folder = SweepFolder.write(path, points, asked)
+    Results(folder).write(folder, asked["baseline"], {})
+    SweepFolder.write(path, points, {**asked, "grid": "another text"})
+    assert read_sweep(path).summary
+    # A sweep that is killed here has no tables, and not those of the old question.
+    SweepFolder.write(path, points, {"baseline": {"method": "elr"}})
+    found = read_sweep(path)
+    assert (found.summary, found.each, found.outdated) == ([], [], True)
+
+
+def test_tables_that_a_kill_left_half_written_are_outdated(tmp_path, monkeypatch):
+    points = toy_points(tmp_path, "rate=0.2,0.5")
+    folder = SweepFolder.write(sweep_path(str(tmp_path), "s"), points, {})
+    run_toy(points[0])
+    Results(folder).write(folder, {}, {})
+    assert not read_sweep(folder.path).outdated
+    run_toy(points[1])
+
+    def ended(*arguments):
+        raise KeyboardInterrupt
+
+    real = iter((results_module.write_csv, ended))
+    monkeypatch.setattr(results_module, "write_csv", lambda *a: next(real)(*a))
+    with pytest.raises(KeyboardInterrupt):
+        Results(folder).write(folder, {}, {})
+    assert read_sweep(folder.path).outdated
 
 
 def test_only_what_is_finished_is_in_the_tables(tmp_path):
@@ -230,6 +294,19 @@ def test_points_with_ends_of_their_own_are_one_curve(tmp_path, drawn):
     assert [list(x) for x, *_ in drawn["errorbar"]] == [[0.2, 0.5]] * 2
     draw_sweep(tmp_path / "b.png", results, found, ("sizes",), {}, "title")
     assert [list(x) for x, *_ in drawn["errorbar"][2:]] == [[0.0, 1.0]] * 2
+
+
+def test_an_option_beside_its_default_is_a_line_of_its_own(tmp_path, drawn):
+    points = [
+        *toy_points(tmp_path, "rate=0.2,0.5", ("elr",)),
+        *toy_points(tmp_path, "rate=0.2,0.5; elr.strength=1", ("elr",)),
+    ]
+    for point in points:
+        run_toy(point)
+    results = Results(SweepFolder.write(sweep_path(str(tmp_path), "s"), points, {}))
+    found = results.chosen("last", {})
+    draw_sweep(tmp_path / "a.png", results, found, ("rate",), {}, "title")
+    assert [list(x) for x, *_ in drawn["errorbar"]] == [[0.2, 0.5]] * 2
 
 
 def test_words_are_drawn_in_order(tmp_path, drawn):

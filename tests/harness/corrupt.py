@@ -1,6 +1,7 @@
 """Damages every file of small runs, runs them again, and looks at what comes of it.
 
     python -m tests.harness.corrupt
+    python -m tests.harness.corrupt --damages=16
 
 After damage a run is refused in one line, or it leaves what it had left before.
 """
@@ -14,7 +15,7 @@ import random
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -67,6 +68,18 @@ def targets(
     yield from sorted(
         p.relative_to(folder) for p in rng.sample(below, min(most, len(below)))
     )
+
+
+def turns(
+    found: Sequence[pathlib.Path], most: int | None
+) -> list[tuple[pathlib.Path, str]]:
+    """(file, damage): every file once, then again with the next damage, and so on."""
+    everything = [
+        (target, DAMAGES[(number + shift) % len(DAMAGES)])
+        for shift in range(len(DAMAGES))
+        for number, target in enumerate(found)
+    ]
+    return everything[:most]
 
 
 def outcome_of(
@@ -126,6 +139,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--files", type=int, default=4, help="below the top, per run")
+    parser.add_argument("--damages", type=int, help="per run folder; by default all")
     parser.add_argument("--launchers", default=",".join(r.launcher for r in RUNS))
     parser.add_argument("--folder", default=None)
     options = parser.parse_args(arguments)
@@ -150,14 +164,15 @@ def main(arguments: list[str] | None = None) -> int:
         Launch(small, paths, half, die_in_write, what="checkpoint", number=4).wait()
         for state in (whole, half):
             base = run_folder(small, state)
-            for target in targets(base, rng, options.files):
-                for kind in DAMAGES:
-                    run_dir = folder / "trial"
-                    shutil.rmtree(run_dir, ignore_errors=True)
-                    shutil.copytree(base, run_folder(small, run_dir))
-                    if damage(run_folder(small, run_dir) / target, kind, rng):
-                        what = f"{state.name}, {kind} {target}"
-                        note(small, what, outcome_of(small, paths, run_dir, wanted))
+            found = list(targets(base, rng, options.files))
+            rng.shuffle(found)
+            for target, kind in turns(found, options.damages):
+                run_dir = folder / "trial"
+                shutil.rmtree(run_dir, ignore_errors=True)
+                shutil.copytree(base, run_folder(small, run_dir))
+                if damage(run_folder(small, run_dir) / target, kind, rng):
+                    what = f"{state.name}, {kind} {target}"
+                    note(small, what, outcome_of(small, paths, run_dir, wanted))
         for what, changed in other_data(paths, folder / "changed"):
             # The same name: what was there is what the run was begun with.
             run_dir = folder / "trial"
@@ -166,6 +181,14 @@ def main(arguments: list[str] | None = None) -> int:
             kept = paths[small.dataset].read_bytes()
             paths[small.dataset].write_bytes(changed[small.dataset].read_bytes())
             note(small, f"half, {what}", outcome_of(small, paths, run_dir, wanted))
+            paths[small.dataset].write_bytes(kept)
+        for kind in DAMAGES:
+            run_dir, kept = folder / "trial", paths[small.dataset].read_bytes()
+            shutil.rmtree(run_dir, ignore_errors=True)
+            shutil.copytree(run_folder(small, half), run_folder(small, run_dir))
+            damage(paths[small.dataset], kind, rng)
+            what = f"half, {kind} {paths[small.dataset].name}"
+            note(small, what, outcome_of(small, paths, run_dir, wanted))
             paths[small.dataset].write_bytes(kept)
     for (launcher, outcome), count in sorted(counts.items()):
         print(f"{launcher:18} {outcome:10} {count}")

@@ -15,9 +15,10 @@ def die_in_write(*, what: str, number: int) -> None:
     """Makes the process die in the middle of a write.
 
     Args:
-      what: "journal" (half a line is written), "checkpoint" (saved under its partial
-        name, or under its final name and the old ones not yet removed), or "file" (an
-        atomic file, complete but not yet under its name).
+      what: "journal" (half a line is written), "log" (the same of answers, or the whole
+        line), "checkpoint" (saved under its partial name, or under its final name and
+        the old ones not yet removed), or "file" (an atomic file, complete but not yet
+        under its name).
       number: of the write that it dies in, from 1.
     """
     count = 0
@@ -42,6 +43,19 @@ def die_in_write(*, what: str, number: int) -> None:
                 file.write(text)
 
         journal.Journal._append = append  # type: ignore[method-assign]
+    elif what == "log":
+        from robustjax.methods._exchange_folder import LOG
+
+        fsync = os.fsync
+
+        def synced(handle: int) -> None:
+            if os.readlink(f"/proc/self/fd/{handle}").endswith(LOG) and due():
+                if number % 2:
+                    os.ftruncate(handle, os.fstat(handle).st_size - 9)
+                _end()
+            fsync(handle)
+
+        os.fsync = synced  # type: ignore[assignment]
     elif what == "checkpoint":
         import pathlib
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import collections
+import dataclasses
 import pathlib
 import random
 import shutil
@@ -14,14 +15,46 @@ import signal
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from tests.harness.faults import die_in_write
-from tests.harness.runs import RUNS, Launch, Small, results, run_folder, write_data
+from tests.harness.runs import (
+    RUNS,
+    Launch,
+    Running,
+    Small,
+    results,
+    run_folder,
+    write_data,
+)
 
+WRITES = ("journal", "log", "checkpoint", "file")
+"""Ends of a process inside its own writes; see `die_in_write`."""
 KINDS = ("SIGKILL", "SIGTERM", "SIGINT", "journal", "checkpoint", "file")
 # A run that is asked to stop ends after its epoch: in less than a whole run takes, but
 # on a machine with other work that is many times what it was just now.
 _PATIENCE_SECONDS, _PATIENCE_RUNS = 240, 10
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What came of a trial.
+
+    Attributes:
+      what: "ended" or "too late" (the run was through before); an error's text
+        otherwise.
+      moments: where each of its processes was ended: after how long or in which write,
+        and how many lines its journal had.
+    """
+
+    what: str
+    moments: tuple[str, ...] = ()
+
+    @property
+    def fine(self) -> bool:
+        """Whether nothing went wrong."""
+        return self.what in ("ended", "too late")
 
 
 class Whole:
@@ -61,7 +94,7 @@ def trial(
     *,
     attempts: int = 2,
     writes: int = 12,
-) -> str:
+) -> Outcome:
     """Ends a run, continues it until it is through, and compares.
 
     Args:
@@ -72,48 +105,103 @@ def trial(
       rng: of the moments.
       attempts: how often it is ended at most.
       writes: in which of its own writes it may end, at most.
-
-    Returns:
-      "ended" or "too late" (the run was through before); an error's text otherwise.
     """
     wanted, seconds = whole.of(small)
     patience = max(_PATIENCE_SECONDS, _PATIENCE_RUNS * seconds)
-    ends = 0
+    moments: list[str] = []
+
+    def begin(fault: Any = None, **options: Any) -> Launch:
+        return Launch(small, whole.paths, folder, fault, **options)
+
     for attempt in range(rng.randint(1, attempts)):
-        if kind in ("journal", "checkpoint", "file"):
-            number = rng.randint(1, writes)
-            launch = Launch(
-                small, whole.paths, folder, die_in_write, what=kind, number=number
-            )
-            status = launch.wait(patience)
-        else:
-            launch = Launch(small, whole.paths, folder)
-            started = time.monotonic()
-            if launch.wait(rng.uniform(0.05, 1.0) * seconds) == 0 and attempt == 0:
-                whole.took(small, time.monotonic() - started)
-            launch.send(signal.Signals[kind])
-            status = launch.wait(patience)
-        if status is None:
-            launch.send(signal.SIGKILL)
-            return f"attempt {attempt}: did not end"
-        lines = launch.errors
-        if status == -signal.SIGKILL:
-            ends += 1
-        elif status in (130, 143):
-            ends += 1
-            if len(lines) != 1 or "Traceback" in lines[0]:
-                return f"attempt {attempt}: stopped with {lines}"
-        elif status != 0:
-            # A signal may come before the launcher listens.
-            if status in (-signal.SIGTERM, -signal.SIGINT, 1) and not lines:
-                ends += 1
-            else:
-                return f"attempt {attempt}: status {status}, {lines}"
-    launch = Launch(small, whole.paths, folder)
+        ended = end(begin, kind, rng, seconds, patience, writes)
+        if ended.status == 0:
+            if attempt == 0 and kind not in WRITES:
+                whole.took(small, ended.seconds)
+            continue
+        lines = _lines(run_folder(small, folder))
+        moments.append(f"{ended.moment}, {lines} lines")
+        if ended.wrong:
+            return Outcome(f"attempt {attempt}: {ended.wrong}", tuple(moments))
+    launch = begin()
     status = launch.wait()
-    if status != 0:
-        return f"did not continue: status {status}, {launch.errors}"
-    mine = run_folder(small, folder)
+    wrong = (
+        _difference(run_folder(small, folder), wanted)
+        if status == 0
+        else f"did not continue: status {status}, {launch.errors}"
+    )
+    if wrong:
+        return Outcome(wrong, tuple(moments))
+    shutil.rmtree(folder)
+    return Outcome("ended" if moments else "too late", tuple(moments))
+
+
+class Ended(NamedTuple):
+    """How a process was ended.
+
+    Attributes:
+      status: its own; 0 where it was through before.
+      moment: where it was ended.
+      seconds: that it ran.
+      wrong: what is not as it must be; "" where all is.
+    """
+
+    status: int | None
+    moment: str
+    seconds: float
+    wrong: str
+
+
+def end(
+    begin: Callable[..., Running],
+    kind: str,
+    rng: random.Random,
+    seconds: float,
+    patience: float,
+    writes: int,
+) -> Ended:
+    """Starts a process and ends it.
+
+    Args:
+      begin: starts it, with a fault or without.
+      kind: a signal, or one of `WRITES`.
+      rng: of the moment.
+      seconds: that it would take.
+      patience: how long it may take to end.
+      writes: in which of its own writes it may end, at most.
+    """
+    started = time.monotonic()
+    if kind in WRITES:
+        number = rng.randint(1, writes)
+        running = begin(die_in_write, what=kind, number=number)
+        status, moment = running.wait(patience), f"in write {number}"
+    else:
+        running = begin()
+        running.wait(rng.uniform(0.05, 1.0) * seconds)
+        moment = f"after {time.monotonic() - started:.2f} s"
+        running.send(signal.Signals[kind])
+        status = running.wait(patience)
+    took, wrong = time.monotonic() - started, ""
+    if status is None:
+        running.send(signal.SIGKILL)
+        return Ended(status, moment, took, "did not end")
+    lines = running.errors
+    # A signal may come before the process listens.
+    early = status in (-signal.SIGTERM, -signal.SIGINT, 1) and not lines
+    if status in (130, 143):
+        if len(lines) != 1 or "Traceback" in lines[0]:
+            wrong = f"stopped with {lines}"
+    elif status not in (0, -signal.SIGKILL) and not early:
+        wrong = f"status {status}, {lines}"
+    return Ended(status, moment, took, wrong)
+
+
+def _lines(folder: pathlib.Path) -> int:
+    journal = folder / "metrics.jsonl"
+    return journal.read_bytes().count(b"\n") if journal.exists() else 0
+
+
+def _difference(mine: pathlib.Path, wanted: dict[str, bytes]) -> str:
     found = results(mine)
     different = [
         name for name in {**wanted, **found} if wanted.get(name) != found.get(name)
@@ -121,10 +209,7 @@ def trial(
     if different:
         return f"other results: {', '.join(different)}"
     stray = [str(p.relative_to(mine)) for p in mine.rglob("*.partial")]
-    if stray:
-        return f"left behind: {', '.join(stray)}"
-    shutil.rmtree(folder)
-    return "ended" if ends else "too late"
+    return f"left behind: {', '.join(stray)}" if stray else ""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -139,18 +224,21 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = [r for r in RUNS if r.launcher in options.launchers.split(",")]
     whole, rng = Whole(folder), random.Random(options.seed)
     counts: collections.Counter[tuple[str, str, str]] = collections.Counter()
-    wrong = 0
+    wrong = ended = 0
     for number in range(options.trials):
         small = chosen[number % len(chosen)]
         kind = KINDS[(number // len(chosen)) % len(KINDS)]
         outcome = trial(small, kind, whole, folder / f"trial_{number}", rng)
-        fine = outcome in ("ended", "too late")
-        wrong += not fine
-        counts[small.launcher, kind, outcome if fine else "WRONG"] += 1
-        print(f"{number + 1:4} {small.launcher:18} {kind:10} {outcome}", flush=True)
-    for (launcher, kind, outcome), count in sorted(counts.items()):
-        print(f"{launcher:18} {kind:10} {outcome:10} {count}")
-    print(f"{options.trials} trials, {wrong} went wrong")
+        wrong += not outcome.fine
+        ended += outcome.what == "ended"
+        said = outcome.what if outcome.fine else "WRONG"
+        counts[small.launcher, kind, said] += 1
+        moments = "; ".join(outcome.moments)
+        head = f"{number + 1:4} {small.launcher:22} {kind:10}"
+        print(f"{head} {outcome.what:8} {moments}", flush=True)
+    for (launcher, kind, said), count in sorted(counts.items()):
+        print(f"{launcher:22} {kind:10} {said:10} {count}")
+    print(f"{options.trials} trials, {ended} ended runs, {wrong} went wrong")
     return wrong
 
 

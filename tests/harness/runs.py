@@ -10,7 +10,7 @@ import pathlib
 import runpy
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -268,38 +268,31 @@ def run_folder(small: Small, run_dir: pathlib.Path) -> pathlib.Path:
     return run_dir / small.launcher / "run"
 
 
-class Launch:
-    """A launcher in a process of its own, forked where JAX is imported already."""
+class Running:
+    """`python -m MODULE …` in a process of its own, forked where JAX is imported."""
 
     def __init__(
         self,
-        small: Small,
-        paths: dict[str, pathlib.Path],
-        run_dir: pathlib.Path,
+        module: str,
+        arguments: Sequence[str],
+        output: pathlib.Path,
         fault: Callable[..., None] | None = None,
         **options: Any,
     ):
         """Starts the process.
 
         Args:
-          small: what is run.
-          paths: of `write_data`.
-          run_dir: for its folder, and its output as `<launcher>.out` and `.err`.
-          fault: called with `options` in the process before the launcher runs.
+          module: what runs.
+          arguments: its command line.
+          output: gets what it prints, with the endings `.out` and `.err`.
+          fault: called with `options` in the process before the module runs.
           **options: of the fault.
         """
-        run_dir.mkdir(parents=True, exist_ok=True)
-        self._output = run_dir / f"{small.launcher}.out"
-        self._errors = run_dir / f"{small.launcher}.err"
-        arguments_ = (
-            small.launcher,
-            arguments(small, paths, run_dir),
-            str(self._output),
-            str(self._errors),
-            fault,
-            options,
-        )
-        self.process = forked.context().Process(target=_main, args=arguments_)
+        output.parent.mkdir(parents=True, exist_ok=True)
+        paths = [str(output.with_suffix(ending)) for ending in (".out", ".err")]
+        self._errors = pathlib.Path(paths[1])
+        told = (module, list(arguments), *paths, fault, options)
+        self.process = forked.context().Process(target=_main, args=told)
         self.process.start()
 
     def wait(self, seconds: float | None = None) -> int | None:
@@ -324,8 +317,29 @@ class Launch:
         ]
 
 
+class Launch(Running):
+    """A launcher's small run."""
+
+    def __init__(
+        self,
+        small: Small,
+        paths: dict[str, pathlib.Path],
+        run_dir: pathlib.Path,
+        fault: Callable[..., None] | None = None,
+        **options: Any,
+    ):
+        """Starts the process; its folder and what it prints are below `run_dir`."""
+        super().__init__(
+            f"experiments.{small.launcher}",
+            arguments(small, paths, run_dir),
+            run_dir / small.launcher,
+            fault,
+            **options,
+        )
+
+
 def _main(
-    launcher: str,
+    module: str,
     arguments: list[str],
     output: str,
     errors: str,
@@ -340,8 +354,8 @@ def _main(
     one_context.share()
     if fault is not None:
         fault(**options)
-    sys.argv = [f"experiments.{launcher}", *arguments]
-    runpy.run_module(f"experiments.{launcher}", run_name="__main__", alter_sys=True)
+    sys.argv = [module, *arguments]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 
 def results(folder: pathlib.Path) -> dict[str, bytes]:
