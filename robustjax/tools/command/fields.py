@@ -169,10 +169,15 @@ def refuse_options(config: Any, groups: Sequence[type], why: str) -> None:
       why: what the error goes on with, "with …" say.
     """
     for group in groups:
-        for field in dataclasses.fields(group):
-            given = getattr(config, field.name)
-            if given != getattr(type(config), field.name):
-                raise ValueError(f"{field.name}: got {given} {why}")
+        refuse_fields(config, [field.name for field in dataclasses.fields(group)], why)
+
+
+def refuse_fields(config: Any, names: Sequence[str], why: str) -> None:
+    """As `refuse_options`, of fields by name."""
+    for name in names:
+        given = getattr(config, name)
+        if given != getattr(type(config), name):
+            raise ValueError(f"{name}: got {given} {why}")
 
 
 def need_options(config: Any, *names: str) -> None:
