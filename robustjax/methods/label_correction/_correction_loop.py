@@ -263,7 +263,8 @@ class CorrectionRun:
             keep their labels and can be asked about again; by default all True.
 
         Raises:
-          ValueError: a shape that does not match, an unknown class.
+          ValueError: a shape that does not match, `answered` that is no bool, an
+            unknown class.
         """
         count, first = self.budget.count(round_number), self.budget.asked(round_number)
         picks = np.asarray(state.picks)[:, first : first + count]
@@ -273,8 +274,13 @@ class CorrectionRun:
             )
         if answered is None:
             answered = np.ones(picks.shape, bool)
+        checks.truth("answered", answered)
         # On the host: on the device it would be a program per round and line.
-        answers, answered = np.asarray(answers), np.asarray(answered, bool)
+        answers, answered = np.asarray(answers), np.asarray(answered)
+        if answered.shape != picks.shape:
+            raise ValueError(
+                f"answered: got shape {answered.shape}, expected {picks.shape}"
+            )
         given = answers[answered]
         if given.size:
             checks.labels("answers", given, self.trainer.spec.num_classes)

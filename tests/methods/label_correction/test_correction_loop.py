@@ -185,6 +185,12 @@ def test_bad_labels_and_answers():
         run.receive(state, 0, picks[:, :3])
     with pytest.raises(ValueError, match="answers: .* out of range"):
         run.receive(state, 0, np.full(picks.shape, 10))
+    # NaN and places of answers were taken for "answered".
+    for wrong, said in ((np.full(picks.shape, np.nan), "float64"), (picks, "int32")):
+        with pytest.raises(ValueError, match=f"answered: got {said}, expected bool"):
+            run.receive(state, 0, picks % 10, wrong)
+    with pytest.raises(ValueError, match=r"answered: got shape \(2, 3\)"):
+        run.receive(state, 0, picks % 10, np.ones((2, 3), bool))
 
 
 def test_unknown_method_lists_the_known():
