@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import pathlib
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +21,7 @@ from robustjax.data._names import plain_name
 
 ANSWER, ANNOTATOR = "new_label", "annotator"
 _WHOLE = re.compile(r"([+-]?\d+)[.,]0*")
+_THOUSANDS = re.compile(r"\d[.,]000\s*$")
 
 
 class AnswerTable(NamedTuple):
@@ -59,9 +60,9 @@ def read_answers(
       name: what to call the file in an error; by default its name.
 
     Raises:
-      ValueError: a file that cannot be read or lacks a column; ids that are unknown or
-        answered twice by one person; answers that are no class and no word. The lines
-        are named.
+      ValueError: a file that cannot be read, lacks a column or has "Annotator" for
+        `annotator`; ids that are unknown, may be two of the data set's, or are answered
+        twice by one person; answers that are no class and no word. The lines are named.
 
     Example:
       >>> import numpy as np, pathlib, tempfile
@@ -86,6 +87,7 @@ def read_answers(
         numbered = data.read_numbered_csv(path, name=name)
     cells = [row for _, row in numbered]
     need_columns(cells, ("id", column), path=path, name=name)
+    _check_annotator(cells[0], name)
     lines = np.array([line for line, _ in numbered], np.int64)
     said = _said(cells, column, lines, dataset.class_names, name, place)
     rows = _rows([row["id"] for row in cells], said, lines, dataset, name, place)
@@ -94,6 +96,19 @@ def read_answers(
     kept = rows >= 0
     people = tuple(itertools.compress(people, kept))
     return AnswerTable(rows[kept], said[kept], people, lines[kept])
+
+
+def _check_annotator(columns: Iterable[str], name: str) -> None:
+    """Raises where names of people have another heading, and would not be read.
+
+    An answer of nobody settles what others have said.
+    """
+    for column in columns:
+        if column != ANNOTATOR and plain_name(column).casefold() == ANNOTATOR:
+            raise ValueError(
+                f"{name}: got a column {column!r}, expected {ANNOTATOR!r} as it is "
+                "written here"
+            )
 
 
 def _said(
@@ -134,6 +149,8 @@ def _rows(
         if found is None and integers:
             whole = _WHOLE.fullmatch(text.strip())
             found = known.get(str(int(whole[1]))) if whole else None
+            if found is not None and _THOUSANDS.search(text):
+                _check_no_thousands(text, known, name, f"{kind} {lines[place]}")
         if found is not None:
             rows[place] = found
     # Spreadsheets leave empty lines.
@@ -148,6 +165,18 @@ def _rows(
             f"{lines[unknown[0]]}: {texts[unknown[0]]!r})"
         )
     return rows
+
+
+def _check_no_thousands(
+    text: str, known: Collection[str], name: str, place: str
+) -> None:
+    """Raises where "1,000" may be the id 1 or the id 1000."""
+    other = str(int(re.sub(r"[.,]", "", text)))
+    if other in known:
+        raise ValueError(
+            f"{name}: got the id {text!r} ({place}), which may be {other[:-3]} or "
+            f"{other}; write ids without separators"
+        )
 
 
 def _check_once(

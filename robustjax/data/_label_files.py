@@ -126,7 +126,8 @@ def parse_labels(
 
     Names win where a name looks like an index, and where several names are numbers, or
     one is that cannot be an index, indices do not count at all: class "1" of "1", "2",
-    "3" is meant by "1" alone, never by "0", and so is "-1" of "-1", "1".
+    "3" is meant by "1" alone, never by "0", and so is "-1" of "-1", "1". An index that
+    is a name but for its zeros is neither: 1 of "01", "owl".
 
     Raises:
       ValueError: a value that is no class, or class names that are not unique.
@@ -135,7 +136,10 @@ def parse_labels(
     known = {label: number for number, label in enumerate(names)}
     numbers = [label for label in names if _is_number(label)]
     if len(numbers) < 2 and all(float(x) >= 0 and not float(x) % 1 for x in numbers):
-        known = {str(number): number for number in range(len(names))} | known
+        # Of "01" and "owl", 1 may be the name without its zero, or the second class.
+        taken = {int(float(label)) for label in numbers} - {known[x] for x in numbers}
+        free = [number for number in range(len(names)) if number not in taken]
+        known = {str(number): number for number in free} | known
     wanted = [plain_name(value) for value in values]
     unknown = [value for value, plain in zip(values, wanted) if plain not in known]
     if unknown:

@@ -98,7 +98,7 @@ def _choice(annotation: dict[str, Any], number: int, name: str) -> str:
 
 
 def _who(annotation: dict[str, Any]) -> str:
-    by = annotation.get("completed_by", "")
+    by = annotation.get("completed_by")
     if isinstance(by, dict):
-        by = by.get("email") or by.get("id", "")
-    return str(by)
+        by = by.get("email") or by.get("id")
+    return "" if by is None else str(by)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from robustjax.data._dataset import Dataset, make_dataset
+from robustjax.data._names import plain_name
 from robustjax.data._table_columns import (
     ID,
     LABEL,
@@ -71,8 +72,9 @@ def load_table(
       integers if all are, else as text; so labels that count from 1 are fine.
 
     Raises:
-      ValueError: a file that cannot be read, a missing or unknown column, labels or
-        inputs that are missing or not what they must be, ids that occur twice.
+      ValueError: a file that cannot be read, a missing or unknown column, a heading
+        such as "ID" for "id" that would be an input, labels or inputs that are missing
+        or not what they must be, ids that occur twice.
       ImportError: pyarrow is not installed (extra `tools`).
 
     Example:
@@ -90,6 +92,8 @@ def load_table(
     label = label_column_of(label_column, columns, name)
     identity = id_column_of(id_column, columns)
     taken = {label, identity, text_column, SPLIT if SPLIT in columns else None}
+    if feature_columns is None:
+        _check_headings(columns, identity, name)
     features = _features(columns, feature_columns, taken, name, report)
     found = labeled_rows(
         columns,
@@ -157,6 +161,8 @@ def labeled_rows(
     """
     labeled = ~unlabeled(columns[label]) if skip_unlabeled else None
     texts = label_texts(columns[label], label, neutralised, labeled)
+    if split is not None:
+        _check_split(columns, name)
     rows = rows_of_split(columns.get(SPLIT), split, count, name)
     if labeled is not None:
         rows = rows[labeled[rows]]
@@ -233,6 +239,31 @@ def unlabeled_ids(
     rows = rows[unlabeled(columns[label])[rows]]
     identity = id_column_of(id_column, columns, fallback=image_column)
     return ids_of_rows(columns, identity, neutralised, rows)
+
+
+def _check_split(columns: Collection[str], name: str) -> None:
+    """Raises where splits have another heading: all rows would be of any of them."""
+    for key in columns:
+        if SPLIT not in columns and plain_name(key).casefold() == SPLIT:
+            raise ValueError(
+                f"split: {name!r} has a column {key!r}, expected {SPLIT!r} as it is "
+                "written here"
+            )
+
+
+def _check_headings(columns: Collection[str], identity: str | None, name: str) -> None:
+    """Raises where ids or splits, by their headings, would become inputs."""
+    free = [ID] if identity in (None, INDEX) else []
+    free += [SPLIT] if SPLIT not in columns else []
+    for key in columns:
+        usual = plain_name(key).casefold()
+        if usual in free and key != usual:
+            advice = f" or id_column={key!r}" if usual == ID else ""
+            raise ValueError(
+                f"source: {name!r} has a column {key!r}, which would be an input; "
+                f"expected {usual!r} as it is written here{advice}, or "
+                "feature_columns"
+            )
 
 
 def _features(

@@ -74,7 +74,7 @@ def read_handed(
     places = [folder / ASKED, *(folder / each.filed for each in found if each.filed)]
     covered = amends_labeled or any(amend and _same(amend, p) for p in places)
     if amend is not None and not covered:
-        found.append(reader.amended(amend, labels))
+        found.append(reader.amended(amend, labels, found))
     return found
 
 
@@ -141,6 +141,24 @@ class _Reader:
         name = self._free_name()
         return [self._handed(path, name, _sha256(path), said, table.rows)]
 
+    def _check_amends(self, said: Sequence[Answer], others: Sequence[Handed]) -> None:
+        """Raises where an amendment contradicts what is handed in beside it.
+
+        What is amended to what was known before is no news, and would be lost.
+        """
+        news: dict[int | str, list[tuple[Answer, str]]] = {}
+        for each in others:
+            for answer in each.submission.answers:
+                news.setdefault(answer.id, []).append((answer, each.path.name))
+        for mine in said:
+            for other, file in news.get(mine.id, ()):
+                same = mine.annotator in ("", other.annotator)
+                if same and other.said != mine.said:
+                    raise ValueError(
+                        f"amend: answers {mine.id!r} with {mine.said!r}, other than "
+                        f"{file}; keep one of the two files"
+                    )
+
     def edited(self) -> list[Handed]:
         """Answers of earlier rounds whose files are not as they were filed."""
         found = []
@@ -175,7 +193,9 @@ class _Reader:
                 )
         return found
 
-    def amended(self, path: pathlib.Path, labels: Sequence[str]) -> Handed:
+    def amended(
+        self, path: pathlib.Path, labels: Sequence[str], others: Sequence[Handed]
+    ) -> Handed:
         """A file of one's own with other answers, or an edited table of all labels."""
         name = f"amend {path.name}"
         columns: list[str] = []
@@ -189,8 +209,13 @@ class _Reader:
         said = self._said(table)
         if column == "label":
             self._check_cleared(table, labels, name)
-            text_of = dict(zip(self._dataset.ids.tolist(), labels))
+            # As answers: what belongs to no class is "ood" in one of the tables.
+            names = self._dataset.class_names
+            codes = answers.parse_said(labels, names, name=name).tolist()
+            code_of = dict(zip(self._dataset.ids.tolist(), codes))
+            text_of = {i: answers.said_text(c, names) for i, c in code_of.items()}
             said = [a for a in said if a.said != text_of[a.id]]
+        self._check_amends(said, others)
         return self._handed(path, "", _sha256(path), said, table.rows)
 
     def _said(self, table: answers.AnswerTable) -> list[Answer]:

@@ -17,6 +17,12 @@ def is_pair(dataset: str | None) -> bool:
     return pathlib.Path(dataset or "").suffix.lower() == PAIR_SUFFIX
 
 
+def check_pair_split(dataset: str, split: str) -> None:
+    """Raises `ValueError` for a split of an `.npy` file other than "train"."""
+    if split != "train":
+        raise ValueError(f"split: got {split!r}, but {dataset!r} has no splits")
+
+
 def load_pair(dataset: str, labels: str | None, split: str) -> data.Dataset:
     """A data set from two files, row by row; ids are the numbers of rows.
 
@@ -29,8 +35,7 @@ def load_pair(dataset: str, labels: str | None, split: str) -> data.Dataset:
       ValueError: a file that cannot be read (objects are never unpickled), is missing,
         or does not fit the other, and another split.
     """
-    if split != "train":
-        raise ValueError(f"split: got {split!r}, but {dataset!r} has no splits")
+    check_pair_split(dataset, split)
     if not is_pair(labels):
         got = "none" if labels is None else repr(labels)
         raise ValueError(

@@ -10,7 +10,14 @@ import numpy as np
 from robustjax import checks, data, scores
 from robustjax.files import atomic_file
 from robustjax.methods.bias import BiasedOutputs
-from robustjax.tools.array_files import lacks, probabilities_in, read_arrays
+from robustjax.tools.array_files import (
+    columns_of,
+    in_order_of,
+    lacks,
+    probabilities_in,
+    read_arrays,
+    said_of_rows,
+)
 
 
 def read_outputs(
@@ -60,16 +67,37 @@ def read_outputs(
                 f"{expected}: a row for every example and a column for every class of "
                 f"{dataset.name}"
             )
-        if "ids" in arrays:
-            found = {
-                name: data.join(dataset, arrays["ids"], array, name=name)
-                for name, array in found.items()
-            }
+        found = _in_order_of(dataset, found, arrays, path)
         _check_same_labels(found.pop("labels", None), dataset)
     outputs = BiasedOutputs(
         found["probabilities"], found.get("debiased_pred_probs"), found.get("features")
     )
     return outputs, dataset
+
+
+def _in_order_of(
+    dataset: data.Dataset,
+    found: dict[str, np.ndarray],
+    arrays: dict[str, np.ndarray],
+    path: str,
+) -> dict[str, np.ndarray]:
+    """What a file holds by the data set's ids and classes, where it has such."""
+    by_class = ("probabilities", "debiased_pred_probs")
+    ordered = {
+        name: in_order_of(
+            dataset,
+            said_of_rows(array, arrays, by_class=name in by_class),
+            path=path,
+            name=name,
+        )
+        for name, array in found.items()
+    }
+    names = said_of_rows(found["probabilities"], arrays, by_class=True).class_names
+    if names is not None and "labels" in ordered:
+        known = checks.labels("probabilities[labels]", ordered["labels"], len(names))
+        columns = columns_of(dataset, names, path=path, name="probabilities")
+        ordered["labels"] = np.argsort(columns)[known]
+    return ordered
 
 
 def _check_same_labels(labels: np.ndarray | None, dataset: data.Dataset) -> None:
@@ -96,6 +124,7 @@ def save_outputs(
         "features": outputs.features,
         "labels": dataset.labels,
         "ids": dataset.ids,
+        "class_names": np.array(dataset.class_names),
     }
     # An open file: given a name, NumPy may add to it.
     with atomic_file(path) as file:

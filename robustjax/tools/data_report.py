@@ -121,7 +121,9 @@ def _vectors(config: ReportFlags, dataset: data.Dataset) -> np.ndarray:
     inputs = dataset.inputs
     if config.features is not None:
         arrays = read_arrays(config.features, "features")
-        name = next((n for n in ("inputs", "train_inputs") if n in arrays), "features")
+        # Files of `data.save_npz` have the split before every name.
+        usual = ("inputs", f"{getattr(config, 'split', 'train')}_inputs")
+        name = next((n for n in usual if n in arrays), "features")
         if name not in arrays:
             raise ValueError(
                 f"features: {config.features!r} lacks features; it holds "

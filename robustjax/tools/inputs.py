@@ -270,6 +270,21 @@ def classes_found(dataset: data.Dataset) -> str:
     return f"{dataset.name}: {len(dataset):,} examples, {len(names)} classes: {shown}"
 
 
+def refuse_columns(config: OwnDataFlags) -> None:
+    """Raises `ValueError` for options of tables, where the data set is none.
+
+    What `data.load` reads it refuses itself.
+    """
+    columns = ("label_column", "id_column", "image_column", "embed_column")
+    for name in (*columns, "embedding_model"):
+        given = getattr(config, name, None)
+        if given is not None:
+            raise ValueError(
+                f"{name}: got {given!r} for {config.dataset!r}, expected it for tables "
+                "alone"
+            )
+
+
 def load_labeled(
     config: OwnLabelFlags, report: Callable[[str], None] = lambda line: None
 ) -> data.Dataset:
@@ -284,6 +299,7 @@ def load_labeled(
     """
     if is_pair(config.dataset):
         assert config.dataset is not None
+        refuse_columns(config)
         dataset = load_pair(config.dataset, config.labels, config.split)
         check_size(dataset.inputs, config.image_size)
         report(classes_found(dataset))

@@ -9,17 +9,18 @@ from collections.abc import Callable
 
 import numpy as np
 
-from robustjax import checks, data
+from robustjax import answers, checks, data
 from robustjax.data import array_names, read_arrays, without_prefix
+from robustjax.data._label_files import need_columns
 from robustjax.data._load import images_of_split
 from robustjax.data._shards import MANIFEST
 from robustjax.files import digest_of
 from robustjax.methods import entries
 from robustjax.methods.active_learning import OOD_NAME, UNASKED, QueryStrategy
 from robustjax.tools.array_files import read_array
-from robustjax.tools.array_pairs import is_pair
+from robustjax.tools.array_pairs import check_pair_split, is_pair
 from robustjax.tools.command.output import say
-from robustjax.tools.inputs import check_size, load_own
+from robustjax.tools.inputs import check_size, load_own, refuse_columns
 from robustjax.tools.method_choice import choose
 from robustjax.tools.options.label import LabelConfig
 from robustjax.tools.options.open_set import OpenSetFlags
@@ -43,6 +44,7 @@ def load_pool(config: LabelConfig) -> tuple[np.ndarray, np.ndarray]:
     assert config.dataset is not None
     path = pathlib.Path(config.dataset)
     if path.is_dir() and not (path / config.split / MANIFEST).exists():
+        refuse_columns(config)
         found = data.load_unlabeled_images(
             images_of_split(path, config.split),
             image_size=config.image_size or None,
@@ -50,6 +52,8 @@ def load_pool(config: LabelConfig) -> tuple[np.ndarray, np.ndarray]:
         )
         return found.inputs, found.ids
     if is_pair(config.dataset):
+        refuse_columns(config)
+        check_pair_split(config.dataset, config.split)
         inputs = read_array(path, "dataset")
         check_size(inputs, config.image_size)
         found = data.make_dataset(inputs, np.zeros(inputs.shape[:1], np.int32))
@@ -57,6 +61,7 @@ def load_pool(config: LabelConfig) -> tuple[np.ndarray, np.ndarray]:
     if path.suffix != ".npz":
         found = load_own(config)
         return found.inputs, found.ids
+    refuse_columns(config)
     # Files of `data.save_npz` have the split before every name.
     arrays = without_prefix(
         read_arrays(config.dataset, "dataset", wanted=_wanted(config.split)),
@@ -65,8 +70,9 @@ def load_pool(config: LabelConfig) -> tuple[np.ndarray, np.ndarray]:
         name="dataset",
     )
     if "inputs" not in arrays:
+        wanted = "inputs" if config.split == "train" else f"{config.split}_inputs"
         raise ValueError(
-            f"inputs: {config.dataset!r} lacks inputs; it holds "
+            f"dataset: {config.dataset!r} lacks {wanted}; it holds "
             f"{array_names(config.dataset)}"
         )
     inputs = arrays["inputs"]
@@ -81,20 +87,41 @@ def load_pool(config: LabelConfig) -> tuple[np.ndarray, np.ndarray]:
 
 def _wanted(split: str) -> Callable[[str], bool]:
     """Of a file, only what is looked at: its labels may be of any kind."""
-    names = {name for key in ("inputs", "ids") for name in (key, f"{split}_{key}")}
+    # What has no split before its name is "train".
+    prefixes = ("", f"{split}_") if split == "train" else (f"{split}_",)
+    names = {f"{prefix}{key}" for key in ("inputs", "ids") for prefix in prefixes}
     return lambda key: key in names
 
 
 def known_labels(
     config: LabelConfig, inputs: np.ndarray, ids: np.ndarray
 ) -> np.ndarray:
-    """(N,) int32, `UNASKED` where nothing is known."""
+    """(N,) int32, `UNASKED` where nothing is known.
+
+    Raises:
+      ValueError: a file that cannot be read, ids that are unknown or occur twice, or
+        labels that are neither a class nor "ood".
+    """
     labels = np.full(len(ids), UNASKED, np.int32)
-    if config.known is not None:
-        names = (*config.classes, OOD_NAME)
-        pool = data.Dataset(inputs, labels, ids, names, "the pool")
-        rows, known = data.read_labels(config.known, pool, "label", name="known")
-        labels[rows] = known
+    if config.known is None:
+        return labels
+    cells = data.read_csv(config.known, name="known")
+    need_columns(cells, ("id", "label"), path=config.known, name="known")
+    cells = [row for row in cells if row["label"].strip()]
+    # As answers: the number behind the last class is none, least of all "ood".
+    said = answers.parse_said(
+        [row["label"] for row in cells], config.classes, name="known[label]"
+    )
+    decided = (said >= 0) | (said == answers.NONE)
+    if not decided.all():
+        first = cells[int(np.argmin(decided))]["label"]
+        raise ValueError(
+            f"known[label]: got {first!r}, expected a class or {OOD_NAME!r}; leave out "
+            "what is not known"
+        )
+    pool = data.Dataset(inputs, labels, ids, config.classes, "the pool")
+    rows = data.rows_of(pool, np.array([row["id"] for row in cells], str), name="known")
+    labels[rows] = np.where(said == answers.NONE, len(config.classes), said)
     return labels
 
 

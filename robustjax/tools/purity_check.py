@@ -66,14 +66,14 @@ def purity_warning(
     if not hasattr(strategy, "purity") and strategy.name not in _OTHERS:
         return None
     row_of = {identity: row for row, identity in enumerate(dataset.ids.tolist())}
-    rows: dict[bool, list[int]] = {True: [], False: []}
-    for event in history:
-        if isinstance(event, answers.Asked):
-            # Questions that suggest something were asked by a classifier.
-            suggests = any(question.suggested for question in event.questions)
-            rows[suggests] += [row_of[question.id] for question in event.questions]
+    was_chosen = _was_chosen(history)
     chosen, drawn = (
-        _count(labels, rows[k], dataset.num_classes) for k in (True, False)
+        _count(
+            labels,
+            [row_of[i] for i, mine in was_chosen.items() if mine == kind],
+            dataset.num_classes,
+        )
+        for kind in (True, False)
     )
     if min(chosen.total, drawn.total) < _FEWEST:
         return None
@@ -89,6 +89,26 @@ def purity_warning(
         f"chance (Fisher's exact test, one-sided, p = {p:.2g}, level {_LEVEL:g}); "
         f"{other}--method=random may suit this pool better"
     )
+
+
+def _was_chosen(history: answers.History) -> dict[int | str, bool]:
+    """Whether the question that was answered was chosen, by example.
+
+    What was left blank is asked about again, of which one question is answered.
+    """
+    found: dict[int | str, bool] = {}
+    answered: set[int | str] = set()
+    for event in history:
+        if isinstance(event, answers.Asked):
+            # Questions that suggest something were asked by a classifier.
+            suggests = any(question.suggested for question in event.questions)
+            asked = {question.id for question in event.questions} - answered
+            found |= dict.fromkeys(asked, suggests)
+            continue
+        for answer in event.answers:
+            # A blank takes an answer back.
+            (answered.add if answer.said else answered.discard)(answer.id)
+    return found
 
 
 def _count(labels: np.ndarray, rows: list[int], classes: int) -> Counted:

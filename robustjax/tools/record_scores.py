@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import pathlib
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +17,8 @@ from robustjax.methods.instructions import RecordScores
 
 _SCORES = ("id", "length", "answer_loss", "alone_loss", "cut")
 COLUMNS = (*_SCORES, "made_by")
+# Spreadsheets write capitals.
+_TRUTHS = {"true": True, "false": False}
 
 
 def folder_digest(folder: str | os.PathLike[str]) -> str:
@@ -79,14 +82,17 @@ def read_scores(
       (N,) bool, which records the file has, and the scores of all; of the others, NaN.
 
     Raises:
-      ValueError: a file that cannot be read, a cell that is no number, or none of the
-        records.
+      ValueError: a file that cannot be read, a cell that is no number, an id that is
+        there twice, or none of the records.
     """
     rows = data.read_csv(path, name=name)
     missing = [column for column in _SCORES if rows and column not in rows[0]]
     if missing:
         raise ValueError(f"{name}: {path!r} has no column {missing[0]}")
     known = {row["id"]: row for row in rows}
+    if len(known) < len(rows):
+        twice = Counter(row["id"] for row in rows).most_common(1)[0][0]
+        raise ValueError(f"{name}: {path!r} has the id {twice!r} twice")
     there = np.array([each in known for each in ids])
     if not there.any():
         raise ValueError(f"{name}: {path!r} has none of the {len(ids)} records")
@@ -97,7 +103,9 @@ def read_scores(
             np.array([int(row["length"]) for row in found]),
             np.array([float(row["answer_loss"] or "nan") for row in found]),
             np.array([float(row["alone_loss"] or "nan") for row in found]),
-            np.array([row["cut"] == "True" for row in found]),
+            np.array([_TRUTHS[row["cut"].strip().casefold()] for row in found]),
         )
-    except ValueError:
-        raise ValueError(f"{name}: {path!r} holds what is no number") from None
+    except (KeyError, ValueError):
+        raise ValueError(
+            f"{name}: {path!r} holds what is no number, or no truth as cut"
+        ) from None

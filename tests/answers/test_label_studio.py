@@ -53,13 +53,14 @@ def test_choices_are_answers_by_whom_and_blanks_are_open(birds, tmp_path):
         _task(1),
         _task(5, _annotation("don't know"), _annotation("crow", who=2)),
         _task(4, _annotation(None)),
+        _task(2, _annotation("owl", who=None)),
     ]
     found = answers.read_answers(_write(tmp_path / "export.json", tasks), birds)
-    assert found.rows.tolist() == [3, 0, 1, 5, 5, 4]
+    assert found.rows.tolist() == [3, 0, 1, 5, 5, 4, 2]
     unknown, still_open = answers.UNKNOWN, answers.OPEN
-    assert found.said.tolist() == [0, 0, still_open, unknown, 1, still_open]
-    assert found.annotators == ("ann@x.org", "2", "", "1", "2", "1")
-    assert found.lines.tolist() == [1, 2, 3, 4, 4, 5]
+    assert found.said.tolist() == [0, 0, still_open, unknown, 1, still_open, 0]
+    assert found.annotators == ("ann@x.org", "2", "", "1", "2", "1", "")
+    assert found.lines.tolist() == [1, 2, 3, 4, 4, 5, 6]
 
 
 def test_ids_are_in_the_one_field_that_has_them(birds, tmp_path):

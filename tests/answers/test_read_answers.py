@@ -69,6 +69,11 @@ def test_a_class_wins_over_a_word_and_a_number():
     ]
     with pytest.raises(ValueError, match='class_names: got "don\'t know"'):
         answers.check_words(["dog", "don't know"])
+    # A spreadsheet's 1 for "01" was taken for the second class.
+    assert answers.parse_said(["1"], ["owl", "01"], name="x").tolist() == [1]
+    for text in ("1", "1.0"):
+        with pytest.raises(ValueError, match="no class"):
+            answers.parse_said([text], ["01", "owl"], name="x")
 
 
 def test_integer_ids_that_a_spreadsheet_made_floats_and_empty_lines(tmp_path):
@@ -76,6 +81,16 @@ def test_integer_ids_that_a_spreadsheet_made_floats_and_empty_lines(tmp_path):
     found = read(tmp_path, "id;new_label\n12,0;x\n;\n7.0;y\n;;\n"[:-3], numbers)
     assert found.rows.tolist() == [1, 0]
     assert found.said.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("cell", ['"1,000"', "1.000", "-1.000 "])
+def test_an_id_that_may_be_a_thousand_of_them_is_refused(tmp_path, cell):
+    """It was taken for 1."""
+    ids = [1, 1000, 2, -1, -1000]
+    numbers = data.make_dataset(np.eye(5), [0, 1, 0, 0, 1], ids=ids)
+    with pytest.raises(ValueError, match="line 2.*write ids without separators"):
+        read(tmp_path, f"id,new_label\n{cell},0\n", numbers)
+    assert read(tmp_path, "id,new_label\n2.000,0\n", numbers).rows.tolist() == [2]
 
 
 def test_several_people_may_answer_and_one_not_twice(tmp_path, animals):
@@ -100,6 +115,9 @@ def test_several_people_may_answer_and_one_not_twice(tmp_path, animals):
         ("id,new_label\na,3\n", "no class"),
         (b"\xff\xfei\0d\0", "not UTF-8 text"),
         ('id,new_label\na,"cat\n', "cannot read"),
+        # Answers of nobody would settle what others said.
+        ("id,new_label,Annotator\na,cat,Ann\n", "got a column 'Annotator'"),
+        ("id,new_label,annotator \na,cat,Ann\n", "expected 'annotator'"),
     ],
 )
 def test_faults_are_named_with_their_lines(tmp_path, animals, text, message):

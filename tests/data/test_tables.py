@@ -166,6 +166,23 @@ def test_what_counts_rows_is_no_input(tmp_path):
     assert kept.inputs.shape == (12, 2)
 
 
+@pytest.mark.parametrize("heading", ["Id", "ID ", "Split"])
+def test_what_reads_like_ids_or_splits_is_no_input(tmp_path, heading):
+    """Ids under another heading were an input, and rows counted instead."""
+    path = _csv(tmp_path, f"{heading},a,label\n17,1,x\n11,2,y\n")
+    with pytest.raises(ValueError, match=f"column '{heading}', which would be an in"):
+        data.load_table(path)
+    named = data.load_table(path, feature_columns=("a",))
+    assert named.inputs.tolist() == [[1], [2]]
+    if heading == "Split":
+        # All rows were of any split.
+        with pytest.raises(ValueError, match="split: .* has a column 'Split', expect"):
+            data.load_table(path, "train", feature_columns=("a",))
+    if heading != "Split":
+        found = data.load_table(path, id_column=heading)
+        assert found.inputs.tolist() == [[1], [2]]
+
+
 def test_numbers_beyond_float32_are_kept():
     times = [1_700_000_000_001.0, 1_700_000_000_002.0]
     found = data.load_table(pa.table({"t": times, "label": [0, 1]}))

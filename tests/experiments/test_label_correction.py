@@ -236,6 +236,12 @@ def test_what_is_told(finished):
     assert f"(random: {means['random']:.1f} %)" in meaning
 
 
+def test_a_smaller_last_batch_weighs_less():
+    values = np.array([[1.0, 1.0, 0.0], [0.5, np.nan, 1.0], [np.nan] * 3])
+    found = report._of_all_queries(np.array([10, 20, 25]), values)
+    np.testing.assert_allclose(found, [0.8, 2 / 3, np.nan])
+
+
 def test_what_is_kept_of_examples(finished):
     plan = STUDY.plan(Request((), None, SMALL))
     study = setup.prepare(plan.settings.config)

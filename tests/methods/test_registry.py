@@ -135,6 +135,8 @@ def test_options_of_alc_are_those_of_its_parts():
         ({"diffusion_steps": -1}, "diffusion_steps: got -1"),
         ({"diffusion_step_size": 2.0}, "diffusion_step_size: got 2"),
         ({"weight_step": 2.0}, "weight_step: got 2"),
+        # Without a graph, neighbours changed nothing.
+        ({"diffusion_mode": None, "neighbors": 3}, "neighbors: got 3 with diffusion_"),
     ):
         with pytest.raises(ValueError, match=message):
             methods.make_correction_method("alc", **options)

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from robustjax import data
+from robustjax.tools import data_report
+from robustjax.tools.options.find_issues import FindIssuesConfig
 from tests.harness.tool_runs import endings, run_verb
 
 NAMES = ("cat", "dog", "=cow")
@@ -117,6 +119,15 @@ def test_distances_of_features_by_id(pool, tmp_path):
     assert _marked(rows, "is_near_duplicate") == {"nr 30", "nr 77"}
     # Of the inputs themselves.
     assert _marked(rows, "is_exact_duplicate") == {"nr 2", "nr 5"}
+
+
+def test_distances_of_features_of_the_split(pool, tmp_path):
+    """Those of the training set were taken for a test set of the same size."""
+    features = {"train": np.zeros((120, 2)), "test": np.ones((120, 2))}
+    np.savez(tmp_path / "f.npz", **{f"{s}_inputs": x for s, x in features.items()})
+    for split, expected in features.items():
+        config = FindIssuesConfig(features=str(tmp_path / "f.npz"), split=split)
+        np.testing.assert_array_equal(data_report._vectors(config, pool), expected)
 
 
 def test_a_row_of_zeros_is_compared_by_lengths(tmp_path):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from robustjax import data
+from robustjax.tools.biased_outputs import read_outputs
 from tests.harness.tool_runs import endings, run_verb
 
 NAMES = ("cat", "dog", "cow")
@@ -48,6 +49,27 @@ def small(tmp_path):
         "out": tmp_path / "bias",
     }
     return flags, dataset, said
+
+
+def test_columns_belong_to_classes_by_name(small, tmp_path):
+    _, dataset, said = small
+    path, order, rows = tmp_path / "said.npz", [2, 0, 1], np.arange(N)[::-1]
+    changed = {name: x[rows] for name, x in said.items()}
+    for name in ("pred_probs", "debiased_pred_probs"):
+        changed[name] = changed[name][:, order]
+    np.savez(
+        path,
+        **changed,
+        ids=dataset.ids[rows],
+        labels=np.argsort(order)[dataset.labels[rows]],
+        class_names=np.array(NAMES)[order],
+    )
+    found, _ = read_outputs(str(path), dataset)
+    for got, want in zip(found, said.values()):
+        np.testing.assert_allclose(got, want)
+    np.savez(path, **changed, labels=dataset.labels, class_names=np.array(NAMES)[order])
+    with pytest.raises(ValueError, match="its labels differ from those of"):
+        read_outputs(str(path), dataset)
 
 
 def _by_hand(labels, said):

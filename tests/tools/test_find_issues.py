@@ -220,6 +220,11 @@ def test_bad_flags_are_named(small, tmp_path):
             "probabilities: 60 row(s) do not sum to 1",
         ),
         ({"probabilities": "negative.npy"}, "probabilities: got -"),
+        ({"probabilities": "short.npy", "epochs": 3}, "epochs: got 3 with --probab"),
+        (
+            {"probabilities": "short.npy", "standardize": True},
+            "standardize: got True with --probabilities",
+        ),
         ({"probabilities": "whole.npy"}, "probabilities: got int64, expected floats"),
         (
             {"probabilities": "unnamed.npz"},

@@ -120,6 +120,43 @@ def test_tables_say_what_the_library_selects(small, tmp_path):
     assert list(_read(flags["out"])[0]) == ["order", "index", "gain"]
 
 
+def test_rows_and_columns_of_files_are_joined_by_what_these_say(small, tmp_path):
+    """They were taken in the order of the file, whatever ids it had."""
+    arrays, flags = small
+    names, ids = ["ape", "bee", "cow"], [f"image {row}" for row in range(N)]
+    dataset = data.make_dataset(
+        arrays["features"], arrays["labels"], ids=ids, class_names=names
+    )
+    data.save_npz(tmp_path / "data.npz", train=dataset)
+    rows, columns = np.random.default_rng(3).permutation(N), [2, 0, 1]
+    np.savez(
+        tmp_path / "mixed.npz",
+        probabilities=arrays["probabilities"][rows][:, columns],
+        ids=np.array(ids)[rows],
+        class_names=np.array(names)[columns],
+    )
+    plain = {"dataset": tmp_path / "data.npz", "labels": None, "features": None}
+    plain = flags | plain | {"method": "margin"}
+    mixed = plain | {"probabilities": tmp_path / "mixed.npz"}
+    tables = []
+    for run in (plain, mixed):
+        assert endings("keep", [run]) == ["fine"]
+        tables.append(_read(run["out"]))
+    assert tables[0] == tables[1]
+    # Without a data set there is nothing to join to.
+    np.save(tmp_path / "ids.npy", ids)
+    alone = {"dataset": None, "ids": tmp_path / "ids.npy"}
+    (message,) = endings("keep", [mixed | alone])
+    assert message.startswith("probabilities: its file has other ids than that of ids")
+    np.savez(
+        tmp_path / "mixed.npz",
+        probabilities=arrays["probabilities"],
+        class_names=np.array(["ape", "bee", "zebra"]),
+    )
+    (message,) = endings("keep", [mixed])
+    assert "has columns for the classes ape, bee, zebra, expected those" in message
+
+
 @pytest.mark.slow
 def test_bad_flags_are_named(small, tmp_path):
     arrays, flags = small
@@ -179,6 +216,8 @@ def test_bad_flags_are_named(small, tmp_path):
         ({"labels": files["high"]}, "labels: 20 label(s) out of range"),
         ({"features": files["zero"]}, "features: 1 row(s) are zero (first: row 3)"),
         ({"ids": files["twice"]}, "ids: 20 id(s) occur more than once"),
+        ({"standardize": True}, "standardize: got True without --dataset"),
+        ({"id_column": "key"}, "id_column: got key without --dataset"),
         ({"ids": files["latin"]}, "ids: 40 value(s) are not UTF-8 (first: 'caf"),
         ({"labels": files["number"]}, "labels: got a single value, expected an array"),
         (

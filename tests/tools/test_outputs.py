@@ -17,7 +17,7 @@ def test_every_verb_checks_its_outputs_before_it_works(tmp_path, monkeypatch):
 
     for name in ("load", "load_npz", "read_csv"):
         monkeypatch.setattr(data, name, work)
-    monkeypatch.setattr(keep, "read_array", work)
+    monkeypatch.setattr(keep, "read_rows", work)
     for module in (find_issues, find_bias):
         monkeypatch.setattr(module, "load_labeled", work)
     (tmp_path / "file").write_text("mine")

@@ -12,6 +12,9 @@ import pytest
 
 from robustjax import data
 from robustjax.tools.inputs import classes_found
+from robustjax.tools.options.label import LabelConfig
+from robustjax.tools.own_pool import known_labels
+from robustjax.training import write_csv
 from tests.harness.tool_runs import endings, options_of, run_verb
 
 
@@ -134,9 +137,43 @@ def test_two_arrays_are_a_data_set(tmp_path):
             {"image_size": 6},
             "image_size: got 6 for inputs of shape (3,), which keep it",
         ),
+        ({"id_column": "key"}, "id_column: got 'key' for"),
+        ({"embed_column": "text"}, "embed_column: got 'text' for"),
     ):
         (found,) = endings("find-issues", [flags | change])
         assert found.startswith(message), found
+    # A pool alike, and those that are read without their labels.
+    np.savez(tmp_path / "pool.npz", inputs=inputs)
+    pool = {"classes": "Uhu,Kauz", "folder": tmp_path / "labelling"}
+    for source in ("x.npy", "pool.npz"):
+        for change, message in (
+            ({"id_column": "key"}, "id_column: got 'key' for"),
+            ({"label_column": "kind"}, "label_column: got 'kind' for"),
+            ({"split": "test"}, ("split: got 'test'", "dataset: '")),
+        ):
+            asked = pool | change | {"dataset": tmp_path / source}
+            (found,) = endings("label", [asked])
+            assert found.startswith(message), found
+    assert not pool["folder"].exists()
+
+
+def test_what_is_known_of_a_pool_is_a_class_or_ood(tmp_path):
+    """Codes that count from 1 made the last class foreign."""
+    ids = np.array(["a", "b", "c"])
+    config = LabelConfig(classes=("Uhu", "Kauz"), known=str(tmp_path / "known.csv"))
+    for cells, expected in (
+        (("Kauz", "ood", ""), [1, 2, -1]),
+        (("1.0", "none of them", "0"), [1, 2, 0]),
+        (("1", "2", ""), "no class"),
+        (("Uhu", "don't know", ""), "expected a class or 'ood'"),
+    ):
+        rows = [{"id": i, "label": c} for i, c in zip(ids[::-1], cells[::-1])]
+        write_csv(tmp_path / "known.csv", rows)
+        if isinstance(expected, str):
+            with pytest.raises(ValueError, match=expected):
+                known_labels(config, np.eye(3), ids)
+        else:
+            assert known_labels(config, np.eye(3), ids).tolist() == expected
 
 
 @pytest.mark.slow

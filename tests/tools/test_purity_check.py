@@ -71,6 +71,20 @@ def test_it_is_silent_above_chance_with_few_answers_and_without_purity():
     assert purity_warning((), *bad[1:], MQNET) is None
 
 
+def test_a_question_that_was_asked_again_counts_once_where_it_was_answered():
+    """Of 20 drawn ones half were left blank, and asked again by the classifier."""
+    history, labels, pool = _asked(_of(10, 20), _of(3, 20))
+    questions = history[0].questions
+    said = answers.Submission(
+        0, "x", "", tuple(answers.Answer(q.id, "owl") for q in questions[:10])
+    )
+    again = tuple(q._replace(suggested="owl") for q in questions[10:])
+    chosen = history[1]._replace(questions=again + history[1].questions)
+    warning = purity_warning((history[0], said, chosen, chosen), labels, pool, MQNET)
+    assert warning.startswith("of 30 answers to questions that mqnet chose, 3 (10%)")
+    assert "of 10 to random ones 10 (100%)" in warning
+
+
 @pytest.mark.slow
 def test_the_verb_warns_on_standard_error(tmp_path):
     """All that was drawn is wanted, and nothing of what was chosen."""

@@ -40,6 +40,15 @@ def test_files_of_scores(tmp_path):
     path.write_text("id,length,answer_loss,alone_loss,cut\na,x,1,1,False\n")
     with pytest.raises(ValueError, match="holds what is no number"):
         read_scores(str(path), ["a"])
+    # As spreadsheets write it; of the same id twice, the last one counted.
+    path.write_text("id,length,answer_loss,alone_loss,cut\na,3,1,1,TRUE\n")
+    assert read_scores(str(path), ["a"])[1].cut.tolist() == [True]
+    path.write_text(path.read_text() + "a,4,2,1,False\n")
+    with pytest.raises(ValueError, match="has the id 'a' twice"):
+        read_scores(str(path), ["a"])
+    path.write_text("id,length,answer_loss,alone_loss,cut\na,3,1,1,yes\n")
+    with pytest.raises(ValueError, match="no truth as cut"):
+        read_scores(str(path), ["a"])
 
 
 def test_scoring_goes_on_where_it_was(tmp_path, monkeypatch, capsys):

@@ -8,6 +8,7 @@ import json
 import numpy as np
 import pytest
 
+from robustjax.tools.verbs.select_instructions import read_ratings
 from tests.harness.tool_runs import endings, run_verb
 
 N = 30
@@ -111,6 +112,18 @@ def test_commands_and_what_they_write(small, tmp_path):
     assert {row["id"] for row in kept} == {i for row in found for i in row["order"]}
     assert message.startswith("rankings: ")
     assert "lacks" in message
+
+
+def test_rows_of_arrays_are_joined_by_id(tmp_path):
+    order = np.random.default_rng(1).permutation(N)
+    ids = np.array([f"r{row}" for row in range(N)])
+    values = np.arange(N) % 7 + np.arange(N) / N
+    np.savez(tmp_path / "ratings.npz", ratings=values[order], ids=ids[order])
+    found = read_ratings(str(tmp_path / "ratings.npz"), ids.tolist())
+    np.testing.assert_array_equal(found, values)
+    np.savez(tmp_path / "ratings.npz", ratings=values, ids=[f"s{i}" for i in range(N)])
+    with pytest.raises(ValueError, match=r"30 id\(s\) do not occur in the records"):
+        read_ratings(str(tmp_path / "ratings.npz"), ids.tolist())
 
 
 def test_bad_flags_and_files_are_one_line(small, tmp_path):

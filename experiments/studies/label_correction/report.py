@@ -4,12 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from experiments.study.numbers import (
-    Measure,
-    in_cell,
-    mean,
-    shown,
-)
+from experiments.study.numbers import Measure, in_cell, shown
 from experiments.study.plot import Line, Panel, draw
 from experiments.study.table import Table
 from robustjax.tools.histograms import draw_histograms, label_histograms
@@ -56,7 +51,10 @@ def report(table: Table) -> str:
 
 
 def selection_text(table: Table) -> str:
-    """Wrong labels among the queried, per batch: the layout of Kim's Table 1."""
+    """Wrong labels among the queried, per batch: the layout of Kim's Table 1.
+
+    The mean is that over all queries: the last batch may be smaller.
+    """
     of = table.measures["selection_accuracy"]
     header: list[str] = []
     rows = []
@@ -66,7 +64,11 @@ def selection_text(table: Table) -> str:
         columns = shown(range(len(labels)), 8)
         header = [of.title, *(f"{labels[c]:,}" for c in columns), "mean"]
         cells = [in_cell(values[:, c], of) for c in columns]
-        rows.append([method, *cells, in_cell(mean(values.T), of)])
+        reached = np.asarray(labels)
+        if axis != "labels":
+            spent, asked = table.line("asked", axis, method=method)
+            reached = asked[:, np.isin(spent, labels)]
+        rows.append([method, *cells, in_cell(_of_all_queries(reached, values), of)])
     return text_table(header, rows)
 
 
@@ -75,6 +77,25 @@ def costs_text(table: Table) -> list[str]:
     if axis_of(table) == "labels":
         return []
     return [table.text(key, "method", "budget") for key in ("asked", "spent")]
+
+
+def _of_all_queries(reached: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """(R,) means over queries of (R, rounds) means over batches.
+
+    Of the batches that were measured; NaN where none was.
+
+    Args:
+      reached: (rounds,) or (R, rounds) queries after each batch.
+      values: (R, rounds) means over a batch.
+    """
+    size = np.where(np.isfinite(values), np.diff(reached, prepend=0), 0)
+    total = (size * np.nan_to_num(values)).sum(axis=1)
+    return np.divide(
+        total,
+        size.sum(axis=1),
+        out=np.full(len(values), np.nan),
+        where=size.sum(axis=1) > 0,
+    )
 
 
 def meaning(table: Table) -> str:
@@ -90,13 +111,16 @@ def meaning(table: Table) -> str:
 
     labels, _ = table.line("accuracy", "labels", method=weighted)
     first, last = of(weighted, "accuracy"), of(plain, "accuracy")
-    selected, chance = (of(m, "selection_accuracy").mean() for m in (weighted, plain))
+    selected, chance = (
+        100 * _of_all_queries(*table.line("selection_accuracy", "labels", method=m))
+        for m in (weighted, plain)
+    )
     return (
         f"With {table.record['facts']['noise_rate']:.0%} of the labels wrong and none "
         f"corrected yet, weighting examples by their loss gives "
         f"{first[:, 0].mean():.1f} % test accuracy against {last[:, 0].mean():.1f} % "
         f"for plain training. Of the {labels[-1]:,} labels that {weighted!r} then "
-        f"asked for, {selected:.1f} % really were wrong ({plain}: {chance:.1f} %), and "
-        f"its accuracy went to {first[:, -1].mean():.1f} % ({plain}: "
-        f"{last[:, -1].mean():.1f} %)."
+        f"asked for, {selected.mean():.1f} % really were wrong ({plain}: "
+        f"{chance.mean():.1f} %), and its accuracy went to "
+        f"{first[:, -1].mean():.1f} % ({plain}: {last[:, -1].mean():.1f} %)."
     )

@@ -101,6 +101,12 @@ class ForwardCorrectedAlc(ActiveLabelCorrection):
         )
 
 
+def _check_idle(name: str, got: Any, usual: Any, beside: str) -> None:
+    """Raises `ValueError` for an option that would change nothing."""
+    if got != usual:
+        raise ValueError(f"{name}: got {got!r} with {beside}, expected {usual!r}")
+
+
 def alc(
     name: str = ActiveLabelCorrection.name,
     *,
@@ -142,9 +148,30 @@ def alc(
         loss, see `ForwardCorrectedAlc`.
 
     Raises:
-      ValueError: an unknown name, a number outside its range, or `forward` with
-        `extra_epochs` or `warm_start`.
+      ValueError: an unknown name, a number outside its range, `forward` with
+        `extra_epochs` or `warm_start`, or what would change nothing: options of the
+        propagation without one, or of the weights without `robust`.
     """
+    if diffusion_mode is None:
+        for option, got, usual in (
+            ("graph_space", graph_space, Propagation.space),
+            ("neighbors", neighbors, Propagation.neighbors),
+            ("diffusion_steps", diffusion_steps, Propagation.steps),
+            ("diffusion_step_size", diffusion_step_size, Propagation.step_size),
+        ):
+            _check_idle(option, got, usual, "diffusion_mode=None")
+    if not robust:
+        for option, got in (
+            ("candidates_per_query", candidates_per_query),
+            ("weight_step", weight_step),
+            ("weight_scale", weight_scale),
+            ("freeze_scale", freeze_scale),
+            ("loss_pass", loss_pass),
+            ("weighting", weighting),
+            ("extra_epochs", extra_epochs),
+        ):
+            usual = getattr(ActiveLabelCorrection, option)
+            _check_idle(option, got, usual, "robust=False")
     propagation = None
     if diffusion_mode is not None:
         with checks.errors_name(

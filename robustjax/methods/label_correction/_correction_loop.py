@@ -302,20 +302,16 @@ class CorrectionRun:
         """
         count, first = self.budget.count(round_number), self.budget.asked(round_number)
         picks = np.asarray(state.picks)[:, first : first + count]
-        if np.shape(answers) != picks.shape:
-            raise ValueError(
-                f"answers: got shape {np.shape(answers)}, expected {picks.shape}"
-            )
-        if answered is None:
-            answered = np.ones(picks.shape, bool)
-        # On the host: on the device it would be a program per round and line.
-        answers, answered = np.asarray(answers), np.asarray(answered)
+        answered = np.ones(picks.shape, bool) if answered is None else answered
         # What an oracle answers is easily passed for whether it has answered.
         checks.truth("answered", answered)
-        if answered.shape != picks.shape:
-            raise ValueError(
-                f"answered: got shape {answered.shape}, expected {picks.shape}"
-            )
+        # On the host: on the device it would be a program per round and line.
+        answers, answered = np.asarray(answers), np.asarray(answered)
+        for name, each in (("answers", answers), ("answered", answered)):
+            if each.shape != picks.shape:
+                raise ValueError(
+                    f"{name}: got shape {each.shape}, expected {picks.shape}"
+                )
         answered = answered & (picks >= 0)
         given = answers[answered]
         if given.size:

@@ -12,7 +12,9 @@ method wants to know. The others are told: features (N, d) and probabilities (N,
 those of a classifier that was trained on the noisy labels for a few epochs; some
 methods need one of them only, or the given labels (N,), or what training has recorded
 (`transforms.learning_record`). Every file is an .npy file, or an .npz file that holds
-an array by the name of the option. The table has a row per example to keep, in order of
+an array by the name of the option; where it has `ids` (beside probabilities maybe
+`class_names`, too), these join it to the data set, and without one they must be the
+same in all files. The table has a row per example to keep, in order of
 selection: its place, its index, its id and label if given, and what it was worth when
 it was picked.
 """

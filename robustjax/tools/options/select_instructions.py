@@ -113,7 +113,7 @@ class SelectInstructionsConfig(SeedFlags, DryRunFlags):
     ratings: str | None = option(
         None, "File of ratings: an array (N,), or CSV or JSON lines of id and rating."
     )
-    embeddings: str | None = option(None, "File of embeddings (N, d).")
+    embeddings: str | None = option(None, "File of embeddings (N, d), and maybe ids.")
     embedding: str = option(
         "tfidf", "How texts are embedded without it.", choices=EMBEDDINGS
     )

@@ -12,9 +12,18 @@ from robustjax import checks, data, scores
 from robustjax.files import atomic_file
 from robustjax.methods.label_correction import cross_validated_probabilities
 from robustjax.output_paths import check_output_file
-from robustjax.tools.array_files import probabilities_in, read_arrays
+from robustjax.tools.array_files import (
+    in_order_of,
+    probabilities_in,
+    read_arrays,
+    said_of_rows,
+)
 from robustjax.tools.classifier_settings import classifier_settings
-from robustjax.tools.command.fields import need_options
+from robustjax.tools.command.fields import (
+    need_options,
+    refuse_fields,
+    refuse_options,
+)
 from robustjax.tools.command.output import say
 from robustjax.tools.data_report import (
     Found,
@@ -25,6 +34,7 @@ from robustjax.tools.data_report import (
 )
 from robustjax.tools.inputs import load_labeled, load_partly_labeled
 from robustjax.tools.options.find_issues import FindIssuesConfig
+from robustjax.tools.options.groups import MlpFlags, TrainingFlags
 from robustjax.tools.pages import check_page, page_beside, write_issues
 from robustjax.tools.row_files import check_format, write_rows
 from robustjax.training import LateBar, StopRequest
@@ -57,6 +67,13 @@ def _check(config: FindIssuesConfig) -> None:
         check_output_file(
             "out", page_beside(config.out), inputs={**inputs, "out": config.out}
         )
+    if config.probabilities is not None:
+        why = "with --probabilities, of networks that were trained already"
+        refuse_options(config, (TrainingFlags, MlpFlags), why)
+        # Distances are measured between standardised inputs, too.
+        of_labels = wanted_issues(config) == ("labels",)
+        unused = ["folds", *(["standardize"] if of_labels else [])]
+        refuse_fields(config, dict.fromkeys(unused, why))
     if config.save_probabilities is not None and config.probabilities is not None:
         raise ValueError(
             "save_probabilities: there is nothing to save with --probabilities"
@@ -105,17 +122,8 @@ def read_probabilities(path: str, dataset: data.Dataset) -> np.ndarray:
             f"probabilities: got shape {found.shape}, expected {expected}: a row for "
             f"every example and a column for every class of {dataset.name}"
         )
-    if "class_names" in arrays:
-        names = arrays["class_names"].astype(str).tolist()
-        if sorted(names) != sorted(dataset.class_names):
-            raise ValueError(
-                f"probabilities: {path!r} has columns for the classes "
-                f"{', '.join(names[:5])}{' …' if len(names) > 5 else ''}, expected "
-                f"those of {dataset.name}"
-            )
-        found = found[:, [names.index(label) for label in dataset.class_names]]
-    if "ids" in arrays:
-        found = data.join(dataset, arrays["ids"], found, name="probabilities")
+    rows = said_of_rows(found, arrays, by_class=True)
+    found = in_order_of(dataset, rows, path=path, name="probabilities")
     return scores.check_probabilities(found, name="probabilities")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -13,11 +14,20 @@ from robustjax import checks, scores, selection
 from robustjax.data import check_text
 from robustjax.output_paths import check_output_file
 from robustjax.selection import Progress, budget_from_fraction
-from robustjax.tools.array_files import read_array
-from robustjax.tools.command.fields import need_options, refuse_options
+from robustjax.tools.array_files import NamedRows, in_order_of, read_rows
+from robustjax.tools.command.fields import (
+    need_options,
+    refuse_fields,
+    refuse_options,
+)
 from robustjax.tools.command.output import say
 from robustjax.tools.inputs import load_labeled
-from robustjax.tools.options.groups import MlpFlags, TrainingFlags
+from robustjax.tools.options.groups import (
+    MlpFlags,
+    OwnLabelFlags,
+    StandardizeFlags,
+    TrainingFlags,
+)
 from robustjax.tools.options.keep import KeepConfig
 from robustjax.tools.row_files import check_format, write_rows
 from robustjax.tools.warm_up import missing_inputs, warm_up
@@ -66,22 +76,43 @@ def _check(config: KeepConfig) -> tuple[str, dict[str, Any]]:
     return balance, options
 
 
-def _read(config: KeepConfig) -> tuple[dict[str, np.ndarray], np.ndarray | None]:
-    """The arrays that options name, and the ids."""
+def _read(config: KeepConfig) -> dict[str, NamedRows]:
+    """The arrays that options name, with what their files say of their rows."""
     given = {name: getattr(config, name) for name in (*_INPUTS, "ids")}
     if config.dataset is not None:
         # Of a data set these are its own, or joined to it.
         given |= {"labels": None, "ids": None}
-    arrays = {
-        name: read_array(path, name) for name, path in given.items() if path is not None
+    files = {
+        name: read_rows(path, name) for name, path in given.items() if path is not None
     }
-    if arrays:
-        checks.same_length(**arrays)
-    if "ids" not in arrays:
-        return arrays, None
-    ids = checks.unique_ids("ids", arrays.pop("ids"))
+    if files:
+        checks.same_length(**{name: rows.array for name, rows in files.items()})
+    return files
+
+
+def _ids_in(files: dict[str, NamedRows]) -> np.ndarray | None:
+    """The ids that `--ids` names, after comparing them with those of the other files.
+
+    Raises:
+      ValueError: ids that repeat, or files whose rows are in different orders.
+    """
+    first: tuple[str, np.ndarray] | None = None
+    for name, rows in sorted(files.items(), key=lambda item: item[0] != "ids"):
+        ids = rows.array if name == "ids" else rows.ids
+        if ids is None:
+            continue
+        first = first or (name, ids)
+        if not np.array_equal(ids, first[1]):
+            raise ValueError(
+                f"{name}: its file has other ids than that of {first[0]}, or in "
+                "another order; expected the same rows in the same order, or --dataset "
+                "to join them to"
+            )
+    if "ids" not in files:
+        return None
+    ids = checks.unique_ids("ids", files.pop("ids").array)
     check_text("ids", ids)
-    return arrays, ids
+    return ids
 
 
 def _duration(seconds: float) -> str:
@@ -157,14 +188,27 @@ def main(config: KeepConfig, stop: StopRequest) -> None:
     balance, options = _check(config)
     assert config.out is not None
     form = check_format(config.out, config.format)
-    arrays, ids = _read(config)
+    files = _read(config)
+    ids = None
     if config.dataset is None:
+        ids = _ids_in(files)
         why = "without --dataset, and so without a training"
         refuse_options(config, (TrainingFlags, MlpFlags), why)
+        # The labels are a file's, then.
+        own = {field.name for field in dataclasses.fields(OwnLabelFlags)} - {"labels"}
+        refuse_fields(config, dict.fromkeys(sorted(own), why))
+    elif files and not missing_inputs(config.method, {*files, "labels"}):
+        why = "with files of all that the method asks for, and so without a training"
+        refuse_options(config, (TrainingFlags, MlpFlags, StandardizeFlags), why)
     names: tuple[str, ...] = ()
+    arrays = {name: rows.array for name, rows in files.items()}
     if config.dataset is not None:
         dataset = load_labeled(config, say)
         checks.same_length(dataset=dataset.inputs, **arrays)
+        arrays = {
+            name: in_order_of(dataset, rows, path=getattr(config, name), name=name)
+            for name, rows in files.items()
+        }
         arrays["labels"], ids, names = dataset.labels, dataset.ids, dataset.class_names
         wanted = missing_inputs(config.method, arrays)
         if wanted:

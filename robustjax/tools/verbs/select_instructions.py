@@ -23,7 +23,7 @@ from robustjax.methods.instructions import (
 )
 from robustjax.output_paths import check_output_file, check_output_folder
 from robustjax.selection._size_constrained_kmeans import check_sizes
-from robustjax.tools.array_files import read_array
+from robustjax.tools.array_files import in_order_of, read_rows
 from robustjax.tools.command.output import say
 from robustjax.tools.options.select_instructions import SelectInstructionsConfig
 from robustjax.tools.record_scores import read_scores
@@ -104,7 +104,8 @@ def _embeddings(
     stop: StopRequest,
 ) -> np.ndarray:
     if config.embeddings is not None:
-        return read_array(config.embeddings, "embeddings")
+        names = [each.id for each in records]
+        return _rows_of_records(config.embeddings, names, "embeddings")
     texts = [f"{each.question}\n{each.output}" for each in records]
     embed = embedding_of(config.embedding, config.embedding_model, config.cache)
     return embed(texts, stop)
@@ -134,12 +135,32 @@ def _pool(
     return InstructionPool(records, embeddings, ratings, scores)
 
 
+def _rows_of_records(path: str, ids: Sequence[str], name: str) -> np.ndarray:
+    """An array of a file, a row per record: by id where the file has `ids`.
+
+    Raises:
+      ValueError: a file that cannot be read, or other ids than the records'.
+    """
+    rows = read_rows(path, name)
+    if rows.ids is None:
+        return rows.array
+    size = len(ids)
+    known = data.Dataset(
+        np.zeros((size, 1)),
+        np.zeros(size, np.int32),
+        np.array(ids),
+        ("record",),
+        "the records",
+    )
+    return in_order_of(known, rows, path=path, name=name)
+
+
 def read_ratings(path: str, ids: Sequence[str], *, name: str = "ratings") -> np.ndarray:
     """Ratings of all records, by position in an array or by id in a table.
 
     Args:
-      path: an `.npy` or `.npz` file, a `.csv` file, or JSON lines or a JSON array of
-        objects; the last three with `id` and `rating`.
+      path: an `.npy` or `.npz` file (by id where it has `ids`), a `.csv` file, or JSON
+        lines or a JSON array of objects; the last three with `id` and `rating`.
       ids: of the records.
       name: what to call the file in an error.
 
@@ -149,7 +170,7 @@ def read_ratings(path: str, ids: Sequence[str], *, name: str = "ratings") -> np.
     """
     suffix = pathlib.Path(path).suffix.lower()
     if suffix in (".npy", ".npz"):
-        return read_array(path, name)
+        return _rows_of_records(path, ids, name)
     table: list[tuple[str, Any]]
     if suffix == ".csv":
         cells = data.read_csv(path, name=name)

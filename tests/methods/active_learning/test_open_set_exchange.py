@@ -158,6 +158,27 @@ def test_an_amended_answer_is_learnt_as_if_it_had_been_given_at_first(tmp_path):
     assert {row["id"] for row in questions[0]} == {row["id"] for row in questions[1]}
 
 
+def test_a_table_of_labels_without_a_change_amends_nothing(tmp_path):
+    """What is "ood" there was taken for a new answer, of nobody."""
+    told = []
+    exchange = make_exchange(tmp_path, report=told.append)
+    exchange.advance()
+    asked = read(tmp_path / "to_label.csv")[0]["id"]
+    said = [{"id": asked, "new_label": "ood", "annotator": who} for who in "AB"]
+    write(tmp_path / "labeled.csv", said)
+    exchange.advance()
+    rows = read(tmp_path / "labels.csv")
+    assert ("ood", "known") in {(row["label"], row["status"]) for row in rows}
+    write(tmp_path / "mine.csv", rows)
+    exchange.advance(amend=tmp_path / "mine.csv")
+    assert read(tmp_path / "labels.csv") == rows
+    assert len(exchange._history()) == 3
+    rows[0]["label"] = "ood"
+    write(tmp_path / "mine.csv", rows)
+    exchange.advance(amend=tmp_path / "mine.csv")
+    assert told[-1].startswith("mine.csv: took in 1: 1 none of the classes")
+
+
 def test_without_any_label_the_first_questions_suggest_nothing(tmp_path):
     exchange = make_exchange(tmp_path, known_labels=None)
     exchange.advance()

@@ -316,6 +316,23 @@ def test_two_files_with_different_answers_are_refused(person):
     assert [line.split(":")[0] for line in told] == ["labeled.csv"]
 
 
+def test_an_amendment_against_answers_beside_it_is_refused(person):
+    """To what was known before, it was lost without a word."""
+    first = person.questions()[0]["id"]
+    for said in ("cat", "dog"):
+        write_csv(person.folder / "labeled.csv", [{"id": first, "new_label": said}])
+        if said == "cat":
+            person.advance()
+    amend = person.folder / "mine.csv"
+    write_csv(amend, [{"id": first, "new_label": "cat"}])
+    with pytest.raises(ValueError, match="amend: .* with 'cat', other than labeled"):
+        person.advance(amend=amend)
+    assert person.labels()[first][0] == "cat"
+    write_csv(amend, [{"id": first, "new_label": "dog"}])
+    person.advance(amend=amend)
+    assert person.labels()[first][0] == "dog"
+
+
 def test_ids_that_were_not_asked_about_are_for_amendments(person):
     asked = {row["id"] for row in person.questions()}
     stranger = next(i for i in person.dataset.ids.tolist() if i not in asked)
