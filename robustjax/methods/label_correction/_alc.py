@@ -101,12 +101,6 @@ class ForwardCorrectedAlc(ActiveLabelCorrection):
         )
 
 
-def _check_idle(name: str, got: Any, usual: Any, beside: str) -> None:
-    """Raises `ValueError` for an option that would change nothing."""
-    if got != usual:
-        raise ValueError(f"{name}: got {got!r} with {beside}, expected {usual!r}")
-
-
 def alc(
     name: str = ActiveLabelCorrection.name,
     *,
@@ -159,9 +153,9 @@ def alc(
             ("diffusion_steps", diffusion_steps, Propagation.steps),
             ("diffusion_step_size", diffusion_step_size, Propagation.step_size),
         ):
-            _check_idle(option, got, usual, "diffusion_mode=None")
+            checks.no_effect(option, got, usual, "with diffusion_mode=None")
     if not robust:
-        for option, got in (
+        for option, of_weights in (
             ("candidates_per_query", candidates_per_query),
             ("weight_step", weight_step),
             ("weight_scale", weight_scale),
@@ -171,7 +165,7 @@ def alc(
             ("extra_epochs", extra_epochs),
         ):
             usual = getattr(ActiveLabelCorrection, option)
-            _check_idle(option, got, usual, "robust=False")
+            checks.no_effect(option, of_weights, usual, "with robust=False")
     propagation = None
     if diffusion_mode is not None:
         with checks.errors_name(
