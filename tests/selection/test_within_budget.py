@@ -180,10 +180,12 @@ def test_propagation_within_a_budget(mode):
             return jax.vmap(one)(entropies)
         return jax.vmap(one)(entropies, spending)
 
-    # Bit for bit, the entropies that are left, too.
     equal = selection.Spending.of(np.full((2, 200), 0.7), 12 * 0.7)
-    for got, want in zip(select(entropies, equal), select(entropies, None)):
-        np.testing.assert_array_equal(got, want)
+    picks, left = select(entropies, equal)
+    free_picks, free_left = select(entropies, None)
+    np.testing.assert_array_equal(picks, free_picks)
+    # Another program, whose products may be rounded at other places.
+    np.testing.assert_allclose(left, free_left, rtol=1e-6)
 
     costs = rng.lognormal(0, 1, (2, 200))
     budget = 1.5
