@@ -14,14 +14,14 @@ their position in the batch), `accuracy.png`, and what `label_correction` writes
 from __future__ import annotations
 
 from experiments.studies.label_correction.diffusion import STUDY, DiffusionConfig
-from experiments.studies.label_correction.presets import PRESETS
+from experiments.studies.label_correction.presets import DIFFUSION_PRESETS
 from experiments.study.flags import define_flags, define_run_flags, read_given
 from experiments.study.launch import launch
 from experiments.study.run import Request, run_study
 from robustjax.methods import entry
 from robustjax.training import StopRequest
 
-define_run_flags(PRESETS)
+define_run_flags(DIFFUSION_PRESETS)
 define_flags(DiffusionConfig)
 
 
@@ -32,4 +32,4 @@ def main(stop: StopRequest) -> None:
 
 
 if __name__ == "__main__":
-    launch(main, DiffusionConfig, PRESETS, [entry("alc")])
+    launch(main, DiffusionConfig, DIFFUSION_PRESETS, [entry("alc")])

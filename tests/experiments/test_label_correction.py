@@ -371,9 +371,8 @@ def test_features_of_a_frozen_network_are_extracted_once(tmp_path, capsys):
     arrays = {}
     for split, count in (("train", 60), ("test", 20)):
         labels = np.arange(count) % 2
-        images = (
-            rng.integers(0, 128, (count, 16, 16, 1)) + 100 * labels[:, None, None, None]
-        )
+        bright = 100 * labels[:, None, None, None]
+        images = rng.integers(0, 128, (count, 16, 16, 1)) + bright
         arrays[f"{split}_inputs"] = images.astype(np.uint8)
         arrays[f"{split}_labels"] = labels
     np.savez(tmp_path / "images.npz", **arrays)

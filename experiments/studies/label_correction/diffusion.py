@@ -14,7 +14,7 @@ from experiments.common import noise
 from experiments.studies.label_correction import diffusion_report as report
 from experiments.studies.label_correction import setup
 from experiments.studies.label_correction.config import RoundFlags
-from experiments.studies.label_correction.presets import PRESETS
+from experiments.studies.label_correction.presets import DIFFUSION_PRESETS
 from experiments.studies.label_correction.runner import (
     Outcome,
     Watcher,
@@ -125,7 +125,7 @@ def _option(text: str) -> str:
 def _plan(request: Request) -> Plan[Settings]:
     given = request.given
     dataset = given.get("dataset", DiffusionConfig.dataset)
-    preset, base = preset_of(PRESETS, request.preset, dataset)
+    preset, base = preset_of(DIFFUSION_PRESETS, request.preset, dataset)
     options = given.get("options", ())
     for text in options:
         name = _option(text)

@@ -175,3 +175,10 @@ PRESETS: dict[str, Preset] = {
         flags="--weights=resnet101.safetensors",
     ),
 }
+
+DIFFUSION_PRESETS = {
+    name: preset
+    for name, preset in PRESETS.items()
+    if "label_costs" not in preset.fields
+}
+"""Those that the diffusion study has as well; to it every label costs the same."""
