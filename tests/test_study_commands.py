@@ -39,7 +39,8 @@ def launcher_of(name: str) -> Launcher:
     """A launcher without its module, of which a process can import one alone."""
     diffusion = name == "diffusion_study"
     folder = f"experiments.studies.{'label_correction' if diffusion else name}"
-    presets = importlib.import_module(f"{folder}.presets").PRESETS
+    every = importlib.import_module(f"{folder}.presets")
+    presets = every.DIFFUSION_PRESETS if diffusion else every.PRESETS
     if diffusion:
         module = importlib.import_module(f"{folder}.diffusion")
         study, config = module.STUDY, module.DiffusionConfig
