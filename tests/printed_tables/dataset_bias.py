@@ -42,11 +42,14 @@ def bias_and_wrong_labels(files: Files) -> Table:
         "lff_clean": "LfF, weights by clean probability",
         "lff_elr": "LfF with ELR",
         "lff_cut": "LfF, truncated biased loss",
+        "lff_sop": "LfF with SOP",
     }
-    table = [["method", "", *ACCURACIES.values()]]
-    for row in files.rows("dataset_bias/colored_mnist_99_noisy/summary.csv"):
-        cells = [spread(row, name) for name in ACCURACIES]
-        table.append([f"`{row['method']}`", words[row["method"]], *cells])
+    runs = {"10 %": "colored_mnist_99_noisy", "20 %": "colored_mnist_99_noisy_20"}
+    table = [["wrong", "method", "", *ACCURACIES.values()]]
+    for rate, run in runs.items():
+        for row in files.rows(f"dataset_bias/{run}/summary.csv"):
+            cells = [spread(row, name) for name in ACCURACIES]
+            table.append([rate, f"`{row['method']}`", words[row["method"]], *cells])
     return table
 
 

@@ -239,12 +239,13 @@ PRESETS: dict[str, Preset] = {
         ),
         expect=(
             "unbiased 18.0 ±0.4 (vanilla), 42.1 ±0.3 (group_dro), 31.5 ±0.1 (lff), "
-            "31.6 ±1.1 (lff_clean), 23.1 ±4.1 (lff_elr), 32.1 ±0.7 (lff_cut)"
+            "31.6 ±1.1 (lff_clean), 23.1 ±4.1 (lff_elr), 32.1 ±0.7 (lff_cut), "
+            "31.5 ±1.5 (lff_sop)"
         ),
         flags=(
-            "--methods=vanilla,group_dro,lff,lff_clean=lff,lff_elr=lff,lff_cut=lff "
-            "--options=lff_clean.against_noise=clean_probability,"
-            "lff_elr.against_noise=elr,lff_cut.truncate=true"
+            "--methods=vanilla,group_dro,lff,lff_clean=lff,lff_elr=lff,lff_cut=lff,"
+            "lff_sop=lff --options=lff_clean.against_noise=clean_probability,"
+            "lff_elr.against_noise=elr,lff_cut.truncate=true,lff_sop.against_noise=sop"
         ),
     ),
     "colored_mnist_99_bias_swap": Preset(
