@@ -141,7 +141,7 @@ def test_bernoulli_draws_each_example():
         ),
         (
             {"aligned_ratio": 0.01},
-            "aligned_ratio: got 0.01, which leaves class 0 of 10 example(s) without a "
+            "aligned_ratio: got 0.01, which leaves class 0 of 10 example(s) without an "
             "aligned one; raise it",
         ),
         ({"assignment": "rando"}, "assignment: unknown 'rando' (did you mean 'random'"),

@@ -1,4 +1,4 @@
-"""Correct the labels of your own data set, with you as the oracle.
+r"""Correct the labels of your own data set, with you as the oracle.
 
     robustjax correct --dataset=features.npz --folder=correction
 

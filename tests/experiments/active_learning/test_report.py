@@ -87,7 +87,8 @@ def surface_of(strategy, answered):
     """What is kept of a round in which rows 4, 2, 7 and 5 were proposed."""
     rows = np.arange(1, 9)
     converted = np.random.default_rng(0).uniform(0.3, 3, (8, 2)).astype(np.float32)
-    notes = MQNetNotes(rows, rows, rows, converted, converted[4], np.int32(3))
+    none = np.zeros((0, 2), np.float32)
+    notes = MQNetNotes(rows, rows, rows, converted, converted[4], np.int32(3), none)
     proposal = Proposal(np.array([4, 2, 7, 5]), None, Query(rows, notes))
     memory = strategy.init_memory(jax.random.key(1))
     # Some weights are negative, as a meta-model that is not monotone may have them.

@@ -101,6 +101,7 @@ def test_options_reach_the_strategy():
         "rule": "sum",
         "ties": "as_lower",
         "first_round": "raw",
+        "validation": "random",
     }
     for name in NAMES:
         known = entry(name, "active_learning").options
