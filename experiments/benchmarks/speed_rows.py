@@ -115,6 +115,16 @@ SPEED = (
         "bias_steps --only=steps --methods=dfa --steps=5 --rounds=15 --clock=cpu",
     ),
     Speed(
+        "ten repeats of LfF / of DFA as one program against ten runs of a compiled one "
+        "(what compiling once saves is not in it), one core",
+        (
+            ("bias_steps_lff_repeats", "10 vmapped"),
+            ("bias_steps_dfa_repeats", "10 vmapped"),
+        ),
+        "{:.2f}× / {:.2f}×",
+        "bias_steps --only=repeats --steps=10",
+    ),
+    Speed(
         "Prune4ReL's selection, N = 50,000, d = 512, 10,000 picks, against the "
         "published loop in PyTorch",
         (("prune4rel", "robustjax"),),
