@@ -75,7 +75,11 @@ def _constants(each: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """What all repeats agree in; both ends of what they do not."""
     found = {}
     for name in dict.fromkeys(name for one in each for name in one):
-        values = [one[name] for one in each if name in one]
-        same = len(values) == len(each) and all(x == values[0] for x in values)
-        found[name] = values[0] if same else f"{min(values)} … {max(values)}"
+        values = [one.get(name) for one in each]
+        if all(str(value) == str(values[0]) for value in values):
+            found[name] = values[0]
+        else:
+            known = [value for value in values if value is not None]
+            low, high = min(known), max(known)
+            found[name] = f"{low} … {high}" if low != high else low
     return found

@@ -276,8 +276,9 @@ class Results:
         ]
         if len(found) > 1:
             first, second = found[:2]
+            every = dict.fromkeys((*first.columns, *second.columns))
             name = next(
-                n for n, x in first.columns.items() if second.columns.get(n) != x
+                n for n in every if first.columns.get(n) != second.columns.get(n)
             )
             raise ValueError(
                 f"baseline: several results have these values; expected {name}, too"

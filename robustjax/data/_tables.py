@@ -93,7 +93,7 @@ def load_table(
     identity = id_column_of(id_column, columns)
     taken = {label, identity, text_column, SPLIT if SPLIT in columns else None}
     if feature_columns is None:
-        _check_headings(columns, identity, name)
+        _check_headings(columns, taken, identity, name)
     features = _features(columns, feature_columns, taken, name, report)
     found = labeled_rows(
         columns,
@@ -251,18 +251,20 @@ def _check_split(columns: Collection[str], name: str) -> None:
             )
 
 
-def _check_headings(columns: Collection[str], identity: str | None, name: str) -> None:
-    """Raises where ids or splits, by their headings, would become inputs."""
+def _check_headings(
+    columns: Collection[str], taken: set[str | None], identity: str | None, name: str
+) -> None:
+    """Raises where ids or splits, by their headings, would not be read as such."""
     free = [ID] if identity in (None, INDEX) else []
     free += [SPLIT] if SPLIT not in columns else []
     for key in columns:
         usual = plain_name(key).casefold()
-        if usual in free and key != usual:
+        if usual in free and key != usual and key not in taken:
             advice = f" or id_column={key!r}" if usual == ID else ""
             raise ValueError(
-                f"source: {name!r} has a column {key!r}, which would be an input; "
-                f"expected {usual!r} as it is written here{advice}, or "
-                "feature_columns"
+                f"source: {name!r} has a column {key!r}, which is not read as "
+                f"{usual!r}; expected another name, {usual!r} as it is written "
+                f"here{advice}, or feature_columns"
             )
 
 

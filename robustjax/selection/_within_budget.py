@@ -90,6 +90,11 @@ def _check_budget(costs: np.ndarray, budget: float) -> None:
         )
 
 
+def affordable(costs: Any, budget: float) -> np.ndarray:
+    """Whether a budget pays for each by itself, up to the rounding of the costs."""
+    return np.asarray(np.asarray(costs, np.float64) <= budget * (1 + _SLACK))
+
+
 def most_within_budget(costs: Any, budget: float) -> int:
     """How many examples a budget pays for at most: the cheapest ones.
 

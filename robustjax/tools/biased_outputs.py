@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -56,7 +57,7 @@ def read_outputs(
             found["probabilities"],
             found.pop("labels"),
             ids=arrays.get("ids"),
-            class_names=[str(number) for number in range(classes)],
+            class_names=_names_in(path, arrays, classes),
             name=pathlib.Path(path).name,
         )
     else:
@@ -73,6 +74,19 @@ def read_outputs(
         found["probabilities"], found.get("debiased_pred_probs"), found.get("features")
     )
     return outputs, dataset
+
+
+def _names_in(path: str, arrays: Mapping[str, np.ndarray], classes: int) -> list[str]:
+    """The names of classes in a file; their numbers where there are none."""
+    if "class_names" not in arrays:
+        return [str(number) for number in range(classes)]
+    names = [str(name) for name in arrays["class_names"]]
+    if len(names) != classes:
+        raise ValueError(
+            f"class_names: got {len(names)} in {path!r}, expected one for each of "
+            f"{classes} columns of probabilities"
+        )
+    return names
 
 
 def _in_order_of(

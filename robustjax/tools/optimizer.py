@@ -135,7 +135,7 @@ def unused_flags(config: OptimizerFlags) -> dict[str, str]:
         found |= {"drop_at": f"{when}steps", "drop_factor": f"{when}steps"}
     elif not config.drop_at:
         found["drop_factor"] = "without drop_at"
-    elif any(1 <= each >= config.epochs for each in config.drop_at):
+    elif all(1 <= each >= config.epochs for each in config.drop_at):
         found["drop_at"] = f"with epochs={config.epochs}, expected earlier ones"
     if schedule not in ("cosine", "warm_restarts"):
         found["final_factor"] = f"{when}cosine or warm_restarts"

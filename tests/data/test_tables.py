@@ -170,7 +170,7 @@ def test_what_counts_rows_is_no_input(tmp_path):
 def test_what_reads_like_ids_or_splits_is_no_input(tmp_path, heading):
     """Ids under another heading were an input, and rows counted instead."""
     path = _csv(tmp_path, f"{heading},a,label\n17,1,x\n11,2,y\n")
-    with pytest.raises(ValueError, match=f"column '{heading}', which would be an in"):
+    with pytest.raises(ValueError, match=f"column '{heading}', which is not read"):
         data.load_table(path)
     named = data.load_table(path, feature_columns=("a",))
     assert named.inputs.tolist() == [[1], [2]]
@@ -181,6 +181,8 @@ def test_what_reads_like_ids_or_splits_is_no_input(tmp_path, heading):
     if heading != "Split":
         found = data.load_table(path, id_column=heading)
         assert found.inputs.tolist() == [[1], [2]]
+        # What it has been taken for, it is.
+        assert len(data.load_table(path, text_column=heading)) == 2
 
 
 def test_numbers_beyond_float32_are_kept():

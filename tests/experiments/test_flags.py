@@ -135,8 +135,9 @@ def test_flags_without_a_use_are_named():
     [
         ({"schedule": "steps", "drop_at": (0.5,)}, {"restart_epochs"}),
         ({"schedule": "steps", "nesterov": True}, {"drop_factor", "restart_epochs"}),
-        ({"schedule": "steps", "drop_at": (0.5, 9.0), "epochs": 9},
+        ({"schedule": "steps", "drop_at": (9.0,), "epochs": 9},
          {"drop_at", "restart_epochs"}),
+        ({"schedule": "steps", "drop_at": (0.5, 9.0), "epochs": 9}, {"restart_epochs"}),
         ({"momentum": 0.0, "nesterov": True, "schedule": "cosine", "final_factor": 0.1},
          {"nesterov", "drop_factor", "restart_epochs"}),
         ({"optimizer": "adam", "nesterov": True, "schedule": "warm_restarts"},

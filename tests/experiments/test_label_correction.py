@@ -135,7 +135,7 @@ def finished(tmp_path_factory):
         ),
         (
             {"label_costs": "lognormal:1", "budget": 1500},
-            "budget: got 1500, expected at most the cost of all examples, 1437",
+            "budget: got 1500, expected at most the cost of all examples that a round",
         ),
         (
             {"label_costs": ":".join(["classes", *["11"] * 10])},

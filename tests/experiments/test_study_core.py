@@ -166,10 +166,12 @@ def test_what_repeats_differ_in_is_no_constant(folder):
         for repeat, count in enumerate((30, 28, 30)):
             cell = journal.cell(f"cell_{repeat}")
             constants = {"examples": count, "epochs": 7}
+            if repeat:
+                constants["kept"] = 3
             cell.result({"a": 1}, {"last": [0.5]}, repeats=[repeat], **constants)
         cells = {f"cell_{n}": journal.cell(f"cell_{n}").records for n in range(3)}
     (setting,) = join_results(cells)
-    assert setting.constants == {"examples": "28 … 30", "epochs": 7}
+    assert setting.constants == {"examples": "28 … 30", "epochs": 7, "kept": 3}
 
 
 def test_a_repeat_that_comes_twice_is_refused(folder):

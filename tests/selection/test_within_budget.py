@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from robustjax import graph, selection
+from robustjax.selection._within_budget import affordable
 
 N = 12
 
@@ -209,3 +210,10 @@ def test_propagation_within_a_budget(mode):
                 e = np.maximum(e - e[node] * response, 0)
         assert 0 < len(want) < 12
         assert picks[row].tolist() == want + [-1] * (12 - len(want))
+
+
+def test_one_rule_for_what_can_be_paid_for():
+    # In doubles, the cost is above the budget.
+    cost = 0.1 + 0.2
+    assert affordable([cost, 0.4], 0.3).tolist() == [True, False]
+    assert selection.most_within_budget([cost, 0.4], 0.3) == 1

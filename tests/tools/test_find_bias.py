@@ -67,6 +67,10 @@ def test_columns_belong_to_classes_by_name(small, tmp_path):
     found, _ = read_outputs(str(path), dataset)
     for got, want in zip(found, said.values()):
         np.testing.assert_allclose(got, want)
+    # By themselves they have the file's names.
+    assert read_outputs(str(path), None)[1].class_names == tuple(
+        NAMES[i] for i in order
+    )
     np.savez(path, **changed, labels=dataset.labels, class_names=np.array(NAMES)[order])
     with pytest.raises(ValueError, match="its labels differ from those of"):
         read_outputs(str(path), dataset)

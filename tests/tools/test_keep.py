@@ -148,6 +148,17 @@ def test_rows_and_columns_of_files_are_joined_by_what_these_say(small, tmp_path)
     alone = {"dataset": None, "ids": tmp_path / "ids.npy"}
     (message,) = endings("keep", [mixed | alone])
     assert message.startswith("probabilities: its file has other ids than that of ids")
+    # A number and what prints like it are one id.
+    np.save(tmp_path / "numbers.npy", np.arange(N))
+    np.savez(
+        tmp_path / "texts.npz",
+        probabilities=arrays["probabilities"],
+        ids=np.arange(N).astype(str),
+    )
+    same = {"ids": tmp_path / "numbers.npy", "probabilities": tmp_path / "texts.npz"}
+    assert endings("keep", [flags | {"method": "margin", "features": None} | same]) == [
+        "fine"
+    ]
     np.savez(
         tmp_path / "mixed.npz",
         probabilities=arrays["probabilities"],

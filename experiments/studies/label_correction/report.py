@@ -27,7 +27,7 @@ def report(table: Table) -> str:
     """Draws `accuracy.png` and `examples.png`; the text."""
     panels = []
     axis = axis_of(table)
-    below = "labels corrected" if axis == "labels" else "spent on labels"
+    below = "labels corrected" if axis == "labels" else "budget for labels"
     for key, words in (
         ("accuracy", "test accuracy (%)"),
         ("selection_accuracy", "wrong labels among the queried (%)"),
@@ -66,8 +66,8 @@ def selection_text(table: Table) -> str:
         cells = [in_cell(values[:, c], of) for c in columns]
         reached = np.asarray(labels)
         if axis != "labels":
-            spent, asked = table.line("asked", axis, method=method)
-            reached = asked[:, np.isin(spent, labels)]
+            budgets, asked = table.line("asked", axis, method=method)
+            reached = asked[:, np.isin(budgets, labels)]
         rows.append([method, *cells, in_cell(_of_all_queries(reached, values), of)])
     return text_table(header, rows)
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from robustjax import checks
 from robustjax.selection import Spending, most_within_budget
-from robustjax.selection._within_budget import check_costs
+from robustjax.selection._within_budget import affordable, check_costs
 
 # What becomes of the quotient of sums such as 0.3 / 0.1.
 _SLACK = 1e-9
@@ -53,11 +53,12 @@ class CostBudget:
                 f"batch: got {self.batch:g}, expected at most the budget, "
                 f"{self.total:g}"
             )
-        whole = float(self.costs.sum(axis=-1).min())
-        if self.total > whole * (1 + _SLACK):
+        each = np.where(affordable(self.costs, self.batch), self.costs, 0)
+        whole = float(each.sum(axis=-1).min())
+        if whole and self.total > whole * (1 + _SLACK):
             raise ValueError(
                 f"budget: got {self.total:g}, expected at most the cost of all "
-                f"examples, {whole:g}"
+                f"examples that a round can pay for, {whole:g}"
             )
         cheapest = float(self.costs.min(axis=-1).max())
         last = self._amount(self.rounds - 1)

@@ -90,7 +90,10 @@ def correct_labels(
     for number in range(plan.rounds):
         state, picks, _ = run.propose(state, number)
         asked = picks[0, picks[0] >= 0]
-        answers = np.asarray(oracle(dataset.ids[asked]))
+        # Of nobody, where nothing is left that a round can pay for.
+        answers = np.zeros(0, np.int32)
+        if asked.size:
+            answers = np.asarray(oracle(dataset.ids[asked]))
         checks.rank("answers", answers, 1)
         # Behind the last one that was asked, nothing is read.
         missing = picks.shape[1] - len(asked)

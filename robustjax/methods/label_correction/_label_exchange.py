@@ -31,7 +31,7 @@ from robustjax.methods.label_correction._round_training import (
     EpochReport,
 )
 from robustjax.selection import Spending, most_within_budget
-from robustjax.selection._within_budget import check_costs
+from robustjax.selection._within_budget import affordable, check_costs
 from robustjax.training import CheckpointFolder
 
 
@@ -142,10 +142,14 @@ class LabelExchange(Exchange):
         return np.where(found.said >= 0, found.said, self.dataset.labels)
 
     def _askable(self, found: Standing) -> np.ndarray:
-        askable = (found.said == answers.OPEN) & ~found.disputed
+        return (found.said == answers.OPEN) & ~found.disputed & self.affordable
+
+    @property
+    def affordable(self) -> np.ndarray:
+        """(N,) bool, whether a round can pay for the example; all without costs."""
         if self._costs is None:
-            return askable
-        return askable & (self._costs.each <= self._costs.budget)
+            return np.ones(len(self.dataset), bool)
+        return affordable(self._costs.each, self._costs.budget)
 
     def _status(self, found: Standing) -> np.ndarray:
         said = found.said

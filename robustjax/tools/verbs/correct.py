@@ -143,10 +143,7 @@ def main(config: CorrectConfig, stop: StopRequest) -> None:
         say(f"{len(asked):,} questions that cost {paid:g} of {config.round_budget:g}")
     write_questions(config, exchange, shown, pending, exchange.labels)
     if pending is None:
-        status = exchange.status
-        if costs is not None:
-            assert config.round_budget is not None
-            status = status[costs <= config.round_budget]
+        status = exchange.status[exchange.affordable]
         undecided = int(np.sum(~np.isin(status, ("confirmed", "corrected"))))
         whose = "example" if costs is None else "example that a round can pay for"
         say(

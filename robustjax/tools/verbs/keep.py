@@ -101,8 +101,10 @@ def _ids_in(files: dict[str, NamedRows]) -> np.ndarray | None:
         ids = rows.array if name == "ids" else rows.ids
         if ids is None:
             continue
-        first = first or (name, ids)
-        if not np.array_equal(ids, first[1]):
+        # As everywhere, a number is the id that prints like it.
+        text = np.asarray(ids).astype(str)
+        first = first or (name, text)
+        if not np.array_equal(text, first[1]):
             raise ValueError(
                 f"{name}: its file has other ids than that of {first[0]}, or in "
                 "another order; expected the same rows in the same order, or --dataset "

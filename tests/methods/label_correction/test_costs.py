@@ -116,7 +116,12 @@ def test_by_score_per_cost_of_the_first_model():
         ((20, 8, np.ones((1, 2, 3))), "costs: got shape"),
         ((20, 8, np.full(64, 9.0)), "batch: a round has 8, .* cheapest example, 9"),
         ((20, 24, np.ones(64)), "batch: got 24, expected at most the budget, 20"),
-        ((65, 8, np.ones(64)), "budget: got 65, expected at most .* examples, 64"),
+        ((65, 8, np.ones(64)), "budget: got 65, expected at most .* pay for, 64"),
+        # Of 60, ten rounds would find nothing to ask for.
+        (
+            (60, 10, np.where(np.arange(64) < 4, 1.0, 50.0)),
+            "budget: got 60, expected at most .* pay for, 4",
+        ),
         ((20.5, 10, np.ones(64)), "budget: its last round has 0.5, expected at least"),
         ((20, np.inf, np.ones(64)), "batch: got inf"),
         ((20, 8, np.ones(63)), "costs: got 63, expected one for each of 64 examples"),
@@ -142,6 +147,24 @@ def oracle(noisy):
     truth = dict(zip(dataset.ids.tolist(), true))
     costs = np.where(np.arange(300) < 150, 8.0, 1.0)
     return lambda ids: np.array([truth[i] for i in ids.tolist()]), costs
+
+
+@pytest.mark.slow
+def test_nobody_is_asked_about_nothing(noisy, oracle):
+    dataset, _ = noisy
+    ask, costs = oracle
+    costs, counts = np.full(len(costs), 50.0), []
+    costs[:3] = 1, 1, 3
+
+    def counted(ids):
+        counts.append(len(ids))
+        return ask(ids)
+
+    # The third is not for the last round's 2.
+    money = {"budget": 5.0, "batch": 3.0, "costs": costs}
+    found = methods.correct_labels(dataset, counted, **money, settings=_SETTINGS)
+    assert 0 not in counts
+    assert sum(counts) == len(found.queried) <= 3
 
 
 @pytest.mark.slow
