@@ -90,7 +90,7 @@ def _check_budget(costs: np.ndarray, budget: float) -> None:
         )
 
 
-def affordable(costs: Any, budget: float) -> np.ndarray:
+def affordable(costs: Any, budget: Any) -> np.ndarray:
     """Whether a budget pays for each by itself, up to the rounding of the costs."""
     return np.asarray(np.asarray(costs, np.float64) <= budget * (1 + _SLACK))
 
@@ -111,7 +111,7 @@ def most_within_budget(costs: Any, budget: float) -> int:
     values = check_costs(costs)
     _check_budget(values, budget)
     paid = np.cumsum(np.sort(values, axis=-1), axis=-1)
-    return int(np.max(np.sum(paid <= budget * (1 + _SLACK), axis=-1)))
+    return int(np.max(np.sum(affordable(paid, budget), axis=-1)))
 
 
 def typical_count(spending: Spending) -> int:
@@ -121,7 +121,7 @@ def typical_count(spending: Spending) -> int:
     """
     prices = np.asarray(spending.prices, np.float64)
     limit = np.asarray(spending.limit, np.float64)
-    single = prices <= limit[..., None] * (1 + _SLACK)
+    single = affordable(prices, limit[..., None])
     count = np.mean(limit / np.mean(prices, axis=-1, where=single))
     return max(1, int(count * (1 + _SLACK)))
 

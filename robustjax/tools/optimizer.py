@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections
 import dataclasses
 import math
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ import optax
 
 from robustjax import checks, methods
 from robustjax.tools.options.groups import OptimizerFlags
+from robustjax.training._schedules import stepwise
 
 OPTIMIZERS = ("sgd", "adam", "co_teaching")
 SCHEDULES = ("constant", "cosine", "warm_restarts", "steps", "one_cycle")
@@ -194,11 +194,8 @@ def make_schedule(
         return lambda step: once(step % period)
     if options.schedule == "steps":
         # Shares of few epochs may be the same epoch: the rate then drops twice there.
-        drops = collections.Counter(options.drop_epochs)
-        return optax.piecewise_constant_schedule(
-            peak,
-            {e * steps_per_epoch: options.drop_factor**n for e, n in drops.items()},
-        )
+        drops = options.drop_epochs
+        return stepwise(peak, drops, options.drop_factor, steps_per_epoch)
     if options.schedule == "one_cycle":
         rise = max(1, steps // 5)
         return optax.join_schedules(

@@ -31,20 +31,7 @@ from tests.harness.runs import (
     run_of,
     write_data,
 )
-
-
-class AfterChecks(StopRequest):
-    """Asks a run to stop once it has looked so many times whether it should."""
-
-    def __init__(self, checks: int):
-        super().__init__()
-        self._left = checks
-
-    def check(self):
-        self._left -= 1
-        if self._left == 0:
-            self.signal_name = "SIGTERM"
-        super().check()
+from tests.harness.stops import AfterChecks
 
 
 def run(small, paths, run_dir, stop=None):

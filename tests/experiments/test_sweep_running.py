@@ -23,23 +23,10 @@ from experiments.sweeping.loop import run_points
 from experiments.sweeping.points import state_of
 from experiments.sweeping.results import Results
 from robustjax.training import InterruptedRunError, StopRequest
+from tests.harness.stops import AfterChecks
 from tests.harness.toy_points import run_toy, toy_points
 
 KILLED = Ending(-9, 1.0, "killed by SIGKILL")
-
-
-class After(StopRequest):
-    """Asks to stop at a check."""
-
-    def __init__(self, checks):
-        super().__init__()
-        self._left = checks
-
-    def check(self):
-        self._left -= 1
-        if self._left == 0:
-            self.signal_name = "SIGTERM"
-        super().check()
 
 
 class InProcess:
@@ -68,7 +55,7 @@ class InProcess:
         if kill == 0:
             return KILLED
         try:
-            run_toy(point, After(kill or 10**9))
+            run_toy(point, AfterChecks(kill or 10**9))
         except InterruptedRunError:
             return KILLED
         except ValueError as error:
@@ -220,7 +207,7 @@ def test_a_point_that_another_sweep_is_at_is_waited_for(tmp_path, monkeypatch):
     points = toy_points(tmp_path, "rate=0.2,0.5")
     with pytest.raises(InterruptedRunError):
         # Asked to stop while the first was dying: it is begun, not finished.
-        run(points[:1], InProcess(points, [1, 1, 1], at_once=1), After(2))
+        run(points[:1], InProcess(points, [1, 1, 1], at_once=1), AfterChecks(2))
     lock = locked(points[0].folder)
     lock.__enter__()
 
@@ -250,7 +237,7 @@ def test_a_sweep_that_is_stopped_closes_its_engine(tmp_path):
     points = toy_points(tmp_path, "rate=0.2,0.5,0.7")
     engine = InProcess(points, at_once=1)
     with pytest.raises(InterruptedRunError):
-        run(points, engine, After(2))
+        run(points, engine, AfterChecks(2))
     assert engine.closed
     assert [state_of(point) for point in points].count("finished") == 1
 

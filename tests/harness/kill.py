@@ -15,7 +15,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from tests.harness.faults import die_in_write
@@ -212,6 +212,42 @@ def _difference(mine: pathlib.Path, wanted: dict[str, bytes]) -> str:
     return f"left behind: {', '.join(stray)}" if stray else ""
 
 
+def try_all(
+    trials: int,
+    names: Sequence[str],
+    kinds: Sequence[str],
+    attempt: Callable[[str, str, int], Outcome],
+    ended_what: str,
+) -> int:
+    """Tries all names by all kinds in turns, and prints each trial and the counts.
+
+    Args:
+      trials: how many.
+      names: of what is killed.
+      kinds: of the ends.
+      attempt: a trial of a name and a kind, with its number.
+      ended_what: what the ended ones are called in the last line.
+
+    Returns:
+      How many went wrong.
+    """
+    counts: collections.Counter[tuple[str, str, str]] = collections.Counter()
+    wrong = ended = 0
+    for number in range(trials):
+        name = names[number % len(names)]
+        kind = kinds[(number // len(names)) % len(kinds)]
+        outcome = attempt(name, kind, number)
+        wrong += not outcome.fine
+        ended += outcome.what == "ended"
+        counts[name, kind, outcome.what if outcome.fine else "WRONG"] += 1
+        head = f"{number + 1:4} {name:22} {kind:10} {outcome.what:8}"
+        print(f"{head} {'; '.join(outcome.moments)}", flush=True)
+    for (name, kind, said), count in sorted(counts.items()):
+        print(f"{name:22} {kind:10} {said:10} {count}")
+    print(f"{trials} trials, {ended} ended {ended_what}, {wrong} went wrong")
+    return wrong
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Runs the trials; returns how many went wrong."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -223,23 +259,12 @@ def main(arguments: list[str] | None = None) -> int:
     folder = pathlib.Path(options.folder or tempfile.mkdtemp(prefix="kill-"))
     chosen = [r for r in RUNS if r.launcher in options.launchers.split(",")]
     whole, rng = Whole(folder), random.Random(options.seed)
-    counts: collections.Counter[tuple[str, str, str]] = collections.Counter()
-    wrong = ended = 0
-    for number in range(options.trials):
-        small = chosen[number % len(chosen)]
-        kind = KINDS[(number // len(chosen)) % len(KINDS)]
-        outcome = trial(small, kind, whole, folder / f"trial_{number}", rng)
-        wrong += not outcome.fine
-        ended += outcome.what == "ended"
-        said = outcome.what if outcome.fine else "WRONG"
-        counts[small.launcher, kind, said] += 1
-        moments = "; ".join(outcome.moments)
-        head = f"{number + 1:4} {small.launcher:22} {kind:10}"
-        print(f"{head} {outcome.what:8} {moments}", flush=True)
-    for (launcher, kind, said), count in sorted(counts.items()):
-        print(f"{launcher:22} {kind:10} {said:10} {count}")
-    print(f"{options.trials} trials, {ended} ended runs, {wrong} went wrong")
-    return wrong
+    by_name = {small.launcher: small for small in chosen}
+
+    def attempt(name: str, kind: str, number: int) -> Outcome:
+        return trial(by_name[name], kind, whole, folder / f"trial_{number}", rng)
+
+    return try_all(options.trials, list(by_name), KINDS, attempt, "runs")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ knows the right classes.
 from __future__ import annotations
 
 import argparse
-import collections
 import csv
 import dataclasses
 import functools
@@ -25,7 +24,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from robustjax import data
-from tests.harness.kill import Outcome, end
+from tests.harness.kill import Outcome, end, try_all
 from tests.harness.runs import Launch, Running, run_folder, run_of, write_data
 
 KINDS = ("SIGKILL", "SIGTERM", "SIGINT", "log", "checkpoint", "file")
@@ -221,11 +220,8 @@ def main(arguments: list[str] | None = None) -> int:
     kinds = options.kinds.split(",")
     write_inputs(folder / "inputs")
     whole: dict[str, tuple[dict[str, bytes], list[float]]] = {}
-    counts: collections.Counter[tuple[str, str, str]] = collections.Counter()
-    wrong = ended = 0
-    for number in range(options.trials):
-        name = chosen[number % len(chosen)]
-        kind = kinds[(number // len(chosen)) % len(kinds)]
+
+    def attempt(name: str, kind: str, number: int) -> Outcome:
         if name not in whole:
             # The second one has nothing to compile.
             for again in ("first", "whole"):
@@ -235,16 +231,9 @@ def main(arguments: list[str] | None = None) -> int:
                 whole[name] = found, session.seconds
         wanted, seconds = whole[name]
         place = folder / f"trial_{number}"
-        outcome = _trial(name, kind, wanted, seconds, folder, place, rng)
-        wrong += not outcome.fine
-        ended += outcome.what == "ended"
-        counts[name, kind, outcome.what if outcome.fine else "WRONG"] += 1
-        head = f"{number + 1:4} {name:18} {kind:10} {outcome.what:8}"
-        print(f"{head} {'; '.join(outcome.moments)}", flush=True)
-    for (name, kind, said), count in sorted(counts.items()):
-        print(f"{name:18} {kind:10} {said:10} {count}")
-    print(f"{options.trials} trials, {ended} ended commands, {wrong} went wrong")
-    return wrong
+        return _trial(name, kind, wanted, seconds, folder, place, rng)
+
+    return try_all(options.trials, chosen, kinds, attempt, "commands")
 
 
 def _trial(

@@ -66,6 +66,18 @@ def small_trainer(settings):
     return methods.RoundTrainer(digits()[0].inputs[:64], 10, settings)
 
 
+def small_run(method, budget, settings):
+    """The state after all rounds on these 64, whose every answer is right."""
+    train, _, noisy = digits()
+    keys = jax.random.split(jax.random.key(1), REPEATS)
+    run = methods.CorrectionRun(method, small_trainer(settings), budget, keys)
+    state = run.start(noisy[:, :64])
+    for number in range(budget.rounds):
+        state, picks, _ = run.propose(state, number)
+        state = run.receive(state, number, train.labels[picks])
+    return state
+
+
 def make_method(name):
     """A method of the registry, small enough for tests."""
     noisy = digits()[2] != digits()[0].labels[None]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections
 import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -30,6 +29,7 @@ from robustjax.training import (
     supervised,
 )
 from robustjax.training._program import check_batch_size, over_repeats
+from robustjax.training._schedules import stepwise
 from robustjax.transforms import ExampleSpec, LossTransform
 
 EpochReport = Callable[[str, int, dict[str, np.ndarray]], None]
@@ -83,12 +83,8 @@ class ClassifierSettings:
 
     def schedule(self, steps_per_epoch: int) -> optax.Schedule:
         """The step-wise learning rate."""
-        # One that is named twice is two drops at once.
-        drops = collections.Counter(e for e in self.drop_epochs if e < self.epochs)
-        return optax.piecewise_constant_schedule(
-            self.learning_rate,
-            {e * steps_per_epoch: self.drop_factor**n for e, n in drops.items()},
-        )
+        drops = [epoch for epoch in self.drop_epochs if epoch < self.epochs]
+        return stepwise(self.learning_rate, drops, self.drop_factor, steps_per_epoch)
 
     def optimizer(self, schedule: optax.Schedule) -> optax.GradientTransformation:
         """SGD with momentum and coupled weight decay under a schedule."""

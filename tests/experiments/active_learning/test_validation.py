@@ -5,30 +5,17 @@ from __future__ import annotations
 import pytest
 
 from experiments.studies.active_learning import setup
-from robustjax.training import InterruptedRunError, StopRequest
+from robustjax.training import InterruptedRunError
 from tests.experiments.active_learning.open_set_runs import (
     data_of,
     rows_of,
     run,
 )
+from tests.harness.stops import AfterChecks
 
 _QUICK = ("informativeness=conf", "steps=20")
 OPTIONS = tuple(f"{name}.{each}" for name in ("mqnet", "held") for each in _QUICK)
 OTHERS = ("random", "mqnet")
-
-
-class AfterChecks(StopRequest):
-    """Asks a run to stop once it has looked so many times whether it should."""
-
-    def __init__(self, checks):
-        super().__init__()
-        self._left = checks
-
-    def check(self):
-        self._left -= 1
-        if self._left == 0:
-            self.signal_name = "SIGTERM"
-        super().check()
 
 
 @pytest.mark.slow

@@ -42,25 +42,11 @@ def fields_of(sets, given):
     return {"dataset": sets["target"], "ood": (sets["other"],), **FLAGS, **given}
 
 
-class Stop(StopRequest):
-    """Ends a run after so many epochs, or never."""
-
-    def __init__(self, epochs=-1):
-        super().__init__()
-        self._left = epochs
-
-    def check(self):
-        self._left -= 1
-        if self._left == 0:
-            self.signal_name = "SIGTERM"
-        super().check()
-
-
 def run(folder, sets, methods=(), stop=None, **given):
     methods = given.pop("methods", methods)
     fields = fields_of(sets, given)
     request = Request(methods, None, fields, run_dir=str(folder), name="run")
-    return run_study(STUDY, request, stop or Stop())
+    return run_study(STUDY, request, stop or StopRequest())
 
 
 def study_of(sets, **given):

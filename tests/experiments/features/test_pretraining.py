@@ -19,14 +19,14 @@ from experiments.studies.features.pretraining import (
 from experiments.study.journal import Journal
 from experiments.study.records import read_cells
 from experiments.study.table import Table
-from robustjax.training import InterruptedRunError
+from robustjax.training import InterruptedRunError, StopRequest
 from tests.experiments.features.combined_runs import (
     SIMCLR,
-    Stop,
     begun,
     run,
     study_of,
 )
+from tests.harness.stops import AfterChecks
 
 
 @pytest.mark.slow
@@ -38,7 +38,8 @@ def test_killed_pretraining_continues_to_the_same_results(tmp_path, two_sets):
     while True:
         try:
             # In the fine-tuning, in the pre-training of joint, in its fine-tuning.
-            folder = run(tmp_path / "killed", two_sets, methods, stop=Stop(5), **given)
+            stop = AfterChecks(5)
+            folder = run(tmp_path / "killed", two_sets, methods, stop=stop, **given)
             break
         except InterruptedRunError:
             stopped += 1
@@ -84,7 +85,7 @@ def pretrained(two_sets, tmp_path_factory):
     with Journal(folder, tensorboard=False) as journal:
         for method in ("standard", "joint", "oat"):
             training = build_fine_tuning(study, network, method, 16)
-            training = pretraining.before(training, method, journal, Stop())
+            training = pretraining.before(training, method, journal, StopRequest())
             labels = np.broadcast_to(study.labels, (2, len(study.labels)))
             inputs = training.program.make_data(study.pool, labels)
             state = begun(training, study, slice(0, 2))

@@ -124,17 +124,10 @@ def test_a_run_continues_from_a_checkpoint_of_any_round(name, tmp_path):
     "name", ["random", "robust", "alc", "diffusion", "dalc", "dalc_expert", "o2u_net"]
 )
 def test_every_example_can_be_asked_about(name):
-    train, _, noisy = problem.digits()
+    train = problem.digits()[0]
     settings = methods.ClassifierSettings(hidden=(8, 8, 8), epochs=1, batch_size=32)
-    trainer = problem.small_trainer(settings)
     budget = methods.Budget(total=64, batch=24)
-    keys = jax.random.split(jax.random.key(1), problem.REPEATS)
-    method = problem.make_method(name)
-    run = methods.CorrectionRun(method, trainer, budget, keys)
-    state = run.start(noisy[:, :64])
-    for number in range(budget.rounds):
-        state, picks, _ = run.propose(state, number)
-        state = run.receive(state, number, train.labels[picks])
+    state = problem.small_run(problem.make_method(name), budget, settings)
     for repeat in range(problem.REPEATS):
         assert sorted(state.picks[repeat].tolist()) == list(range(64))
         np.testing.assert_array_equal(state.labels[repeat], train.labels[:64])

@@ -19,15 +19,7 @@ _COSTS = np.random.default_rng(5).lognormal(0, 1, (problem.REPEATS, 64))
 
 def run_of(method, budget):
     """The state after all rounds, on 64 digits."""
-    train, _, noisy = problem.digits()
-    keys = jax.random.split(jax.random.key(1), problem.REPEATS)
-    trainer = problem.small_trainer(_SETTINGS)
-    run = methods.CorrectionRun(method, trainer, budget, keys)
-    state = run.start(noisy[:, :64])
-    for number in range(budget.rounds):
-        state, picks, _ = run.propose(state, number)
-        state = run.receive(state, number, train.labels[picks])
-    return state
+    return problem.small_run(method, budget, _SETTINGS)
 
 
 _FAST = ("entropy", "alc")
@@ -149,6 +141,19 @@ def oracle(noisy):
     return lambda ids: np.array([truth[i] for i in ids.tolist()]), costs
 
 
+def answer_all(folder, ask):
+    """Answers every question of a folder; the ids that it asked about."""
+    with open(folder / "to_label.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        row["new_label"] = str(ask(np.array([row["id"]]))[0])
+    with open(folder / "labeled.csv", "w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    return [row["id"] for row in rows]
+
+
 @pytest.mark.slow
 def test_nobody_is_asked_about_nothing(noisy, oracle):
     dataset, _ = noisy
@@ -182,15 +187,7 @@ def test_callback_and_folder_ask_the_same_for_their_money(noisy, oracle, tmp_pat
     for _ in range(2):
         exchange = methods.LabelExchange(tmp_path, dataset, **settings)
         exchange.advance()
-        with open(tmp_path / "to_label.csv", newline="") as file:
-            rows = list(csv.DictReader(file))
-        asked += [row["id"] for row in rows]
-        for row in rows:
-            row["new_label"] = str(ask(np.array([row["id"]]))[0])
-        with open(tmp_path / "labeled.csv", "w", newline="") as file:
-            writer = csv.DictWriter(file, rows[0])
-            writer.writeheader()
-            writer.writerows(rows)
+        asked += answer_all(tmp_path, ask)
     exchange.advance()
     np.testing.assert_array_equal(dataset.ids[direct.queried], asked)
     np.testing.assert_array_equal(exchange.labels, direct.labels)
@@ -218,14 +215,7 @@ def test_a_folder_ends_where_a_round_can_pay_for_no_more(noisy, oracle, tmp_path
     )
     for questions in (90, 60):
         assert exchange.advance().questions == questions
-        with open(tmp_path / "to_label.csv", newline="") as file:
-            rows = list(csv.DictReader(file))
-        for row in rows:
-            row["new_label"] = str(ask(np.array([row["id"]]))[0])
-        with open(tmp_path / "labeled.csv", "w", newline="") as file:
-            writer = csv.DictWriter(file, rows[0])
-            writer.writeheader()
-            writer.writerows(rows)
+        answer_all(tmp_path, ask)
     assert exchange.advance() is None
     assert (exchange.status[costs > 1] == "given").all()
     assert not (exchange.status[costs == 1] == "given").any()
