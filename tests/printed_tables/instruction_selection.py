@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from tests.printed_tables.cells import Files, Table, builder, number, signed, spread
+import numpy as np
+
+from tests.printed_tables.cells import (
+    Files,
+    Table,
+    builder,
+    number,
+    of_repeats,
+    signed,
+    spread,
+)
 
 # Beyond what chance can do, by the comparison's interval.
 MARKS = {"less": " ↓", "more": " ↑", "no difference": ""}
@@ -178,6 +188,34 @@ def answer_ranks(files: Files) -> Table:
                 f"{float(row['median']):g}",
                 f"{float(row['mean']):.1f}",
                 f"{float(row['first']):.1f} %",
+            ]
+        )
+    return table
+
+
+@builder
+def unrankable_pairs(files: Files) -> Table:
+    """Shares over clusterings, and what shuffled ratings give."""
+    table = [
+        ["embedded by", "mean of clusters", "of all pairs", "shuffled", "two at random"]
+    ]
+    for name, title in (("tfidf", "TF-IDF"), ("minilm", "MiniLM")):
+        rows = files.rows(f"instruction_selection/unrankable/{name}.csv")
+        shares = {
+            key: 100 * np.array([float(row[key]) for row in rows])
+            for key in (
+                *("by_cluster", "pooled", "shuffled", "shuffled_low"),
+                *("shuffled_high", "chance"),
+            )
+        }
+        low, high = shares["shuffled_low"].mean(), shares["shuffled_high"].mean()
+        table.append(
+            [
+                title,
+                of_repeats(shares["by_cluster"]),
+                of_repeats(shares["pooled"]),
+                f"{shares['shuffled'].mean():.1f} ({low:.1f} … {high:.1f})",
+                f"{shares['chance'].mean():.1f}",
             ]
         )
     return table
