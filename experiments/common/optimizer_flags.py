@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from experiments.study.flags import Use, check_of_use
-from robustjax.tools.optimizer import unused_flags
-from robustjax.tools.options.groups import OptimizerFlags
+from robustjax.tools.optimizer import unused_drops, unused_flags
+from robustjax.tools.options.groups import OptimizerFlags, SgdFlags
 
 
 def check_given(given: Mapping[str, Any], *configs: OptimizerFlags) -> None:
@@ -23,3 +23,9 @@ def check_given(given: Mapping[str, Any], *configs: OptimizerFlags) -> None:
         for name, why in first.items()
     ]
     check_of_use(given, uses)
+
+
+def check_given_drops(given: Mapping[str, Any], config: SgdFlags) -> None:
+    """The same of studies whose optimiser is SGD with drops of the rate."""
+    unused = unused_drops(config).items()
+    check_of_use(given, [Use(name, False, why) for name, why in unused])

@@ -11,7 +11,7 @@ import jax
 import optax
 
 from robustjax import checks, methods
-from robustjax.tools.options.groups import OptimizerFlags
+from robustjax.tools.options.groups import OptimizerFlags, SgdFlags
 from robustjax.training._schedules import stepwise
 
 OPTIMIZERS = ("sgd", "adam", "co_teaching")
@@ -133,10 +133,8 @@ def unused_flags(config: OptimizerFlags) -> dict[str, str]:
         found["decay_from_epoch"] = f"{why}co_teaching"
     if schedule != "steps":
         found |= {"drop_at": f"{when}steps", "drop_factor": f"{when}steps"}
-    elif not config.drop_at:
-        found["drop_factor"] = "without drop_at"
-    elif all(1 <= each >= config.epochs for each in config.drop_at):
-        found["drop_at"] = f"with epochs={config.epochs}, expected earlier ones"
+    else:
+        found |= unused_drops(config)
     if schedule not in ("cosine", "warm_restarts"):
         found["final_factor"] = f"{when}cosine or warm_restarts"
     if schedule != "warm_restarts":
@@ -144,6 +142,19 @@ def unused_flags(config: OptimizerFlags) -> dict[str, str]:
     # No momentum is asked for by 0, and Adam has one.
     asked = {name for name in found if name == "momentum" or getattr(config, name)}
     return {name: reason for name, reason in found.items() if name in asked}
+
+
+def unused_drops(config: SgdFlags) -> dict[str, str]:
+    """The flags of a rate that drops which change nothing, see `unused_flags`."""
+    if not config.drop_at:
+        return {"drop_factor": "without drop_at"}
+    if all(1 <= each >= config.epochs for each in config.drop_at):
+        why = f"with epochs={config.epochs}"
+        return {
+            "drop_at": f"{why}, expected earlier ones",
+            "drop_factor": f"{why}, expected an earlier drop_at",
+        }
+    return {}
 
 
 def drop_epochs(drop_at: Sequence[float], epochs: int) -> tuple[int, ...]:

@@ -21,6 +21,7 @@ from robustjax.tools.optimizer import (
     OptimizerOptions,
     drop_epochs,
     make_schedule,
+    unused_drops,
     unused_flags,
 )
 from robustjax.tools.options import groups
@@ -136,7 +137,7 @@ def test_flags_without_a_use_are_named():
         ({"schedule": "steps", "drop_at": (0.5,)}, {"restart_epochs"}),
         ({"schedule": "steps", "nesterov": True}, {"drop_factor", "restart_epochs"}),
         ({"schedule": "steps", "drop_at": (9.0,), "epochs": 9},
-         {"drop_at", "restart_epochs"}),
+         {"drop_at", "drop_factor", "restart_epochs"}),
         ({"schedule": "steps", "drop_at": (0.5, 9.0), "epochs": 9}, {"restart_epochs"}),
         ({"momentum": 0.0, "nesterov": True, "schedule": "cosine", "final_factor": 0.1},
          {"nesterov", "drop_factor", "restart_epochs"}),
@@ -154,6 +155,12 @@ def test_flags_at_which_no_optimizer_looks(fields, unused):
     for name in unused:
         with pytest.raises(ValueError, match=f"^{name}: got .* with"):
             optimizer_flags.check_given({name: getattr(config, name)}, config)
+    if config.schedule == "steps":
+        drops = unused & {"drop_at", "drop_factor"}
+        assert set(unused_drops(config)) == drops
+        for name in drops:
+            with pytest.raises(ValueError, match=f"^{name}: got .* with"):
+                optimizer_flags.check_given_drops({name: getattr(config, name)}, config)
     # A method that looks at it is enough.
     given = {"final_factor": 0.1, "momentum": 0.5}
     one, other = (

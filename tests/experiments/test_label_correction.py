@@ -45,6 +45,9 @@ def finished(tmp_path_factory):
     [
         ({"preset": "digit"}, "preset: unknown 'digit' .*did you mean 'digits'"),
         ({"methods": ("alc", "magic")}, "methods: unknown 'magic'; known: random, "),
+        ({"epochs": 3, "drop_at": (3, 9)}, "drop_at: got 3,9 with epochs=3, expected"),
+        ({"epochs": 3, "drop_at": (5,), "drop_factor": 0.5}, "drop_at: got 5 with"),
+        ({"epochs": 3, "drop_factor": 0.5}, "drop_factor: got 0.5 with.* drop_at"),
         ({"methods": ()}, "methods: got none"),
         (
             {"methods": ("alc", "alc")},

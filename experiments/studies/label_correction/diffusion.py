@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments.common import noise
+from experiments.common import noise, optimizer_flags
 from experiments.studies.label_correction import diffusion_report as report
 from experiments.studies.label_correction import setup
 from experiments.studies.label_correction.config import RoundFlags
@@ -139,6 +139,7 @@ def _plan(request: Request) -> Plan[Settings]:
     fields = {**own, **given, "options": choice.options}
     config = DiffusionConfig(**fields)
     noise.check_given(given, config)
+    optimizer_flags.check_given_drops(given, config)
     return Plan(
         dataclasses.asdict(config),
         setup.default_name(config, preset),

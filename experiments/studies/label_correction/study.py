@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from experiments.common import noise
+from experiments.common import noise, optimizer_flags
 from experiments.studies.label_correction import report, setup
 from experiments.studies.label_correction.config import CorrectionConfig
 from experiments.studies.label_correction.costs import LabelCosts, read_flags
@@ -66,6 +66,7 @@ def _plan(request: Request) -> Plan[Settings]:
     preset, base = preset_of(PRESETS, request.preset, dataset)
     config = CorrectionConfig(**{**base, **given})
     noise.check_given(given, config)
+    optimizer_flags.check_given_drops(given, config)
     choice = choose(
         config.methods,
         entries("label_correction"),

@@ -13,6 +13,48 @@ def in_batches(index: jax.Array, batch_size: int, padding_index: int) -> jax.Arr
     return index.reshape(-1, batch_size).astype(jnp.int32)
 
 
+# A uniform float32 has 2^23 values: a row in so many is drawn by 64 of them, give or
+# take one.
+_AT_ONCE = 2**17
+_BLOCK = 1024
+
+
+def weighted_draws(key: jax.Array, weights: jax.Array, count: int) -> jax.Array:
+    """Independent draws of rows in proportion to weights.
+
+    Of many rows a block is drawn first, then one of its rows: by a single cumulative
+    sum in float32, half of 16 million rows would never be drawn.
+
+    Args:
+      key: PRNG key.
+      weights: (N,) non-negative floats, not all 0.
+      count: how many are drawn.
+
+    Returns:
+      (count,) int32 rows.
+    """
+    size = weights.shape[0]
+    if size <= _AT_ONCE:
+        weights = weights / jnp.sum(weights)
+        drawn = jax.random.choice(key, size, (count,), p=weights, replace=True)
+        return drawn.astype(jnp.int32)
+    blocks = jnp.pad(weights, (0, -size % _BLOCK)).reshape(-1, _BLOCK)
+    upper, lower = jax.random.split(key)
+    block = weighted_draws(upper, jnp.sum(blocks, axis=1), count)
+    ends = jnp.cumsum(blocks, axis=1)
+    end = ends[block, -1]
+    # Rounded up to the end, it would be beyond the last row that can be drawn.
+    place = jnp.minimum(
+        jax.random.uniform(lower, (count,), ends.dtype) * end, jnp.nextafter(end, 0)
+    )
+    row = jnp.zeros(count, jnp.int32)
+    step = _BLOCK // 2
+    while step:
+        row = jnp.where(ends[block, row + step - 1] <= place, row + step, row)
+        step //= 2
+    return block * _BLOCK + row
+
+
 def weighted_order(
     key: jax.Array, weights: jax.Array, batch_size: int, padding_index: int
 ) -> jax.Array:
@@ -28,9 +70,7 @@ def weighted_order(
       (ceil(N / B), B) int32; a batch may hold an example several times.
     """
     count = weights.shape[0]
-    drawn = jax.random.choice(
-        key, count, (count,), p=weights / jnp.sum(weights), replace=True
-    )
+    drawn = weighted_draws(key, weights, count)
     return in_batches(drawn, batch_size, padding_index)
 
 

@@ -68,10 +68,11 @@ def lff(
         place of the cross-entropy, or "clean_probability", whose weights multiply W.
         Ours; "none" is LfF.
       truncate: whether the biased network's loss is `transforms.truncated_gce`, which
-        leaves out what it holds to be mislabelled; `form` is then without meaning.
-      noise_epoch: from when on `clean_probability` and `truncated_gce` act, >= 0.
-      sop_rate: both learning rates of `transforms.sop`, >= 0; 10 is published for
-        CIFAR-10 and batches of 128, which is 20 for those of 256.
+        leaves out what it holds to be mislabelled; there is no other `form` of it.
+      noise_epoch: from when on `clean_probability` and `truncated_gce` act, >= 0; not
+        without either.
+      sop_rate: both learning rates of `transforms.sop`, >= 0, with "sop" alone; 10 is
+        published for CIFAR-10 and batches of 128, which is 20 for those of 256.
       augment: `(key, inputs) -> inputs`, the same change for both networks; by
         default none.
       preprocess: applied after it, and in prediction; by default `as_float`.
@@ -80,16 +81,23 @@ def lff(
       A recipe of one phase; see `debiased_pair` for its state, and its metrics.
 
     Raises:
-      ValueError: a number outside its range, an unknown form, or no epoch in which
-        what is chained would act.
+      ValueError: a number outside its range, an unknown form, an option of what is not
+        chained, or no epoch in which what is chained would act.
     """
     checks.one_of("against_noise", against_noise, _AGAINST_NOISE)
     checks.at_least("noise_epoch", noise_epoch, 0)
     if truncate or against_noise == "clean_probability":
         # They would never act.
         checks.at_least("epochs", epochs, noise_epoch + 1)
+    else:
+        why = f"with against_noise={against_noise!r} and no truncation"
+        checks.no_effect("noise_epoch", noise_epoch, 10, why)
+    if against_noise != "sop":
+        why = f"with against_noise={against_noise!r}"
+        checks.no_effect("sop_rate", sop_rate, 20.0, why)
     head = gce_head(q, form)
     if truncate:
+        checks.no_effect("form", form, "reweighted", "with truncate")
         head = transforms.truncated_gce(q, start_epoch=noise_epoch)
     with checks.errors_name(lr_u="sop_rate"):
         corrected = transforms.sop(sop_rate, sop_rate)

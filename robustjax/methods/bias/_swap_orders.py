@@ -5,14 +5,13 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from robustjax.methods.bias._draws import in_batches
+from robustjax.methods.bias._draws import in_batches, weighted_draws
 
 
 def draw_from(key: jax.Array, chosen: jax.Array, count: int) -> jax.Array:
     """(count,) independent draws of the chosen of (N,), of all where none is."""
     chosen = chosen | ~jnp.any(chosen)
-    weights = chosen / jnp.sum(chosen)
-    return jax.random.choice(key, chosen.shape[0], (count,), p=weights)
+    return weighted_draws(key, chosen.astype(jnp.float32), count)
 
 
 def draw_of_class(

@@ -172,6 +172,15 @@ def test_parts_against_wrong_labels_join_the_chains():
         ({"q": 0.0}, "q: got 0.0"),
         ({"decay": -0.1}, "decay: got -0.1"),
         ({"form": "text"}, "form: unknown 'text'"),
+        ({"noise_epoch": 3}, "noise_epoch: got 3 with .*'none' and no truncation"),
+        (
+            {"against_noise": "elr", "sop_rate": 10.0},
+            "sop_rate: got 10.0 with against_noise='elr', expected its default, 20.0",
+        ),
+        (
+            {"truncate": True, "noise_epoch": 0, "form": "textbook"},
+            "form: got textbook with truncate, expected",
+        ),
     ],
 )
 def test_bad_arguments(options, message):
