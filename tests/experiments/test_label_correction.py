@@ -49,10 +49,7 @@ def finished(tmp_path_factory):
         ({"epochs": 3, "drop_at": (5,), "drop_factor": 0.5}, "drop_at: got 5 with"),
         ({"epochs": 3, "drop_factor": 0.5}, "drop_factor: got 0.5 with.* drop_at"),
         ({"methods": ()}, "methods: got none"),
-        (
-            {"methods": ("alc", "alc")},
-            "methods: got alc twice, expected each",
-        ),
+        ({"methods": ("alc", "alc")}, "methods: got alc twice, expected each"),
         (
             {"dataset": "mnits"},
             "dataset: tfds knows no 'mnits' .did you mean 'mnist'.*neither 'digits'",
