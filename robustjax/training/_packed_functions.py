@@ -176,6 +176,15 @@ def _of_literal(atom: Any) -> np.ndarray:
     return np.asarray(atom.val, atom.aval.dtype)
 
 
+def _scan_counts(parameters: Any, values: list[Any]) -> tuple[int, int]:
+    """How many operands of a loop are constants, and how many are carried."""
+    if "num_consts" in parameters:
+        return parameters["num_consts"], parameters["num_carry"]
+    # From JAX 0.12 on they are leaves of three trees.
+    consts, carried, _ = parameters["ft_in"].update(values).unpack()
+    return len(list(consts)), len(list(carried))
+
+
 class _Run:
     """Evaluates a program with other numbers in some places."""
 
@@ -253,8 +262,8 @@ class _Run:
         return list(jax.lax.while_loop(condition, body, start))
 
     def _scan(self, path: Path, parameters: Any, values: list[Any]) -> list[Any]:
-        first = parameters["num_consts"]
-        second = first + parameters["num_carry"]
+        consts, carried = _scan_counts(parameters, values)
+        first, second = consts, consts + carried
 
         def body(carry: list[Any], slices: list[Any]) -> tuple[list[Any], list[Any]]:
             operands = [*values[:first], *carry, *slices]

@@ -34,31 +34,38 @@ def jit_run_once(function: Callable[..., Any]) -> Callable[..., Any]:
     """`jax.jit`, compiled in a third of the time or less, for draws and the like.
 
     Elementwise work gives the same bits as ever; a matrix product that is fused with
-    other work may differ in the last one. Where XLA does not know one of the options,
-    they are left out.
+    other work may differ in the last one. An option that XLA does not know is left
+    out.
 
     Args:
       function: of arrays.
     """
     plain = jax.jit(function)
     quick: Callable[..., Any] | None = None
+    options: dict[str, bool | int] = {}
+
+    def compiled() -> Callable[..., Any]:
+        return jax.jit(function, compiler_options=options) if options else plain
 
     @functools.wraps(function)
     def call(*arguments: Any) -> Any:
-        nonlocal quick
+        nonlocal quick, options
         # A program within another one is compiled as that one is.
         if any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(arguments)):
             return plain(*arguments)
         # When it is called, for asking after the backend starts it.
         if quick is None:
             options = quick_options()
-            quick = jax.jit(function, compiler_options=options) if options else plain
-        try:
-            return quick(*arguments)
-        except jax.errors.JaxRuntimeError:
-            if quick is plain:
-                raise
-            quick = plain
-        return plain(*arguments)
+            quick = compiled()
+        while True:
+            try:
+                return quick(*arguments)
+            except jax.errors.JaxRuntimeError as error:
+                if not options:
+                    raise
+                known = {n: v for n, v in options.items() if n not in str(error)}
+                # What fails for another reason fails without any option, too.
+                options = known if len(known) < len(options) else {}
+                quick = compiled()
 
     return call

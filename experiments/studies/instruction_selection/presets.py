@@ -76,6 +76,26 @@ PRESETS: dict[str, Preset] = {
         expect=_NOT_YET,
         flags="--model_folder=models/smollm2",
     ),
+    # Written down before the scores were read; records without one are left out.
+    "halueval_scores": Preset(
+        {
+            **_OWN,
+            "scores": "halueval_scores.csv",
+            "methods": (
+                *("random", "longest", "ifd", "superfiltering", "cluster_random"),
+                "cluster_longest=cluster_score",
+                "cluster_ifd=cluster_score",
+                "cluster_perplexity=cluster_score",
+            ),
+            "options": (
+                "cluster_longest.by=length",
+                "cluster_ifd.by=ifd",
+                "cluster_perplexity.by=perplexity",
+            ),
+        },
+        about="the same by a language model's scores (robustjax score-instructions)",
+        expect=_NOT_YET,
+    ),
     # Written down before anything was run, and no number chosen by what is held out: as
     # many trainings of 40 steps as fit into one and a half hours of a core.
     "halueval_finetune": Preset(
