@@ -152,14 +152,14 @@ class _Sweep:
                         f"{', '.join(sorted(known))}"
                     )
 
-    def _measure(self) -> str:
-        """What is shown: by default the study's first measure."""
+    def _measure(self) -> str | None:
+        """What is shown; by default it is seen by what the points have measured."""
         keys = [measure.key for measure in self.launcher.study.measures]
-        wanted = self.config.measure or keys[0]
+        wanted = self.config.measure
         # One that ends in "*" stands for all that begin like it.
-        if not any(fnmatch.fnmatchcase(wanted, key) for key in keys):
+        if wanted and not any(fnmatch.fnmatchcase(wanted, key) for key in keys):
             checks.one_of("measure", wanted, keys)
-        return wanted
+        return wanted or None
 
     def _over(self) -> tuple[str, ...]:
         """The names that plots are drawn over: by default the last two of numbers."""
@@ -319,7 +319,9 @@ class _Sweep:
         results.write(folder, self.base, self.mark)
         if not results.results:
             return
-        found = results.chosen(self.measure, self.where)
+        keys = [measure.key for measure in self.launcher.study.measures]
+        measure = self.measure or results.first_measured(keys)
+        found = results.chosen(measure, self.where)
         say(results.text(found, self.base, self.mark))
         over = [name for name in self.over if any(r.columns.get(name) for r in found)]
         if over:

@@ -54,7 +54,7 @@ class SweepConfig:
     retries: int = option(5, "How often a point may die without coming further.", low=0)
 
     measure: str | None = option(
-        None, "What is shown and drawn; by default the study's first measure."
+        None, "What is shown and drawn; by default the study's first that was measured."
     )
     baseline: str | None = option(
         None, "What others are compared with, as in 'method=ce'."

@@ -7,6 +7,7 @@ and every column of the study's own table, tells one result from another.
 from __future__ import annotations
 
 import dataclasses
+import fnmatch
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -185,6 +186,16 @@ class Results:
     def measure(self, key: str) -> Measure:
         """A measure of the study, by its key."""
         return next(iter(self.tables.values())).measure(key)
+
+    def first_measured(self, keys: Sequence[str]) -> str:
+        """The first of a study's measures that points have: a task has its own.
+
+        Args:
+          keys: of all, in the study's order; a pattern stands for several.
+        """
+        known = dict.fromkeys(r.measure for r in self.results)
+        found = (each for key in keys for each in fnmatch.filter(known, key))
+        return next(found, keys[0])
 
     def _columns_of_swept(self) -> dict[str, str]:
         """Swept name -> its column; "" for none."""

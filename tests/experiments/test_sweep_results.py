@@ -200,6 +200,10 @@ def test_only_what_is_finished_is_in_the_tables(tmp_path):
         results.chosen("lst", {})
     with pytest.raises(ValueError, match="where: no finished point has rate=0.2"):
         results.chosen("last", {"rate": "0.2"})
+    # A study of several tasks has measures that these points do not have.
+    assert results.first_measured(["test_iou", "last", "best_on_test"]) == "last"
+    assert results.first_measured(["lost_*", "las*"]) == "last"
+    assert results.first_measured(["lost"]) == "lost"
 
 
 def test_columns_of_the_study_win_over_flags_of_their_name(tmp_path):
