@@ -60,6 +60,11 @@ def instruction_selection_minilm(files: Files) -> Table:
     return _by_share(files, "instruction_selection/halueval_minilm")
 
 
+@builder
+def instruction_scores(files: Files) -> Table:
+    return _by_share(files, "instruction_selection/halueval_scores")
+
+
 def _by_share(files: Files, folder: str) -> Table:
     rows = files.rows(f"{folder}/summary.csv")
     shares = list(dict.fromkeys(row["share"] for row in rows))
@@ -71,9 +76,13 @@ def _by_share(files: Files, folder: str) -> Table:
             "radius",
         ]
     ]
-    names = dict.fromkeys((row["method"], row["teacher_noise"]) for row in rows)
+    names = dict.fromkeys((row["method"], row.get("teacher_noise", "")) for row in rows)
     for method, noise in names:
-        mine = [r for r in rows if (r["method"], r["teacher_noise"]) == (method, noise)]
+        mine = [
+            r
+            for r in rows
+            if (r["method"], r.get("teacher_noise", "")) == (method, noise)
+        ]
         cells = []
         for row in mine:
             mark = ""
