@@ -180,7 +180,7 @@ def _draw_maps(
         axes.set_yticks(range(len(ys)), ys)
         axes.set(xlabel=over[0], ylabel=over[1])
         beside = [
-            f"{_label(r, rest)}: {shown_in_cell(r.array, measure)}"
+            f"{_label(r, [*rest, *over])}: {shown_in_cell(r.array, measure)}"
             for r in found
             if not _applies(r, over)
         ]
@@ -220,7 +220,8 @@ def _outline(axes: Any, x: int, y: int) -> None:
 
 
 def _unit(measure: Measure) -> str:
-    return f"{measure.title} (%)" if measure.is_share else measure.title
+    named = "(%)" in measure.title
+    return f"{measure.title} (%)" if measure.is_share and not named else measure.title
 
 
 def _ordered(texts: set[str]) -> list[str]:

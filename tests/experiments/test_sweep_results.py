@@ -246,8 +246,9 @@ def test_points_of_the_same_columns_are_refused(tmp_path):
 
 @pytest.fixture
 def drawn(monkeypatch):
-    """What is drawn: images, patches, texts and lines."""
-    found = {name: [] for name in ("imshow", "add_patch", "text", "errorbar")}
+    """What is drawn: images, patches, texts, lines and titles."""
+    names = ("imshow", "add_patch", "text", "errorbar", "set_title")
+    found = {name: [] for name in names}
     for name, calls in found.items():
         real = getattr(matplotlib.axes.Axes, name)
 
@@ -278,6 +279,17 @@ def test_heat_maps_with_what_is_marked(folder, tmp_path, drawn):
     assert outlined >= {(1, 1)}
     texts = {t for *_, t in drawn["text"] if isinstance(t, str)}
     assert all("±" in t for t in texts if t)
+
+
+def test_what_a_heat_map_stands_beside_is_told_by_its_column(folder, tmp_path, drawn):
+    results = Results(folder)
+    found = results.chosen("last", {"elr.decay": "0.7"})
+    found += results.chosen("last", {"method": "ce"})
+    draw_sweep(tmp_path / "a.png", results, found, ("rate", "elr.strength"), {}, "t")
+    ((title,),) = drawn["set_title"]
+    assert [line.partition(":")[0] for line in title.splitlines()] == [
+        "elr", "ce, rate=0.2", "ce, rate=0.50"
+    ]  # fmt: skip
 
 
 def test_curves_over_one_column(folder, tmp_path, drawn):
