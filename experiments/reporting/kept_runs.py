@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
+import math
 import pathlib
 from collections.abc import Mapping
 
@@ -47,8 +48,11 @@ def read_run(folder: pathlib.Path, pages: Mapping[str, str], name: str) -> KeptR
     command = record.get("command", "").removeprefix("python -m experiments.")
     counts = [int(row["repeats"]) for row in _rows(folder / "summary.csv")]
     speed = folder / "speed.csv"
+    # Python's own sum rounds otherwise from 3.12 on.
     minutes = (
-        sum(float(row["minutes"]) for row in _rows(speed)) if speed.exists() else None
+        math.fsum(float(row["minutes"]) for row in _rows(speed))
+        if speed.exists()
+        else None
     )
     return KeptRun(
         command=command or pages.get(name, ""),

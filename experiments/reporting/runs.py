@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import pathlib
 from collections.abc import Mapping
 from typing import Any
@@ -43,7 +44,7 @@ class Run:
     @property
     def minutes(self) -> float:
         """Of work, as far as it was timed."""
-        return sum(float(row["minutes"]) for row in self.table.speeds())
+        return math.fsum(float(row["minutes"]) for row in self.table.speeds())
 
     @property
     def parts(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.printed_tables.cells import Files, Table, builder
+from tests.printed_tables.cells import Files, Table, builder, signed
 
 ALC = "sweeps/alc-weights/summary.csv"
 ELR = "sweeps/elr-mnist/summary.csv"
@@ -61,4 +61,67 @@ def alc_weights(files: Files) -> Table:
                     *(cell(noise=noise, **options) for noise in NOISES),
                 ]
             )
+    return table
+
+
+def _map(
+    files: Files, path: str, axis: str, weights: tuple[str, ...], measure: str
+) -> Table:
+    """A row per weight of TAUFE, a column per correlation."""
+    places = list(dict.fromkeys(row[axis] for row in files.rows(path)))
+
+    def cell(place: str, **where: str) -> str:
+        row = files.row(path, measure=measure, **{axis: place}, **where)
+        text = f"{float(row['mean']):.1f} ±{float(row['std']):.1f}"
+        if not row["difference_mean"]:
+            return text
+        error = float(row["difference_std"]) / float(row["difference_repeats"]) ** 0.5
+        return f"{text} ({signed(float(row['difference_mean']))} ±{error:.1f})"
+
+    table = [["", *(f"{float(place):.0%}" for place in places)]]
+    table.append(["Standard", *(cell(place, method="standard") for place in places)])
+    for weight in weights:
+        cells = (cell(p, method="taufe", **{"taufe.weight": weight}) for p in places)
+        table.append([f"TAUFE, λ = {weight}", *cells])
+    return table
+
+
+@builder
+def boxes_map(files: Files) -> Table:
+    return _map(
+        files,
+        "sweeps/composed_boxes/summary.csv",
+        "position_correlation",
+        ("1", "10", "30", "100"),
+        "test_iou",
+    )
+
+
+@builder
+def localization_map(files: Files) -> Table:
+    return _map(
+        files,
+        "sweeps/composed_localization/summary.csv",
+        "class_correlation",
+        ("0.1", "1", "10"),
+        "max_box_accuracy",
+    )
+
+
+@builder
+def boxes_decay(files: Files) -> Table:
+    """Standard by its weight decay."""
+    path = "sweeps/composed_boxes_decay/summary.csv"
+    table = [["weight decay", "mean IoU", "norm of held-out OOD activations"]]
+    for row in files.where(path, measure="test_iou"):
+        norm = files.row(
+            path, measure="heldout_ood_norm", weight_decay=row["weight_decay"]
+        )
+        table.append(
+            [
+                row["weight_decay"],
+                f"{float(row['mean']):.1f} ±{float(row['std']):.1f}",
+                f"{float(norm['mean']):.2f}",
+            ]
+        )
     return table
