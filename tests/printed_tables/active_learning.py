@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from tests.printed_tables.cells import Files, Table, builder, paired, spread
+from tests.printed_tables.cells import (
+    Files,
+    Table,
+    builder,
+    of_repeats,
+    paired,
+    spread,
+)
 
 OPEN_SET = "active_learning"
 
@@ -99,8 +106,22 @@ def open_set_costs(files: Files) -> Table:
 
 @builder
 def screened_digits(files: Files) -> Table:
+    return _screened(files, "screen_digits")
+
+
+@builder
+def screened_mnist(files: Files) -> Table:
+    return _screened(files, "screen_mnist")
+
+
+@builder
+def screened_cifar10(files: Files) -> Table:
+    return _screened(files, "screen_cifar10")
+
+
+def _screened(files: Files, run: str) -> Table:
     """What is to be gained over P + I and P·I at most, in the first round."""
-    path = f"{OPEN_SET}/screen_digits/repeats.csv"
+    path = f"{OPEN_SET}/{run}/repeats.csv"
     table = [
         [
             "OOD",
@@ -253,4 +274,48 @@ def validation_sets(files: Files) -> Table:
                     *(paired(*p) if used else "" for p, used in zip(pairs, compared)),
                 ]
             )
+    return table
+
+
+@builder
+def cifar10_queries(files: Files) -> Table:
+    """MQNet where the screen saw most to learn."""
+    folder = f"{OPEN_SET}/cifar10_small_msp"
+    table = [
+        [
+            "method",
+            "mean",
+            "last",
+            "%IN of all",
+            "purity, AUROC",
+            "last over random",
+        ]
+    ]
+
+    def rounds(method: str, measure: str) -> np.ndarray:
+        path = f"{folder}/repeats.csv"
+        numbers = dict.fromkeys(
+            r["round"] for r in files.where(path, method=method, measure=measure)
+        )
+        return np.array(
+            [files.repeats(path, measure, method=method, round=n) for n in numbers]
+        )
+
+    base = rounds("random", "accuracy")[-1]
+    for method in dict.fromkeys(
+        r["method"] for r in files.rows(f"{folder}/summary.csv")
+    ):
+        accuracy = rounds(method, "accuracy")
+        scored = method not in ("random", "conf", "margin")
+        purity = rounds(method, "auroc") if scored else None
+        table.append(
+            [
+                f"`{method}`",
+                f"{accuracy.mean():.1f}",
+                of_repeats(accuracy[-1]),
+                f"{rounds(method, 'query_precision').mean():.0f}",
+                "" if purity is None else f"{purity.mean():.0f}",
+                "" if method == "random" else paired(accuracy[-1], base),
+            ]
+        )
     return table

@@ -109,6 +109,17 @@ def localization_map(files: Files) -> Table:
 
 
 @builder
+def boxes_decayed(files: Files) -> Table:
+    return _map(
+        files,
+        "sweeps/composed_boxes_decayed/summary.csv",
+        "position_correlation",
+        ("1", "10", "30"),
+        "test_iou",
+    )
+
+
+@builder
 def boxes_decay(files: Files) -> Table:
     """Standard by its weight decay."""
     path = "sweeps/composed_boxes_decay/summary.csv"

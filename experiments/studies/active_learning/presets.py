@@ -143,7 +143,14 @@ PRESETS: dict[str, Preset] = {
             "embedding_epochs": 8,
         },
         about="the published split of CIFAR-10 and a small network, for a CPU; ours",
-        expect="not measured",
+        expect=(
+            "accuracy after 700 labels, 60 % OOD, purity by msp: 48.7 ±6.1 (random), "
+            "49.1 ±5.5 (product), 44.2 ±7.2 (mqnet)"
+        ),
+        flags=(
+            "--methods=random,product,mqnet --noise_ratio=0.6 --repeats=5 --seed=606 "
+            "--options=product.purity=msp,mqnet.purity=msp"
+        ),
     ),
     "cifar10": Preset(
         {**_PAPER, **_mqnet("cifar10"), "dataset": "cifar10", "class_split": "cifar10"},
