@@ -10,9 +10,10 @@ Sources: Winograd, "Arithmetic Complexity of Computations" (1980); Lavin and Gra
 "Fast Algorithms for Convolutional Neural Networks" (CVPR 2016). The matrices follow
 from the points at which polynomials are multiplied.
 
-The results differ from those of the direct sum by rounding alone, and by about twice
-of its rounding (tiles along one axis) or five times (both). A value that is not finite
-spoils all outputs of its tile, not only those that it belongs to.
+The results differ from those of the direct sum by rounding alone. Its errors are up to
+four times as large: in float32 and the shapes of ResNet-18, at most 2e-6 of the largest
+number, against float64. A value that is not finite spoils all outputs of its tile, not
+only those that it belongs to.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ _SPAN = _TILE + _TAPS - 1
 # entries of the matrices close together: with the usual 0, ±1, ±2 rounding errors are
 # half as large again.
 _POINTS = (0.0, 2 / 3, -2 / 3, 3 / 2, -3 / 2)
+# Patches or tiles of a block of the batch, which should stay in the cache.
 _BLOCK_BYTES = 5 * 2**19
 # From here on the products that are saved take longer than mixing.
 _MIN_CHANNELS, _MIN_CHANNELS_BY_KERNEL, _MIN_EXTENT = 32, 64, 3
