@@ -4,8 +4,9 @@ XLA's CPU compiler hands a convolution to its matrix-product library when it is 
 the canonical layout (NHWC, HWIO, no dilation). The derivatives that it makes itself
 are not in that layout, and inside a loop they become scalar code: the derivative by
 the kernel is then hundreds of times slower. Here each pass is written as something
-that is fast, in blocks of the batch:
+that is fast, in a loop over blocks of the batch:
 
+* 3×3 and stride 1, between enough channels: with fewer products, see `_winograd`;
 * outputs: a canonical convolution;
 * by the inputs: a canonical convolution with the kernel turned round, or, with
   strides, a product with the transposed kernel whose taps are added up in place;
@@ -16,7 +17,6 @@ that is fast, in blocks of the batch:
 from __future__ import annotations
 
 import functools
-import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -24,13 +24,13 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from robustjax.models import _winograd
+from robustjax.models._blocks import map_blocks, num_blocks, sum_blocks
 from robustjax.models._window import Window
 
-# Patches per block of the batch, in bytes, and the most blocks of a pass. Blocks keep
-# patches in the cache and, being independent, occupy several cores where the library
-# would use one; but every block is compiled by itself.
-_BLOCK_BYTES = {"outputs": 4 * 2**20, "by_inputs": 5 * 2**20, "by_kernel": 5 * 2**19}
-_MOST_BLOCKS = {"outputs": 16, "by_inputs": 16, "by_kernel": 16}
+# Patches per block of the batch, which should stay in the cache. A convolution makes
+# them piece by piece itself, and can do with larger blocks.
+_BLOCK_BYTES, _CONVOLVED_BYTES = 5 * 2**19, 2**23
 # From here on the library divides a convolution among cores by output channel.
 _MANY_CHANNELS = 128
 # With fewer input channels the exchanged convolution is a product with few rows.
@@ -87,34 +87,20 @@ def fold(patches: jax.Array, window: Window) -> jax.Array:
     return total
 
 
-def _cut(array: jax.Array, blocks: int) -> list[jax.Array]:
-    """Divides rows into blocks of (nearly) equal length."""
-    rows = array.shape[0]
-    edges = [number * rows // blocks for number in range(blocks + 1)]
-    return [array[low:high] for low, high in itertools.pairwise(edges)]
-
-
-def _in_blocks(
-    function: Callable[[jax.Array], jax.Array], array: jax.Array, blocks: int
-) -> jax.Array:
-    """Applies a function of rows block by block."""
-    if blocks == 1:
-        return function(array)
-    return jnp.concatenate([function(block) for block in _cut(array, blocks)])
-
-
-def _num_blocks(what: str, window: Window, batch: int, channels: int) -> int:
-    values = batch * len(window.taps) * window.out[0] * window.out[1] * channels
-    wanted = -(-4 * values // _BLOCK_BYTES[what])
-    return max(1, min(wanted, _MOST_BLOCKS[what], batch))
+def _num_blocks(window: Window, batch: int, channels: int, least: int) -> int:
+    """Blocks whose patches have about as many bytes as given."""
+    patches = 4 * len(window.taps) * window.out[0] * window.out[1] * channels
+    return num_blocks(batch, patches, least)
 
 
 def _outputs(inputs: jax.Array, kernel: jax.Array, window: Window) -> jax.Array:
+    if _winograd.pays(window, kernel.shape[2], kernel.shape[3], inputs.dtype):
+        return _winograd.outputs(inputs, kernel, window)
     batch, channels = inputs.shape[0], inputs.shape[-1]
     blocks = 1
     if kernel.shape[-1] < _MANY_CHANNELS:
-        blocks = _num_blocks("outputs", window, batch, channels)
-    return _in_blocks(
+        blocks = _num_blocks(window, batch, channels, _CONVOLVED_BYTES)
+    return map_blocks(
         lambda block: lax.conv_general_dilated(
             block, kernel, window.strides, window.padding, dimension_numbers=_LAYOUT
         ),
@@ -127,37 +113,41 @@ def _by_inputs(gradient: jax.Array, kernel: jax.Array, window: Window) -> jax.Ar
     if window.strides == (1, 1) and len(window.taps) > 1:
         (top, bottom), (left, right) = window.padding
         high, wide = (extent - 1 for extent in window.kernel)
-        turned = kernel[::-1, ::-1].transpose(0, 1, 3, 2)
         padding = ((high - top, high - bottom), (wide - left, wide - right))
         back = Window(window.out, window.kernel, (1, 1), padding)
+        if _winograd.pays(back, kernel.shape[2], kernel.shape[3], kernel.dtype):
+            return _winograd.outputs(gradient, kernel, back, turned=True)
+        turned = kernel[::-1, ::-1].transpose(0, 1, 3, 2)
         return _outputs(gradient, turned, back)
     batch, channels = gradient.shape[0], kernel.shape[2]
+    # Every block reads the whole kernel.
+    least = max(_BLOCK_BYTES, 2 * 4 * kernel.size)
     matrix = kernel.reshape(-1, kernel.shape[-1]).T
-    return _in_blocks(
+    return map_blocks(
         lambda block: fold(block @ matrix, window),
         gradient,
-        _num_blocks("by_inputs", window, batch, channels),
+        _num_blocks(window, batch, channels, least),
     )
 
 
 def _by_kernel(inputs: jax.Array, gradient: jax.Array, window: Window) -> jax.Array:
-    batch, channels = inputs.shape[0], inputs.shape[-1]
+    batch, channels, features = len(inputs), inputs.shape[-1], gradient.shape[-1]
+    if _winograd.pays_by_kernel(window, channels, features, inputs.dtype):
+        return _winograd.by_kernel(inputs, gradient, window)
     exchange = (
         window.strides == (1, 1)
         and len(window.taps) > 1
         and channels >= _MIN_EXCHANGED_CHANNELS
     )
     one = _by_kernel_exchanged if exchange else _by_kernel_patches
-    blocks = _num_blocks("by_kernel", window, batch, channels)
-    # Every block gives a kernel to be added up: there should be less of them than
-    # of patches.
-    per_block = channels * gradient.shape[-1]
-    positions = batch * window.out[0] * window.out[1] * channels
-    blocks = min(blocks, max(2, positions // (2 * per_block)), batch)
-    parts = [
-        one(*pair, window) for pair in zip(_cut(inputs, blocks), _cut(gradient, blocks))
-    ]
-    return functools.reduce(jnp.add, parts)
+    # Every block gives a kernel to be added up: there should be less of them than of
+    # patches.
+    least = max(_BLOCK_BYTES, 4 * 4 * len(window.taps) * channels * features)
+    return sum_blocks(
+        functools.partial(one, window=window),
+        (inputs, gradient),
+        _num_blocks(window, batch, channels, least),
+    )
 
 
 def _by_kernel_exchanged(
