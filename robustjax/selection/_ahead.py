@@ -61,16 +61,15 @@ class Rule(abc.ABC):
         del level, rows, shared
         return 0.0
 
-    def spread(
+    def tell(
         self,
         level: jax.Array,
         rows: Rows,
         shared: Rows,
-        picks: jax.Array,
+        picked: Rows,
         count: jax.Array,
     ) -> jax.Array:
-        """The levels of all examples after the first `count` of some picks (p,)."""
-        picked = take_rows(rows, picks)
+        """The levels (n,) of examples after the first `count` of some picks (p)."""
         return absorb_in_order(
             self, level, self.relate(picked, rows, shared), picked, count
         )
@@ -145,7 +144,7 @@ def absorb_given(
 
     def block(number: jax.Array, level: jax.Array) -> jax.Array:
         count = jnp.minimum(width, picks.shape[0] - number * width)
-        return rule.spread(level, rows, shared, padded[number], count)
+        return rule.tell(level, rows, shared, take_rows(rows, padded[number]), count)
 
     return jax.lax.fori_loop(0, blocks, block, level)
 
@@ -321,14 +320,13 @@ def _advance(
         limit = jnp.minimum(width, end - state.made)
         level, taken = state.level[chosen.indices], state.taken[chosen.indices]
         served = serve(rule, few, shared, chosen, margin, level, taken, limit)
-        picked = chosen.indices[served.places]
+        picked = take_rows(few, served.places)
         narrow = min(_NARROW, width)
+        some = {name: array[:narrow] for name, array in picked.items()}
         level = jax.lax.cond(
             served.made <= narrow,
-            lambda level: rule.spread(
-                level, rows, shared, picked[:narrow], served.made
-            ),
-            lambda level: rule.spread(level, rows, shared, picked, served.made),
+            lambda level: rule.tell(level, rows, shared, some, served.made),
+            lambda level: rule.tell(level, rows, shared, picked, served.made),
             state.level,
         )
         return record(state, chosen, served)._replace(level=level)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -28,6 +29,9 @@ from robustjax.selection._greedy import (
     selection,
 )
 from robustjax.sharded_rows import placed
+
+# Examples whose distances to the picks of a round a CPU has at once.
+_BLOCK = 1_024
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,28 +65,60 @@ class _FarthestFirst(ahead.Rule):
         del rows, shared
         return level
 
-    def spread(
+    def tell(
         self,
         level: jax.Array,
         rows: ahead.Rows,
         shared: ahead.Rows,
-        picks: jax.Array,
+        picked: ahead.Rows,
         count: jax.Array,
     ) -> jax.Array:
-        if self.place.mesh is None or rows["points"].dtype == jnp.float32:
-            return super().spread(level, rows, shared, picks, count)
+        """In blocks of rows on a CPU, whose relations never leave its cache."""
+        del shared
 
-        # By itself XLA would divide the loop over blocks of rows, and send them.
         def of_device(
             own: tuple[jax.Array, ahead.Rows], picked: ahead.Rows, count: jax.Array
         ) -> jax.Array:
-            level, rows = own
-            relation = self.relate(picked, rows, {})
-            return ahead.absorb_in_order(self, level, relation, picked, count)
+            made = jnp.arange(picked["square"].shape[0]) < count
 
+            def nearest(level: jax.Array, some: ahead.Rows) -> jax.Array:
+                # Distances are the same either way; rows first multiplies faster.
+                relation = self.relate(some, picked, {})
+                relation = jnp.where(made, relation, jnp.inf)
+                return jnp.minimum(level, jnp.min(relation, axis=1))
+
+            if jax.default_backend() != "cpu":
+                return nearest(*own)
+            return _by_blocks(nearest, *own)
+
+        # By itself XLA would divide the loop over blocks of rows, and send them.
         mapped = self.place.on_rows(of_device, 2)
-        found: jax.Array = mapped((level, rows), ahead.take_rows(rows, picks), count)
+        found: jax.Array = mapped((level, rows), picked, count)
         return found
+
+
+def _by_blocks(
+    function: Callable[[jax.Array, ahead.Rows], jax.Array],
+    level: jax.Array,
+    rows: ahead.Rows,
+) -> jax.Array:
+    """What a function makes of levels (N,) and rows, of some of them at a time."""
+    size = level.shape[0]
+    step = min(size, _BLOCK)
+
+    def block(number: jax.Array, found: jax.Array) -> jax.Array:
+        # The last block has rows of the one before.
+        start = jnp.minimum(number * step, size - step)
+        some = {
+            name: jax.lax.dynamic_slice_in_dim(array, start, step)
+            for name, array in rows.items()
+        }
+        own = jax.lax.dynamic_slice_in_dim(level, start, step)
+        return jax.lax.dynamic_update_slice_in_dim(
+            found, function(own, some), start, axis=0
+        )
+
+    return jax.lax.fori_loop(0, -(-size // step), block, level)
 
 
 @functools.partial(jax.jit, static_argnames="place")
