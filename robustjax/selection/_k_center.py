@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -28,9 +27,10 @@ from robustjax.selection._greedy import (
     check_rows,
     selection,
 )
+from robustjax.selection._row_blocks import by_blocks
 from robustjax.sharded_rows import placed
 
-# Examples whose distances to the picks of a round a CPU has at once.
+# Examples whose distances to the picks of a round are in a CPU's cache together.
 _BLOCK = 1_024
 
 
@@ -87,38 +87,12 @@ class _FarthestFirst(ahead.Rule):
                 relation = jnp.where(made, relation, jnp.inf)
                 return jnp.minimum(level, jnp.min(relation, axis=1))
 
-            if jax.default_backend() != "cpu":
-                return nearest(*own)
-            return _by_blocks(nearest, *own)
+            return by_blocks(nearest, *own, _BLOCK)
 
         # By itself XLA would divide the loop over blocks of rows, and send them.
         mapped = self.place.on_rows(of_device, 2)
         found: jax.Array = mapped((level, rows), picked, count)
         return found
-
-
-def _by_blocks(
-    function: Callable[[jax.Array, ahead.Rows], jax.Array],
-    level: jax.Array,
-    rows: ahead.Rows,
-) -> jax.Array:
-    """What a function makes of levels (N,) and rows, of some of them at a time."""
-    size = level.shape[0]
-    step = min(size, _BLOCK)
-
-    def block(number: jax.Array, found: jax.Array) -> jax.Array:
-        # The last block has rows of the one before.
-        start = jnp.minimum(number * step, size - step)
-        some = {
-            name: jax.lax.dynamic_slice_in_dim(array, start, step)
-            for name, array in rows.items()
-        }
-        own = jax.lax.dynamic_slice_in_dim(level, start, step)
-        return jax.lax.dynamic_update_slice_in_dim(
-            found, function(own, some), start, axis=0
-        )
-
-    return jax.lax.fori_loop(0, -(-size // step), block, level)
 
 
 @functools.partial(jax.jit, static_argnames="place")
@@ -153,8 +127,9 @@ def k_center(
     are computed in float32 by expanding the square, so examples whose distances agree
     to about six digits of the squared norms may change places.
 
-    Beside the points and a centred copy, memory holds `candidates / 4 × N` distances;
-    there is no N × N and no budget × N array. See `ahead` for why it is fast.
+    Beside the points and a centred copy, memory holds `candidates / 4 × N` distances,
+    on a CPU those of some rows at a time; there is no N × N and no budget × N array.
+    See `ahead` for why it is fast.
 
     Rows of a file stay there: they are read five times at first, and then once for
     every round of up to `candidates / 4` picks. With a mesh each device holds its part.

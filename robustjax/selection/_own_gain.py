@@ -18,8 +18,8 @@ from robustjax.selection._ahead_examples import Examples, Resident
 from robustjax.selection._ahead_of_file import OfFile
 from robustjax.selection._cosine_kernel import (
     cosines,
-    inverse_norms,
     one_where_equal,
+    placed_inverse_norms,
     thresholded,
 )
 from robustjax.selection._equal_rows import first_equal_rows
@@ -129,7 +129,8 @@ def own_examples(
     given = conditioning.scaled_source("features", features)
     first = first_equal_rows(given)
     if isinstance(given, RowSource) and place.mesh is None:
-        norms = [np.asarray(_inverse_norms(given[at])) for at in row_blocks(given)]
+        at = row_blocks(given)
+        norms = [np.asarray(placed_inverse_norms(given[here], place)) for here in at]
         light = {
             "inverse_norm": np.concatenate(norms),
             "first": first,
@@ -138,7 +139,7 @@ def own_examples(
         }
         return OfFile(given, light)
     points = place.rows(given)
-    inverse = _inverse_norms(points)
+    inverse = placed_inverse_norms(points, place)
     sure = place.rows(confidence)
     coarse = None
     # An accelerator has made all products before it has found out which to leave out,
@@ -154,9 +155,6 @@ def own_examples(
         "log_sinh": log_sinh(sure),
     }
     return Resident(place, rows)
-
-
-_inverse_norms = jax.jit(inverse_norms)
 
 
 @jax.jit

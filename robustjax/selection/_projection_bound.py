@@ -17,6 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 from scipy import linalg
 
+from robustjax.selection._row_blocks import by_blocks
+
 WIDTH = 64
 """Numbers per example at most, the length of the rest among them."""
 
@@ -25,8 +27,8 @@ _WIDTHS = (16, 32, 48, WIDTH)
 _SAMPLE = 4_096
 # Examples that play the picks of one round on it.
 _TRIED = 64
-# An example that cannot be excluded is gathered for its product, which takes as long.
-_GATHERED = 2
+# An example that cannot be excluded is gathered for its product, which takes longer.
+_GATHERED = 3
 # Above this share of examples that cannot be excluded, products of all are faster.
 _WORTH = 0.25
 # Float32 dot products of unit vectors are right to a few 1e-7; and 1 - |Pu|^2, too.
@@ -58,17 +60,12 @@ def within_reach(
       threshold: () float32, a cosine.
     """
     size = coarse.shape[0]
-    step = min(size, _BLOCK)
 
-    def block(number: jax.Array, near: jax.Array) -> jax.Array:
-        # The last block has examples of the one before.
-        start = jnp.minimum(number * step, size - step)
-        some = jax.lax.dynamic_slice_in_dim(coarse, start, step)
+    def of_some(_: jax.Array, some: jax.Array) -> jax.Array:
         bound = jnp.matmul(some, picked.T, precision=jax.lax.Precision.HIGHEST)
-        found = jnp.max(bound, axis=1) > threshold - _ROUNDING
-        return jax.lax.dynamic_update_slice_in_dim(near, found, start, axis=0)
+        return jnp.max(bound, axis=1) > threshold - _ROUNDING
 
-    near = jax.lax.fori_loop(0, -(-size // step), block, jnp.zeros(size, bool))
+    near = by_blocks(of_some, jnp.zeros(size, bool), coarse, _BLOCK)
     near = jnp.pad(near, (0, -size % _GROUP)).reshape(-1, _GROUP)
     return Reach(near, jnp.cumsum(jnp.sum(near, axis=1, dtype=jnp.int32)))
 
@@ -131,13 +128,17 @@ def coarse_rows(
     if dimensions < 2 * WIDTH or size <= _SAMPLE:
         return None
     step = size // _SAMPLE
-    sample = np.asarray(points)[::step] * np.asarray(inverse)[::step, None]
+    sample, others = (
+        np.asarray(points)[start::step] * np.asarray(inverse)[start::step, None]
+        for start in (0, step // 2)
+    )
     # The subspace need not be exact, but its basis orthonormal.
     moments = np.asarray(sample.T @ sample, np.float64)
     largest = (dimensions - (WIDTH - 1), dimensions - 1)
     _, vectors = linalg.eigh(moments, subset_by_index=largest)
     basis = np.asarray(vectors[:, ::-1], np.float32)
-    inside = sample @ basis
+    # Of what the subspace is found from it holds more than of the rest.
+    inside = others @ basis
     shares = [_share_within_reach(inside[:, : w - 1], threshold) for w in _WIDTHS]
     costs = [w + _GATHERED * dimensions * s for w, s in zip(_WIDTHS, shares)]
     best = int(np.argmin(costs))
