@@ -33,6 +33,9 @@ CANDIDATES = 256
 PICKS_SHARE = 4
 # Few picks are brought to all examples by a narrow product.
 _NARROW = 8
+# A CPU multiplies rows by so many picks fastest with the rows first. By a few it would
+# add in another order than among candidates, and near-ties would go the other way.
+_MANY = 16
 
 Rows = dict[str, jax.Array]
 
@@ -47,6 +50,12 @@ class Rule(abc.ABC):
     @abc.abstractmethod
     def relate(self, picked: Rows, rows: Rows, shared: Rows) -> jax.Array:
         """What picks (p) mean for examples (n): (p, n) floats."""
+
+    def relation(self, picked: Rows, rows: Rows, shared: Rows) -> jax.Array:
+        """As (n, p), of a rule of which `relate` is symmetric."""
+        if 1 < next(iter(picked.values())).shape[0] < _MANY:
+            return self.relate(picked, rows, shared).T
+        return self.relate(rows, picked, shared)
 
     @abc.abstractmethod
     def absorb(self, level: jax.Array, relation: jax.Array, picked: Rows) -> jax.Array:

@@ -32,6 +32,8 @@ from robustjax.sharded_rows import placed
 
 # Examples whose distances to the picks of a round are in a CPU's cache together.
 _BLOCK = 1_024
+# Numbers of a row that are added up together at least, and such parts at most.
+_SUMMED, _PARTS = 128, 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +50,7 @@ class _FarthestFirst(ahead.Rule):
         self, picked: ahead.Rows, rows: ahead.Rows, shared: ahead.Rows
     ) -> jax.Array:
         del shared
-        product = stored.products(picked["points"], rows["points"])
+        product = _products(picked["points"], rows["points"])
         square = picked["square"][:, None] + rows["square"][None]
         same = picked["first"][:, None] == rows["first"][None]
         return jnp.where(same, 0.0, jnp.maximum(square - 2 * product, 0.0))
@@ -82,8 +84,7 @@ class _FarthestFirst(ahead.Rule):
             made = jnp.arange(picked["square"].shape[0]) < count
 
             def nearest(level: jax.Array, some: ahead.Rows) -> jax.Array:
-                # Distances are the same either way; rows first multiplies faster.
-                relation = self.relate(some, picked, {})
+                relation = self.relation(picked, some, {})
                 relation = jnp.where(made, relation, jnp.inf)
                 return jnp.minimum(level, jnp.min(relation, axis=1))
 
@@ -93,6 +94,20 @@ class _FarthestFirst(ahead.Rule):
         mapped = self.place.on_rows(of_device, 2)
         found: jax.Array = mapped((level, rows), picked, count)
         return found
+
+
+def _products(a: jax.Array, b: jax.Array) -> jax.Array:
+    """Products (A, B) of kept rows (A, d) and (B, d)."""
+    if b.dtype != jnp.float32 or jax.default_backend() != "cpu":
+        return stored.products(a, b)
+    # XLA's CPU kernel for blocks adds up a row in one go, which rounds three times as
+    # much as sums of parts do; distances are differences of large numbers.
+    width = max(_SUMMED, -(-a.shape[1] // _PARTS))
+    parts = [
+        stored.products(a[:, at : at + width], b[:, at : at + width])
+        for at in range(0, a.shape[1], width)
+    ]
+    return functools.reduce(jnp.add, parts)
 
 
 @functools.partial(jax.jit, static_argnames="place")

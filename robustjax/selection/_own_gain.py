@@ -91,8 +91,7 @@ class OwnGain(ahead.Rule):
         def some(block: jax.Array, level: jax.Array) -> jax.Array:
             near = members(reach, block * _AT_ONCE, _AT_ONCE, size)
             few = ahead.take_rows(rows, jnp.minimum(near, size - 1))
-            # Similarities are the same either way; rows first multiplies faster.
-            relation = self.relate(few, picked, shared).T
+            relation = self.relation(picked, few, shared).T
             after = ahead.absorb_in_order(self, level[near], relation, picked, count)
             return level.at[near].set(after, mode="drop")
 

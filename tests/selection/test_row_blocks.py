@@ -65,6 +65,30 @@ def test_distances_of_k_center(count, monkeypatch):
     np.testing.assert_array_equal(got, want)
 
 
+@pytest.mark.parametrize("width", [1, 100, 128, 129, 500, 1100])
+def test_products_in_parts(width):
+    rng = np.random.default_rng(width)
+    a, b = (rng.normal(size=(n, width)).astype(np.float32) for n in (70, 3))
+    got = _k_center._products(jnp.asarray(a), jnp.asarray(b))
+    want = a.astype(np.float64) @ b.astype(np.float64).T
+    np.testing.assert_allclose(got, want, atol=1e-6 * width)
+
+
+@pytest.mark.parametrize("picks", [1, 2, 15, 16])
+def test_relations_are_the_same_in_both_orders(picks):
+    rng = np.random.default_rng(picks)
+    x = np.round(10 * rng.normal(size=(40, 6))).astype(np.float32)
+    rows = {
+        "points": jnp.asarray(x),
+        "square": jnp.asarray((x**2).sum(axis=1)),
+        "first": jnp.arange(40),
+    }
+    picked = {name: array[:picks] for name, array in rows.items()}
+    got = _k_center._FarthestFirst(Placement()).relation(picked, rows, {})
+    want = ((x[:, None] - x[:picks]) ** 2).sum(axis=2)
+    np.testing.assert_array_equal(got, want)
+
+
 def test_norms(monkeypatch):
     monkeypatch.setattr(_cosine_kernel, "_BLOCK", 11)
     x = np.random.default_rng(0).normal(size=(103, 5)).astype(np.float32)
