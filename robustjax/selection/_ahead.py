@@ -33,6 +33,9 @@ CANDIDATES = 256
 PICKS_SHARE = 4
 # Few picks are brought to all examples by a narrow product.
 _NARROW = 8
+# A CPU multiplies rows by so many picks fastest with the rows first. By a few it would
+# add in another order than among candidates, and near-ties would go the other way.
+_MANY = 16
 
 Rows = dict[str, jax.Array]
 
@@ -48,6 +51,12 @@ class Rule(abc.ABC):
     def relate(self, picked: Rows, rows: Rows, shared: Rows) -> jax.Array:
         """What picks (p) mean for examples (n): (p, n) floats."""
 
+    def relation(self, picked: Rows, rows: Rows, shared: Rows) -> jax.Array:
+        """As (n, p), of a rule of which `relate` is symmetric."""
+        if 1 < next(iter(picked.values())).shape[0] < _MANY:
+            return self.relate(picked, rows, shared).T
+        return self.relate(rows, picked, shared)
+
     @abc.abstractmethod
     def absorb(self, level: jax.Array, relation: jax.Array, picked: Rows) -> jax.Array:
         """The level (n,) after one pick, of which `relation` (n,) and `picked` are."""
@@ -61,16 +70,15 @@ class Rule(abc.ABC):
         del level, rows, shared
         return 0.0
 
-    def spread(
+    def tell(
         self,
         level: jax.Array,
         rows: Rows,
         shared: Rows,
-        picks: jax.Array,
+        picked: Rows,
         count: jax.Array,
     ) -> jax.Array:
-        """The levels of all examples after the first `count` of some picks (p,)."""
-        picked = take_rows(rows, picks)
+        """The levels (n,) of examples after the first `count` of some picks (p)."""
         return absorb_in_order(
             self, level, self.relate(picked, rows, shared), picked, count
         )
@@ -145,7 +153,7 @@ def absorb_given(
 
     def block(number: jax.Array, level: jax.Array) -> jax.Array:
         count = jnp.minimum(width, picks.shape[0] - number * width)
-        return rule.spread(level, rows, shared, padded[number], count)
+        return rule.tell(level, rows, shared, take_rows(rows, padded[number]), count)
 
     return jax.lax.fori_loop(0, blocks, block, level)
 
@@ -321,14 +329,13 @@ def _advance(
         limit = jnp.minimum(width, end - state.made)
         level, taken = state.level[chosen.indices], state.taken[chosen.indices]
         served = serve(rule, few, shared, chosen, margin, level, taken, limit)
-        picked = chosen.indices[served.places]
+        picked = take_rows(few, served.places)
         narrow = min(_NARROW, width)
+        some = {name: array[:narrow] for name, array in picked.items()}
         level = jax.lax.cond(
             served.made <= narrow,
-            lambda level: rule.spread(
-                level, rows, shared, picked[:narrow], served.made
-            ),
-            lambda level: rule.spread(level, rows, shared, picked, served.made),
+            lambda level: rule.tell(level, rows, shared, some, served.made),
+            lambda level: rule.tell(level, rows, shared, picked, served.made),
             state.level,
         )
         return record(state, chosen, served)._replace(level=level)

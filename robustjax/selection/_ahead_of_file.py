@@ -46,7 +46,7 @@ def _serve(
 
 
 @functools.partial(jax.jit, static_argnames="rule")
-def _spread(
+def _tell(
     rule: ahead.Rule,
     level: jax.Array,
     rows: ahead.Rows,
@@ -54,8 +54,7 @@ def _spread(
     picked: ahead.Rows,
     count: jax.Array,
 ) -> jax.Array:
-    relation = rule.relate(picked, rows, shared)
-    return ahead.absorb_in_order(rule, level, relation, picked, count)
+    return rule.tell(level, rows, shared, picked, count)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +81,7 @@ class OfFile:
         for here in row_blocks(self.source):
             few = {name: array[here] for name, array in self.light.items()}
             rows = {POINTS: self.source[here], **few}
-            level[here] = _spread(
+            level[here] = _tell(
                 rule, level[here], rows, shared, picked, np.int32(count)
             )
 

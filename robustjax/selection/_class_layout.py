@@ -111,6 +111,9 @@ def best_of_classes(
     grouped = jnp.pad(grouped, ((0, 1), (0, 0)), constant_values=-jnp.inf)
     values = grouped[groups].reshape(classes.shape[0], -1)
     best, column = jax.lax.top_k(values, count)
+    # Where only parts of these are used, XLA's CPU would else sort all the values. One
+    # by one: its compiler fails where a barrier is for both.
+    best, column = map(jax.lax.optimization_barrier, (best, column))
     group = jnp.take_along_axis(groups, column // _GROUP, axis=1)
     position = jnp.minimum(group * _GROUP + column % _GROUP, total * _GROUP)
     return best, position.astype(jnp.int32)

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+
 import jax
 import jax.numpy as jnp
+
+from robustjax.placement import Placement
+from robustjax.selection._row_blocks import by_blocks
+
+# Rows whose norms are found together.
+_BLOCK = 256
 
 # "shifted" is (1 + cos) / 2, in [0, 1]; "cosine" is the cosine itself.
 SIMILARITIES = ("shifted", "cosine")
@@ -15,6 +23,19 @@ def inverse_norms(features: jax.Array) -> jax.Array:
     scale = jnp.max(jnp.abs(features), axis=1)
     square = jnp.sum((features / scale[:, None]) ** 2, axis=1)
     return 1 / (scale * jnp.sqrt(square))
+
+
+@functools.partial(jax.jit, static_argnames="place")
+def placed_inverse_norms(features: jax.Array, place: Placement) -> jax.Array:
+    """As `inverse_norms`, of rows where they lie."""
+
+    def of_device(rows: jax.Array) -> jax.Array:
+        # Where it begins does not matter: every number is made.
+        begin = rows[:, 0]
+        return by_blocks(lambda _, some: inverse_norms(some), begin, rows, _BLOCK)
+
+    found: jax.Array = place.on_rows(of_device, 0)(features)
+    return found
 
 
 def cosines(

@@ -25,8 +25,8 @@ from robustjax.selection._class_layout import (
 )
 from robustjax.selection._cosine_kernel import (
     cosines,
-    inverse_norms,
     one_where_equal,
+    placed_inverse_norms,
     thresholded,
 )
 from robustjax.selection._equal_rows import first_equal_rows
@@ -96,7 +96,7 @@ def threshold_kernel(
     """
     given = conditioning.scaled_source("features", features)
     points = place.rows(given)
-    inverse = jax.jit(inverse_norms)(points)
+    inverse = placed_inverse_norms(points, place)
     first = place.rows(first_equal_rows(given))
     size = len(given)
     rows = max(1, min(size, _BLOCK_NUMBERS // size, 1024))

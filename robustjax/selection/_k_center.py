@@ -27,7 +27,13 @@ from robustjax.selection._greedy import (
     check_rows,
     selection,
 )
+from robustjax.selection._row_blocks import by_blocks
 from robustjax.sharded_rows import placed
+
+# Examples whose distances to the picks of a round are in a CPU's cache together.
+_BLOCK = 1_024
+# Numbers of a row that are added up together at least, and such parts at most.
+_SUMMED, _PARTS = 128, 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +50,7 @@ class _FarthestFirst(ahead.Rule):
         self, picked: ahead.Rows, rows: ahead.Rows, shared: ahead.Rows
     ) -> jax.Array:
         del shared
-        product = stored.products(picked["points"], rows["points"])
+        product = _products(picked["points"], rows["points"])
         square = picked["square"][:, None] + rows["square"][None]
         same = picked["first"][:, None] == rows["first"][None]
         return jnp.where(same, 0.0, jnp.maximum(square - 2 * product, 0.0))
@@ -61,28 +67,47 @@ class _FarthestFirst(ahead.Rule):
         del rows, shared
         return level
 
-    def spread(
+    def tell(
         self,
         level: jax.Array,
         rows: ahead.Rows,
         shared: ahead.Rows,
-        picks: jax.Array,
+        picked: ahead.Rows,
         count: jax.Array,
     ) -> jax.Array:
-        if self.place.mesh is None or rows["points"].dtype == jnp.float32:
-            return super().spread(level, rows, shared, picks, count)
+        """In blocks of rows on a CPU, whose relations never leave its cache."""
+        del shared
 
-        # By itself XLA would divide the loop over blocks of rows, and send them.
         def of_device(
             own: tuple[jax.Array, ahead.Rows], picked: ahead.Rows, count: jax.Array
         ) -> jax.Array:
-            level, rows = own
-            relation = self.relate(picked, rows, {})
-            return ahead.absorb_in_order(self, level, relation, picked, count)
+            made = jnp.arange(picked["square"].shape[0]) < count
 
+            def nearest(level: jax.Array, some: ahead.Rows) -> jax.Array:
+                relation = self.relation(picked, some, {})
+                relation = jnp.where(made, relation, jnp.inf)
+                return jnp.minimum(level, jnp.min(relation, axis=1))
+
+            return by_blocks(nearest, *own, _BLOCK)
+
+        # By itself XLA would divide the loop over blocks of rows, and send them.
         mapped = self.place.on_rows(of_device, 2)
-        found: jax.Array = mapped((level, rows), ahead.take_rows(rows, picks), count)
+        found: jax.Array = mapped((level, rows), picked, count)
         return found
+
+
+def _products(a: jax.Array, b: jax.Array) -> jax.Array:
+    """Products (A, B) of kept rows (A, d) and (B, d)."""
+    if b.dtype != jnp.float32 or jax.default_backend() != "cpu":
+        return stored.products(a, b)
+    # XLA's CPU kernel for blocks adds up a row in one go, which rounds three times as
+    # much as sums of parts do; distances are differences of large numbers.
+    width = max(_SUMMED, -(-a.shape[1] // _PARTS))
+    parts = [
+        stored.products(a[:, at : at + width], b[:, at : at + width])
+        for at in range(0, a.shape[1], width)
+    ]
+    return functools.reduce(jnp.add, parts)
 
 
 @functools.partial(jax.jit, static_argnames="place")
@@ -117,8 +142,9 @@ def k_center(
     are computed in float32 by expanding the square, so examples whose distances agree
     to about six digits of the squared norms may change places.
 
-    Beside the points and a centred copy, memory holds `candidates / 4 × N` distances;
-    there is no N × N and no budget × N array. See `ahead` for why it is fast.
+    Beside the points and a centred copy, memory holds `candidates / 4 × N` distances,
+    on a CPU those of some rows at a time; there is no N × N and no budget × N array.
+    See `ahead` for why it is fast.
 
     Rows of a file stay there: they are read five times at first, and then once for
     every round of up to `candidates / 4` picks. With a mesh each device holds its part.

@@ -18,19 +18,19 @@ from robustjax.selection._ahead_examples import Examples, Resident
 from robustjax.selection._ahead_of_file import OfFile
 from robustjax.selection._cosine_kernel import (
     cosines,
-    inverse_norms,
     one_where_equal,
+    placed_inverse_norms,
     thresholded,
 )
 from robustjax.selection._equal_rows import first_equal_rows
-from robustjax.selection._projection_bound import coarse_rows, within_reach
+from robustjax.selection._projection_bound import coarse_rows, members, within_reach
 
 # Float32 values of tanh are right to a few units in the last place.
 _TANH_ROUNDING = 5e-7
 # Stands for the logarithm of a gain of zero; a pick of such examples is possible.
 _LOG_ZERO = -1e30
 # Examples within reach of picks whose similarities are made together.
-_AT_ONCE = 1_024
+_AT_ONCE = 256
 
 
 def _log_cosh(x: jax.Array) -> jax.Array:
@@ -72,33 +72,30 @@ class OwnGain(ahead.Rule):
         # tanh(a + c) - tanh(a) = sinh(c) / (cosh(a + c) cosh(a)).
         return rows["log_sinh"] - (_log_cosh(after) + _log_cosh(before))
 
-    def spread(
+    def tell(
         self,
         level: jax.Array,
         rows: ahead.Rows,
         shared: ahead.Rows,
-        picks: jax.Array,
+        picked: ahead.Rows,
         count: jax.Array,
     ) -> jax.Array:
+        """With projections only of examples that they do not exclude."""
         if "coarse" not in rows:
-            return super().spread(level, rows, shared, picks, count)
-        picked = ahead.take_rows(rows, picks)
-        made = jnp.arange(picks.shape[0]) < count
-        reach, number = within_reach(
-            rows["coarse"],
-            jnp.where(made[:, None], picked["coarse"], 0.0),
-            shared["cosine"],
-            _AT_ONCE,
-        )
+            return super().tell(level, rows, shared, picked, count)
+        size = level.shape[0]
+        made = jnp.arange(picked["coarse"].shape[0]) < count
+        coarse = jnp.where(made[:, None], picked["coarse"], 0.0)
+        reach = within_reach(rows["coarse"], coarse, shared["cosine"])
 
         def some(block: jax.Array, level: jax.Array) -> jax.Array:
-            near = jax.lax.dynamic_slice(reach, (block * _AT_ONCE,), (_AT_ONCE,))
-            few = ahead.take_rows(rows, jnp.minimum(near, level.shape[0] - 1))
-            relation = self.relate(picked, few, shared)
+            near = members(reach, block * _AT_ONCE, _AT_ONCE, size)
+            few = ahead.take_rows(rows, jnp.minimum(near, size - 1))
+            relation = self.relation(picked, few, shared).T
             after = ahead.absorb_in_order(self, level[near], relation, picked, count)
             return level.at[near].set(after, mode="drop")
 
-        return jax.lax.fori_loop(0, -(-number // _AT_ONCE), some, level)
+        return jax.lax.fori_loop(0, -(-reach.ends[-1] // _AT_ONCE), some, level)
 
     def margin(
         self, level: jax.Array, rows: ahead.Rows, shared: ahead.Rows
@@ -131,7 +128,8 @@ def own_examples(
     given = conditioning.scaled_source("features", features)
     first = first_equal_rows(given)
     if isinstance(given, RowSource) and place.mesh is None:
-        norms = [np.asarray(_inverse_norms(given[at])) for at in row_blocks(given)]
+        at = row_blocks(given)
+        norms = [np.asarray(placed_inverse_norms(given[here], place)) for here in at]
         light = {
             "inverse_norm": np.concatenate(norms),
             "first": first,
@@ -140,7 +138,7 @@ def own_examples(
         }
         return OfFile(given, light)
     points = place.rows(given)
-    inverse = _inverse_norms(points)
+    inverse = placed_inverse_norms(points, place)
     sure = place.rows(confidence)
     coarse = None
     # An accelerator has made all products before it has found out which to leave out,
@@ -156,9 +154,6 @@ def own_examples(
         "log_sinh": log_sinh(sure),
     }
     return Resident(place, rows)
-
-
-_inverse_norms = jax.jit(inverse_norms)
 
 
 @jax.jit

@@ -34,6 +34,15 @@ def coarse_of(points, cosine):
     return _projection_bound.coarse_rows(jnp.asarray(points), inverse, cosine)
 
 
+def found(coarse, picked, cosine):
+    """The examples within reach, as the rule asks for them."""
+    reach = _projection_bound.within_reach(coarse, picked, jnp.float32(cosine))
+    rows = np.asarray(_projection_bound.members(reach, 0, N, N))
+    count = int(reach.ends[-1])
+    assert (rows[count:] == N).all()
+    return rows[:count].tolist()
+
+
 @pytest.fixture(autouse=True)
 def _small_samples(monkeypatch):
     """So that few examples are enough."""
@@ -52,19 +61,33 @@ def test_no_neighbour_is_excluded(seed, kind, cosine):
     coarse = coarse_of(points, cosine)
     if coarse is None:
         return
-    rows, count = _projection_bound.within_reach(
-        coarse, coarse[:8], jnp.float32(cosine), 64
-    )
     near = np.flatnonzero((unit(points) @ unit(points)[:8].T > cosine).any(axis=1))
-    found = np.asarray(rows)[: int(count)]
-    assert set(near) <= set(found.tolist())
-    assert (np.asarray(rows)[int(count) :] == N).all()
+    assert set(near) <= set(found(coarse, coarse[:8], cosine))
+
+
+@pytest.mark.parametrize("size", [1, 63, 64, 65, 130, N])
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.6, 1.0])
+def test_members_are_those_within_reach_in_order(size, share):
+    near = np.random.default_rng(size).random(size) < share
+    held = np.pad(near, (0, -size % 64)).reshape(-1, 64)
+    reach = _projection_bound.Reach(
+        jnp.asarray(held), jnp.asarray(np.cumsum(held.sum(axis=1)), jnp.int32)
+    )
+    want = np.flatnonzero(near)
+    for start in (0, 5, 64, size):
+        got = np.asarray(_projection_bound.members(reach, start, 16, size))
+        here = want[start : start + 16]
+        np.testing.assert_array_equal(got[: len(here)], here)
+        assert (got[len(here) :] == size).all()
 
 
 def test_most_are_excluded_where_clusters_are_tight():
     coarse = coarse_of(features(0, "clusters"), 0.95)
-    _, count = _projection_bound.within_reach(coarse, coarse[:8], jnp.float32(0.95), 64)
-    assert 8 <= int(count) < N / 4
+    assert 8 <= len(found(coarse, coarse[:8], 0.95)) < N / 4
+
+
+def test_rows_of_low_rank_need_few_numbers():
+    assert coarse_of(features(0, "low rank"), 0.95).shape == (N, 16)
 
 
 def test_no_projection_where_it_would_not_pay():
