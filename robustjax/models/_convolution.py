@@ -43,7 +43,9 @@ def conv2d(
       padding: "SAME", "VALID", or (low, high) zeros for height and width, each >= 0.
       implementation: "native" for `lax.conv_general_dilated`, or "patches" for
         derivatives made of patches and matrix products, reverse mode only, of any
-        order.
+        order. Between 32 channels and more, 3×3 kernels of stride 1 then take
+        Winograd's products: a value that is not finite spoils up to three more outputs
+        beside those that it belongs to (more in derivatives).
 
     Returns:
       (B, H', W', C_out) of the inputs' dtype.
