@@ -338,13 +338,15 @@ def test_padding_is_inert(entry):
             return jax.device_get((gradient, toy.without_keys(after), metrics))
 
         got = of(spoiled(padded, 50.0))
-        if entry.name in DRAWS_BY_ROW:
-            want = of(spoiled(padded, -20.0))
-        else:
-            want = of(read_batch(data, rows, toy.N))
         chex.assert_tree_all_finite(got)
         assert max(np.abs(leaf).max() for leaf in jax.tree.leaves(got[0])) > 1e-4
+        want = of(spoiled(padded, -20.0))
         chex.assert_trees_all_close(got, want, atol=2e-6, rtol=1e-5)
+        if entry.name not in DRAWS_BY_ROW:
+            want = of(read_batch(data, rows, toy.N))
+            # Sums over other shapes round otherwise, and HEX solves a system by them.
+            atol = 5e-5 if entry.name == "hex" else 2e-6
+            chex.assert_trees_all_close(got, want, atol=atol, rtol=1e-5)
 
 
 @pytest.mark.slow
