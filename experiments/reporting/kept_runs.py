@@ -7,7 +7,7 @@ import dataclasses
 import json
 import math
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,12 +48,6 @@ def read_run(folder: pathlib.Path, pages: Mapping[str, str], name: str) -> KeptR
     command = record.get("command", "").removeprefix("python -m experiments.")
     counts = [int(row["repeats"]) for row in _rows(folder / "summary.csv")]
     speed = folder / "speed.csv"
-    # Python's own sum rounds otherwise from 3.12 on.
-    minutes = (
-        math.fsum(float(row["minutes"]) for row in _rows(speed))
-        if speed.exists()
-        else None
-    )
     return KeptRun(
         command=command or pages.get(name, ""),
         from_page=not command,
@@ -63,10 +57,16 @@ def read_run(folder: pathlib.Path, pages: Mapping[str, str], name: str) -> KeptR
             if package in versions
         ),
         device=versions.get("device", ""),
-        minutes=minutes,
+        minutes=minutes_of(_rows(speed)) if speed.exists() else None,
         repeats=(min(counts), max(counts)),
         has_repeats=(folder / "repeats.csv").exists(),
     )
+
+
+def minutes_of(speeds: Iterable[Mapping[str, str]]) -> float:
+    """All minutes of the rows of a `speed.csv`."""
+    # Python's own sum rounds otherwise from 3.12 on.
+    return math.fsum(float(row["minutes"]) for row in speeds)
 
 
 def _rows(path: pathlib.Path) -> list[dict[str, str]]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import pathlib
 from collections.abc import Mapping
 from typing import Any
 
+from experiments.reporting.kept_runs import minutes_of
 from experiments.study.records import FINISHED
 from experiments.study.run_folder import check_version
 from experiments.study.table import Table
@@ -44,7 +44,7 @@ class Run:
     @property
     def minutes(self) -> float:
         """Of work, as far as it was timed."""
-        return math.fsum(float(row["minutes"]) for row in self.table.speeds())
+        return minutes_of(self.table.speeds())
 
     @property
     def parts(self) -> int:

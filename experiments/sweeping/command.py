@@ -152,10 +152,13 @@ class _Sweep:
                         f"{', '.join(sorted(known))}"
                     )
 
+    @property
+    def _measures(self) -> list[str]:
+        return [measure.key for measure in self.launcher.study.measures]
+
     def _measure(self) -> str | None:
         """What is shown; by default it is seen by what the points have measured."""
-        keys = [measure.key for measure in self.launcher.study.measures]
-        wanted = self.config.measure
+        wanted, keys = self.config.measure, self._measures
         # One that ends in "*" stands for all that begin like it.
         if wanted and not any(fnmatch.fnmatchcase(wanted, key) for key in keys):
             checks.one_of("measure", wanted, keys)
@@ -319,8 +322,7 @@ class _Sweep:
         results.write(folder, self.base, self.mark)
         if not results.results:
             return
-        keys = [measure.key for measure in self.launcher.study.measures]
-        measure = self.measure or results.first_measured(keys)
+        measure = self.measure or results.first_measured(self._measures)
         found = results.chosen(measure, self.where)
         say(results.text(found, self.base, self.mark))
         over = [name for name in self.over if any(r.columns.get(name) for r in found)]

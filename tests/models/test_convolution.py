@@ -9,6 +9,7 @@ import pytest
 from robustjax.models import Conv, conv2d, max_pool2
 from robustjax.models import _patches as patches
 from robustjax.models._window import make_window
+from tests.models.convolution_gradients import of_a_penalty, under_vmap
 
 # kernel, strides, padding, batch, input channels: every value of each occurs.
 CASES = [
@@ -115,13 +116,7 @@ def test_vmap_over_inputs_and_kernels(rng, axes):
     w = rng.normal(size=(3, 3, 3, 8, 4)).astype(np.float32)
     x, w = (a if axis == 0 else a[0] for a, axis in zip((x, w), axes))
 
-    def run(implementation):
-        def loss(x, w):
-            return jnp.sum(jnp.sin(conv2d(x, w, implementation=implementation)))
-
-        return jax.jit(jax.vmap(jax.value_and_grad(loss, (0, 1)), axes))(x, w)
-
-    ours, native = run("patches"), run("native")
+    ours, native = (under_vmap(x, w, axes, kind) for kind in ("patches", "native"))
     for got, want in zip(jax.tree.leaves(ours), jax.tree.leaves(native)):
         np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-4)
 
@@ -130,17 +125,10 @@ def test_vmap_over_inputs_and_kernels(rng, axes):
 def test_a_gradient_penalty(rng, strides):
     x, w = problem(rng, 3, 4, 8, features=8)
 
-    def run(implementation):
-        def penalty(x, w):
-            def score(x):
-                y = conv2d(x, w, strides=strides, implementation=implementation)
-                return jnp.sum(jnp.tanh(conv2d(y, w, implementation=implementation)))
-
-            return jnp.sum(jax.grad(score)(x) ** 2)
-
-        return jax.jit(jax.grad(penalty, (0, 1)))(x / 10, w / 10)
-
-    for got, want in zip(run("patches"), run("native")):
+    ours, native = (
+        of_a_penalty(x / 10, w / 10, kind, strides) for kind in ("patches", "native")
+    )
+    for got, want in zip(ours, native):
         np.testing.assert_allclose(got, want, rtol=1e-3, atol=1e-4)
 
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from robustjax.models import _patches as patches
 from robustjax.models import _winograd as winograd
-from robustjax.models import conv2d
 from robustjax.models._window import make_window
+from tests.models.convolution_gradients import of_a_penalty, under_vmap
 
 edges = st.tuples(st.integers(0, 2), st.integers(0, 2))
 extents = st.integers(3, 11)
@@ -100,13 +100,7 @@ def test_under_vmap(rng, size, axes):
     w = rng.normal(size=(2, 3, 3, 64, 64)).astype(np.float32) / 24
     x = x if axes[0] == 0 else x[0]
 
-    def run(implementation):
-        def loss(x, w):
-            return jnp.sum(jnp.sin(conv2d(x, w, implementation=implementation)))
-
-        return jax.jit(jax.vmap(jax.value_and_grad(loss, (0, 1)), axes))(x, w)
-
-    ours, native = run("patches"), run("native")
+    ours, native = (under_vmap(x, w, axes, kind) for kind in ("patches", "native"))
     for got, want in zip(jax.tree.leaves(ours), jax.tree.leaves(native)):
         np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-4)
 
@@ -116,17 +110,8 @@ def test_gradients_of_gradients(rng, size):
     x = rng.normal(size=(3, *size, 64)).astype(np.float32)
     w = rng.normal(size=(3, 3, 64, 64)).astype(np.float32) / 24
 
-    def run(implementation):
-        def penalty(x, w):
-            def score(x):
-                y = conv2d(x, w, implementation=implementation)
-                return jnp.sum(jnp.tanh(conv2d(y, w, implementation=implementation)))
-
-            return jnp.sum(jax.grad(score)(x) ** 2)
-
-        return jax.jit(jax.grad(penalty, (0, 1)))(x, w)
-
-    assert (errors(run("patches"), run("native")) < 1e-5).all()
+    ours, native = (of_a_penalty(x, w, kind) for kind in ("patches", "native"))
+    assert (errors(ours, native) < 1e-5).all()
 
 
 def test_where_it_does_not_pay():

@@ -10,13 +10,17 @@ NOISES = ("uniform", "pairflip", "instance")
 RATES = ("0.5", "0.8")
 
 
+def measured(row: dict[str, str]) -> str:
+    """A mean with its deviation."""
+    return f"{float(row['mean']):.1f} ±{float(row['std']):.1f}"
+
+
 def gained(row: dict[str, str]) -> str:
-    """A mean with its deviation, and the gain over the baseline if there is one."""
-    text = f"{float(row['mean']):.1f} ±{float(row['std']):.1f}"
+    """The same, and the gain over the baseline if there is one."""
     gain = row["difference_mean"]
     if not gain:
-        return text
-    return f"{text} ({float(gain):+.1f} ±{float(row['difference_std']):.1f})"
+        return measured(row)
+    return f"{measured(row)} ({float(gain):+.1f} ±{float(row['difference_std']):.1f})"
 
 
 @builder
@@ -64,23 +68,25 @@ def alc_weights(files: Files) -> Table:
     return table
 
 
-def _map(
-    files: Files, path: str, axis: str, weights: tuple[str, ...], measure: str
-) -> Table:
+def _map(files: Files, sweep: str, axis: str, measure: str) -> Table:
     """A row per weight of TAUFE, a column per correlation."""
-    places = list(dict.fromkeys(row[axis] for row in files.rows(path)))
+    path = f"sweeps/{sweep}/summary.csv"
+    places, weights = (
+        list(dict.fromkeys(row[name] for row in files.rows(path)))
+        for name in (axis, "taufe.weight")
+    )
 
     def cell(place: str, **where: str) -> str:
         row = files.row(path, measure=measure, **{axis: place}, **where)
-        text = f"{float(row['mean']):.1f} ±{float(row['std']):.1f}"
         if not row["difference_mean"]:
-            return text
+            return measured(row)
         error = float(row["difference_std"]) / float(row["difference_repeats"]) ** 0.5
-        return f"{text} ({signed(float(row['difference_mean']))} ±{error:.1f})"
+        gain = signed(float(row["difference_mean"]))
+        return f"{measured(row)} ({gain} ±{error:.1f})"
 
     table = [["", *(f"{float(place):.0%}" for place in places)]]
     table.append(["Standard", *(cell(place, method="standard") for place in places)])
-    for weight in weights:
+    for weight in filter(None, weights):
         cells = (cell(p, method="taufe", **{"taufe.weight": weight}) for p in places)
         table.append([f"TAUFE, λ = {weight}", *cells])
     return table
@@ -88,35 +94,18 @@ def _map(
 
 @builder
 def boxes_map(files: Files) -> Table:
-    return _map(
-        files,
-        "sweeps/composed_boxes/summary.csv",
-        "position_correlation",
-        ("1", "10", "30", "100"),
-        "test_iou",
-    )
+    return _map(files, "composed_boxes", "position_correlation", "test_iou")
 
 
 @builder
 def localization_map(files: Files) -> Table:
-    return _map(
-        files,
-        "sweeps/composed_localization/summary.csv",
-        "class_correlation",
-        ("0.1", "1", "10"),
-        "max_box_accuracy",
-    )
+    axis, measure = "class_correlation", "max_box_accuracy"
+    return _map(files, "composed_localization", axis, measure)
 
 
 @builder
 def boxes_decayed(files: Files) -> Table:
-    return _map(
-        files,
-        "sweeps/composed_boxes_decayed/summary.csv",
-        "position_correlation",
-        ("1", "10", "30"),
-        "test_iou",
-    )
+    return _map(files, "composed_boxes_decayed", "position_correlation", "test_iou")
 
 
 @builder
@@ -131,7 +120,7 @@ def boxes_decay(files: Files) -> Table:
         table.append(
             [
                 row["weight_decay"],
-                f"{float(row['mean']):.1f} ±{float(row['std']):.1f}",
+                measured(row),
                 f"{float(norm['mean']):.2f}",
             ]
         )
